@@ -1,0 +1,115 @@
+"""The routes of jobs, but for attach: submit, list, show, wait, kill, clean."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from sanic import Blueprint, HTTPResponse, Request
+
+from service.api.patience import unlimited_answer_time
+from service.api.queries import Parameters, cursor, kill_query, list_query
+from service.api.views import job_view
+from service.engine.engine import Engine
+from service.jobs.errors import BadHeader, UnsupportedMediaType
+from service.kinds.submission import parse_submission
+
+jobs = Blueprint("jobs")
+
+# Long enough for a UUID with a prefix, short enough for an index.
+_MAX_KEY_CHARS: Final = 255
+
+
+def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    return HTTPResponse(
+        msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def _view(request: Request, record: Any) -> Any:
+    return job_view(record, request.app.ctx.engine, request.app.ctx.settings)
+
+
+@jobs.post("/")
+async def submit(request: Request) -> HTTPResponse:
+    _expect_json(request)
+    key = _idempotency_key(request)
+    spec = parse_submission(request.body)
+    engine: Engine = request.app.ctx.engine
+    submission = await engine.submit(spec, key=key)
+    status = 201 if submission.created else 200
+    return answer({"ID": submission.id}, status=status, headers={"Location": f"/{submission.id}"})
+
+
+@jobs.route("/", methods=["GET", "HEAD"], name="list")
+async def list_jobs(request: Request) -> HTTPResponse:
+    query, full = list_query(request.query_string)
+    page = request.app.ctx.engine.page(query, full=full)
+    body: dict[str, Any] = {"IDs": page.ids}
+    headers = {}
+    if full:
+        body["Jobs"] = [_view(request, record) for record in page.records]
+    if page.next is not None:
+        body["Next"] = cursor(page.next)
+        others = [p for p in parse_qsl(request.query_string) if p[0] != "after"]
+        following = urlencode([*others, ("after", body["Next"])])
+        headers["Link"] = f'</?{following}>; rel="next"'
+    return answer(body, headers=headers)
+
+
+@jobs.route("/<job_id:str>", methods=["GET", "HEAD"], name="show")
+async def show(request: Request, job_id: str) -> HTTPResponse:
+    Parameters(request.query_string, known=())
+    return answer(_view(request, request.app.ctx.engine.show(job_id)))
+
+
+@jobs.route("/<job_id:str>/wait", methods=["GET", "HEAD"], name="wait")
+async def wait(request: Request, job_id: str) -> HTTPResponse:
+    timeout_s = Parameters(request.query_string, known=("timeout",)).seconds("timeout")
+    with unlimited_answer_time(request):
+        record = await request.app.ctx.engine.wait(job_id, timeout_s)
+    return answer(_view(request, record))
+
+
+@jobs.delete("/<job_id:str>")
+async def kill(request: Request, job_id: str) -> HTTPResponse:
+    signal, grace_s, wait_for_end = kill_query(request.query_string)
+    engine: Engine = request.app.ctx.engine
+    state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
+    if wait_for_end and state is not None:
+        with unlimited_answer_time(request):
+            state = (await engine.wait(job_id)).state
+    return answer({"ID": job_id, "State": state.value if state else None})
+
+
+@jobs.post("/<job_id:str>/clean")
+async def clean(request: Request, job_id: str) -> HTTPResponse:
+    Parameters(request.query_string, known=())
+    await request.app.ctx.engine.clean(job_id)
+    return answer({"ID": job_id})
+
+
+def _expect_json(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != "application/json":
+        got = f"got {given[:80]!r}" if given else "got none"
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: application/json'; {got}.")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    keys = request.headers.getall("idempotency-key", [])
+    if not keys:
+        return None
+    key = keys[0]
+    if (
+        len(keys) > 1
+        or not 0 < len(key) <= _MAX_KEY_CHARS
+        or not key.isascii()
+        or not key.isprintable()
+    ):
+        raise BadHeader(
+            f"Idempotency-Key: expected one of 1 to {_MAX_KEY_CHARS} printable ASCII characters,"
+            f" got {len(keys)} of {len(key)} characters."
+        )
+    return str(key)

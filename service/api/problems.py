@@ -1,0 +1,102 @@
+"""Every error as a problem document (RFC 9457).
+
+What a caller did wrong is told in full. An error of ours shows only an `error_id`, which stands in
+the log beside the traceback.
+"""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from sanic import HTTPResponse, Request
+from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
+from sanic.handlers import ErrorHandler
+
+from service.jobs.errors import InvalidJob, JobrunnerError, OffsetBeyondEnd
+
+CONTENT_TYPE = "application/problem+json"
+_TYPE = "urn:jobrunner:problem:"
+
+_log = structlog.get_logger("jobrunner.api")
+
+
+class Problems(ErrorHandler):
+    """The one error handler of the app."""
+
+    def response(self, request: Request, exception: Exception) -> HTTPResponse:
+        """The answer to `exception`; logs what is an error of ours, once."""
+        if isinstance(exception, JobrunnerError) and exception.status < 500:
+            return _of_caller(exception)
+        if isinstance(exception, JobrunnerError) and exception.status != 500:
+            _log.warning("request_refused", code=exception.code, detail=exception.detail)
+            return _of_caller(exception)
+        if isinstance(exception, SanicException) and exception.status_code < 500:
+            return _of_sanic(request, exception)
+        if isinstance(exception, SanicException) and exception.status_code == 503:
+            return _answer(
+                "unavailable", "Not available now", 503, "Try again.", {"Retry-After": "1"}
+            )
+        return _of_ours(request, exception)
+
+
+def _of_caller(error: JobrunnerError) -> HTTPResponse:
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidJob):
+        more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
+    if isinstance(error, OffsetBeyondEnd):
+        headers["Content-Range"] = f"bytes */{error.end}"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return _answer(error.code, error.title, error.status, error.detail, headers, **more)
+
+
+def _of_sanic(request: Request, error: SanicException) -> HTTPResponse:
+    status = error.status_code
+    headers = {str(name): str(value) for name, value in (error.headers or {}).items()}
+    if isinstance(error, NotFound):
+        detail = f"There is no route {request.path[:200]}."
+        return _answer("unknown_route", "No such route", status, detail)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods or ()))  # type: ignore[attr-defined]
+        detail = f"{request.path[:200]} takes {allowed}, got {request.method[:20]}."
+        return _answer(
+            "method_not_allowed", "Method not allowed", status, detail, {"Allow": allowed}
+        )
+    if isinstance(error, PayloadTooLarge):
+        most = request.app.config.REQUEST_MAX_SIZE
+        detail = f"The body may have {most} bytes at the most."
+        return _answer("body_too_large", "The body is too large", status, detail)
+    title = HTTPStatus(status).phrase
+    return _answer(title.lower().replace(" ", "_"), title, status, str(error) or title, headers)
+
+
+def _of_ours(request: Request, exception: Exception) -> HTTPResponse:
+    error_id = secrets.token_hex(8)
+    _log.error(
+        "request_failed",
+        error_id=error_id,
+        method=request.method,
+        path=request.path,
+        exc_info=exception,
+    )
+    detail = f"Something broke in the service; its log has more under the error ID {error_id}."
+    return _answer("internal_error", "Internal error", 500, detail, error_id=error_id)
+
+
+def _answer(
+    code: str,
+    title: str,
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> HTTPResponse:
+    document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
+    return HTTPResponse(
+        msgspec.json.encode(document), status=status, headers=headers, content_type=CONTENT_TYPE
+    )

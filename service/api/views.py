@@ -1,0 +1,140 @@
+"""What callers see of a job: every key always present, null when it has no value."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from service.engine.engine import Engine
+from service.engine.starting import working_directory
+from service.jobs.lifecycle import LIVE
+from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.spec import CommandSpec, JobSpec
+from service.kinds import kind_of
+from service.kinds.submission import decode_spec
+from service.output.reader import LogReader
+from service.settings import Settings
+
+_NS: Final = 1_000_000_000
+
+
+class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
+    """`complete` is false only if bytes may be missing."""
+
+    bytes: int
+    complete: bool
+
+
+class KillView(msgspec.Struct, frozen=True, rename="pascal"):
+    """The receipt of a kill; null from `found` on while it isn't done."""
+
+    requested_at: str
+    signal: str
+    grace: float
+    found: int | None
+    escalated: bool | None
+    verified_gone: bool | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One job."""
+
+    id: str = msgspec.field(name="ID")
+    name: str | None
+    labels: dict[str, str]
+    state: str
+    reason: str | None
+    exit_code: int | None
+    signal: str | None
+    error: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    working_dir: str
+    environment: list[str]
+    timeout: float | None
+    grace: float
+    commands: list[dict[str, Any]]
+    output: OutputView
+    kill: KillView | None
+
+
+def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
+    """The job as it stands. Environment variables are shown by name only."""
+    spec = decode_spec(record.spec)
+    where, _ = working_directory(settings.state_dir, record.id, spec.working_dir)
+    commands = zip(spec.commands, record.commands, strict=True)
+    return JobView(
+        id=record.id,
+        name=record.name,
+        labels=record.labels,
+        state=record.state.value,
+        reason=record.reason.value if record.reason else None,
+        exit_code=record.exit_code,
+        signal=record.signal,
+        error=record.error,
+        created_at=_time(record.created_at) or "",
+        started_at=_time(record.started_at),
+        finished_at=_time(record.finished_at),
+        working_dir=where,
+        environment=sorted(spec.environment),
+        timeout=spec.timeout_s or None,
+        grace=spec.grace_s,
+        commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
+        output=OutputView(_output_bytes(record, engine), record.output_complete),
+        kill=_kill(record.kill),
+    )
+
+
+def _command(
+    command: CommandSpec, outcome: CommandOutcome, job_id: str, spec: JobSpec, settings: Settings
+) -> dict[str, Any]:
+    """The command as it was asked for, whatever its Kind has, and how it stands."""
+    asked = msgspec.to_builtins(command)
+    where, _ = working_directory(settings.state_dir, job_id, spec.working_dir, command.working_dir)
+    return {
+        **asked,
+        "Kind": kind_of(command).name,
+        "WorkingDir": where,
+        "Environment": sorted(command.environment),
+        "State": outcome.state.value,
+        "ExitCode": outcome.exit_code,
+        "Signal": outcome.signal,
+        "Error": outcome.error,
+        "StartedAt": _time(outcome.started_at),
+        "FinishedAt": _time(outcome.finished_at),
+    }
+
+
+def _output_bytes(record: JobRecord, engine: Engine) -> int:
+    if record.output_bytes is not None or record.state not in LIVE:
+        return record.output_bytes or 0
+    try:
+        with LogReader.open(engine.directory(record.id)) as log:
+            return log.state().end
+    except FileNotFoundError:
+        return 0  # its first command hasn't been started
+
+
+def _kill(kill: Kill | None) -> KillView | None:
+    if kill is None:
+        return None
+    return KillView(
+        requested_at=_time(kill.requested_at) or "",
+        signal=kill.signal,
+        grace=kill.grace_s,
+        found=kill.found,
+        escalated=kill.escalated,
+        verified_gone=kill.verified_gone,
+    )
+
+
+def _time(ns: int | None) -> str | None:
+    """RFC 3339, UTC, with microseconds."""
+    if ns is None:
+        return None
+    seconds, rest = divmod(ns, _NS)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest // 1000:06}Z"

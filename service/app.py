@@ -1,0 +1,137 @@
+"""The composition root: settings → store, supervisor, engine → Sanic app.
+
+`sanic service.app` finds `app` here, made when it is first asked for, so that importing the module
+starts nothing; `--factory` with `service.app:create_app` works as well. What can fail for reasons
+that a person mends is checked in `create_app` in the main process, where a failure gives exit status
+2 and a sentence.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from typing import Any, Final
+
+from sanic import Sanic
+from sanic.config import Config
+
+from service import logs, state_dir
+from service.api.attach import attach
+from service.api.health import health
+from service.api.jobs import jobs
+from service.api.problems import Problems
+from service.engine.engine import Engine
+from service.engine.shutdown import end_all_jobs
+from service.output.follow import Follower
+from service.settings import OnShutdown, SettingError, Settings
+from service.store import Store, StoreError
+from service.supervisor.launch import SupervisorFailed, start
+
+NAME: Final = "jobrunner"
+# Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has 78;
+# 2 is what shells and argparse use for wrong usage.
+EXIT_USAGE: Final = 2
+# Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
+# its workers, or `after_server_stop` never runs.
+_GRACEFUL_S: Final = 3.0
+
+
+class Jobrunner(Sanic[Config, Any]):
+    """Sanic, listening where the settings say unless its own flags say otherwise."""
+
+    def get_address(  # type: ignore[override] - static in Sanic, and called on the instance
+        self, host: str | None, port: int | None, *_: object, **__: object
+    ) -> tuple[str, int]:
+        settings: Settings = self.ctx.settings
+        return host or settings.hostname, settings.port if port is None else port
+
+
+def create_app(_arguments: object = None) -> Jobrunner:
+    """The app. In the main process it also takes the state directory, and exits with status 2 when
+    that or a setting is wrong.
+    """
+    try:
+        settings = Settings.from_environment()
+        logs.configure(settings.log_format)
+        lock = _take_state_dir(settings) if _is_main_process() else None
+    except (SettingError, state_dir.StateDirError, StoreError) as exc:
+        print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201 - before there is a log
+        raise SystemExit(EXIT_USAGE) from exc
+    app = Jobrunner(NAME, error_handler=Problems(), configure_logging=True)
+    app.config.REQUEST_MAX_SIZE = settings.max_body
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+    app.ctx.settings = settings
+    app.ctx.lock = lock
+    app.ctx.has_manager = False
+    app.blueprint([jobs, attach, health])
+    app.main_process_start(_start_supervisor)
+    app.main_process_stop(_end_jobs)
+    app.before_server_start(_open)
+    app.before_server_stop(_close)
+    app.after_server_stop(_end_jobs_of_single_process)
+    return app
+
+
+def _is_main_process() -> bool:
+    return multiprocessing.parent_process() is None
+
+
+def _take_state_dir(settings: Settings) -> int:
+    state_dir.prepare(settings.state_dir)
+    lock = state_dir.hold(settings.state_dir)
+    Store(settings.state_dir / "jobs.db").close()  # migrated here, before there are workers
+    return lock
+
+
+async def _start_supervisor(app: Jobrunner) -> None:
+    app.ctx.has_manager = True
+    settings: Settings = app.ctx.settings
+    for variable in settings.unknown:
+        print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201
+    try:
+        start(settings.state_dir, cgroup=settings.cgroup)
+    except SupervisorFailed as exc:
+        print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(EXIT_USAGE) from exc
+
+
+async def _open(app: Jobrunner) -> None:
+    settings: Settings = app.ctx.settings
+    app.ctx.open_answers = set()
+    app.ctx.store = Store(settings.state_dir / "jobs.db")
+    app.ctx.follower = Follower()
+    app.ctx.follower.open()
+    app.ctx.engine = Engine(settings, app.ctx.store)
+    await app.ctx.engine.open()
+
+
+async def _close(app: Jobrunner) -> None:
+    """Cut the streams, finish what was begun, hand over. Sanic calls it twice at once on Ctrl-C."""
+    for answer in list(app.ctx.open_answers):
+        answer.cut()
+    app.ctx.follower.close()
+    await app.ctx.engine.close()
+
+
+async def _end_jobs(app: Jobrunner) -> None:
+    settings: Settings = app.ctx.settings
+    if settings.shutdown is OnShutdown.KILL:
+        await end_all_jobs(settings)
+
+
+async def _end_jobs_of_single_process(app: Jobrunner) -> None:
+    if _is_main_process() and not app.ctx.has_manager:
+        await _end_jobs(app)
+
+
+_app: Jobrunner | None = None
+
+
+def __getattr__(name: str) -> Any:
+    global _app  # noqa: PLW0603 - made once, when first asked for
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _app is None:
+        _app = create_app()
+    return _app

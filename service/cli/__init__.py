@@ -1,0 +1,38 @@
+"""The command line: `jobrunner`, the same as `python -m service`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import service
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="jobrunner", description=(service.__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--version", action="version", version=f"jobrunner {service.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the service",
+        description="Run the service, as `sanic service.app` does; Sanic's own options are passed on"
+        " (`jobrunner serve --workers 4`). The settings are environment variables.",
+        add_help=False,
+    )
+    serve.add_argument("-h", "--help", action="help", help="show this text")
+    options, others = parser.parse_known_args(arguments)
+    if options.command == "serve":
+        _serve(others)
+    return 0
+
+
+def _serve(others: Sequence[str]) -> None:
+    """Become `sanic service.app`: one process less, and signals reach the one that matters."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "sanic", "service.app", *others])  # noqa: S606

@@ -1,0 +1,1 @@
+"""The service's Python client: the same verbs as the API."""

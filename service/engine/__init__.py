@@ -1,0 +1,1 @@
+"""When things happen to jobs: submission, order of commands, kill, take-over, recovery."""

@@ -1,0 +1,300 @@
+"""The verbs: submit, kill, clean, wait, show, list. One engine in each worker; each answers for
+every job, whoever owns it.
+
+Submit, kill and clean run in tasks of the engine: the caller that goes away cancels its answer, not
+the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from service.engine.link import Link
+from service.engine.notices import Notices
+from service.engine.owner import Owner
+from service.engine.starting import job_directory
+from service.jobs.errors import (
+    IdempotencyKeyReused,
+    JobIsLive,
+    JobrunnerError,
+    NoRoom,
+    Unavailable,
+    UnknownJob,
+)
+from service.jobs.lifecycle import LIVE, Reason, State
+from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
+from service.jobs.spec import JobSpec
+from service.kinds.submission import encode_spec
+from service.settings import Settings
+from service.store import DuplicateKey, Page, Query, Store
+
+# Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
+# a disk this full stalls every job's output.
+MIN_FREE_BYTES: Final = 1 << 20
+
+T = TypeVar("T")
+_log = structlog.get_logger("jobrunner.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`created` is False when the idempotency key led to a job that was there already."""
+
+    id: str
+    created: bool
+
+
+class Engine:
+    """Opened once per worker, in its loop."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._notices = Notices()
+        self._owner = Owner(settings, store, self._changed)
+        self._link = Link(settings, store, self._owner, self._notices.wake_all)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._checkpoint: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises: SupervisorFailed."""
+        await self._link.open()
+        self._spawn(self._remove_cleaned())
+
+    async def close(self) -> None:
+        """Finish what was begun, then hand all jobs over."""
+        self._closing = True
+        self._notices.wake_all()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._link.close()
+
+    # Verbs
+
+    async def submit(self, spec: JobSpec, *, key: str | None = None) -> Submission:
+        """Store a job that will run or be reported as not run, whatever is killed from now on.
+
+        Raises: IdempotencyKeyReused, NoRoom, Unavailable.
+        """
+        return await self._in_task(self._submit(spec, key))
+
+    async def kill(self, job_id: str, *, signal: int, grace_s: float) -> State | None:
+        """Have a job ended; its state then, None when it is unknown. Raises: Unavailable."""
+        return await self._in_task(self._kill(job_id, signal, grace_s))
+
+    async def clean(self, job_id: str) -> None:
+        """Forget a finished job: record, output, working directory.
+
+        Raises: UnknownJob, JobIsLive, NoRoom, Unavailable.
+        """
+        await self._in_task(self._clean(job_id))
+
+    async def wait(self, job_id: str, timeout_s: float | None = None) -> JobRecord:
+        """The job once it is finished, or as it is after `timeout_s`.
+
+        Raises: UnknownJob; Unavailable, when this worker stops meanwhile.
+        """
+        with self._notices.subscribed(job_id) as changed:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while True:
+                        changed.clear()
+                        record = self.show(job_id)
+                        if record.state not in LIVE:
+                            return record
+                        self._check_open()
+                        await changed.wait()
+            except TimeoutError:
+                return self.show(job_id)
+
+    async def wait_started(self, job_id: str) -> None:
+        """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned."""
+        with self._notices.subscribed(job_id) as changed:
+            while True:
+                changed.clear()
+                state = self._store.state_of(job_id)
+                if state is None:
+                    raise UnknownJob(job_id)
+                if state is not State.PENDING:
+                    return
+                self._check_open()
+                await changed.wait()
+
+    async def wait_finished(self, job_id: str) -> None:
+        """Return once the job is finished, or gone."""
+        with self._notices.subscribed(job_id) as changed:
+            while True:
+                changed.clear()
+                if self._store.state_of(job_id) not in LIVE:
+                    return
+                self._check_open()
+                await changed.wait()
+
+    def show(self, job_id: str) -> JobRecord:
+        """Raises: UnknownJob, Unavailable."""
+        record = self._store.get(job_id)
+        if record is None:
+            raise UnknownJob(job_id)
+        return record
+
+    def page(self, query: Query, *, full: bool) -> Page:
+        return self._store.page(query, full=full)
+
+    def directory(self, job_id: str) -> str:
+        """Where the job's files are; it exists from its first command on."""
+        return job_directory(self._settings.state_dir, job_id)
+
+    def check_ready(self) -> None:
+        """Raises: Unavailable, NoRoom, with the reason."""
+        if self._closing or not self._link.is_up:
+            raise Unavailable("The supervisor can't be reached.")
+        self._check_room()
+        self._store.check()
+
+    # How
+
+    async def _submit(self, spec: JobSpec, key: str | None) -> Submission:
+        data = encode_spec(spec)
+        key_hash = hashlib.sha256(data).digest() if key is not None else None
+        if key is not None and (known := self._known(key, key_hash)) is not None:
+            return known
+        self._check_room()
+        job_id = str(uuid.uuid4())
+        connection = await self._link.connection()
+        self._owner.claiming(job_id)
+        reply = await self._link.request({"t": "claim", "job": job_id})
+        if not reply["ok"]:
+            self._owner.not_claimed(job_id)
+            raise Unavailable("The service is stopping.")
+        if not connection.is_open:
+            raise Unavailable("The connection to the supervisor was lost.")
+        record = JobRecord(
+            id=job_id,
+            name=spec.name,
+            labels=spec.labels,
+            created_at=time.time_ns(),
+            spec=data,
+            commands=(CommandOutcome(),) * len(spec.commands),
+            asked=0 if reply["turn"] else -1,
+        )
+        try:
+            record = self._store.insert(record, key=key, key_hash=key_hash)
+        except DuplicateKey:
+            self._owner.give_up(job_id)
+            known = self._known(key or "", key_hash)
+            if known is None:  # cleaned within this moment
+                raise Unavailable("The job of this Idempotency-Key was just cleaned.") from None
+            return known
+        except JobrunnerError:
+            self._owner.give_up(job_id)
+            raise
+        self._owner.own(record, spec, has_turn=reply["turn"])
+        self._maybe_checkpoint()
+        return Submission(job_id, created=True)
+
+    def _known(self, key: str, key_hash: bytes | None) -> Submission | None:
+        found = self._store.find_key(key)
+        if found is None:
+            return None
+        job_id, stored_hash = found
+        if stored_hash != key_hash:
+            raise IdempotencyKeyReused(
+                f"The Idempotency-Key {key[:80]!r} was used for another body, for job {job_id}."
+            )
+        return Submission(job_id, created=False)
+
+    async def _kill(self, job_id: str, signal: int, grace_s: float) -> State | None:
+        at = time.time_ns()
+        kill = Kill(
+            reason=Reason.REQUESTED, requested_at=at, signal=signal_name(signal), grace_s=grace_s
+        )
+        try:
+            state = self._store.request_kill(job_id, kill)
+        except JobrunnerError as exc:
+            # A kill acts even when it can't be recorded.
+            _log.error("kill_not_recorded", job=job_id, error=exc.detail)
+            state = self._store.state_of(job_id)
+        if state not in LIVE:
+            return state
+        message = {"t": "kill", "job": job_id, "signal": signal, "grace_s": grace_s, "at": at}
+        await self._link.request({**message, "reason": Reason.REQUESTED.value})
+        return self._store.state_of(job_id)
+
+    async def _clean(self, job_id: str) -> None:
+        state = self._store.state_of(job_id)
+        if state is None:
+            raise UnknownJob(job_id)
+        if state in LIVE:
+            raise JobIsLive(
+                f"The job {job_id} is {state.value}; only a finished job can be cleaned."
+            )
+        self._store.clean(job_id)
+        await self._remove_files(job_id)
+
+    async def _remove_cleaned(self) -> None:
+        """Files of jobs that were cleaned when a process died."""
+        for job_id in self._store.cleaned():
+            await self._remove_files(job_id)
+
+    async def _remove_files(self, job_id: str) -> None:
+        try:
+            await asyncio.to_thread(shutil.rmtree, self.directory(job_id))
+        except FileNotFoundError:
+            _log.debug("no_files", job=job_id)  # it never ran, or another worker was faster
+        except OSError as exc:
+            _log.error("files_not_removed", job=job_id, error=str(exc))
+            return
+        self._store.files_removed(job_id)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Unavailable("This worker is stopping.")
+
+    def _check_room(self) -> None:
+        disk = os.statvfs(self._settings.state_dir)
+        free = disk.f_bavail * disk.f_frsize
+        if free < MIN_FREE_BYTES:
+            raise NoRoom(
+                f"The disk that holds {self._settings.state_dir} has {free} bytes left,"
+                f" a submission needs {MIN_FREE_BYTES}."
+            )
+
+    def _changed(self, job_id: str, state: State) -> None:
+        self._notices.wake(job_id)
+        if state not in LIVE:
+            self._maybe_checkpoint()
+
+    def _maybe_checkpoint(self) -> None:
+        if self._store.needs_checkpoint and (self._checkpoint is None or self._checkpoint.done()):
+            self._checkpoint = self._spawn(asyncio.to_thread(self._store.checkpoint))
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its awaiter gets it too, unless that one is gone.
+            _log.debug("task_failed", error=repr(error))
+
+    async def _in_task(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._check_open()
+        except Unavailable:
+            work.close()
+            raise
+        return await asyncio.shield(self._spawn(work))

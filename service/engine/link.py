@@ -1,0 +1,135 @@
+"""The worker's connection to the supervisor, kept up.
+
+A lost connection means that this process drives nothing more. It connects again at once, starts a
+supervisor when there is none, and then claims what is live in the store and in no register: what a
+dead supervisor left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from service.engine.owner import Owner
+from service.engine.recovery import Recovery
+from service.jobs.errors import JobrunnerError, Unavailable
+from service.settings import Settings
+from service.store import Store
+from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.launch import SupervisorFailed, connect_or_start
+from service.supervisor.protocol import Message
+
+# Seconds until the next try when no supervisor can be started: something is broken on this box.
+_RETRY_S: Final = 1.0
+# Seconds that a request waits for the connection; a supervisor starts in a tenth of one.
+_PATIENCE_S: Final = 10.0
+
+_log = structlog.get_logger("jobrunner.engine")
+
+
+class Link:
+    """Keeps `owner` connected; `on_lost` is called after each loss."""
+
+    def __init__(
+        self, settings: Settings, store: Store, owner: Owner, on_lost: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._owner = owner
+        self._on_lost = on_lost
+        self._connection: SupervisorConnection | None = None
+        self._connected = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._recovery = Recovery(settings, store, owner, self.request)
+
+    @property
+    def is_up(self) -> bool:
+        return self._connected.is_set()
+
+    async def open(self) -> None:
+        """Connect and keep connected. Raises: SupervisorFailed, when the first connection fails."""
+        hello = await self._connect()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(hello))
+
+    async def close(self) -> None:
+        """Hand everything over: closing the connection is the hand-over."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        self._connected.clear()
+        self._owner.lost()
+        if connection is not None:
+            connection.close()
+
+    async def connection(self) -> SupervisorConnection:
+        """The connection, waited for when it is down. Raises: Unavailable."""
+        if self._connection is None or not self.is_up:
+            try:
+                await asyncio.wait_for(self._connected.wait(), _PATIENCE_S)
+            except TimeoutError as exc:
+                raise Unavailable("The supervisor can't be reached.") from exc
+        assert self._connection is not None  # noqa: S101 - it is connected
+        return self._connection
+
+    async def request(self, message: Message) -> Message:
+        """Ask the supervisor. Raises: Unavailable, when the connection is lost meanwhile."""
+        connection = await self.connection()
+        try:
+            return await connection.request(message)
+        except ConnectionLost as exc:
+            raise Unavailable("The connection to the supervisor was lost.") from exc
+
+    async def _connect(self) -> Message:
+        connection, hello = await connect_or_start(
+            self._settings.state_dir,
+            cgroup=self._settings.cgroup,
+            on_messages=self._owner.received,
+            on_lost=self._was_lost,
+        )
+        self._lost.clear()
+        if not connection.is_open:
+            raise SupervisorFailed("the supervisor ended at once")
+        self._connection = connection
+        self._owner.connected(connection)
+        connection.introduce("worker", max_running=self._settings.max_running)
+        self._connected.set()
+        _log.info("supervisor_connected", supervisor=hello["pid"], nonce=hello["nonce"])
+        return hello
+
+    async def _keep(self, hello: Message) -> None:
+        while True:
+            try:
+                await self._recovery.run(registered=set(hello["jobs"]))
+            except JobrunnerError as exc:
+                _log.error("recovery_failed", error=exc.detail)
+                await self._pause()
+                if self.is_up:
+                    continue
+            await self._lost.wait()
+            while True:
+                try:
+                    hello = await self._connect()
+                    break
+                except SupervisorFailed as exc:
+                    _log.error("supervisor_failed", error=str(exc))
+                    await self._pause()
+
+    async def _pause(self) -> None:
+        """Until the next try of what just failed."""
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(_RETRY_S, passed.set)
+        await passed.wait()
+
+    def _was_lost(self, connection: SupervisorConnection) -> None:
+        if connection is self._connection:
+            _log.warning("supervisor_lost")
+            self._connected.clear()
+            self._connection = None
+            self._owner.lost()
+            self._on_lost()
+            self._lost.set()

@@ -1,0 +1,244 @@
+"""The live jobs that this process owns: their events are stored, and what follows is asked for.
+
+Rules
+1. Events of one batch are stored in one transaction; only after its commit is anything sent.
+2. That a start was asked for is stored before it is asked for: at most once.
+3. When storing fails, nothing is acknowledged: the events are kept, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from service.engine.progress import advance
+from service.engine.starting import start_message
+from service.jobs.errors import JobrunnerError
+from service.jobs.lifecycle import FINISHED, State
+from service.jobs.record import JobRecord
+from service.jobs.spec import JobSpec
+from service.kinds.submission import decode_spec
+from service.settings import Settings
+from service.store import Store
+from service.supervisor.client import SupervisorConnection
+from service.supervisor.protocol import Message
+
+# Seconds between two tries to store what couldn't be stored.
+_RETRY_S: Final = 1.0
+
+_log = structlog.get_logger("jobrunner.engine")
+
+
+@dataclass(slots=True)
+class Owned:
+    """A live job. `record` is None while what is stored isn't known; `spec` once no command is left
+    to start. `asked` is the last command that the supervisor was asked for by this owner.
+    """
+
+    record: JobRecord | None
+    spec: JobSpec | None
+    has_turn: bool
+    asked: int = -1
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """What is sent after the commit."""
+
+    messages: list[Message] = field(default_factory=list)
+    changed: dict[str, State] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+
+
+class Owner:
+    """Drives the jobs of one connection to the supervisor."""
+
+    def __init__(
+        self, settings: Settings, store: Store, on_change: Callable[[str, State], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._on_change = on_change
+        self._jobs: dict[str, Owned] = {}
+        self._claiming: dict[str, bool] = {}  # job → whether its turn came before its record
+        self._deferred: list[Message] = []
+        self._connection: SupervisorConnection | None = None
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def connected(self, connection: SupervisorConnection) -> None:
+        self._connection = connection
+
+    def lost(self) -> None:
+        """The connection is gone, and so is everything owned."""
+        self._connection = None
+        self._jobs.clear()
+        self._claiming.clear()
+        self._deferred.clear()
+
+    def claiming(self, job_id: str) -> None:
+        """A claim is about to be sent; its turn may come before `own`."""
+        self._claiming[job_id] = False
+
+    def not_claimed(self, job_id: str) -> None:
+        """The claim was refused: somebody else has the job."""
+        self._claiming.pop(job_id, None)
+
+    def own(self, record: JobRecord, spec: JobSpec, *, has_turn: bool) -> None:
+        """A job that was claimed and stored is this process's now. When it has its turn, `record`
+        says already that its first command is asked for.
+        """
+        came_late = self._claiming.pop(record.id, False)
+        owned = self._jobs[record.id] = Owned(record, spec, has_turn)
+        if has_turn:
+            self._send(self._start(owned, record))
+        elif came_late:
+            self.received([{"t": "turn", "job": record.id}])
+
+    def ended(self, job_id: str, state: State) -> None:
+        """A job that was claimed ended without the supervisor; its final record is stored."""
+        self._send({"t": "publish", "job": job_id, "state": state.value})
+        self._on_change(job_id, state)
+        self.give_up(job_id)
+
+    def give_up(self, job_id: str) -> None:
+        """A claimed job has no record, or a final one."""
+        self._claiming.pop(job_id, None)
+        self._jobs.pop(job_id, None)
+        self._send({"t": "release", "job": job_id})
+
+    def received(self, batch: list[Message]) -> None:
+        """Messages of the supervisor, in order."""
+        if self._deferred:
+            self._deferred += batch
+            return
+        outbox = _Outbox()
+        try:
+            with self._store.transaction():
+                for message in batch:
+                    self._handle(message, outbox)
+        except JobrunnerError as exc:
+            self._defer(batch, exc)
+            return
+        for message in outbox.messages:
+            self._send(message)
+        for job_id, state in outbox.changed.items():
+            self._send({"t": "publish", "job": job_id, "state": state.value})
+            self._on_change(job_id, state)
+        for job_id in outbox.dropped:
+            self._jobs.pop(job_id, None)
+
+    def _handle(self, message: Message, outbox: _Outbox) -> None:
+        job_id = message.get("job", "")
+        match message["t"]:
+            case "notice":
+                self._on_change(job_id, State(message["state"]))
+            case "adopt":
+                self._adopt(message, outbox)
+            case "turn" if job_id in self._claiming:
+                self._claiming[job_id] = True
+            case "turn":
+                if (owned := self._jobs.get(job_id)) is not None:
+                    owned.has_turn = True
+                    self._go_on(job_id, owned, outbox)
+            case "event":
+                if (owned := self._jobs.get(job_id)) is not None:
+                    self._event(job_id, owned, message, outbox)
+
+    def _adopt(self, message: Message, outbox: _Outbox) -> None:
+        job_id = message["job"]
+        record = self._store.get(job_id)
+        if record is None:
+            outbox.messages.append({"t": "release", "job": job_id})
+            return
+        owned = Owned(record, decode_spec(record.spec), message["turn"], message["asked"])
+        self._jobs[job_id] = owned
+        _log.info("job_adopted", job=job_id, events=len(message["events"]))
+        for event in message["events"]:
+            self._event(job_id, owned, event, outbox)
+        if record.state in FINISHED:
+            self._drop(job_id, record.state, outbox)
+        else:
+            self._go_on(job_id, owned, outbox)
+
+    def _event(self, job_id: str, owned: Owned, event: Message, outbox: _Outbox) -> None:
+        before = self._record_of(job_id, owned)
+        if before is None:
+            return
+        record = advance(before, event)
+        if event["name"] in ("ended", "refused"):
+            # The next start is stored together with the end of the one before.
+            record = self._ask_next(owned, record, ends=event["ends"], number=event["n"])
+        if record is not before:
+            self._store.update(record)
+            owned.record = record
+        if record.state is not before.state or event["name"] == "finished":
+            outbox.changed[job_id] = record.state
+        if event["name"] == "finished":
+            self._drop(job_id, record.state, outbox)
+            return
+        outbox.messages.append({"t": "ack", "job": job_id, "seq": event["seq"]})
+        if record.asked > owned.asked:
+            outbox.messages.append(self._start(owned, record))
+
+    def _ask_next(self, owned: Owned, record: JobRecord, *, ends: bool, number: int) -> JobRecord:
+        following = number + 1
+        if ends or record.asked >= following or following >= len(record.commands):
+            return record
+        return replace(record, asked=following)
+
+    def _go_on(self, job_id: str, owned: Owned, outbox: _Outbox) -> None:
+        """Ask for what was to be asked for next; a repeat is answered by nothing."""
+        record = self._record_of(job_id, owned)
+        if record is None or not owned.has_turn:
+            return
+        if record.asked < 0:
+            record = owned.record = replace(record, asked=0)
+            self._store.update(record)
+        if record.asked > owned.asked:
+            outbox.messages.append(self._start(owned, record))
+
+    def _start(self, owned: Owned, record: JobRecord) -> Message:
+        spec = owned.spec or decode_spec(record.spec)
+        owned.asked = record.asked
+        message = start_message(self._settings, record.id, spec, record.asked)
+        if record.asked == len(record.commands) - 1:
+            # No more to start: what is kept of an idle job is small.
+            owned.spec = None
+            owned.record = replace(record, spec=b"")
+        return message
+
+    def _drop(self, job_id: str, state: State, outbox: _Outbox) -> None:
+        outbox.changed[job_id] = state
+        outbox.messages.append({"t": "release", "job": job_id})
+        outbox.dropped.append(job_id)
+
+    def _record_of(self, job_id: str, owned: Owned) -> JobRecord | None:
+        if owned.record is None:
+            owned.record = self._store.get(job_id)
+        return owned.record
+
+    def _defer(self, batch: list[Message], error: JobrunnerError) -> None:
+        _log.error("events_not_stored", error=error.detail, events=len(batch))
+        for message in batch:
+            if (owned := self._jobs.get(message.get("job", ""))) is not None:
+                # Nothing was committed and nothing sent; a start may be asked for twice.
+                owned.record = None
+                owned.asked = -1
+        self._deferred += batch
+        asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        batch, self._deferred = self._deferred, []
+        if batch:
+            self.received(batch)
+
+    def _send(self, message: Message) -> None:
+        if self._connection is not None:
+            self._connection.send(message)

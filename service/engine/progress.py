@@ -1,0 +1,161 @@
+"""What an event of the supervisor means for a job's record. Pure: values in, values out.
+
+An event may come twice, since its owner may die between storing and acknowledging it: what is known
+already changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from service.jobs.lifecycle import FINISHED, Reason, State, after
+from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
+
+Event = Mapping[str, Any]
+
+
+def advance(record: JobRecord, event: Event) -> JobRecord:
+    """The record after `event`; the same object when the event changes nothing.
+
+    Raises: IllegalTransition, when the event can't follow the record's state.
+    """
+    if record.state in FINISHED:
+        return record
+    match event["name"]:
+        case "started":
+            return _started(record, event)
+        case "refused":
+            outcome = CommandOutcome(
+                state=State.EXITED, error=event["error"], finished_at=event["at"]
+            )
+            return _with_outcome(record, event["n"], outcome)
+        case "killing":
+            return record if record.kill is not None else replace(record, kill=_kill(event))
+        case "ended":
+            return _ended(record, event)
+        case "finished":
+            return _finished(record, event)
+    return record  # an event of a newer supervisor
+
+
+def lost(record: JobRecord, *, at: int, end: int, complete: bool) -> JobRecord:
+    """The record of a job whose processes' parent vanished."""
+    outcomes = tuple(
+        replace(outcome, state=State.KILLED, finished_at=at)
+        if outcome.state is State.RUNNING
+        else outcome
+        for outcome in record.commands
+    )
+    return _end(
+        replace(record, commands=outcomes),
+        state=after(record.state, "kill"),
+        reason=Reason.LOST,
+        at=at,
+        end=end,
+        complete=complete,
+    )
+
+
+def killed_before_start(record: JobRecord, *, at: int) -> JobRecord:
+    """The record of a job that never ran, and that somebody asked to kill."""
+    assert record.kill is not None  # noqa: S101 - the caller has looked
+    kill = replace(record.kill, found=0, escalated=False, verified_gone=True)
+    return _end(
+        replace(record, kill=kill),
+        state=after(record.state, "kill"),
+        reason=kill.reason,
+        at=at,
+        end=0,
+        complete=True,
+    )
+
+
+def _started(record: JobRecord, event: Event) -> JobRecord:
+    number = event["n"]
+    if record.commands[number].state is not State.PENDING:
+        return record
+    outcome = CommandOutcome(state=State.RUNNING, started_at=event["at"])
+    record = _with_outcome(record, number, outcome)
+    if record.state is State.PENDING:
+        record = replace(
+            record, state=after(record.state, "start"), started_at=event["at"], asked=number
+        )
+    return record
+
+
+def _ended(record: JobRecord, event: Event) -> JobRecord:
+    before = record.commands[event["n"]]
+    if before.state in FINISHED:
+        return record
+    status = event["status"]
+    outcome = CommandOutcome(
+        state=State.KILLED if event["killed"] else State.EXITED,
+        exit_code=status if status is not None and status >= 0 else None,
+        signal=signal_name(-status) if status is not None and status < 0 else None,
+        started_at=before.started_at,
+        finished_at=event["at"],
+    )
+    return _with_outcome(record, event["n"], outcome)
+
+
+def _finished(record: JobRecord, event: Event) -> JobRecord:
+    reason = None
+    if event["verdict"] == "killed":
+        state = after(record.state, "kill")
+        kill = _kill(event["kill"])
+        reason = kill.reason
+        record = replace(record, kill=kill)
+    else:
+        state = after(record.state, "exit" if record.state is State.RUNNING else "refuse")
+    return _end(
+        record,
+        state=state,
+        reason=reason,
+        at=event["at"],
+        end=event["end"],
+        complete=event["complete"],
+    )
+
+
+def _end(
+    record: JobRecord, *, state: State, reason: Reason | None, at: int, end: int, complete: bool
+) -> JobRecord:
+    last = next(
+        (o for o in reversed(record.commands) if o.state is not State.PENDING), CommandOutcome()
+    )
+    outcomes = tuple(
+        CommandOutcome(state=State.SKIPPED) if o.state is State.PENDING else o
+        for o in record.commands
+    )
+    return replace(
+        record,
+        state=state,
+        reason=reason,
+        exit_code=last.exit_code,
+        signal=last.signal,
+        error=last.error,
+        finished_at=at,
+        commands=outcomes,
+        output_bytes=end,
+        output_complete=complete,
+    )
+
+
+def _with_outcome(record: JobRecord, number: int, outcome: CommandOutcome) -> JobRecord:
+    commands = record.commands
+    return replace(record, commands=(*commands[:number], outcome, *commands[number + 1 :]))
+
+
+def _kill(fields: Event) -> Kill:
+    return Kill(
+        reason=Reason(fields["reason"]),
+        requested_at=fields["requested_at"],
+        signal=signal_name(fields["signal"]),
+        grace_s=fields["grace_s"],
+        found=fields.get("found"),
+        escalated=fields.get("escalated"),
+        verified_gone=fields.get("verified_gone"),
+    )

@@ -1,0 +1,76 @@
+"""What becomes of live jobs that no supervisor knows: theirs is dead, or the box was restarted.
+
+One whose start was never asked for runs now. One whose start was asked for may have run, and its
+processes' parent is gone: it is `killed`, reason `lost`, and never run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec.structs import replace
+
+from service.engine.owner import Owner
+from service.engine.progress import killed_before_start, lost
+from service.jobs.lifecycle import FINISHED
+from service.jobs.record import JobRecord
+from service.kinds.submission import decode_spec
+from service.settings import Settings
+from service.store import Store
+from service.supervisor.protocol import Message
+
+_log = structlog.get_logger("jobrunner.engine")
+
+
+class Recovery:
+    """Claims what is live in the store and in no register; workers may do so at the same time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        owner: Owner,
+        request: Callable[[Message], Awaitable[Message]],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._owner = owner
+        self._request = request
+
+    async def run(self, *, registered: set[str]) -> None:
+        """`registered`: what the supervisor knew when it said hello. Raises: Unavailable, NoRoom."""
+        for job_id in self._store.live_ids():
+            if job_id in registered:
+                continue
+            self._owner.claiming(job_id)
+            reply = await self._request({"t": "claim", "job": job_id})
+            if reply["ok"]:
+                await self._take_over(job_id, has_turn=reply["turn"])
+            else:
+                self._owner.not_claimed(job_id)  # another worker was faster, or it is ours already
+
+    async def _take_over(self, job_id: str, *, has_turn: bool) -> None:
+        # Read after the claim: until then another worker could have finished it.
+        record = self._store.get(job_id)
+        if record is None or record.state in FINISHED:
+            self._owner.give_up(job_id)
+        elif record.asked >= 0:
+            buried = await self._request({"t": "bury", "job": job_id})
+            self._end(
+                lost(record, at=time.time_ns(), end=buried["end"], complete=buried["complete"])
+            )
+        elif record.kill is not None:
+            self._end(killed_before_start(record, at=time.time_ns()))
+        else:
+            if has_turn:
+                record = replace(record, asked=0)
+                self._store.update(record)
+            self._owner.own(record, decode_spec(record.spec), has_turn=has_turn)
+            _log.info("job_recovered", job=job_id)
+
+    def _end(self, record: JobRecord) -> None:
+        self._store.update(record)
+        _log.warning("job_ended_by_recovery", job=record.id, reason=record.reason)
+        self._owner.ended(record.id, record.state)

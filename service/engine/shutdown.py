@@ -1,0 +1,53 @@
+"""Ending all jobs when the service stops for good, and recording how they ended.
+
+Done by the main process once no worker is left: a stopping worker can't tell a reload from a
+shutdown, and hands over in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final
+
+import structlog
+
+from service.engine.owner import Owner
+from service.jobs.lifecycle import State
+from service.settings import Settings
+from service.store import Store
+from service.supervisor.client import ConnectionLost, SupervisorConnection
+
+# Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
+_PATIENCE_S: Final = 5.0
+
+_log = structlog.get_logger("jobrunner.engine")
+
+
+async def end_all_jobs(settings: Settings) -> None:
+    """Kill every live job, store the outcomes, and let the supervisor end."""
+    store = Store(settings.state_dir / "jobs.db")
+    owner = Owner(settings, store, _ignore)
+    directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
+            connection, hello = await SupervisorConnection.open(
+                directory, owner.received, lambda _: owner.lost()
+            )
+            owner.connected(connection)
+            connection.introduce("main")
+            await connection.request({"t": "shutdown", "grace_s": settings.shutdown_grace})
+            connection.close()
+            _log.info("jobs_ended", jobs=len(hello["jobs"]))
+    except (OSError, ConnectionLost) as exc:
+        # Nobody there: nothing runs. What it left is found by the next supervisor.
+        _log.info("no_supervisor", why=str(exc))
+    except TimeoutError:
+        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace)
+    finally:
+        os.close(directory)
+        store.close()
+
+
+def _ignore(_job_id: str, _state: State) -> None:
+    """Nobody waits in the main process."""

@@ -1,0 +1,59 @@
+"""From a command of a job to the message that has the supervisor start it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from service.jobs.spec import JobSpec
+from service.kinds import Context, plan
+from service.settings import Settings
+
+
+def job_directory(state_dir: Path, job_id: str) -> str:
+    return f"{state_dir}/jobs/{job_id}"
+
+
+def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple[str, bool]:
+    """Where a command works, and whether the directory is the job's own (made when missing).
+
+    `parts` are the job's `WorkingDir` and the command's: each relative to what is left of it, an
+    absolute one starts anew, and the job's own directory comes first.
+    """
+    own = f"{job_directory(state_dir, job_id)}/work"
+    path = os.path.join(own, *(part for part in parts if part is not None))
+    path = os.path.normpath(path)
+    return path, path == own or path.startswith(f"{own}/")
+
+
+def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> dict[str, Any]:
+    """The message `start` for command `number`."""
+    command = spec.commands[number]
+    base = settings.base_environment
+    planned = plan(command, Context(job_id=job_id, number=number, path=base["PATH"]))
+    cwd, is_own = working_directory(
+        settings.state_dir, job_id, spec.working_dir, command.working_dir
+    )
+    is_last = number == len(spec.commands) - 1
+    return {
+        "t": "start",
+        "job": job_id,
+        "n": number,
+        "argv": planned.argv,
+        "env": {
+            **base,
+            **spec.environment,
+            **command.environment,
+            **planned.environment,
+            "JOBRUNNER_JOB_ID": job_id,
+            "JOBRUNNER_COMMAND": str(number),
+        },
+        "cwd": cwd,
+        "create": is_own,
+        "end_if": "always" if is_last else "never" if command.continue_on_failure else "nonzero",
+        "drain_s": settings.drain_grace,
+        "timeout_s": spec.timeout_s,
+        "grace_s": spec.grace_s,
+        "cleanup": planned.cleanup,
+    }

@@ -1,0 +1,108 @@
+"""The one error tree: an abstract base, a stable `code` per leaf.
+
+`status` is the HTTP status that the API answers with: the one table from code to status is this
+tree, read by the server and by the client alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Place:
+    """One wrong place of a request body: a JSON pointer (RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class JobrunnerError(Exception):
+    """Base of all errors that a caller is told about."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    status: ClassVar[int]
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class BadQuery(JobrunnerError):
+    code, title, status = "bad_query", "Bad query parameter", 400
+
+
+class BadHeader(JobrunnerError):
+    code, title, status = "bad_header", "Bad request header", 400
+
+
+class MalformedBody(JobrunnerError):
+    code, title, status = "malformed_body", "The body is not JSON", 400
+
+
+class UnknownJob(JobrunnerError):
+    code, title, status = "unknown_job", "No such job", 404
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job with the ID {job_id[:80]!r}.")
+
+
+class NotAcceptable(JobrunnerError):
+    code, title, status = "not_acceptable", "Not available in that form", 406
+
+
+class JobIsLive(JobrunnerError):
+    code, title, status = "job_is_live", "The job is live", 409
+
+
+class UnsupportedMediaType(JobrunnerError):
+    code, title, status = "unsupported_media_type", "Unsupported media type", 415
+
+
+class OffsetBeyondEnd(JobrunnerError):
+    code, title, status = "offset_beyond_end", "Offset beyond the end of the output", 416
+
+    def __init__(self, offset: int, end: int) -> None:
+        super().__init__(f"The offset {offset} is beyond the present end of the output, {end}.")
+        self.end = end
+
+
+class InvalidJob(JobrunnerError):
+    """The body is JSON, but not a valid job; `places` says where and why."""
+
+    code, title, status = "invalid_job", "Not a valid job", 422
+
+    def __init__(self, places: list[Place]) -> None:
+        super().__init__("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in places[:3]))
+        self.places = places
+
+
+class IdempotencyKeyReused(JobrunnerError):
+    code, title, status = "idempotency_key_reused", "Idempotency-Key used for another job", 422
+
+
+class Unavailable(JobrunnerError):
+    """For now the service can't take this; the caller may retry."""
+
+    code, title, status = "unavailable", "Not available now", 503
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class NoRoom(JobrunnerError):
+    code, title, status = "no_room", "No room on the disk", 507
+
+
+class IllegalTransition(JobrunnerError):
+    """A trigger that the lifecycle table doesn't allow: an error of ours, never of a caller."""
+
+    code, title, status = "illegal_transition", "Illegal transition", 500
+
+    def __init__(self, *, trigger: str, state: str) -> None:
+        super().__init__(f"A job that is {state} has no trigger {trigger!r}.")
+        self.trigger = trigger
+        self.state = state

@@ -1,0 +1,127 @@
+"""The lifecycle of a job: one table, one machine, and the diagram drawn from it.
+
+Rules
+1. A state says what was seen, never what was asked for.
+2. `exited` and `killed` are terminal: no trigger leaves them.
+3. A trigger that the table doesn't list for the present state raises `IllegalTransition` and
+   changes nothing.
+
+The machine is the synchronous `transitions.Machine`, shared by all jobs and without models of its
+own: a job is a slotted object whose triggers go through the shared event table, 84 bytes instead of
+9.6 KB per job (measured with transitions 0.9.3, where `add_model` is also linear in the models).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from transitions import Machine, MachineError
+
+from service.jobs.errors import IllegalTransition
+
+
+class State(str, Enum):
+    """Where a job stands; also the state of one command, which alone can be `skipped`."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    EXITED = "exited"
+    KILLED = "killed"
+    SKIPPED = "skipped"
+
+    @property
+    def is_live(self) -> bool:
+        return self in LIVE
+
+
+class Reason(str, Enum):
+    """Why this service ended a job."""
+
+    REQUESTED = "requested"
+    TIMEOUT = "timeout"
+    IDLE_TIMEOUT = "idle-timeout"
+    QUEUE_TIMEOUT = "queue-timeout"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+
+
+JOB_STATES: Final = (State.PENDING, State.RUNNING, State.EXITED, State.KILLED)
+LIVE: Final = frozenset({State.PENDING, State.RUNNING})
+FINISHED: Final = frozenset({State.EXITED, State.KILLED})
+
+# (trigger, source, destination, what happened): everything else reads this table.
+TRANSITIONS: Final[tuple[tuple[str, State, State, str], ...]] = (
+    ("start", State.PENDING, State.RUNNING, "its first command was spawned"),
+    ("refuse", State.PENDING, State.EXITED, "no command could be started"),
+    ("exit", State.RUNNING, State.EXITED, "it ended by itself, whatever the code"),
+    ("kill", State.PENDING, State.KILLED, "ended before its first command"),
+    ("kill", State.RUNNING, State.KILLED, "this service ended it"),
+)
+TRIGGERS: Final = tuple(dict.fromkeys(trigger for trigger, *_ in TRANSITIONS))
+
+
+class Lifecycle:
+    """The lifecycle of one job; `state` changes through the triggers only."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: State = State.PENDING) -> None:
+        self.state: str = state.value
+
+    def start(self) -> None:
+        """The first command was spawned. Raises: IllegalTransition."""
+        _trigger(self, "start")
+
+    def refuse(self) -> None:
+        """No command could be started. Raises: IllegalTransition."""
+        _trigger(self, "refuse")
+
+    def exit(self) -> None:
+        """The job ended by itself. Raises: IllegalTransition."""
+        _trigger(self, "exit")
+
+    def kill(self) -> None:
+        """This service ended the job. Raises: IllegalTransition."""
+        _trigger(self, "kill")
+
+
+_MACHINE: Final = Machine(
+    model=None,
+    states=[state.value for state in JOB_STATES],
+    transitions=[
+        {"trigger": trigger, "source": source.value, "dest": dest.value}
+        for trigger, source, dest, _ in TRANSITIONS
+    ],
+    initial=State.PENDING.value,
+    auto_transitions=False,  # else `to_pending()` would leave a terminal state
+    model_override=True,
+    send_event=False,
+)
+
+
+def _trigger(job: Lifecycle, trigger: str) -> None:
+    try:
+        _MACHINE.events[trigger].trigger(job)
+    except MachineError as exc:
+        raise IllegalTransition(trigger=trigger, state=job.state) from exc
+
+
+def after(state: State, trigger: str) -> State:
+    """The state that `trigger` leads to from `state`.
+
+    Raises: IllegalTransition, when the table doesn't list it.
+    """
+    job = Lifecycle(state)
+    _trigger(job, trigger)
+    return State(job.state)
+
+
+def diagram() -> str:
+    """The lifecycle as a Mermaid state diagram, for the README; a test compares the two."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.PENDING.value}"]
+    for trigger, source, dest, meaning in TRANSITIONS:
+        lines.append(f"    {source.value} --> {dest.value}: {trigger} ({meaning})")
+    sources = {source for _, source, _, _ in TRANSITIONS}
+    lines += [f"    {s.value} --> [*]" for s in JOB_STATES if s not in sources]
+    return "\n".join(lines)

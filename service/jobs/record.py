@@ -1,0 +1,78 @@
+"""What is known of a job: its record, the outcome of each command, the receipt of a kill.
+
+Records are values: a change makes a new one (`msgspec.structs.replace`), which is stored before
+anybody acts on it. Times are wall clock, nanoseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+
+import msgspec
+
+from service.jobs.lifecycle import Reason, State
+
+
+class CommandOutcome(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
+):
+    """How one command stands."""
+
+    state: State = State.PENDING
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """A kill as it was asked for, and from `found` on the receipt: None until it is done.
+
+    `found`: processes seen. `escalated`: KILL was needed after the grace.
+    `verified_gone`: every process seen was seen gone.
+    """
+
+    reason: Reason
+    requested_at: int
+    signal: str
+    grace_s: float
+    found: int | None = None
+    escalated: bool | None = None
+    verified_gone: bool | None = None
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One job as the store keeps it.
+
+    `seq` orders jobs by their submission. `spec` is the submission in canonical JSON. `asked` is
+    the number of the last command whose start was asked for, -1 before the first: it is stored
+    before the asking, so that a command is never started twice.
+    """
+
+    seq: int = 0
+    id: str
+    state: State = State.PENDING
+    reason: Reason | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+    created_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    spec: bytes
+    commands: tuple[CommandOutcome, ...]
+    kill: Kill | None = None
+    asked: int = -1
+    output_bytes: int | None = None
+    output_complete: bool = True
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM` for 15; real-time signals without a name of their own count from `SIGRTMIN`."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signals.SIGRTMIN}"

@@ -1,0 +1,142 @@
+"""What a caller asks for: frozen specs, validated once at the edge and trusted ever after.
+
+The names on the wire are PascalCase. What types can't say is checked by `places_in_job` and
+`places_in_command`, which answer with every wrong place instead of raising at the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from service.jobs.errors import Place
+
+# Ten years in seconds: beyond any job, and far below what overflows a timer.
+MAX_SECONDS: Final = 315_360_000
+# Long enough for a sentence, short enough for a table's column.
+MAX_NAME_CHARS: Final = 256
+MAX_LABELS: Final = 64
+# Seconds between TERM and KILL when a job doesn't say.
+DEFAULT_GRACE_S: Final = 10.0
+# Bounds one record: the outcomes of all commands are rewritten at each step.
+MAX_COMMANDS: Final = 1000
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class CommandSpec(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """What every Kind of command has. `working_dir` is relative to the job's."""
+
+    working_dir: str | None = None
+    environment: dict[str, str] = {}
+    continue_on_failure: bool = False
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One validated job. `timeout_s` 0 means none; `working_dir` None: the job's own directory."""
+
+    commands: tuple[CommandSpec, ...]
+    environment: dict[str, str] = {}
+    working_dir: str | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    timeout_s: float = 0.0
+    grace_s: float = DEFAULT_GRACE_S
+
+
+class JobBody(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """The body of a submission, before its commands are handed to their Kinds."""
+
+    command_line: str | msgspec.UnsetType = msgspec.UNSET
+    commands: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    environment: dict[str, str] = {}
+    working_dir: str | None = None
+    name: Name | None = None
+    labels: dict[str, str] = {}
+    timeout: Seconds | None = None
+    grace: Seconds | None = None
+
+
+def places_in_job(body: JobBody) -> Iterator[Place]:
+    """Every place of `body` that is wrong beyond its types."""
+    given = [
+        key
+        for key, value in (("CommandLine", body.command_line), ("Commands", body.commands))
+        if value is not msgspec.UNSET
+    ]
+    if len(given) != 1:
+        got = "both" if given else "neither"
+        yield Place("", f"expected exactly one of CommandLine and Commands, got {got}")
+    if isinstance(body.commands, list):
+        if not body.commands:
+            yield Place("/Commands", "expected at least one command, got an empty list")
+        if len(body.commands) > MAX_COMMANDS:
+            yield Place(
+                "/Commands", f"expected at most {MAX_COMMANDS} commands, got {len(body.commands)}"
+            )
+    yield from places_in_environment(body.environment, "/Environment")
+    yield from places_in_working_dir(body.working_dir, "/WorkingDir")
+    if body.name is not None:
+        yield from places_in_text(body.name, "/Name")
+    if len(body.labels) > MAX_LABELS:
+        yield Place("/Labels", f"expected at most {MAX_LABELS} labels, got {len(body.labels)}")
+    for key, value in body.labels.items():
+        pointer = f"/Labels/{escape(key)}"
+        if not key or "=" in key:
+            yield Place(
+                pointer, f"expected a label name that isn't empty and has no '=', got {key!r}"
+            )
+        for what, text in (("name", key), ("value", value)):
+            yield from places_in_text(text, pointer)
+            if len(text) > MAX_NAME_CHARS:
+                yield Place(
+                    pointer,
+                    f"expected a {what} of at most {MAX_NAME_CHARS} characters, got {len(text)}",
+                )
+
+
+def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[Place]:
+    """Every place of what all Kinds share that is wrong beyond its types."""
+    yield from places_in_environment(spec.environment, f"{pointer}/Environment")
+    yield from places_in_working_dir(spec.working_dir, f"{pointer}/WorkingDir")
+
+
+def places_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[Place]:
+    for key, value in environment.items():
+        place = f"{pointer}/{escape(key)}"
+        if not key:
+            yield Place(place, "expected a variable's name, got an empty one")
+        if "=" in key:
+            yield Place(place, f"expected a variable's name without '=', got {key!r}")
+        yield from places_in_text(key, place)
+        yield from places_in_text(value, place)
+
+
+def places_in_working_dir(path: str | None, pointer: str) -> Iterator[Place]:
+    if path is None:
+        return
+    if not path:
+        yield Place(pointer, "expected a path, got an empty string")
+    if ".." in path.split("/"):
+        yield Place(pointer, f"expected a path without '..', got {path!r}")
+    yield from places_in_text(path, pointer)
+
+
+def places_in_text(text: str, pointer: str) -> Iterator[Place]:
+    """A NUL ends a C string: an argument, a variable or a path with one would be cut silently."""
+    if "\0" in text:
+        yield Place(
+            pointer, f"expected text without NUL, got one at character {text.index(chr(0))}"
+        )
+
+
+def escape(key: str) -> str:
+    """`key` as one step of a JSON pointer. Source: RFC 6901, section 3."""
+    return key.replace("~", "~0").replace("/", "~1")

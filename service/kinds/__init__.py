@@ -1,0 +1,26 @@
+"""What each Kind of command means: a spec to validate, and the argv that runs it.
+
+A new Kind is one module here and one line in the table.
+"""
+
+from __future__ import annotations
+
+from service.jobs.spec import CommandSpec
+from service.kinds.bash import BASH
+from service.kinds.kind import Context, Kind, Plan
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BASH,)}
+
+_BY_SPEC: dict[type[CommandSpec], Kind] = {kind.spec: kind for kind in KINDS.values()}
+
+
+def kind_of(spec: CommandSpec) -> Kind:
+    return _BY_SPEC[type(spec)]
+
+
+def plan(spec: CommandSpec, context: Context) -> Plan:
+    """How `spec` is run."""
+    return kind_of(spec).plan(spec, context)
+
+
+__all__ = ["KINDS", "Context", "Kind", "Plan", "kind_of", "plan"]

@@ -1,0 +1,37 @@
+"""Kind `bash`: a command line run by `bash -c`, without profile and rc files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from service.jobs.errors import Place
+from service.jobs.spec import CommandSpec, places_in_text
+from service.kinds.kind import Context, Kind, Plan
+
+
+class BashCommand(
+    CommandSpec,
+    frozen=True,
+    kw_only=True,
+    rename="pascal",
+    forbid_unknown_fields=True,
+    tag_field="Kind",
+    tag="bash",
+):
+    command_line: str
+
+
+def places(spec: BashCommand, pointer: str) -> Iterator[Place]:
+    if not spec.command_line.strip():
+        yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
+    yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
+
+
+def plan(spec: BashCommand, context: Context) -> Plan:
+    # When there is no bash the bare name goes to the supervisor, whose refusal names it.
+    bash = shutil.which("bash", path=context.path) or "bash"
+    return Plan(argv=(bash, "-c", spec.command_line))
+
+
+BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan)

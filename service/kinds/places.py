@@ -1,0 +1,77 @@
+"""From a msgspec validation error to the place in the body that caused it.
+
+msgspec stops at the first error and names its path (`$.Commands[0].Environment[...]`): keys of free
+objects are left out there, so the value that doesn't fit is looked up in what came.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from service.jobs.errors import Place
+from service.jobs.spec import escape
+
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_STEP: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
+_WORDS: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+# Values are shown to their sender so that a mix-up is seen at a glance; longer ones hide it.
+_SHOWN_CHARS: Final = 60
+
+
+def place_of(
+    error: msgspec.ValidationError,
+    raw: dict[str, Any],
+    struct: type[msgspec.Struct],
+    pointer: str = "",
+) -> Place:
+    """The place that `error`, raised when `raw` was converted to `struct`, is about."""
+    match = _AT.match(str(error))
+    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+    steps, value = _resolve(path, raw)
+    pointer += "".join(f"/{escape(str(step))}" for step in steps)
+    if unknown := _UNKNOWN.match(what):
+        known = ", ".join(sorted(_names(struct)))
+        return Place(f"{pointer}/{escape(unknown[1])}", f"unknown key; expected one of {known}")
+    if missing := _MISSING.match(what):
+        return Place(f"{pointer}/{escape(missing[1])}", "expected this key, got none")
+    detail = re.sub(r"`([^`]*)`", lambda m: _in_json_words(m[1]), what)
+    detail = detail[:1].lower() + detail[1:]
+    secret = "Environment" in steps
+    if isinstance(value, dict | list) or secret:
+        return Place(pointer, detail)
+    shown = msgspec.json.encode(value).decode()[:_SHOWN_CHARS]
+    return Place(pointer, f"{detail}: {shown}" if ", got " in detail else f"{detail}, got {shown}")
+
+
+def _resolve(path: str, raw: Any) -> tuple[list[str | int], Any]:
+    steps: list[str | int] = []
+    value = raw
+    for step in _STEP.finditer(path):
+        key: str | int
+        if step["key"] is not None:
+            key = step["key"]
+        elif step["index"] != "...":
+            key = int(step["index"])
+        else:
+            # A free object; the ones there are map text to text.
+            key = next((k for k, v in value.items() if not isinstance(v, str)), "")
+        steps.append(key)
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return steps, None
+    return steps, value
+
+
+def _names(struct: type[msgspec.Struct]) -> list[str]:
+    tag = struct.__struct_config__.tag_field
+    return [*struct.__struct_encode_fields__, *([tag] if tag else [])]
+
+
+def _in_json_words(name: str) -> str:
+    return " or ".join(_WORDS.get(part, part) for part in name.split(" | "))

@@ -1,0 +1,119 @@
+"""From a request's body to a validated job, and from a stored one back.
+
+A submission is decoded once: JSON, then the job's own shape, then each command by its Kind. What is
+wrong is told as places: a JSON pointer, what was expected there, and what came.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Union
+
+import msgspec
+
+from service.jobs.errors import InvalidJob, MalformedBody, Place
+from service.jobs.spec import (
+    DEFAULT_GRACE_S,
+    CommandSpec,
+    JobBody,
+    JobSpec,
+    places_in_command,
+    places_in_job,
+)
+from service.kinds import KINDS, kind_of
+from service.kinds.places import place_of
+
+_DEFAULT_KIND: Final = "bash"
+
+
+def parse_submission(body: bytes) -> JobSpec:
+    """The job that `body` describes.
+
+    Raises:
+        MalformedBody: `body` is not JSON.
+        InvalidJob: it is JSON, but not a valid job.
+    """
+    try:
+        raw = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedBody(_why_malformed(body, exc)) from exc
+    if not isinstance(raw, dict):
+        raise InvalidJob([place_of_type("", "object", raw)])
+    try:
+        job = msgspec.convert(raw, JobBody)
+    except msgspec.ValidationError as exc:
+        raise InvalidJob([place_of(exc, raw, JobBody)]) from exc
+    places = list(places_in_job(job))
+    if places:
+        raise InvalidJob(places)
+    commands = _commands(job)
+    return JobSpec(
+        commands=commands,
+        environment=job.environment,
+        working_dir=job.working_dir,
+        name=job.name,
+        labels=job.labels,
+        timeout_s=job.timeout or 0.0,
+        grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
+    )
+
+
+def place_of_type(pointer: str, expected: str, value: object) -> Place:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return Place(pointer, f"expected {expected}, got {names.get(type(value), 'number')}")
+
+
+def _why_malformed(body: bytes, exc: Exception) -> str:
+    if not body.strip():
+        return "Expected a JSON object, got an empty body."
+    return f"Expected a JSON object, got something that is not JSON: {exc}."
+
+
+def _commands(job: JobBody) -> tuple[CommandSpec, ...]:
+    if isinstance(job.command_line, str):
+        return (_command({"Kind": _DEFAULT_KIND, "CommandLine": job.command_line}, ""),)
+    assert isinstance(job.commands, list)  # noqa: S101 - places_in_job has seen to it
+    return tuple(_command(raw, f"/Commands/{n}") for n, raw in enumerate(job.commands))
+
+
+def _command(raw: dict[str, Any], pointer: str) -> CommandSpec:
+    name = raw.get("Kind", _DEFAULT_KIND)
+    if not isinstance(name, str) or name not in KINDS:
+        known = ", ".join(sorted(KINDS))
+        detail = f"expected one of the kinds {known}, got {msgspec.json.encode(name).decode()[:80]}"
+        raise InvalidJob([Place(f"{pointer}/Kind", detail)])
+    kind = KINDS[name]
+    try:
+        spec = msgspec.convert(raw, kind.spec)
+    except msgspec.ValidationError as exc:
+        raise InvalidJob([place_of(exc, raw, kind.spec, pointer)]) from exc
+    places = [*places_in_command(spec, pointer), *kind.places(spec, pointer)]
+    if places:
+        raise InvalidJob(places)
+    return spec
+
+
+_AnyCommand: Any = Union[tuple(kind.spec for kind in KINDS.values())]  # noqa: UP007 - built at run time
+_StoredJob: Any = msgspec.defstruct(
+    "_StoredJob",
+    [("commands", tuple[_AnyCommand, ...])],
+    bases=(JobSpec,),
+    frozen=True,
+    kw_only=True,
+    rename="pascal",
+)
+_STORED_DECODER: Final = msgspec.json.Decoder(_StoredJob)
+_STORED_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+def encode_spec(spec: JobSpec) -> bytes:
+    """`spec` in canonical JSON: two submissions that mean the same give the same bytes."""
+    return _STORED_ENCODER.encode(spec)
+
+
+def decode_spec(data: bytes) -> JobSpec:
+    """The spec that `encode_spec` wrote."""
+    spec: JobSpec = _STORED_DECODER.decode(data)
+    return spec
+
+
+__all__ = ["decode_spec", "encode_spec", "kind_of", "parse_submission"]

@@ -1,0 +1,26 @@
+"""Where the two files of a log are, and how each of them is opened."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["CHUNK_BYTES", "INDEX_NAME", "OUTPUT_NAME", "Directory", "open_in"]
+
+OUTPUT_NAME = "output"
+INDEX_NAME = "runs"
+
+CHUNK_BYTES = 256 * 1024
+"""The most that is moved or read at once: longer steps make others wait, and gain nothing."""
+
+Directory = int | str | os.PathLike[str]
+"""A directory: its path, or an open descriptor of it, which the caller keeps."""
+
+_MODE = 0o600
+
+
+def open_in(directory: Directory, name: str, flags: int) -> int:
+    """Opens a file of the log that lives in `directory`, never inherited by children."""
+    flags |= os.O_CLOEXEC
+    if isinstance(directory, int):
+        return os.open(name, flags, _MODE, dir_fd=directory)
+    return os.open(os.path.join(directory, name), flags, _MODE)

@@ -1,0 +1,272 @@
+"""Waking the readers of a log when it grows, without polling and without losing a wake-up.
+
+A follower has one inotify descriptor per event loop. All who follow a job in a process share one
+`Tail`: one pair of open files, one watch, one read of the header per wake-up, however many they
+are. Works alike on asyncio's own loop and on uvloop.
+
+Why no wake-up is lost: a tail first registers its watch, and only then reads the header, so what
+was written before is seen, and what is written after makes an event. From then on `Tail.state` is
+never older than the last event, and whoever compares it before waiting misses nothing.
+
+A finished log is read without a watch, so the kernel's limits can't get in the way of replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from service.output.errors import FollowerClosed, OutputError
+from service.output.inotify import OVERFLOW, Inotify
+from service.output.reader import LogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from service.output.index import LogState
+
+__all__ = ["Follower", "Tail"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Tail:
+    """One log as followed in this process: shared, counted, closed with its last user.
+
+    Attributes:
+        reader: reads the log; not to be closed by users of the tail.
+        state: how far the log went when it was last looked at; current while anybody waits.
+    """
+
+    def __init__(self, follower: Follower, key: str, reader: LogReader) -> None:
+        self._follower = follower
+        self._key = key
+        self._users = 0
+        self._watch: int | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._error: Exception | None = None
+        self.reader = reader
+        self.state: LogState = reader.state()
+
+    def __enter__(self) -> Self:
+        """The tail itself, released at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Releases it."""
+        self.release()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for this log to change."""
+        return len(self._waiters)
+
+    async def changed(self, since: LogState) -> LogState:
+        """Waits until the log's state is another than `since`, or the log is finished.
+
+        Raises:
+            FollowerClosed: the follower was closed.
+            CorruptLog: the header became unreadable.
+            OSError: the kernel refuses a watch.
+        """
+        if not since.closed and self.state == since:
+            self._start_watching()
+        while self.state == since and not since.closed:
+            if self._error is not None:
+                # A new object for each, or they would add to each other's traceback.
+                raise type(self._error)(*self._error.args)
+            waiter = self._follower.loop.create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self.state
+
+    async def wait_past(self, offset: int, stream: int | None = None) -> LogState:
+        """Waits until there is a byte at `offset`, or the log is finished; tells the state then.
+
+        Raises: as `changed` does.
+        """
+        state = self.state
+        while state.size(stream) <= offset and not state.closed:
+            state = await self.changed(state)
+        return state
+
+    async def in_thread(
+        self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        """Runs a read that may wait for the disk in a thread, keeping the files open for it.
+
+        A cancelled caller goes at once; the files stay open until the thread has finished.
+        """
+        # Not a task: those are cancelled when the loop ends, and the thread would still read.
+        call = self._follower.loop.run_in_executor(None, partial(function, *args, **kwargs))
+        self.hold()
+        call.add_done_callback(self._thread_ended)
+        return await asyncio.shield(call)
+
+    def hold(self) -> None:
+        """Counts one user more."""
+        self._users += 1
+        self.reader.share(among_many=self._users > 1)
+
+    def release(self) -> None:
+        """Counts one user less; with the last one the files are closed and the watch ends."""
+        self._users -= 1
+        if self._users:
+            self.reader.share(among_many=self._users > 1)
+            return
+        self._follower.forget(self._key, self, self._watch)
+        self.reader.close()
+
+    def refresh(self) -> None:
+        """Looks at the header again, and wakes the waiters if it has changed."""
+        try:
+            state = self.reader.state()
+        except (OutputError, OSError) as error:
+            self.fail(error)
+            return
+        self._error = None
+        if state != self.state:
+            self.state = state
+            self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Makes all who wait, and who will wait, fail with this error."""
+        self._error = error
+        self._wake()
+
+    def _start_watching(self) -> None:
+        if self._watch is None and self._error is None:
+            self._watch = self._follower.start_watching(self)
+            self.refresh()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _thread_ended(self, call: asyncio.Future[_R]) -> None:
+        self.release()
+        # Looked at here too: the one who waited may be gone, and nobody need be told.
+        if not call.cancelled():
+            call.exception()
+
+
+class Follower:
+    """Wakes the readers in one event loop; belongs to that loop's thread.
+
+    Use it as an async context manager, or call `open` and `close`.
+    """
+
+    def __init__(self) -> None:
+        self._inotify: Inotify | None = None
+        self._tails: dict[str, Tail] = {}
+        self._by_watch: dict[int, set[Tail]] = {}
+        self.loop: asyncio.AbstractEventLoop
+
+    async def __aenter__(self) -> Self:
+        """Opens it on the running loop."""
+        self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def open(self) -> None:
+        """Starts on the running loop.
+
+        Raises:
+            OSError: the kernel refuses an inotify instance; the text says what to do.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._inotify = Inotify()
+        self.loop.add_reader(self._inotify.fd, self._on_readable)
+
+    def close(self) -> None:
+        """Ends all waiting with `FollowerClosed`; doing it again does nothing."""
+        if self._inotify is None:
+            return
+        # Always before the close: uvloop aborts the process otherwise.
+        self.loop.remove_reader(self._inotify.fd)
+        self._inotify.close()
+        self._inotify = None
+        self._by_watch.clear()
+        for tail in list(self._tails.values()):
+            tail.fail(FollowerClosed("the follower was closed"))
+        self._tails.clear()
+
+    def watch(self, directory: str | os.PathLike[str]) -> Tail:
+        """The tail of the log in `directory`, which the caller must release once.
+
+        Raises:
+            FileNotFoundError: there is no log.
+            CorruptLog: its header is damaged.
+            FollowerClosed: the follower is not open.
+        """
+        if self._inotify is None:
+            msg = "the follower is not open"
+            raise FollowerClosed(msg)
+        key = os.fspath(directory)
+        tail = self._tails.get(key)
+        if tail is None:
+            reader = LogReader.open(directory)
+            try:
+                tail = Tail(self, key, reader)
+            except BaseException:
+                reader.close()
+                raise
+            self._tails[key] = tail
+        else:
+            tail.refresh()
+        tail.hold()
+        return tail
+
+    def start_watching(self, tail: Tail) -> int:
+        """Registers a tail for wake-ups; for `Tail`."""
+        if self._inotify is None:
+            msg = "the follower is not open"
+            raise FollowerClosed(msg)
+        watch = self._inotify.watch(tail.reader.index_fd)
+        # The kernel knows one watch per file, also when two paths lead to it.
+        self._by_watch.setdefault(watch, set()).add(tail)
+        return watch
+
+    def forget(self, key: str, tail: Tail, watch: int | None) -> None:
+        """Drops a tail without users; for `Tail`."""
+        if self._tails.get(key) is tail:
+            del self._tails[key]
+        tails = self._by_watch.get(watch, set()) if watch is not None else set()
+        tails.discard(tail)
+        if watch in self._by_watch and not tails:
+            del self._by_watch[watch]
+            if self._inotify is not None:
+                self._inotify.unwatch(watch)
+
+    def _on_readable(self) -> None:
+        if self._inotify is None:
+            return
+        changed = self._inotify.changed()
+        if OVERFLOW in changed:
+            changed = set(self._by_watch)
+        for watch in changed:
+            for tail in list(self._by_watch.get(watch, ())):
+                tail.refresh()

@@ -1,0 +1,127 @@
+"""One reader's way through a log: replay from an offset, then live, in chunks of bytes.
+
+Nothing is buffered between the log and the consumer: the next chunk is read when the consumer
+asks for it, so a slow one lags behind, is served from the disk, and slows nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING
+
+from service.jobs.errors import OffsetBeyondEnd
+from service.output.cursor import Cursor
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+    from typing import Self
+
+    from service.output.follow import Follower, Tail
+    from service.output.index import LogState
+
+__all__ = ["Following"]
+
+
+class Following:
+    """Follows one log from `offset`; an async context manager, whose `chunks` are its output.
+
+    A negative offset counts from the present end. With `stream`, offsets count the bytes of that
+    stream alone. With `follow=False` it ends where the log ended when it was opened.
+
+    Attributes, once entered:
+        opening: the log's state at that moment.
+        offset: where the next chunk begins; `chunks` moves it on.
+        length: how many bytes will come in all, when that is known at opening, else None.
+    """
+
+    def __init__(
+        self,
+        follower: Follower,
+        directory: str | os.PathLike[str],
+        offset: int = 0,
+        stream: int | None = None,
+        *,
+        follow: bool = True,
+    ) -> None:
+        self._follower = follower
+        self._directory = directory
+        self._stream = stream
+        self._follow = follow
+        self._tail: Tail
+        self._cursor: Cursor
+        self.opening: LogState
+        self.length: int | None = None
+        self.offset = offset
+
+    async def __aenter__(self) -> Self:
+        """Opens the log.
+
+        Raises:
+            FileNotFoundError: there is no log.
+            OffsetBeyondEnd: the log has no such offset yet.
+            CorruptLog: its header is damaged.
+        """
+        self._tail = tail = self._follower.watch(self._directory)
+        self.opening = tail.state
+        size = self.opening.size(self._stream)
+        if self.offset > size:
+            tail.release()
+            raise OffsetBeyondEnd(self.offset, size)
+        if self.offset < 0:
+            self.offset = max(0, size + self.offset)
+        if self.opening.closed or not self._follow:
+            self.length = size - self.offset
+        self._cursor = Cursor(tail.reader, self.offset, self._stream)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Lets go of the log."""
+        self._tail.release()
+
+    @property
+    def state(self) -> LogState:
+        """The log's state as last seen; `complete` is meaningful when `chunks` has ended."""
+        return self._tail.state
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes from `offset` on, 1 byte to 256 KiB at a time.
+
+        Ends when the log is finished and all of it was delivered. Stopping in between loses
+        nothing: `offset` tells how far it came, and calling again goes on from there.
+
+        Raises:
+            FollowerClosed: the follower was closed, so it is not known whether more comes.
+            CorruptLog: the files contradict each other.
+            OSError: the disk fails, or the kernel refuses a watch.
+        """
+        while True:
+            state = self._tail.state if self._follow else self.opening
+            chunk = await self._read(state)
+            if chunk:
+                self.offset += len(chunk)
+                yield chunk
+                if self.offset < state.size(self._stream):
+                    # A consumer that never has to wait would keep the loop from the others.
+                    await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
+            elif state.closed or not self._follow:
+                return
+            else:
+                await self._tail.changed(state)
+
+    async def _read(self, state: LogState) -> bytes:
+        try:
+            return self._cursor.next_chunk(state, wait=False)
+        except BlockingIOError:
+            # On a copy: a cancelled caller leaves the thread behind, still reading with it.
+            cursor = copy.copy(self._cursor)
+            chunk = await self._tail.in_thread(cursor.next_chunk, state)
+            self._cursor = cursor
+            return chunk

@@ -1,0 +1,142 @@
+"""The format of `runs`, the index beside a job's `output`: values to bytes and back, no I/O.
+
+A header of 64 bytes says how far `output` may be read. Records of 32 bytes follow; each says
+whose bytes begin at its offset: which stream's, which command's, when.
+
+1. A record is written before the first byte of its run. The run goes to the next record's
+   offset, the last one's to the end.
+2. A record with the same offset as the following one is superseded: its run is empty.
+3. Offsets never fall from one record to the next, neither in the file nor in either stream,
+   so a binary search finds an offset of any of the three.
+4. A record whose offset is not below the header's end may still be rewritten. Readers take the
+   header first and leave such records alone.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from service.output.errors import CorruptLog
+
+__all__ = [
+    "HEADER_BYTES",
+    "RECORD_BYTES",
+    "STDERR",
+    "STDOUT",
+    "LogState",
+    "Record",
+    "TornHeader",
+    "record_position",
+]
+
+MAGIC = b"JOBRUNS\n"
+VERSION = 1
+STDOUT = 1
+STDERR = 2
+
+HEADER_BYTES = 64
+RECORD_BYTES = 32
+"""A divisor of the page size, like the header: no record ever lies across two pages."""
+
+_CLOSED = 1
+_COMPLETE = 2
+_HEADER = struct.Struct("<8sIIQQ28x")
+_CHECK = struct.Struct("<I")
+_RECORD = struct.Struct("<QQQIB3x")
+
+
+class TornHeader(CorruptLog):
+    """The header's checksum is wrong: it was read while it was being written, or is damaged."""
+
+    code = "output_header_torn"
+
+
+class LogState(NamedTuple):
+    """How far a log goes, and whether it ever goes further: all that the header says.
+
+    `closed`: not one byte is added any more. `complete`: closed, and nothing can be missing.
+    """
+
+    end: int = 0
+    stdout_end: int = 0
+    closed: bool = False
+    complete: bool = False
+
+    @property
+    def stderr_end(self) -> int:
+        """Bytes of standard error."""
+        return self.end - self.stdout_end
+
+    def size(self, stream: int | None = None) -> int:
+        """Bytes of one stream, or of both together for None."""
+        if stream is None:
+            return self.end
+        return self.stdout_end if stream == STDOUT else self.end - self.stdout_end
+
+    def pack(self) -> bytes:
+        """The header's 64 bytes, to be written by one pwrite."""
+        flags = _CLOSED * self.closed | _COMPLETE * self.complete
+        body = _HEADER.pack(MAGIC, VERSION, flags, self.end, self.stdout_end)
+        # Reads of a file are not atomic against writes (ext4 takes no lock for them), so the
+        # header carries a checksum: a reader sees both numbers of one moment, or tries again.
+        return body + _CHECK.pack(zlib.crc32(body))
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> LogState:
+        """Reads a header.
+
+        Raises:
+            TornHeader: the checksum doesn't fit; reading again may help.
+            CorruptLog: no header, or of another version.
+        """
+        if len(raw) != HEADER_BYTES:
+            msg = f"a header has {HEADER_BYTES} bytes, this file only {len(raw)}"
+            raise CorruptLog(msg)
+        body = raw[: _HEADER.size]
+        if _CHECK.unpack_from(raw, _HEADER.size) != (zlib.crc32(body),):
+            msg = "the header's checksum is wrong"
+            raise TornHeader(msg)
+        magic, version, flags, end, stdout_end = _HEADER.unpack(body)
+        if magic != MAGIC or version != VERSION:
+            msg = f"expected an index of version {VERSION}, found {magic!r} version {version}"
+            raise CorruptLog(msg)
+        return cls(end, stdout_end, bool(flags & _CLOSED), bool(flags & _COMPLETE))
+
+
+class Record(NamedTuple):
+    """The beginning of one run: from `offset` on, bytes of this stream of this command.
+
+    `stream_offset` counts the stream's own bytes before it, `time_ns` is the wall clock.
+    """
+
+    offset: int
+    stream_offset: int
+    time_ns: int
+    command: int
+    stream: int
+
+    def position_in(self, stream: int) -> int:
+        """How many bytes of that stream lie before this record, whichever stream it begins."""
+        return self.stream_offset if stream == self.stream else self.offset - self.stream_offset
+
+    @property
+    def is_sound(self) -> bool:
+        """False for what can't be a record, such as zeros left by a power cut."""
+        return self.stream in (STDOUT, STDERR) and self.stream_offset <= self.offset
+
+    def pack(self) -> bytes:
+        """The record's 32 bytes."""
+        return _RECORD.pack(*self)
+
+    @classmethod
+    def unpack_many(cls, raw: bytes) -> list[Record]:
+        """Reads the whole records in `raw`, leaving a torn one at its end alone."""
+        whole = len(raw) - len(raw) % RECORD_BYTES
+        return [cls._make(fields) for fields in _RECORD.iter_unpack(raw[:whole])]
+
+
+def record_position(number: int) -> int:
+    """Where record `number`, counted from 0, stands in the file."""
+    return HEADER_BYTES + number * RECORD_BYTES

@@ -1,0 +1,268 @@
+"""The writing side of a log: bytes go from a pipe into the file, and nothing can tear them.
+
+One process has a log open for writing at any time; whoever calls sees to that. Each step is
+record, bytes, header, in that order:
+
+1. The record says whose bytes come next, so bytes without an owner never exist.
+2. `splice` takes bytes out of the pipe and puts them into the file in one step of the kernel.
+   Before it they are in the pipe, after it in the file, also if the writer is killed.
+3. The header then tells readers. When it is late, because the writer was killed or the disk is
+   full, the file's size is the truth and the last record says whose the bytes are.
+
+Whatever fails leaves the bytes where they are, and the next call goes on. The one exception is a
+source that can't be spliced, such as a terminal: see `LogWriter.splice_from`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from typing import TYPE_CHECKING
+
+from service.output.descriptors import has_bytes
+from service.output.files import CHUNK_BYTES, INDEX_NAME, OUTPUT_NAME, open_in
+from service.output.index import RECORD_BYTES, STDOUT, LogState, Record, record_position
+from service.output.repair import repair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from service.output.files import Directory
+
+__all__ = ["RECORD_EVERY_NS", "LogWriter"]
+
+RECORD_EVERY_NS = 10_000_000
+"""A record at least every 10 ms of output: what the times of replayed output are good for."""
+
+_COPY_BYTES = 64 * 1024
+"""What is read at once where splice can't serve: it is what a kill could lose there."""
+
+
+class LogWriter:
+    """A log open for writing, by this process alone.
+
+    Attributes:
+        end: bytes in `output`, of both streams.
+        stdout_end: bytes of standard output among them.
+        repairs: what `reopen` had to mend, one sentence each.
+    """
+
+    __slots__ = (
+        "_clock_ns",
+        "_closed_as",
+        "_due_ns",
+        "_held",
+        "_last",
+        "_output_fd",
+        "_owes_header",
+        "_record_count",
+        "_runs_fd",
+        "end",
+        "repairs",
+        "stdout_end",
+    )
+
+    def __init__(
+        self, output_fd: int, runs_fd: int, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """For `create` and `reopen`."""
+        self._output_fd = output_fd
+        self._runs_fd = runs_fd
+        self._clock_ns = clock_ns
+        self._record_count = 0
+        self._last: Record | None = None
+        self._closed_as: LogState | None = None
+        self._due_ns = 0
+        self._held = b""
+        self._owes_header = False
+        self.end = 0
+        self.stdout_end = 0
+        self.repairs: list[str] = []
+
+    @classmethod
+    def create(
+        cls, directory: Directory, *, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> Self:
+        """Makes an empty log in an existing directory; `clock_ns` is what "10 ms" is told by.
+
+        Raises:
+            FileExistsError: there is one already; it is left as it is.
+            OSError: no room, or no such directory; nothing is left behind.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        with contextlib.ExitStack() as undo:
+            output_fd = open_in(directory, OUTPUT_NAME, flags)
+            undo.callback(_remove, directory, OUTPUT_NAME, output_fd)
+            runs_fd = open_in(directory, INDEX_NAME, flags)
+            undo.callback(_remove, directory, INDEX_NAME, runs_fd)
+            log = cls(output_fd, runs_fd, clock_ns)
+            log._write_header(LogState())
+            undo.pop_all()
+        return log
+
+    @classmethod
+    def reopen(
+        cls, directory: Directory, *, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> Self:
+        """Continues a log whose writer is gone, after mending what it left (see `repairs`).
+
+        One that was finished stays so: `is_open` is false, and `state` tells how it ended.
+
+        Raises:
+            FileNotFoundError: there is no log.
+        """
+        with contextlib.ExitStack() as undo:
+            output_fd = open_in(directory, OUTPUT_NAME, os.O_RDWR)
+            undo.callback(os.close, output_fd)
+            # A writer killed between making the one file and the other leaves no index.
+            runs_fd = open_in(directory, INDEX_NAME, os.O_RDWR | os.O_CREAT)
+            undo.callback(os.close, runs_fd)
+            log = cls(output_fd, runs_fd, clock_ns)
+            state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
+            log.end, log.stdout_end = state.end, state.stdout_end
+            undo.pop_all()
+        if state.closed:
+            log._closed_as = state
+            log.detach()
+        return log
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this object can still write."""
+        return self._output_fd >= 0
+
+    @property
+    def state(self) -> LogState:
+        """What the header says, or will say once it can be written."""
+        return self._closed_as or LogState(self.end, self.stdout_end)
+
+    def splice_from(self, pipe_fd: int, stream: int, command: int) -> int:
+        """Moves up to 256 KiB of what is in the pipe to the log's end, as that stream's output.
+
+        A source that can't be spliced (a terminal, an odd file system) must not block, and is
+        read and then written: the bytes in between, up to 64 KiB, are lost if this process is
+        killed just then. If they can't be written they are held, and go first next time.
+
+        Returns: the number of bytes moved; 0 at the end of output.
+
+        Raises:
+            BlockingIOError: nothing is in the pipe, and it has not ended.
+            OSError: no room (ENOSPC, EDQUOT, EFBIG) or a failing disk (EIO). What was not moved
+                is still in the pipe, what was moved is accounted for; call again later.
+        """
+        self._settle()
+        if self._record_is_due(stream, command):
+            # Neither the end of output nor a needless wake-up shall leave a record behind.
+            if not has_bytes(pipe_fd):
+                return 0
+            self._write_record(stream, command)
+        try:
+            moved = os.splice(
+                pipe_fd,
+                self._output_fd,
+                CHUNK_BYTES,
+                offset_dst=self.end,
+                flags=os.SPLICE_F_NONBLOCK,
+            )
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return self._copy_from(pipe_fd)
+        if moved:
+            self._advance(moved)
+        return moved
+
+    def close(self, *, complete: bool) -> None:
+        """Finishes the log: readers learn that no more comes, and whether all of it is there.
+
+        Closing it again does nothing.
+
+        Raises:
+            OSError: that could not be written; the log is still open, so call again.
+        """
+        if not self.is_open:
+            return
+        try:
+            self._write_held()
+        except OSError:
+            complete = False
+        closed = LogState(self.end, self.stdout_end, closed=True, complete=complete)
+        self._write_header(closed)
+        self._closed_as = closed
+        self.detach()
+
+    def detach(self) -> None:
+        """Lets go of the files without finishing the log: another process may reopen it."""
+        output_fd, runs_fd = self._output_fd, self._runs_fd
+        self._output_fd = self._runs_fd = -1
+        if output_fd >= 0:
+            os.close(output_fd)
+            os.close(runs_fd)
+
+    def _settle(self) -> None:
+        # What an earlier call could not finish comes first, or bytes would change places.
+        self._write_held()
+        if self._owes_header:
+            self._write_header(self.state)
+
+    def _record_is_due(self, stream: int, command: int) -> bool:
+        last = self._last
+        return (
+            last is None
+            or last.stream != stream
+            or last.command != command
+            or self._clock_ns() >= self._due_ns
+        )
+
+    def _write_record(self, stream: int, command: int) -> None:
+        own = self.stdout_end if stream == STDOUT else self.end - self.stdout_end
+        record = Record(self.end, own, time.time_ns(), command, stream)
+        number = self._record_count
+        # A run that got no byte (no room) is rewritten, so that a full disk fills no index.
+        if self._last is not None and self._last.offset == self.end:
+            number -= 1
+        if os.pwrite(self._runs_fd, record.pack(), record_position(number)) != RECORD_BYTES:
+            raise OSError(errno.EIO, "a record was written only in part")
+        self._last = record
+        self._record_count = number + 1
+        self._due_ns = self._clock_ns() + RECORD_EVERY_NS
+
+    def _copy_from(self, fd: int) -> int:
+        try:
+            data = os.read(fd, _COPY_BYTES)
+        except OSError as error:
+            # How Linux reports that the other side of a terminal is closed.
+            if error.errno == errno.EIO:
+                return 0
+            raise
+        self._held = data
+        self._write_held()
+        return len(data)
+
+    def _write_held(self) -> None:
+        while self._held:
+            written = os.pwrite(self._output_fd, self._held, self.end)
+            self._held = self._held[written:]
+            self._advance(written)
+
+    def _advance(self, count: int) -> None:
+        self.end += count
+        if self._last is not None and self._last.stream == STDOUT:
+            self.stdout_end += count
+        self._owes_header = True
+        self._write_header(self.state)
+
+    def _write_header(self, state: LogState) -> None:
+        os.pwrite(self._runs_fd, state.pack(), 0)
+        self._owes_header = False
+
+
+def _remove(directory: Directory, name: str, fd: int) -> None:
+    os.close(fd)
+    if isinstance(directory, int):
+        os.unlink(name, dir_fd=directory)
+    else:
+        os.unlink(os.path.join(directory, name))

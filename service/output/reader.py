@@ -1,0 +1,186 @@
+"""The reading side of a log, in any process, while it is being written or long after.
+
+Reading takes no lock and writes nothing, so any number of readers cost the writer nothing. A
+reader first takes the header, then reads below the end that it told: those bytes, and the
+records for them, never change again.
+
+Reads can be asked not to wait for the disk; then they raise BlockingIOError, and the caller
+repeats them where waiting does no harm.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from service.output.errors import CorruptLog
+from service.output.files import CHUNK_BYTES, INDEX_NAME, OUTPUT_NAME, open_in
+from service.output.index import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    LogState,
+    Record,
+    TornHeader,
+    record_position,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from service.output.files import Directory
+
+__all__ = ["LogReader"]
+
+_HEADER_TRIES = 1000
+"""A header caught in the middle of its write is whole a microsecond later."""
+
+
+class _Scratch(threading.local):
+    """One buffer per thread for reads that must not wait, as those need one made beforehand."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(CHUNK_BYTES))
+
+
+_scratch = _Scratch()
+
+
+class LogReader:
+    """A log open for reading; may be used by several threads at once."""
+
+    __slots__ = ("_can_refuse_to_wait", "_is_shared", "_last_chunk", "_output_fd", "_runs_fd")
+
+    def __init__(self, output_fd: int, runs_fd: int) -> None:
+        """For `open`."""
+        self._output_fd = output_fd
+        self._runs_fd = runs_fd
+        self._can_refuse_to_wait = True
+        self._last_chunk = (0, b"")
+        self._is_shared = False
+
+    @classmethod
+    def open(cls, directory: Directory) -> Self:
+        """Opens the log in `directory`.
+
+        Raises:
+            FileNotFoundError: there is none, or it is just being made.
+        """
+        runs_fd = open_in(directory, INDEX_NAME, os.O_RDONLY)
+        try:
+            if os.fstat(runs_fd).st_size < HEADER_BYTES:
+                raise FileNotFoundError(errno.ENOENT, "the log is just being made", INDEX_NAME)
+            output_fd = open_in(directory, OUTPUT_NAME, os.O_RDONLY)
+        except BaseException:
+            os.close(runs_fd)
+            raise
+        return cls(output_fd, runs_fd)
+
+    def __enter__(self) -> Self:
+        """The reader itself, closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    @property
+    def index_fd(self) -> int:
+        """The descriptor whose file changes whenever the log does: for watching, not reading."""
+        return self._runs_fd
+
+    def state(self) -> LogState:
+        """How far the log goes at this moment.
+
+        Raises:
+            CorruptLog: the header is damaged.
+        """
+        for _ in range(_HEADER_TRIES):
+            try:
+                return LogState.unpack(os.pread(self._runs_fd, HEADER_BYTES, 0))
+            except TornHeader:
+                # The writer may have been stopped in the middle: let it go on.
+                os.sched_yield()
+        return LogState.unpack(os.pread(self._runs_fd, HEADER_BYTES, 0))
+
+    def read(
+        self,
+        offset: int,
+        limit: int = CHUNK_BYTES,
+        *,
+        end: int | None = None,
+        wait: bool = True,
+    ) -> bytes:
+        """Bytes of both streams from `offset` on, at most `limit`, perhaps fewer.
+
+        `end`, from an earlier `state()`, bounds what is read, and saves asking the header again.
+
+        Returns: b"" only at or beyond the end.
+
+        Raises:
+            BlockingIOError: `wait` is false, and the bytes are not in memory.
+            CorruptLog: the file is shorter than its header says.
+        """
+        if end is None:
+            end = self.state().end
+        length = min(limit, end - offset)
+        if length <= 0:
+            return b""
+        kept_offset, kept = self._last_chunk
+        if kept_offset == offset and len(kept) == length:
+            return kept
+        data = os.pread(self._output_fd, length, offset) if wait else self._read_now(length, offset)
+        if not data:
+            msg = f"the output ends before {offset}, but its header says {end}"
+            raise CorruptLog(msg)
+        if self._is_shared:
+            self._last_chunk = (offset, data)
+        return data
+
+    def record(self, number: int) -> Record | None:
+        """Record `number`, counted from 0; None beyond the last."""
+        found = self.records(number, 1)
+        return found[0] if found else None
+
+    def records(self, first: int, count: int) -> list[Record]:
+        """Up to `count` records; fewer only at the end of the index."""
+        position = record_position(first)
+        return Record.unpack_many(os.pread(self._runs_fd, count * RECORD_BYTES, position))
+
+    def share(self, *, among_many: bool) -> None:
+        """Says whether many read the same places through this object, one after the other.
+
+        It then keeps the last chunk, up to 256 KiB, and all of them get that one object.
+        """
+        self._is_shared = among_many
+        if not among_many:
+            self._last_chunk = (0, b"")
+
+    def close(self) -> None:
+        """Closes both files; doing it again does nothing."""
+        output_fd, runs_fd = self._output_fd, self._runs_fd
+        self._output_fd = self._runs_fd = -1
+        if output_fd >= 0:
+            os.close(output_fd)
+            os.close(runs_fd)
+
+    def _read_now(self, length: int, offset: int) -> bytes:
+        if not self._can_refuse_to_wait:
+            return os.pread(self._output_fd, length, offset)
+        view = _scratch.view[:length]
+        try:
+            count = os.preadv(self._output_fd, [view], offset, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            # The file system can't: on those that don't (tmpfs), reading is quick anyway.
+            self._can_refuse_to_wait = False
+            return os.pread(self._output_fd, length, offset)
+        return bytes(view[:count])

@@ -1,0 +1,219 @@
+"""Everything from the environment, once: a table of settings, each validated with a sentence.
+
+Sizes are plain bytes, times plain seconds, 0 is off where off makes sense. An empty variable counts
+as unset, as it does for compose files and unit files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "JOBRUNNER_"
+# What a job may see of the service's environment.
+_BASE_VARIABLES: Final = ("PATH", "HOME", "USER", "LANG", "TZ")
+# Where bash and coreutils are when the service itself was started without a PATH.
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Set for jobs, not for us: a service that runs as a job of another one sees them.
+_OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND"})
+
+
+class SettingError(Exception):
+    """A setting is wrong; the message names the variable, the value and what was expected."""
+
+    def __init__(self, variable: str, value: str, expected: str) -> None:
+        super().__init__(f"{variable} is {value!r}, expected {expected}.")
+        self.variable = variable
+
+
+class OnShutdown(str, Enum):
+    """What a stopping service does with its live jobs."""
+
+    KILL = "kill"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: the variable, how its text is read, its default, what it means."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: str
+    expected: str
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= (value := int(text)) <= high:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if not low <= (value := float(text)) <= high:  # a NaN is in no range
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _hostname(text: str) -> str:
+    if any(c.isspace() or c in "/@" for c in text):
+        raise ValueError(text)
+    return text
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute() or "\0" in text:
+        raise ValueError(text)
+    return path
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+TABLE: Final[tuple[Setting, ...]] = (
+    Setting(
+        "HOSTNAME",
+        _hostname,
+        "127.0.0.1",
+        "a host name or an address to listen on",
+        "where to listen, unless `--host` is given",
+    ),
+    Setting(
+        "PORT",
+        _integer(0, 65535),
+        "8080",
+        "a port number from 0 to 65535 (0: any free one)",
+        "the port, unless `--port` is given",
+    ),
+    Setting(
+        "STATE_DIR",
+        _absolute,
+        "",
+        "an absolute path",
+        "records and output; default `$XDG_STATE_HOME/jobrunner`, else `~/.local/state/jobrunner`",
+    ),
+    Setting(
+        "MAX_RUNNING",
+        _integer(1, 100_000),
+        "1000",
+        "a whole number from 1 to 100000",
+        "jobs that run at a time; the others wait, first come first served",
+    ),
+    Setting(
+        "SHUTDOWN",
+        OnShutdown,
+        "kill",
+        "'kill' or 'leave'",
+        "what a stopping service does with live jobs: end them, or leave them running for the next",
+    ),
+    Setting(
+        "SHUTDOWN_GRACE",
+        _seconds(0, 8),
+        "4",
+        "seconds from 0 to 8",
+        "seconds between TERM and KILL at shutdown, when the job's own grace isn't shorter",
+    ),
+    Setting(
+        "MAX_BODY",
+        _integer(1024, 1 << 30),
+        str(8 << 20),
+        "a number of bytes from 1024 to 1073741824",
+        "bytes of a request's body",
+    ),
+    Setting(
+        "DRAIN_GRACE",
+        _seconds(0, 3600),
+        "2",
+        "seconds from 0 to 3600",
+        "seconds to wait for the end of output when a command has ended but something holds its pipe",
+    ),
+    Setting(
+        "CGROUP",
+        _one_of("auto", "off"),
+        "auto",
+        "'auto' or 'off'",
+        "`auto`: keep each job in a cgroup (v2) where that is writable; `off`: find its processes by walking the tree",
+    ),
+    Setting(
+        "LOG_FORMAT",
+        _one_of("text", "json"),
+        "text",
+        "'text' or 'json'",
+        "how the service writes its log lines",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings, read and validated; `base_environment` is what every job starts from."""
+
+    hostname: str
+    port: int
+    state_dir: Path
+    max_running: int
+    shutdown: OnShutdown
+    shutdown_grace: float
+    max_body: int
+    drain_grace: float
+    cgroup: str
+    log_format: str
+    base_environment: dict[str, str]
+    unknown: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings that `environment` (by default: this process's) gives.
+
+        Raises: SettingError.
+        """
+        env = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for setting in TABLE:
+            text = env.get(setting.variable, "") or setting.default
+            if not text and setting.name == "STATE_DIR":
+                text = _default_state_dir(env)
+            try:
+                values[setting.name.lower()] = setting.read(text)
+            except (ValueError, OverflowError, RuntimeError) as exc:
+                raise SettingError(setting.variable, text, setting.expected) from exc
+        base = {name: env[name] for name in _BASE_VARIABLES if name in env}
+        base.setdefault("PATH", _DEFAULT_PATH)
+        known = {setting.variable for setting in TABLE} | _OF_JOBS
+        unknown = tuple(sorted(v for v in env if v.startswith(PREFIX) and v not in known))
+        return cls(base_environment=base, unknown=unknown, **values)
+
+
+def _default_state_dir(env: Mapping[str, str]) -> str:
+    # Source: XDG Base Directory Specification; a relative XDG_STATE_HOME is to be ignored.
+    home = env.get("XDG_STATE_HOME", "")
+    if home.startswith("/"):
+        return f"{home}/jobrunner"
+    return f"{env.get('HOME') or '~'}/.local/state/jobrunner"
+
+
+assert {s.name.lower() for s in TABLE} | {"base_environment", "unknown"} == {  # noqa: S101 - the table and the class are one thing
+    f.name for f in fields(Settings)
+}

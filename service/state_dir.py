@@ -1,0 +1,56 @@
+"""The state directory: made when missing, checked, and held by one service at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+# Others may pass through to a job's working directory, and may list nothing.
+DIRECTORY_MODE: Final = 0o711
+
+
+class StateDirError(Exception):
+    """The directory can't be used; the message is a sentence for the operator."""
+
+
+def prepare(path: Path) -> None:
+    """Make the directory, or see that what is there can be used. Raises: StateDirError."""
+    try:
+        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise StateDirError(f"The state directory {path} is not a directory.")
+        if found.st_uid != os.geteuid():
+            raise StateDirError(
+                f"The state directory {path} belongs to user {found.st_uid},"
+                f" this service runs as user {os.geteuid()}."
+            )
+        (path / "jobs").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+            raise StateDirError(f"The state directory {path} can't be written to.")
+    except OSError as exc:
+        reason = os.strerror(exc.errno or 0)
+        raise StateDirError(f"The state directory {path} can't be used: {reason}.") from exc
+
+
+def hold(path: Path) -> int:
+    """Lock the directory for this process's life; the descriptor must stay open.
+
+    Raises: StateDirError, when another service has it.
+    """
+    descriptor = os.open(path / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StateDirError(
+            f"The state directory {path} is in use by another service (pid {holder})."
+            " Give each service a JOBRUNNER_STATE_DIR of its own."
+        ) from exc
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

@@ -1,0 +1,317 @@
+"""Records in and out. Each call is one transaction unless it stands in `transaction()`.
+
+Commits go to the write-ahead log without waiting for the disk (`synchronous=NORMAL`): safe against
+the death of any process; a power cut may cost the last moments. Copying the log back into the file
+does wait for the disk, so it happens in a thread of its own (`checkpoint`).
+
+A store belongs to one thread. Errors of SQLite become `NoRoom` (the disk is full) or `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from service.jobs.errors import NoRoom, Unavailable
+from service.jobs.lifecycle import LIVE, Reason, State
+from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.store.schema import StoreError, migrate
+
+# Seconds to wait for another worker's transaction; one takes well under a millisecond.
+_BUSY_S: Final = 5.0
+# Transactions between two checkpoints: about 4 MB of log.
+CHECKPOINT_EVERY: Final = 500
+# Bytes that the write-ahead log keeps on disk after it was emptied.
+_LOG_KEPT_BYTES: Final = 16 << 20
+
+_COLUMNS: Final = (
+    "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
+    " asked, output_bytes, output_complete, labels, kill, commands"
+)
+_SELECT: Final = f"SELECT {_COLUMNS}, spec FROM jobs JOIN specs USING (seq)"
+_LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
+_ENCODER: Final = msgspec.json.Encoder()
+_COMMANDS: Final = msgspec.json.Decoder(tuple[CommandOutcome, ...])
+_KILL: Final = msgspec.json.Decoder(Kill)
+_LABELS: Final = msgspec.json.Decoder(dict[str, str])
+
+
+class DuplicateKey(Exception):
+    """Another job has that idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which jobs a list shows, oldest first; `after` is the `seq` of the last one seen."""
+
+    states: frozenset[State] = LIVE
+    name: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    limit: int = 1000
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next` is the `after` of the next page, None on the last one."""
+
+    ids: list[str] = field(default_factory=list)
+    records: list[JobRecord] = field(default_factory=list)
+    next: int | None = None
+
+
+class Store:
+    """The records of one state directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises: StoreError, with a sentence for the operator."""
+        self._path = path
+        self._commits = 0
+        try:
+            path.touch(mode=0o600)
+            self._db = _connect(path)
+            self._db.execute("PRAGMA foreign_keys = ON")
+            migrate(self._db)
+        except (sqlite3.Error, OSError) as exc:
+            raise StoreError(f"The records in {path} can't be opened: {exc}.") from exc
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Raises: NoRoom, Unavailable."""
+        if self._db.in_transaction:
+            yield
+            return
+        with _translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+        self._commits += 1
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        return self._commits >= CHECKPOINT_EVERY
+
+    def checkpoint(self) -> None:
+        """Copy the log back into the file; from any thread, beside readers and writers."""
+        self._commits = 0
+        db = _connect(self._path)
+        try:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            db.close()
+
+    def insert(
+        self, record: JobRecord, *, key: str | None = None, key_hash: bytes | None = None
+    ) -> JobRecord:
+        """Store a new job; the record comes back with its `seq`.
+
+        Raises: DuplicateKey, NoRoom, Unavailable.
+        """
+        with self.transaction():
+            try:
+                cursor = self._db.execute(
+                    "INSERT INTO jobs (id, state, name, created_at, asked, output_complete,"
+                    " idempotency_key, idempotency_hash, labels, commands)"
+                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
+                    (
+                        record.id,
+                        record.state.value,
+                        record.name,
+                        record.created_at,
+                        record.asked,
+                        key,
+                        key_hash,
+                        _text(record.labels) if record.labels else None,
+                        _text(record.commands),
+                    ),
+                )
+            except sqlite3.IntegrityError as exc:
+                raise DuplicateKey(key) from exc
+            seq = cursor.lastrowid or 0
+            self._db.execute("INSERT INTO specs VALUES (?, ?)", (seq, record.spec.decode()))
+            if record.labels:
+                rows = [(key, value, seq) for key, value in record.labels.items()]
+                self._db.executemany("INSERT INTO labels VALUES (?, ?, ?)", rows)
+        return msgspec.structs.replace(record, seq=seq)
+
+    def update(self, record: JobRecord) -> bool:
+        """Store what changed. False, and nothing changes, when the stored job is finished already.
+
+        A kill that was recorded meanwhile is kept when `record` knows of none.
+        """
+        with self.transaction():
+            cursor = self._db.execute(
+                "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
+                " started_at = ?, finished_at = ?, asked = ?, output_bytes = ?,"
+                " output_complete = ?, kill = coalesce(?, kill), commands = ?"
+                f" WHERE seq = ? AND state IN ({_LIVE_SQL})",
+                (
+                    record.state.value,
+                    record.reason.value if record.reason else None,
+                    record.exit_code,
+                    record.signal,
+                    record.error,
+                    record.started_at,
+                    record.finished_at,
+                    record.asked,
+                    record.output_bytes,
+                    record.output_complete,
+                    _text(record.kill) if record.kill else None,
+                    _text(record.commands),
+                    record.seq,
+                ),
+            )
+        return cursor.rowcount == 1
+
+    def request_kill(self, job_id: str, kill: Kill) -> State | None:
+        """Record the first request to kill a live job; the job's state, None when unknown."""
+        with self.transaction():
+            self._db.execute(
+                f"UPDATE jobs SET kill = ? WHERE id = ? AND kill IS NULL AND state IN ({_LIVE_SQL})",  # noqa: S608 - constants
+                (_text(kill), job_id),
+            )
+            row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return State(row[0]) if row else None
+
+    def get(self, job_id: str) -> JobRecord | None:
+        with _translated():
+            row = self._db.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
+        return _record(row) if row else None
+
+    def state_of(self, job_id: str) -> State | None:
+        with _translated():
+            row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return State(row[0]) if row else None
+
+    def find_key(self, key: str) -> tuple[str, bytes] | None:
+        """The ID and the hash of the job that was submitted with that idempotency key."""
+        with _translated():
+            row = self._db.execute(
+                "SELECT id, idempotency_hash FROM jobs WHERE idempotency_key = ?", (key,)
+            ).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def page(self, query: Query, *, full: bool = False) -> Page:
+        """One page of a list; records only when `full`."""
+        where, values = _where(query)
+        columns = f"{_COLUMNS}, spec" if full else "seq, id"
+        source = "jobs JOIN specs USING (seq)" if full else "jobs"
+        sql = f"SELECT {columns} FROM {source} WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - values are bound
+        with _translated():
+            rows = self._db.execute(sql, (*values, query.limit + 1)).fetchall()
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        return Page(
+            ids=[row[1] for row in rows],
+            records=[_record(row) for row in rows] if full else [],
+            next=rows[-1][0] if more else None,
+        )
+
+    def live_ids(self) -> list[str]:
+        """Every live job, oldest first."""
+        with _translated():
+            rows = self._db.execute(
+                f"SELECT id FROM jobs WHERE state IN ({_LIVE_SQL}) ORDER BY seq"  # noqa: S608 - constants
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def clean(self, job_id: str) -> None:
+        """Forget a finished job; its files are noted as to be removed (`cleaned`)."""
+        with self.transaction():
+            self._db.execute(
+                f"INSERT INTO cleaned SELECT id FROM jobs WHERE id = ? AND state NOT IN ({_LIVE_SQL})",  # noqa: S608 - constants
+                (job_id,),
+            )
+            self._db.execute(
+                f"DELETE FROM jobs WHERE id = ? AND state NOT IN ({_LIVE_SQL})",  # noqa: S608 - constants
+                (job_id,),
+            )
+
+    def cleaned(self) -> list[str]:
+        """Jobs whose record is gone and whose files may still be there."""
+        with _translated():
+            return [row[0] for row in self._db.execute("SELECT id FROM cleaned")]
+
+    def files_removed(self, job_id: str) -> None:
+        with self.transaction():
+            self._db.execute("DELETE FROM cleaned WHERE id = ?", (job_id,))
+
+    def check(self) -> None:
+        """Prove that a record can be written. Raises: NoRoom, Unavailable."""
+        with self.transaction():
+            self._db.execute("INSERT INTO cleaned VALUES ('')")
+            self._db.execute("DELETE FROM cleaned WHERE id = ''")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=64)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}")
+    return db
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as exc:
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise NoRoom("The disk that holds the records is full.") from exc
+        raise Unavailable(f"The records can't be reached now: {exc}.") from exc
+
+
+def _where(query: Query) -> tuple[str, list[Any]]:
+    states = sorted(state.value for state in query.states)
+    conditions = ["seq > ?", f"state IN ({', '.join('?' for _ in states)})"]
+    values: list[Any] = [query.after, *states]
+    if query.name is not None:
+        conditions.append("name = ?")
+        values.append(query.name)
+    for key, value in query.labels:
+        conditions.append("seq IN (SELECT seq FROM labels WHERE key = ? AND value = ?)")
+        values += (key, value)
+    return " AND ".join(conditions), values
+
+
+def _text(value: object) -> str:
+    return _ENCODER.encode(value).decode()
+
+
+def _record(row: tuple[Any, ...]) -> JobRecord:
+    return JobRecord(
+        seq=row[0],
+        id=row[1],
+        state=State(row[2]),
+        name=row[3],
+        reason=Reason(row[4]) if row[4] else None,
+        exit_code=row[5],
+        signal=row[6],
+        error=row[7],
+        created_at=row[8],
+        started_at=row[9],
+        finished_at=row[10],
+        asked=row[11],
+        output_bytes=row[12],
+        output_complete=bool(row[13]),
+        labels=_LABELS.decode(row[14]) if row[14] else {},
+        kill=_KILL.decode(row[15]) if row[15] else None,
+        commands=_COMMANDS.decode(row[16]),
+        spec=row[17].encode(),
+    )

@@ -1,0 +1,149 @@
+"""Cgroups of version 2: one below the supervisor's own for all jobs, one in it per job.
+
+Used for membership and for `cgroup.kill` (Linux 5.14) alone, so no controller has to be delegated.
+A child is placed by the parent: it enters the job's cgroup, spawns, and returns. That keeps vfork,
+and there is no moment in which the child is outside.
+Source: Documentation/admin-guide/cgroup-v2.rst in the kernel's tree.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+# Seconds for cgroup.kill to take effect on what a dead supervisor left.
+_SWEEP_S = 10.0
+
+
+class Cgroup:
+    """The cgroup of one job; as a context manager: the calling process is inside meanwhile."""
+
+    __slots__ = ("_home", "_path")
+
+    def __init__(self, path: str, home: int) -> None:
+        self._path = path
+        self._home = home
+        os.mkdir(path, 0o755)
+
+    def __enter__(self) -> None:
+        _write(f"{self._path}/cgroup.procs", b"0")
+
+    def __exit__(self, *_: object) -> None:
+        os.pwrite(self._home, b"0", 0)
+
+    def pids(self) -> Iterator[int]:
+        """Every member, those of cgroups that the job made inside its own included."""
+        for directory, _, _ in os.walk(self._path):
+            try:
+                text = Path(directory, "cgroup.procs").read_bytes()
+            except OSError:
+                continue
+            yield from map(int, text.split())
+
+    def kill(self) -> None:
+        _write(f"{self._path}/cgroup.kill", b"1")
+
+    def populated(self) -> int:
+        """How many living processes there are; the common case, none, is one small read."""
+        with open(f"{self._path}/cgroup.events", "rb", buffering=0) as file:
+            if b"populated 0" in file.read(256):
+                return 0
+        return max(1, sum(1 for _ in self.pids()))
+
+    def remove(self) -> None:
+        """Remove the cgroup and what the job made inside."""
+        for directory, _, _ in os.walk(self._path, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                return  # something is stuck in the kernel; the next supervisor sweeps it
+
+
+class Cgroups:
+    """The parent of all jobs' cgroups of one state directory.
+
+    Raises: OSError from `open`, when no cgroup v2 is writable here.
+    """
+
+    def __init__(self, path: Path, home: int) -> None:
+        self._path = path
+        self._home = home
+
+    @classmethod
+    def open(cls, token: str) -> Cgroups:
+        """`token` names the state directory, so that the next supervisor finds what is left."""
+        own = _own_cgroup()
+        path = own / f"jobrunner-{token}"
+        path.mkdir(mode=0o755, exist_ok=True)
+        home = os.open(own / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            # In and out once, so that what can't work is known before the first job.
+            _write(str(path / "cgroup.procs"), b"0")
+            os.pwrite(home, b"0", 0)
+            if not (path / "cgroup.kill").exists():
+                raise OSError("this kernel has no cgroup.kill")
+        except OSError:
+            os.close(home)
+            raise
+        return cls(path, home)
+
+    def make(self, job_id: str) -> Cgroup:
+        return Cgroup(f"{self._path}/{job_id}", self._home)
+
+    def sweep(self) -> int:
+        """Kill what a dead supervisor left and wait until it is gone; the number of jobs found."""
+        left = [entry for entry in self._path.iterdir() if entry.is_dir()]
+        for entry in left:
+            _write(str(entry / "cgroup.kill"), b"1")
+        for entry in left:
+            _wait_empty(entry)
+            for directory, _, _ in os.walk(entry, topdown=False):
+                os.rmdir(directory)
+        return len(left)
+
+    def close(self) -> None:
+        os.close(self._home)
+        try:
+            self._path.rmdir()
+        except OSError:
+            return  # a stuck job's cgroup is still inside
+
+
+def _own_cgroup() -> Path:
+    """Source: cgroups(7): the line `0::/path` of /proc/self/cgroup, below the cgroup2 mount."""
+    mount = None
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            left, _, right = line.partition(" - ")
+            if right.split()[0] == "cgroup2":
+                mount = left.split()[4]
+                break
+    if mount is None:
+        raise OSError("no cgroup v2 is mounted")
+    with open("/proc/self/cgroup") as file:
+        for line in file:
+            if line.startswith("0::"):
+                return Path(mount + line[3:].rstrip("\n"))
+    raise OSError("this process is in no cgroup of version 2")
+
+
+def _wait_empty(path: Path) -> None:
+    descriptor = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLPRI)
+        while b"populated 0" not in os.pread(descriptor, 256, 0):
+            if not poller.poll(_SWEEP_S * 1000):
+                raise OSError(f"{path} could not be emptied within {_SWEEP_S:g} s")
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)

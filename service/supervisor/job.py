@@ -1,0 +1,235 @@
+"""One live job in the supervisor: carries out what its course decides.
+
+Everything happens in callbacks of one loop, so between two of them nothing about a job changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.output.log import LogWriter
+from service.output.pump import Pump, StallTimer
+from service.supervisor import course as c
+from service.supervisor.protocol import Message
+from service.supervisor.spawn import Descriptors, Refused, spawn
+from service.supervisor.tree import Tree
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+
+@dataclass(slots=True)
+class Host:
+    """What all jobs of one supervisor share."""
+
+    loop: asyncio.AbstractEventLoop
+    jobs_directory: str
+    descriptors: Descriptors
+    stalls: StallTimer
+    make_tree: Callable[[str], Tree]
+    emit: Callable[[Job, str, dict[str, Any]], None]
+    commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
+    watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
+
+
+class Job:
+    """A live job; `course.phase` is FINISHED when nothing of it is left but its owner's record."""
+
+    __slots__ = (
+        "_grace_s",
+        "_host",
+        "_log",
+        "_pump",
+        "_request",
+        "_timers",
+        "_tree",
+        "course",
+        "id",
+    )
+
+    def __init__(self, job_id: str, host: Host) -> None:
+        self.id = job_id
+        self.course = c.Course()
+        self._host = host
+        self._tree: Tree | None = None
+        self._log: LogWriter | None = None
+        self._pump: Pump | None = None
+        self._timers: dict[c.Timer, asyncio.TimerHandle] = {}
+        self._request: Message = {}
+        self._grace_s = c.SWEEP_GRACE_S
+
+    @property
+    def is_finished(self) -> bool:
+        return self.course.phase is c.Phase.FINISHED
+
+    @property
+    def end(self) -> int:
+        """Bytes in the log."""
+        return self._log.end if self._log is not None else 0
+
+    def start(self, request: Message) -> None:
+        """Start a command, as the message `start` asks; a repeat changes nothing."""
+        self._request = request
+        self._grace_s = float(request["grace_s"])
+        self._apply(
+            self.course.start(request["n"], end_if=request["end_if"], drain_s=request["drain_s"])
+        )
+        self._request = {}
+
+    def kill(self, *, signal: int, grace_s: float, reason: str, at: int) -> None:
+        request = c.KillRequest(signal, grace_s, reason, at)
+        is_first = self.course.kill is None
+        actions = self.course.request_kill(request, self._host.loop.time())
+        if is_first and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
+    def shut_down(self, grace_s: float) -> None:
+        """Kill because the service stops; the job's own grace holds when it is shorter."""
+        self.kill(
+            signal=15, grace_s=min(grace_s, self._grace_s), reason="shutdown", at=time.time_ns()
+        )
+
+    def reaped(self, pid: int, status: int) -> None:
+        """The command's process was reaped. `status`: an exit code, or minus a signal."""
+        assert self._tree is not None  # noqa: S101 - a command was spawned
+        self._tree.reaped(pid)
+        self._apply(self.course.wait_status(status, time.time_ns()))
+
+    def look(self) -> None:
+        """Something died: see what is left of the tree."""
+        self._apply(self._look())
+
+    def _tell_kill(self, kill: c.KillRequest) -> None:
+        fields = {
+            "signal": kill.signal,
+            "grace_s": kill.grace_s,
+            "reason": kill.reason,
+            "requested_at": kill.requested_at,
+        }
+        self._host.emit(self, "killing", fields)
+
+    def _apply(self, actions: list[c.Action]) -> None:
+        for action in actions:
+            match action:
+                case c.Emit("finished"):
+                    receipt = self.course.receipt(self._tree.found if self._tree else 0)
+                    self._release()
+                    fields = {"at": time.time_ns(), "end": self.end, "kill": receipt}
+                    self._host.emit(self, "finished", {**action.fields, **fields})
+                case c.Emit():
+                    self._host.emit(self, action.name, action.fields)
+                case c.Spawn():
+                    self._apply(self._spawn(action.number))
+                case c.SignalTree():
+                    if self._tree is not None:
+                        self._tree.signal(action.signal)
+                case c.Look():
+                    self._apply(self._look())
+                case c.Arm():
+                    self._arm(action.timer, action.seconds)
+                case c.Disarm():
+                    if (timer := self._timers.pop(action.timer, None)) is not None:
+                        timer.cancel()
+                case c.Drain():
+                    if self._pump is not None:
+                        self._pump.drain_now()
+                case c.CloseLog():
+                    self._close_log(complete=action.complete)
+        if self.course.watches_tree:
+            self._host.watching.add(self)
+        else:
+            self._host.watching.discard(self)
+
+    def _look(self) -> list[c.Action]:
+        alive = self._tree.alive() if self._tree is not None else 0
+        return self.course.tree_seen(alive, self._host.loop.time())
+
+    def _arm(self, timer: c.Timer, seconds: float) -> None:
+        if (armed := self._timers.pop(timer, None)) is not None:
+            armed.cancel()
+        self._timers[timer] = self._host.loop.call_later(seconds, self._passed, timer)
+
+    def _passed(self, timer: c.Timer) -> None:
+        del self._timers[timer]
+        stalled = self._pump is not None and self._pump.stalled
+        was_killed = self.course.kill is not None
+        actions = self.course.timer_passed(
+            timer, at=time.time_ns(), now=self._host.loop.time(), stalled=stalled
+        )
+        if not was_killed and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
+    def _spawn(self, number: int) -> list[c.Action]:
+        request, host = self._request, self._host
+        try:
+            tree, pump = self._prepare()
+            if request["create"]:
+                _make_directory(request["cwd"])
+            spawned = spawn(
+                request["argv"],
+                request["env"],
+                request["cwd"],
+                descriptors=host.descriptors,
+                inside=tree.spawning(),
+            )
+        except Refused as exc:
+            return self.course.refused(str(exc), time.time_ns())
+        host.commands[spawned.pid] = self
+        tree.spawned(spawned.pid)
+        pump.add(spawned.stdout, STDOUT, number)
+        pump.add(spawned.stderr, STDERR, number)
+        return self.course.spawned(
+            streams=2,
+            timeout_s=request["timeout_s"],
+            grace_s=request["grace_s"],
+            at=time.time_ns(),
+        )
+
+    def _prepare(self) -> tuple[Tree, Pump]:
+        """The job's directory, log and tree, made with its first command. Raises: Refused."""
+        host = self._host
+        directory = os.path.join(host.jobs_directory, self.id)
+        try:
+            if self._log is None:
+                os.makedirs(os.path.join(directory, "work"), mode=0o711, exist_ok=True)
+                self._log = LogWriter.create(directory)
+            if self._pump is None:
+                self._pump = Pump(host.loop, self._log, self._stream_ended, stalls=host.stalls)
+            if self._tree is None:
+                self._tree = host.make_tree(self.id)
+        except OSError as exc:
+            sentence = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
+            raise Refused(sentence) from exc
+        return self._tree, self._pump
+
+    def _stream_ended(self, _stream: int, command: int) -> None:
+        self._apply(self.course.stream_ended(command, time.time_ns()))
+
+    def _close_log(self, *, complete: bool) -> None:
+        if self._pump is not None:
+            self._pump.close()
+        if self._log is not None:
+            self._log.close(complete=complete)
+
+    def _release(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self._tree is not None:
+            self._tree.close()
+        self._host.watching.discard(self)
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as exc:
+        reason = os.strerror(exc.errno or 0)
+        raise Refused(f"The working directory {path!r} could not be created: {reason}.") from exc

@@ -1,0 +1,94 @@
+"""Finding the supervisor of a state directory, or starting it.
+
+Whichever service process finds none starts one. Many may do so at the same moment: each one started
+finds out under a lock whether another serves already, and only one stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.protocol import Message
+
+# Seconds for a supervisor to start, sweeping included.
+_START_S: Final = 30.0
+# An ending supervisor and the start of the next can meet more than once; not this often.
+_ATTEMPTS: Final = 5
+
+
+class SupervisorFailed(Exception):
+    """No supervisor could be reached or started; the message says where to look."""
+
+
+async def connect_or_start(
+    state_dir: Path,
+    *,
+    cgroup: str,
+    on_messages: Callable[[list[Message]], None],
+    on_lost: Callable[[SupervisorConnection], None],
+) -> tuple[SupervisorConnection, Message]:
+    """A connection to the supervisor of `state_dir`, which is started when there is none.
+
+    Raises: SupervisorFailed.
+    """
+    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await SupervisorConnection.open(directory, on_messages, on_lost)
+            except (OSError, ConnectionLost):
+                await asyncio.to_thread(start, state_dir, cgroup=cgroup)
+    finally:
+        os.close(directory)
+    raise SupervisorFailed(f"the supervisor of {state_dir} ended {_ATTEMPTS} times in a row")
+
+
+def start(state_dir: Path, *, cgroup: str) -> None:
+    """Start a supervisor and wait until it serves, or has found another that does. Blocks.
+
+    Raises: SupervisorFailed.
+    """
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    arguments = [str(state_dir), "--cgroup", cgroup, "--ready-fd", str(theirs)]
+    try:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "service.supervisor", *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs,),
+                env=_environment(),
+            )
+        finally:
+            os.close(theirs)
+        process.wait(_START_S)  # the one that was started forks and leaves
+        with open(ours, "rb", buffering=0, closefd=False) as ready:
+            if ready.read(1) != b"1":
+                log = state_dir / "supervisor.log"
+                raise SupervisorFailed(f"the supervisor did not start; {log} says why")
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
+    finally:
+        os.close(ours)
+
+
+def _environment() -> dict[str, str] | None:
+    """None (this process's own), unless this package is imported from where no installation is:
+    then the supervisor, which starts in `/`, is told where.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if root in {Path(p).resolve() for p in sysconfig.get_paths().values()}:
+        return None
+    environment = dict(os.environ)  # noqa: TID251 - passed on as it is, nothing is read from it
+    others = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = f"{root}{os.pathsep}{others}" if others else str(root)
+    return environment

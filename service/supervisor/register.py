@@ -1,0 +1,100 @@
+"""The register of live jobs: who owns each, what its owner hasn't acknowledged, whose turn it is.
+
+Pure: it decides and remembers; `server.py` sends. `Owner` is whatever stands for a connection.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from service.supervisor.job import Job
+from service.supervisor.protocol import Message
+
+Owner = TypeVar("Owner")
+
+
+@dataclass(slots=True, eq=False)
+class Entry(Generic[Owner]):
+    """One live job. `events` are those its owner hasn't acknowledged, oldest first."""
+
+    job: Job
+    owner: Owner | None
+    has_turn: bool = False
+    seq: int = 0
+    events: deque[Message] = field(default_factory=deque)
+
+
+class Register(Generic[Owner]):
+    """Live jobs in the order of their claims. At most `max_running` have their turn at a time."""
+
+    def __init__(self) -> None:
+        self.max_running = 1
+        self._entries: dict[str, Entry[Owner]] = {}
+        self._waiting: dict[str, Entry[Owner]] = {}  # in the order of their claims
+        self._running = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry[Owner]]:
+        return iter(list(self._entries.values()))
+
+    def get(self, job_id: str) -> Entry[Owner] | None:
+        return self._entries.get(job_id)
+
+    def ids(self) -> list[str]:
+        return list(self._entries)
+
+    def claim(self, job: Job, owner: Owner) -> Entry[Owner]:
+        """Enter a job that isn't in the register; its turn comes at once when there is a slot."""
+        entry = Entry(job, owner)
+        self._entries[job.id] = entry
+        if self._running < self.max_running and not self._waiting:
+            self._give_turn(entry)
+        else:
+            self._waiting[job.id] = entry
+        return entry
+
+    def record(self, entry: Entry[Owner], event: Message) -> None:
+        """Number the event, and keep it until it is acknowledged."""
+        entry.seq += 1
+        event["seq"] = entry.seq
+        entry.events.append(event)
+
+    def acknowledge(self, job_id: str, seq: int) -> None:
+        if (entry := self._entries.get(job_id)) is not None:
+            while entry.events and entry.events[0]["seq"] <= seq:
+                entry.events.popleft()
+
+    def give_back_turn(self, entry: Entry[Owner]) -> None:
+        """The job uses its slot no more."""
+        self._waiting.pop(entry.job.id, None)
+        if entry.has_turn:
+            entry.has_turn = False
+            self._running -= 1
+
+    def release(self, job_id: str) -> Entry[Owner] | None:
+        """Forget a job; its record is final."""
+        entry = self._entries.pop(job_id, None)
+        if entry is not None:
+            self.give_back_turn(entry)
+        return entry
+
+    def next_turns(self) -> list[Entry[Owner]]:
+        """Give free slots to those who wait longest, and say who got one."""
+        given = []
+        while self._waiting and self._running < self.max_running:
+            entry = self._waiting.pop(next(iter(self._waiting)))
+            self._give_turn(entry)
+            given.append(entry)
+        return given
+
+    def owned_by(self, owner: Owner | None) -> list[Entry[Owner]]:
+        return [entry for entry in self._entries.values() if entry.owner is owner]
+
+    def _give_turn(self, entry: Entry[Owner]) -> None:
+        entry.has_turn = True
+        self._running += 1

@@ -1,0 +1,282 @@
+"""The supervisor's side of the socket: connections, and who is told what.
+
+Each message is handled in one callback. A connection that closes hands its jobs, pending ones too, to
+another worker, or to the next that connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Final
+
+import service
+from service.output.log import LogWriter
+from service.supervisor.job import Host, Job
+from service.supervisor.journal import note
+from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError, encode
+from service.supervisor.register import Entry, Register
+
+# Seconds without a connection after which an idle supervisor ends.
+IDLE_S: Final = 5.0
+# Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
+_MAX_BACKLOG_BYTES: Final = 64 << 20
+# Roles of connections; jobs go to workers only.
+WORKER: Final = "worker"
+
+
+class Connection(asyncio.Protocol):
+    """One service process."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self.role = ""
+        self.pid = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
+        self._transport = transport
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._frames.feed(data):
+                self._server.received(self, message)
+        except (ProtocolError, KeyError, TypeError, ValueError) as exc:
+            note("peer_dropped", pid=self.pid, error=repr(exc))
+            self.abort()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+        self._server.closed(self)
+
+    def send(self, message: Message) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(encode(message))
+        if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
+            note("peer_dropped", pid=self.pid, error="it reads nothing")
+            self.abort()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Server:
+    """The register, the connections, and the messages between them."""
+
+    def __init__(self, host: Host, *, nonce: str, stay: bool) -> None:
+        self._host = host
+        self._nonce = nonce
+        self._stay = stay
+        self._register: Register[Connection] = Register()
+        self._connections: set[Connection] = set()
+        self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
+        self._idle: asyncio.TimerHandle | None = None
+        self.ended: asyncio.Future[None] = host.loop.create_future()
+        self._rest()
+
+    # Connections
+
+    def opened(self, connection: Connection) -> None:
+        if self.ended.done():
+            connection.abort()  # an end of stream before hello: the peer starts another
+            return
+        self._connections.add(connection)
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        connection.send(
+            {
+                "t": "hello",
+                "protocol": PROTOCOL,
+                "version": service.__version__,
+                "nonce": self._nonce,
+                "pid": os.getpid(),
+                "jobs": self._register.ids(),
+            }
+        )
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self._closing is not None and self._closing[0] is connection:
+            self._closing = None  # nobody waits for the end any more; whoever comes may stay
+        for entry in self._register.owned_by(connection):
+            self._hand_over(entry, self._next_worker())
+        self._rest()
+
+    def received(self, connection: Connection, message: Message) -> None:
+        handler = getattr(self, f"_on_{message['t']}", None)
+        if handler is not None:
+            handler(connection, message)
+
+    def _next_worker(self) -> Connection | None:
+        """The worker with the fewest jobs."""
+        workers = [c for c in self._connections if c.role == WORKER]
+        return min(workers, key=lambda c: len(self._register.owned_by(c)), default=None)
+
+    def _hand_over(self, entry: Entry[Connection], owner: Connection | None) -> None:
+        entry.owner = owner
+        if owner is None:
+            return
+        owner.send(
+            {
+                "t": "adopt",
+                "job": entry.job.id,
+                "turn": entry.has_turn,
+                "asked": entry.job.course.asked,
+                "events": list(entry.events),
+            }
+        )
+
+    # Messages
+
+    def _on_hello(self, connection: Connection, message: Message) -> None:
+        connection.role = message["role"]
+        connection.pid = message["pid"]
+        if connection.role == WORKER:
+            self._register.max_running = message["max_running"]
+            for entry in self._register.owned_by(None):
+                self._hand_over(entry, connection)
+            self._give_turns()
+
+    def _on_claim(self, connection: Connection, message: Message) -> None:
+        job_id = message["job"]
+        refusal = None
+        if self._closing is not None:
+            refusal = "closing"
+        elif self._register.get(job_id) is not None:
+            refusal = "claimed"
+        if refusal is not None:
+            self._reply(connection, message, ok=False, why=refusal)
+            return
+        entry = self._register.claim(Job(job_id, self._host), connection)
+        self._reply(connection, message, ok=True, turn=entry.has_turn)
+
+    def _on_start(self, connection: Connection, message: Message) -> None:
+        entry = self._register.get(message["job"])
+        if entry is not None and entry.owner is connection and entry.has_turn:
+            entry.job.start(message)
+
+    def _on_kill(self, connection: Connection, message: Message) -> None:
+        entry = self._register.get(message["job"])
+        if entry is not None:
+            entry.job.kill(
+                signal=message["signal"],
+                grace_s=message["grace_s"],
+                reason=message["reason"],
+                at=message["at"],
+            )
+        self._reply(connection, message, ok=entry is not None)
+
+    def _on_ack(self, _connection: Connection, message: Message) -> None:
+        self._register.acknowledge(message["job"], message["seq"])
+
+    def _on_release(self, connection: Connection, message: Message) -> None:
+        entry = self._register.get(message["job"])
+        if entry is None or entry.owner is not connection:
+            return
+        self._register.release(entry.job.id)
+        if not entry.job.is_finished and entry.job.course.asked >= 0:
+            # Only a job that never ran may be released unfinished (its submission failed).
+            note("running_job_released", job=entry.job.id)
+            entry.job.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
+        self._give_turns()
+        self._rest()
+
+    def _on_publish(self, connection: Connection, message: Message) -> None:
+        notice = {"t": "notice", "job": message["job"], "state": message["state"]}
+        for other in self._connections:
+            if other is not connection:
+                other.send(notice)
+
+    def _on_bury(self, connection: Connection, message: Message) -> None:
+        """Close the log of a job whose supervisor is dead, repaired where its death tore it."""
+        directory = os.path.join(self._host.jobs_directory, message["job"])
+        try:
+            log = LogWriter.reopen(directory)
+        except FileNotFoundError:
+            self._reply(connection, message, ok=True, end=0, complete=True)
+            return
+        for repair in log.repairs:
+            note("log_repaired", job=message["job"], repair=repair)
+        was_closed = log.state.closed
+        complete = log.state.complete if was_closed else False
+        if was_closed:
+            log.detach()
+        else:
+            log.close(complete=False)
+        self._reply(connection, message, ok=True, end=log.end, complete=complete)
+
+    def _on_shutdown(self, connection: Connection, message: Message) -> None:
+        """End every job and then this process; the caller takes all jobs over to record them."""
+        self._closing = (connection, message["rid"])
+        for entry in self._register:
+            if entry.owner is not connection:
+                self._hand_over(entry, connection)
+        for entry in self._register:
+            entry.job.shut_down(message["grace_s"])
+        self._rest()
+
+    def shut_down(self, grace_s: float) -> None:
+        """The same, asked for by a signal; the owners record."""
+        if self._closing is None:
+            self._closing = (None, 0)
+            for entry in self._register:
+                entry.job.shut_down(grace_s)
+            self._rest()
+
+    # What jobs tell
+
+    def emit(self, job: Job, name: str, fields: dict[str, Any]) -> None:
+        entry = self._register.get(job.id)
+        if entry is None:
+            return
+        event = {"t": "event", "job": job.id, "name": name, **fields}
+        self._register.record(entry, event)
+        if entry.owner is not None:
+            entry.owner.send(event)
+        if name == "finished":
+            self._register.give_back_turn(entry)
+            self._give_turns()
+            self._rest()
+
+    def _give_turns(self) -> None:
+        for entry in self._register.next_turns():
+            if entry.owner is not None:
+                entry.owner.send({"t": "turn", "job": entry.job.id})
+
+    def _reply(self, connection: Connection, message: Message, **fields: Any) -> None:
+        connection.send({"t": "reply", "rid": message["rid"], **fields})
+
+    # The end
+
+    def _rest(self) -> None:
+        """End when there is nothing to stay for."""
+        if self.ended.done():
+            return
+        if self._closing is not None:
+            self._close_when_empty()
+        elif not self._connections and not len(self._register) and not self._stay:
+            if self._idle is None:
+                self._idle = self._host.loop.call_later(IDLE_S, self._end)
+
+    def _close_when_empty(self) -> None:
+        assert self._closing is not None  # noqa: S101 - the one caller has seen to it
+        connection, rid = self._closing
+        unrecorded = self._connections and len(self._register)
+        live = any(not entry.job.is_finished for entry in self._register)
+        if live or unrecorded:
+            return
+        if connection is not None:
+            connection.send({"t": "reply", "rid": rid, "ok": True})
+        # One turn of the loop, so that the reply is on its way.
+        self._host.loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)

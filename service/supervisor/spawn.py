@@ -1,0 +1,138 @@
+"""Spawning one command: its own session, two pipes, nothing of the supervisor's.
+
+The child has descriptors 0–2 only, default signal dispositions and the soft RLIMIT_NOFILE that the
+supervisor was started with. Python spawns by vfork, so the cost doesn't grow with the supervisor.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+
+class Refused(Exception):
+    """The command couldn't be started; the message is a sentence for the job's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    pid: int
+    stdout: int
+    stderr: int
+
+
+class Descriptors:
+    """The supervisor's own limit on descriptors, and the one its children get.
+
+    The supervisor raises its soft limit to the hard one; a command gets the old one back, since
+    programs that use select(2) break above 1024. Python makes a pipe of its own while it spawns, with
+    the child's limit already in force; two low descriptors are kept in reserve for it, as the lowest
+    free ones are taken first.
+    """
+
+    def __init__(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._child = (soft, hard)
+        self._own = (hard, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
+        self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._reserve = [os.dup(self.null), os.dup(self.null)]
+
+    def __enter__(self) -> None:
+        for descriptor in self._reserve:
+            os.close(descriptor)
+        self._reserve.clear()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._child)
+
+    def __exit__(self, *_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
+        self._reserve = [os.dup(self.null), os.dup(self.null)]
+
+    def close(self) -> None:
+        for descriptor in (self.null, *self._reserve):
+            os.close(descriptor)
+        self._reserve.clear()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._child)
+
+
+def reset_dispositions() -> None:
+    """Set every ignored signal back, once at the start: exec keeps what is ignored, so a service
+    that was started by `sh … &` would pass an ignored SIGINT on to each job.
+    """
+    for number in signal.valid_signals():
+        # Python's own two are set back in the child by Popen (restore_signals).
+        if number in (signal.SIGPIPE, signal.SIGXFSZ):
+            continue
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def spawn(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str,
+    *,
+    descriptors: Descriptors,
+    inside: AbstractContextManager[None],
+) -> Spawned:
+    """Start `argv` in `directory`; `inside` is entered around the fork, to place the child.
+
+    The caller owns the two pipe ends that come back, and reaps the pid.
+    Raises: Refused, and then nothing is left behind.
+    """
+    pipes: list[int] = []
+    try:
+        pipes += os.pipe2(os.O_CLOEXEC)
+        pipes += os.pipe2(os.O_CLOEXEC)
+        with descriptors, inside:
+            child = subprocess.Popen(
+                list(argv),
+                stdin=descriptors.null,
+                stdout=pipes[1],
+                stderr=pipes[3],
+                cwd=directory,
+                env=dict(environment),
+                start_new_session=True,
+                restore_signals=True,
+            )
+    except (OSError, ValueError) as exc:
+        for end in pipes:
+            os.close(end)
+        raise Refused(_sentence(exc, argv[0], directory)) from exc
+    os.close(pipes[1])
+    os.close(pipes[3])
+    # The reaper waits for every child; a Popen that thinks its child lives would wait for it too,
+    # and could take the exit status of a later process with the same pid.
+    child.returncode = 0
+    return Spawned(child.pid, pipes[0], pipes[2])
+
+
+def _sentence(exc: Exception, program: str, directory: str) -> str:
+    if not isinstance(exc, OSError):
+        return f"The command could not be started: {exc}."
+    about_directory = exc.filename == directory
+    match exc.errno:
+        case errno.ENOENT if about_directory:
+            return f"The working directory {directory!r} does not exist."
+        case errno.ENOTDIR if about_directory:
+            return f"The working directory {directory!r} is not a directory."
+        case errno.EACCES if about_directory:
+            return f"The working directory {directory!r} may not be entered."
+        case errno.ENOENT:
+            return f"The program {program!r} was not found."
+        case errno.E2BIG:
+            return (
+                "The command line and the environment are longer than the kernel takes"
+                " (one argument or variable: 128 KiB; all together: a quarter of the stack limit)."
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return "The command could not be started: no file descriptor is free."
+    reason = os.strerror(exc.errno) if exc.errno else str(exc)
+    return f"The program {program!r} could not be started: {reason}."

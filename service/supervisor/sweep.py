@@ -1,0 +1,78 @@
+"""What a dead supervisor left: its jobs' processes are found and killed before new claims.
+
+Run while the lock is held, so no job of this state directory can be live. A process belongs to one
+when its environment names a job that has a directory here, when it descends from such a process, or
+when it shares a session with one; and, where cgroups are used, when it is in a job's cgroup.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+from service.supervisor.processes import Process, all_pids, look_at, signal_process, variable_of
+from service.supervisor.tree import JOB_VARIABLE
+
+# Seconds for a killed process to go: KILL acts in milliseconds.
+_GONE_S = 10.0
+
+
+def sweep(jobs_directory: Path) -> int:
+    """Kill every process that a job of this directory left, until none is found; how many."""
+    swept: set[tuple[int, int]] = set()
+    while left := _left(jobs_directory):
+        fresh = [p for p in left if (p.pid, p.started) not in swept]
+        if not fresh:
+            return len(swept)  # what is still there is stuck in the kernel
+        swept |= {(p.pid, p.started) for p in fresh}
+        for process in fresh:
+            _kill(process)
+    return len(swept)
+
+
+def _left(jobs_directory: Path) -> list[Process]:
+    processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
+    spared = _own_line(processes)
+    names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
+    ours = {
+        pid
+        for pid in processes.keys() - spared
+        if names and variable_of(pid, JOB_VARIABLE.encode()) in names
+    }
+    grown = True
+    while grown:
+        sessions = {processes[pid].session for pid in ours}
+        more = {
+            p.pid
+            for p in processes.values()
+            if p.pid not in spared and (p.parent in ours or p.session in sessions)
+        }
+        grown = not more <= ours
+        ours |= more
+    return [processes[pid] for pid in ours if not processes[pid].is_dead]
+
+
+def _own_line(processes: dict[int, Process]) -> set[int]:
+    """This process and its ancestors: a service may itself have been started from a job."""
+    line: set[int] = set()
+    pid = os.getpid()
+    while pid in processes and pid not in line:
+        line.add(pid)
+        pid = processes[pid].parent
+    return line
+
+
+def _kill(process: Process) -> None:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if signal_process(process, signal.SIGKILL):
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll(_GONE_S * 1000)
+    finally:
+        os.close(descriptor)

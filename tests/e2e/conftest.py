@@ -1,0 +1,22 @@
+"""One service for all tests of a module that don't disturb it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from running import Service, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("state") / "jobrunner", workers=2) as service:
+        yield service
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """For a service of the test's own."""
+    return tmp_path / "jobrunner"

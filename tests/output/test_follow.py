@@ -1,0 +1,489 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import resource
+import threading
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.jobs.errors import OffsetBeyondEnd
+from service.output.errors import CorruptLog, FollowerClosed
+from service.output.follow import Follower
+from service.output.following import Following
+from service.output.index import STDERR, STDOUT, LogState
+from service.output.log import LogWriter
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from tests.output.conftest import Pipe
+
+    Run = Callable[[Awaitable[object]], None]
+
+
+class Job:
+    """A log with a pipe into it."""
+
+    def __init__(self, directory: Path, pipe: Pipe) -> None:
+        self.directory = directory
+        self.log = LogWriter.create(directory)
+        self._pipe = pipe
+
+    def put(self, data: bytes, stream: int = STDOUT, command: int = 0) -> None:
+        view = memoryview(data)
+        while view:
+            step = view[:60_000]
+            self._pipe.write(step)
+            self.log.splice_from(self._pipe.reader, stream, command)
+            view = view[len(step) :]
+
+    def finish(self, *, complete: bool = True) -> None:
+        self.log.close(complete=complete)
+
+
+@pytest.fixture
+def job(job_dir: Path, make_pipe: Callable[[], Pipe]) -> Iterator[Job]:
+    job = Job(job_dir, make_pipe())
+    yield job
+    job.log.detach()
+
+
+async def collect(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+def inotify_watches() -> list[str]:
+    """The watches of this process, as the kernel counts them."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            info = Path(f"/proc/self/fdinfo/{fd}").read_text()
+        except OSError:
+            continue
+        found += [line for line in info.splitlines() if line.startswith("inotify wd:")]
+    return found
+
+
+def open_files_in(directory: Path) -> int:
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return sum(
+        os.readlink(link).startswith(str(directory)) for link in links if os.path.exists(link)
+    )
+
+
+def test_finished_log_is_replayed_whole(job: Job, run: Run) -> None:
+    data = os.urandom(700_000)
+    job.put(data)
+    job.put(b"err", STDERR)
+    job.finish()
+
+    async def scenario() -> None:
+        async with Follower() as follower, Following(follower, job.directory) as following:
+            assert following.length == len(data) + 3
+            assert await collect(following.chunks()) == data + b"err"
+            assert following.state == LogState(len(data) + 3, len(data), closed=True, complete=True)
+            # Replay needs no watch, so a kernel that refuses more of them can't refuse replay.
+            assert inotify_watches() == []
+
+    run(scenario())
+
+
+def test_late_reader_sees_output_from_the_start_then_live(job: Job, run: Run) -> None:
+    job.put(b"before ")
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with Follower() as follower, Following(follower, job.directory) as following:
+            assert following.length is None
+            chunks = following.chunks()
+            assert await anext(chunks) == b"before "
+            job.put(b"between ")
+            assert await anext(chunks) == b"between "
+            for word in (b"live ", b"\0", b"\r\n"):
+                loop.call_soon(job.put, word)
+                assert await anext(chunks) == word
+            assert following.offset == job.log.end
+            loop.call_soon(job.finish)
+            assert await collect(chunks) == b""
+            assert following.state.complete
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("stream", [STDOUT, STDERR])
+def test_one_stream_is_followed_without_the_other(job: Job, run: Run, stream: int) -> None:
+    other = STDOUT + STDERR - stream
+    job.put(b"xx", other)
+    job.put(b"0123456", stream)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with (
+            Follower() as follower,
+            Following(follower, job.directory, 3, stream) as following,
+        ):
+            chunks = following.chunks()
+            assert await anext(chunks) == b"3456"
+
+            def more() -> None:
+                job.put(b"yyyy", other)
+                job.put(b"78", stream, 1)
+                job.put(b"z", other)
+                job.put(b"9", stream, 2)
+                job.finish()
+
+            loop.call_soon(more)
+            assert await collect(chunks) == b"789"
+            assert following.offset == following.state.size(stream) == 10
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_without_follow_it_ends_where_the_log_ended_at_opening(
+    job: Job, run: Run, *, closed: bool
+) -> None:
+    job.put(b"at opening")
+    if closed:
+        job.finish()
+
+    async def scenario() -> None:
+        async with (
+            Follower() as follower,
+            Following(follower, job.directory, 3, follow=False) as following,
+        ):
+            assert following.length == 7
+            if not closed:
+                job.put(b", later")
+            assert await collect(following.chunks()) == b"opening"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("offset", "stream", "expected"),
+    [
+        (0, None, b"outerr"),
+        (6, None, b""),
+        (-2, None, b"rr"),
+        (-100, None, b"outerr"),
+        (-1, STDOUT, b"t"),
+        (3, STDOUT, b""),
+        (-3, STDERR, b"err"),
+        (1, STDERR, b"rr"),
+    ],
+)
+def test_offset_counts_from_the_start_or_back_from_the_end(
+    job: Job, run: Run, offset: int, stream: int | None, expected: bytes
+) -> None:
+    job.put(b"out")
+    job.put(b"err", STDERR)
+    job.finish()
+
+    async def scenario() -> None:
+        async with (
+            Follower() as follower,
+            Following(follower, job.directory, offset, stream) as following,
+        ):
+            assert following.length == len(expected)
+            assert await collect(following.chunks()) == expected
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("offset", "stream", "end"), [(7, None, 6), (4, STDOUT, 3)])
+def test_offset_beyond_the_end_is_refused(
+    job: Job, run: Run, offset: int, stream: int | None, end: int
+) -> None:
+    job.put(b"out")
+    job.put(b"err", STDERR)
+
+    async def scenario() -> None:
+        async with Follower() as follower:
+            with pytest.raises(OffsetBeyondEnd) as caught:
+                async with Following(follower, job.directory, offset, stream):
+                    pass
+            assert caught.value.end == end
+
+    run(scenario())
+
+
+def test_log_that_is_not_there_is_not_found(tmp_path: Path, run: Run) -> None:
+    async def scenario() -> None:
+        async with Follower() as follower:
+            with pytest.raises(FileNotFoundError):
+                async with Following(follower, tmp_path / "nothing"):
+                    pass
+
+    run(scenario())
+
+
+def test_reading_may_be_broken_off_and_taken_up_again(job: Job, run: Run) -> None:
+    job.put(b"first")
+
+    async def scenario() -> None:
+        async with Follower() as follower, Following(follower, job.directory) as following:
+            chunks = following.chunks()
+            assert await anext(chunks) == b"first"
+            waiting = asyncio.ensure_future(anext(chunks))
+            await until_waiting(follower, job, 1)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await until_waiting(follower, job, 0)
+            job.put(b"second")
+            job.finish()
+            assert await collect(following.chunks()) == b"second"
+
+    run(scenario())
+
+
+async def turn() -> None:
+    """Lets the loop turn once."""
+    turned = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(turned.set_result, None)
+    await turned
+
+
+async def until_waiting(follower: Follower, job: Job, count: int) -> None:
+    """Lets the loop turn until so many wait for the log to grow."""
+    with follower.watch(job.directory) as tail:
+        while tail.waiting != count:
+            await turn()
+
+
+def test_a_thousand_followers_of_a_job_share_one_watch_and_its_files(job: Job, run: Run) -> None:
+    count = 1000
+    job.put(b"start ")
+    expected = b"start " + b"".join(b"line %d\n" % i for i in range(50))
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            follower = await stack.enter_async_context(Follower())
+            files = open_files_in(job.directory)
+            followings = [
+                await stack.enter_async_context(
+                    Following(follower, job.directory, 0, (None, STDOUT)[i % 2])
+                )
+                for i in range(count)
+            ]
+            tasks = [asyncio.ensure_future(collect(f.chunks())) for f in followings]
+            await until_waiting(follower, job, count)
+            assert len(inotify_watches()) == 1
+            assert open_files_in(job.directory) == files + 2
+            for i in range(50):
+                loop.call_soon(job.put, b"line %d\n" % i)
+            loop.call_soon(job.finish)
+            assert set(await asyncio.gather(*tasks)) == {expected}
+        assert inotify_watches() == []
+        assert open_files_in(job.directory) == files - 2  # the writer's, closed by finish
+
+    run(scenario())
+
+
+def test_two_paths_to_one_log_wake_both_readers(job: Job, run: Run) -> None:
+    other_path = job.directory.parent / "link"
+    other_path.symlink_to(job.directory)
+
+    async def scenario() -> None:
+        async with Follower() as follower:
+            tails = [follower.watch(path) for path in (job.directory, other_path)]
+            waits = [asyncio.ensure_future(tail.wait_past(0)) for tail in tails]
+            asyncio.get_running_loop().call_soon(job.put, b"x")
+            assert [state.end for state in await asyncio.gather(*waits)] == [1, 1]
+            tails[0].release()
+            asyncio.get_running_loop().call_soon(job.put, b"x")
+            assert (await tails[1].wait_past(1)).end == 2
+            tails[1].release()
+
+    run(scenario())
+
+
+def test_no_wake_up_is_lost_whatever_comes_first(job: Job, run: Run) -> None:
+    # The writer, in a thread of its own, adds the next byte the moment it hears of the last: it
+    # meets the reader before, in and after its step from looking to waiting.
+    rounds = 2000
+    ready, go = os.pipe2(os.O_CLOEXEC)
+
+    def write() -> None:
+        for _ in range(rounds):
+            if not os.read(ready, 1):
+                return
+            job.put(b"x")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+
+    async def scenario() -> None:
+        async with Follower() as follower:
+            tail = follower.watch(job.directory)
+            for number in range(rounds):
+                if number % 100 == 0:
+                    tail.release()
+                    tail = follower.watch(job.directory)
+                os.write(go, b".")
+                await tail.wait_past(number)
+            tail.release()
+
+    try:
+        run(scenario())
+    finally:
+        os.close(go)
+        writer.join()
+        os.close(ready)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("stream", [0, STDOUT, STDERR])
+def test_reader_in_another_process_sees_every_byte(
+    job: Job, start_child: Callable[..., subprocess.Popen[bytes]], loop: str, stream: int
+) -> None:
+    child = start_child("following_child.py", job.directory, 2, stream, loop)
+    expected = {0: b"", STDOUT: b"", STDERR: b""}
+
+    def put(data: bytes, to: int) -> None:
+        job.put(data, to)
+        expected[0] += data
+        expected[to] += data
+
+    put(b"0123", STDOUT)
+    put(b"4567", STDERR)
+    assert child.stdout.readline() == b"ready\n"
+    for number in range(300):
+        put(os.urandom(1 + number * 37), STDOUT)
+        put(os.urandom(1 + number * 11), STDERR)
+    job.finish()
+    seen = expected[stream][2:]
+    line = f"{len(seen)} {hashlib.sha256(seen).hexdigest()} True\n".encode()
+    assert child.stdout.readline() == line
+
+
+def test_successor_of_a_killed_writer_wakes_the_readers(job: Job, run: Run) -> None:
+    job.put(b"known")
+    job.log.detach()
+    with (job.directory / "output").open("ab") as output:
+        output.write(b", and what the header didn't tell")
+
+    async def scenario() -> None:
+        async with Follower() as follower, Following(follower, job.directory) as following:
+            chunks = following.chunks()
+            assert await anext(chunks) == b"known"
+
+            def bury() -> None:
+                LogWriter.reopen(job.directory).close(complete=False)
+
+            asyncio.get_running_loop().call_soon(bury)
+            assert await collect(chunks) == b", and what the header didn't tell"
+            assert following.state.closed
+            assert not following.state.complete
+
+    run(scenario())
+
+
+def test_closing_the_follower_ends_all_waiting_with_an_error(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Follower() as follower:
+            async with (
+                Following(follower, job.directory) as first,
+                Following(follower, job.directory) as second,
+            ):
+                tasks = [asyncio.ensure_future(collect(f.chunks())) for f in (first, second)]
+                await until_waiting(follower, job, 2)
+                follower.close()
+                follower.close()
+                for task in tasks:
+                    with pytest.raises(FollowerClosed):
+                        await task
+            with pytest.raises(FollowerClosed):
+                follower.watch(job.directory)
+
+    run(scenario())
+
+
+def test_damaged_header_ends_following_with_an_error(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Follower() as follower, Following(follower, job.directory) as following:
+            task = asyncio.ensure_future(collect(following.chunks()))
+            await until_waiting(follower, job, 1)
+            with (job.directory / "runs").open("r+b") as runs:
+                runs.write(b"garbage")
+            with pytest.raises(CorruptLog):
+                await task
+
+    run(scenario())
+
+
+def test_bytes_that_are_not_in_memory_are_read_in_a_thread(job: Job, run: Run) -> None:
+    data = os.urandom(1 << 20)
+    job.put(data)
+    job.finish()
+    fd = os.open(job.directory / "output", os.O_RDWR)
+    os.fsync(fd)
+
+    async def scenario() -> None:
+        async with Follower() as follower:
+            for stream in (None, STDOUT):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                async with Following(follower, job.directory, 0, stream) as following:
+                    assert await collect(following.chunks()) == data
+
+    try:
+        run(scenario())
+    finally:
+        os.close(fd)
+
+
+def test_files_stay_open_for_a_thread_whose_caller_was_cancelled(job: Job, run: Run) -> None:
+    job.put(b"x")
+    entered, released = threading.Event(), threading.Event()
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with Follower() as follower:
+            tail = follower.watch(job.directory)
+            read: list[bytes] = []
+            thread_ended = loop.create_future()
+
+            def slow_read() -> None:
+                entered.set()
+                released.wait()
+                read.append(tail.reader.read(0))
+                loop.call_soon_threadsafe(thread_ended.set_result, None)
+
+            task = asyncio.ensure_future(tail.in_thread(slow_read))
+            await asyncio.to_thread(entered.wait)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            files = open_files_in(job.directory)
+            tail.release()
+            assert open_files_in(job.directory) == files
+            released.set()
+            await thread_ended
+            assert read == [b"x"]
+            while open_files_in(job.directory) == files:
+                await turn()
+
+    run(scenario())
+
+
+def test_refused_inotify_instance_names_the_limit(run: Run) -> None:
+    async def scenario() -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(OSError, match="max_user_instances") as caught:
+                Follower().open()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caught.value.errno == errno.EMFILE
+
+    run(scenario())

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.output.cursor import Cursor
+from service.output.errors import CorruptLog
+from service.output.index import STDERR, STDOUT, LogState
+from service.output.log import LogWriter
+from service.output.reader import LogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.output.conftest import Pipe
+
+
+def write(directory: Path, pipe: Pipe, runs: list[tuple[int, bytes]]) -> None:
+    log = LogWriter.create(directory)
+    for stream, data in runs:
+        view = memoryview(data)
+        while view:
+            step = view[:60_000]
+            pipe.write(step)
+            log.splice_from(pipe.reader, stream, 0)
+            view = view[len(step) :]
+    log.close(complete=True)
+
+
+def read_all(cursor: Cursor) -> bytes:
+    return b"".join(iter(cursor.next_chunk, b""))
+
+
+def test_log_that_is_not_there_is_not_found(job_dir: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        LogReader.open(job_dir)
+
+
+def test_log_that_is_just_being_made_is_not_found(job_dir: Path) -> None:
+    (job_dir / "output").touch()
+    (job_dir / "runs").touch()
+    with pytest.raises(FileNotFoundError):
+        LogReader.open(job_dir)
+
+
+def test_bytes_beyond_the_header_are_not_read(job_dir: Path, make_pipe: Callable[[], Pipe]) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"seen")])
+    with (job_dir / "output").open("ab") as output:
+        output.write(b"not yet")
+    with LogReader.open(job_dir) as reader:
+        assert reader.read(0) == b"seen"
+        assert reader.read(4) == b""
+        assert read_all(Cursor(reader, 0, STDOUT)) == b"seen"
+
+
+def test_missing_bytes_are_an_error_and_not_the_end(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"all of it")])
+    os.truncate(job_dir / "output", 3)
+    with LogReader.open(job_dir) as reader:
+        assert reader.read(0) == b"all"
+        with pytest.raises(CorruptLog):
+            reader.read(3)
+
+
+def test_missing_records_are_an_error_and_not_the_end(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"all of it")])
+    os.truncate(job_dir / "runs", 64)
+    with LogReader.open(job_dir) as reader, pytest.raises(CorruptLog):
+        Cursor(reader, 0, STDOUT).next_chunk()
+
+
+def test_damaged_header_is_an_error(job_dir: Path, make_pipe: Callable[[], Pipe]) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"x")])
+    with (job_dir / "runs").open("r+b") as runs:
+        runs.seek(20)
+        runs.write(b"\xff")
+    with LogReader.open(job_dir) as reader, pytest.raises(CorruptLog):
+        reader.state()
+
+
+def test_bytes_that_are_not_in_memory_are_not_waited_for(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    data = os.urandom(1 << 20)
+    write(job_dir, make_pipe(), [(STDOUT, data), (STDERR, b"e"), (STDOUT, b"!")])
+    fd = os.open(job_dir / "output", os.O_RDWR)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    with LogReader.open(job_dir) as reader:
+        cursors = [Cursor(reader, 0, None), Cursor(reader, 0, STDOUT)]
+        for cursor in cursors:
+            try:
+                cursor.next_chunk(wait=False)
+            except BlockingIOError:
+                assert cursor.offset == 0
+            else:
+                pytest.skip("this file system keeps everything in memory")
+        assert read_all(cursors[0]) == data + b"e!"
+        assert read_all(cursors[1]) == data + b"!"
+
+
+def test_a_few_bytes_between_much_of_the_other_stream_are_found_without_reading_it(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    noise = bytes(100_000)
+    runs = [(STDERR, noise), (STDOUT, b"needle"), (STDERR, noise), (STDOUT, b"pin")]
+    write(job_dir, make_pipe(), runs)
+    with LogReader.open(job_dir) as reader:
+        cursor = Cursor(reader, 0, STDOUT)
+        assert cursor.next_chunk() == b"needlepin"
+        assert cursor.next_chunk() == b""
+        assert Cursor(reader, 3, STDOUT).next_chunk() == b"dlepin"
+        assert read_all(Cursor(reader, 1, STDERR)) == (noise * 2)[1:]
+
+
+def test_streams_that_alternate_byte_by_byte_are_joined_into_large_chunks(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    count = 10_000
+    runs = [(stream, bytes([i % 251])) for i in range(count) for stream in (STDOUT, STDERR)]
+    write(job_dir, make_pipe(), runs)
+    expected = bytes(i % 251 for i in range(count))
+    with LogReader.open(job_dir) as reader:
+        assert reader.state() == LogState(2 * count, count, closed=True, complete=True)
+        for stream in (STDOUT, STDERR):
+            chunks = list(iter(Cursor(reader, 0, stream).next_chunk, b""))
+            assert b"".join(chunks) == expected
+            assert len(chunks) < 10
+            for offset in (0, 1, 1234, count - 1, count):
+                assert read_all(Cursor(reader, offset, stream)) == expected[offset:]
+
+
+def test_readers_at_the_same_place_get_the_same_object(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"shared by all")])
+    with LogReader.open(job_dir) as reader:
+        reader.share(among_many=True)
+        assert reader.read(2) is reader.read(2)
+        assert reader.read(2, 3) == b"are"
+        reader.share(among_many=False)
+        assert reader.read(2) is not reader.read(2)
+
+
+def test_closing_twice_closes_nothing_else(job_dir: Path, make_pipe: Callable[[], Pipe]) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"x")])
+    reader = LogReader.open(job_dir)
+    reader.close()
+    reader.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        reader.state()
