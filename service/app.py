@@ -2,8 +2,8 @@
 
 `sanic service.app` finds `app` here, made when it is first asked for, so that importing the module
 starts nothing; `--factory` with `service.app:create_app` works as well. What can fail for reasons
-that a person mends is checked in `create_app` in the main process, where a failure gives exit status
-2 and a sentence.
+that a person mends is checked in `create_app` in the main process, where a failure gives exit
+status 2 and a sentence.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
 from service.supervisor.launch import SupervisorFailed, start
+from service.watchdog import Watchdog, end_with_main_process
 
 NAME: Final = "jobrunner"
-# Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has 78;
-# 2 is what shells and argparse use for wrong usage.
+# Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
+# 78; 2 is what shells and argparse use for wrong usage.
 EXIT_USAGE: Final = 2
 # Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
 # its workers, or `after_server_stop` never runs.
 _GRACEFUL_S: Final = 3.0
+# Connections that wait to be accepted: beyond it a client's next try comes after a second.
+_BACKLOG: Final = 1024
 
 
 class Jobrunner(Sanic[Config, Any]):
     """Sanic, listening where the settings say unless its own flags say otherwise."""
 
-    def get_address(  # type: ignore[override] - static in Sanic, and called on the instance
+    def get_address(  # type: ignore[override]  # static in Sanic, and called on the instance
         self, host: str | None, port: int | None, *_: object, **__: object
     ) -> tuple[str, int]:
         settings: Settings = self.ctx.settings
         return host or settings.hostname, settings.port if port is None else port
+
+    def prepare(self, *args: Any, **options: Any) -> None:
+        super().prepare(*args, **{"backlog": _BACKLOG, **options})
 
 
 def create_app(_arguments: object = None) -> Jobrunner:
@@ -66,6 +72,8 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.has_manager = False
     app.blueprint([jobs, attach, health])
     app.main_process_start(_start_supervisor)
+    app.main_process_ready(_heed_early_signals)
+    app.main_process_ready(_watch_workers)
     app.main_process_stop(_end_jobs)
     app.before_server_start(_open)
     app.before_server_stop(_close)
@@ -96,7 +104,21 @@ async def _start_supervisor(app: Jobrunner) -> None:
         raise SystemExit(EXIT_USAGE) from exc
 
 
+async def _heed_early_signals(app: Jobrunner) -> None:
+    """Sanic's main process waits until each worker has said that it is up. One that it has just told
+    to stop never does, so a signal that comes meanwhile would hang it for ever.
+    """
+    manager: Any = app.manager
+    all_up = manager._all_workers_ack  # noqa: SLF001 - Sanic has no public name for it
+    manager._all_workers_ack = lambda: manager._shutting_down or all_up()  # noqa: SLF001
+
+
+async def _watch_workers(app: Jobrunner) -> None:
+    Watchdog(app.manager).start()
+
+
 async def _open(app: Jobrunner) -> None:
+    end_with_main_process()
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class SettingError(Exception):
         self.variable = variable
 
 
-class OnShutdown(str, Enum):
+class OnShutdown(StrEnum):
     """What a stopping service does with its live jobs."""
 
     KILL = "kill"
@@ -147,14 +147,16 @@ TABLE: Final[tuple[Setting, ...]] = (
         _seconds(0, 3600),
         "2",
         "seconds from 0 to 3600",
-        "seconds to wait for the end of output when a command has ended but something holds its pipe",
+        "seconds to wait for the end of output when a command has ended but something holds its"
+        " pipe",
     ),
     Setting(
         "CGROUP",
         _one_of("auto", "off"),
         "auto",
         "'auto' or 'off'",
-        "`auto`: keep each job in a cgroup (v2) where that is writable; `off`: find its processes by walking the tree",
+        "`auto`: keep each job in a cgroup (v2) where that is writable;"
+        " `off`: find its processes by walking the tree",
     ),
     Setting(
         "LOG_FORMAT",

@@ -27,6 +27,11 @@ _log = structlog.get_logger("jobrunner.api")
 
 @attach.route("/<job_id:str>/attach", methods=["GET", "HEAD"], name="attach")
 async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
+    """Stream the output; None when it was sent already.
+
+    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, Unavailable, all before the
+        answer begins.
+    """
     offset, stream, follow = attach_query(request.query_string)
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine

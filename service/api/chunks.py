@@ -1,9 +1,9 @@
 """An answer whose body is written as it comes, and that never ends cleanly unless it is whole.
 
-Sanic's own `send` copies each chunk into its frame; here the frame and the chunk go to the transport
-as they are (1.35 times the throughput on a live attach, twice on a replay). HTTP/1.0 knows no
-chunks: its body ends with the connection, so a cut is a reset there (SO_LINGER 0), as a plain close
-would look like a clean end.
+Sanic's own `send` copies each chunk into its frame; here the frame and the chunk go to the
+transport as they are (1.35 times the throughput on a live attach, twice on a replay). HTTP/1.0
+knows no chunks: its body ends with the connection, so a cut is a reset there (SO_LINGER 0), as a
+plain close would look like a clean end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sanic import Request
 from sanic.headers import format_http1_response
@@ -29,8 +29,8 @@ class StreamCut(Exception):
 
 class ChunkedAnswer:
     """The body of one answer. Entered, it sends the head; left without an error, the end; left with
-    one, it cuts the connection. Meanwhile it stands in `app.ctx.open_answers`, so that a worker that
-    stops can cut it.
+    one, it cuts the connection. Meanwhile it stands in `app.ctx.open_answers`, so that a worker
+    that stops can cut it.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ChunkedAnswer:
         self._response: Any = None
         self._answers: set[ChunkedAnswer] = request.app.ctx.open_answers
 
-    async def __aenter__(self) -> ChunkedAnswer:
+    async def __aenter__(self) -> Self:
         if self._length is not None:
             self._headers["Content-Length"] = str(self._length)
         _bound_send_buffer(self._protocol.transport)
@@ -68,7 +68,8 @@ class ChunkedAnswer:
         _trace: TracebackType | None,
     ) -> None:
         self._answers.discard(self)
-        if kind is not None or (self._length is not None and self._sent != self._length):
+        is_short = self._length not in (None, self._sent) and self._request.method != "HEAD"
+        if kind is not None or is_short:
             self.cut()
             if kind is None:
                 raise StreamCut(f"{self._sent} of {self._length} bytes were there to send")
@@ -108,7 +109,11 @@ class ChunkedAnswer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    async def _send_plain_head(self, _data: bytes, _end_stream: bool) -> None:
+    async def _send_plain_head(
+        self,
+        _data: bytes,
+        _end_stream: bool,  # noqa: FBT001 - Sanic passes it so
+    ) -> None:
         """The head of an HTTP/1.0 answer without a length: no framing, and no keep-alive."""
         self._http.keep_alive = False
         self._response.headers["connection"] = "close"

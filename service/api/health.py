@@ -11,10 +11,12 @@ health = Blueprint("health", url_prefix="/health")
 
 @health.route("/live", methods=["GET", "HEAD"], name="live")
 async def live(_request: Request) -> HTTPResponse:
+    """Answer: this process is there."""
     return answer({"Status": "live"})
 
 
 @health.route("/ready", methods=["GET", "HEAD"], name="ready")
 async def ready(request: Request) -> HTTPResponse:
+    """Answer: a job would be taken now. Raises: Unavailable, NoRoom, with the reason."""
     request.app.ctx.engine.check_ready()
     return answer({"Status": "ready"})

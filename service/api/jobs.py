@@ -22,6 +22,7 @@ _MAX_KEY_CHARS: Final = 255
 
 
 def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """`value` as a JSON answer."""
     return HTTPResponse(
         msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
@@ -33,6 +34,11 @@ def _view(request: Request, record: Any) -> Any:
 
 @jobs.post("/")
 async def submit(request: Request) -> HTTPResponse:
+    """Store a job: 201, or 200 when the idempotency key has been used for the same body.
+
+    Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
+        NoRoom, Unavailable.
+    """
     _expect_json(request)
     key = _idempotency_key(request)
     spec = parse_submission(request.body)
@@ -44,6 +50,7 @@ async def submit(request: Request) -> HTTPResponse:
 
 @jobs.route("/", methods=["GET", "HEAD"], name="list")
 async def list_jobs(request: Request) -> HTTPResponse:
+    """One page of jobs, oldest first, and a link to the next. Raises: BadQuery, Unavailable."""
     query, full = list_query(request.query_string)
     page = request.app.ctx.engine.page(query, full=full)
     body: dict[str, Any] = {"IDs": page.ids}
@@ -60,12 +67,17 @@ async def list_jobs(request: Request) -> HTTPResponse:
 
 @jobs.route("/<job_id:str>", methods=["GET", "HEAD"], name="show")
 async def show(request: Request, job_id: str) -> HTTPResponse:
+    """The job as it is now. Raises: UnknownJob, BadQuery, Unavailable."""
     Parameters(request.query_string, known=())
     return answer(_view(request, request.app.ctx.engine.show(job_id)))
 
 
 @jobs.route("/<job_id:str>/wait", methods=["GET", "HEAD"], name="wait")
 async def wait(request: Request, job_id: str) -> HTTPResponse:
+    """The job once it is finished, or as it is after `?timeout=`.
+
+    Raises: UnknownJob, BadQuery, Unavailable.
+    """
     timeout_s = Parameters(request.query_string, known=("timeout",)).seconds("timeout")
     with unlimited_answer_time(request):
         record = await request.app.ctx.engine.wait(job_id, timeout_s)
@@ -74,6 +86,7 @@ async def wait(request: Request, job_id: str) -> HTTPResponse:
 
 @jobs.delete("/<job_id:str>")
 async def kill(request: Request, job_id: str) -> HTTPResponse:
+    """Kill the job; its state, null when it is unknown. Raises: BadQuery, Unavailable."""
     signal, grace_s, wait_for_end = kill_query(request.query_string)
     engine: Engine = request.app.ctx.engine
     state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
@@ -85,6 +98,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
 
 @jobs.post("/<job_id:str>/clean")
 async def clean(request: Request, job_id: str) -> HTTPResponse:
+    """Forget a finished job. Raises: UnknownJob, JobIsLive, BadQuery, NoRoom, Unavailable."""
     Parameters(request.query_string, known=())
     await request.app.ctx.engine.clean(job_id)
     return answer({"ID": job_id})

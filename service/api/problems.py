@@ -62,7 +62,7 @@ def _of_sanic(request: Request, error: SanicException) -> HTTPResponse:
         detail = f"There is no route {request.path[:200]}."
         return _answer("unknown_route", "No such route", status, detail)
     if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods or ()))  # type: ignore[attr-defined]
+        allowed = ", ".join(sorted(error.allowed_methods or ()))
         detail = f"{request.path[:200]} takes {allowed}, got {request.method[:20]}."
         return _answer(
             "method_not_allowed", "Method not allowed", status, detail, {"Allow": allowed}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import signal as signals
 from collections.abc import Collection
 from typing import Final, TypeVar
@@ -25,6 +26,8 @@ MAX_LIMIT: Final = 1000
 _MAX_OFFSET: Final = 2**63 - 1
 _STREAMS: Final = {"stdout": STDOUT, "stderr": STDERR}
 _MAX_QUERY_FIELDS: Final = 100
+# Python's own float() takes more: `1_0`, spaces, `inf`, digits of other scripts.
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
 
 T = TypeVar("T")
 
@@ -75,10 +78,7 @@ class Parameters:
         text = self.text(name)
         if text is None:
             return None
-        try:
-            value = float(text) if text.isascii() else math.nan
-        except ValueError:
-            value = math.nan
+        value = float(text) if _DECIMAL.fullmatch(text) else math.nan
         if not 0 <= value <= MAX_SECONDS:
             raise _bad(name, f"seconds from 0 to {MAX_SECONDS}", text)
         return value

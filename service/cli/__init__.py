@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import service
+from service.cli.supervisor import upgrade
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,15 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve = commands.add_parser(
         "serve",
         help="run the service",
-        description="Run the service, as `sanic service.app` does; Sanic's own options are passed on"
-        " (`jobrunner serve --workers 4`). The settings are environment variables.",
+        description="Run the service, as `sanic service.app` does; Sanic's own options are passed"
+        " on (`jobrunner serve --workers 4`). The settings are environment variables.",
         add_help=False,
     )
     serve.add_argument("-h", "--help", action="help", help="show this text")
+    supervisor = commands.add_parser("supervisor", help="look after the supervisor")
+    verbs = supervisor.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("upgrade", help="have it become the release installed now; its jobs run on")
     options, others = parser.parse_known_args(arguments)
     if options.command == "serve":
         _serve(others)
-    return 0
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return upgrade()
 
 
 def _serve(others: Sequence[str]) -> None:

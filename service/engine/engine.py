@@ -37,10 +37,14 @@ from service.jobs.spec import JobSpec
 from service.kinds.submission import encode_spec
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store
+from service.supervisor.client import ConnectionLost
 
 # Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
 # a disk this full stalls every job's output.
 MIN_FREE_BYTES: Final = 1 << 20
+
+# Times that a job is claimed, when the supervisor is replaced meanwhile.
+_CLAIMS: Final = 3
 
 T = TypeVar("T")
 _log = structlog.get_logger("jobrunner.engine")
@@ -170,15 +174,7 @@ class Engine:
         if key is not None and (known := self._known(key, key_hash)) is not None:
             return known
         self._check_room()
-        job_id = str(uuid.uuid4())
-        connection = await self._link.connection()
-        self._owner.claiming(job_id)
-        reply = await self._link.request({"t": "claim", "job": job_id})
-        if not reply["ok"]:
-            self._owner.not_claimed(job_id)
-            raise Unavailable("The service is stopping.")
-        if not connection.is_open:
-            raise Unavailable("The connection to the supervisor was lost.")
+        job_id, has_turn = await self._claim()
         record = JobRecord(
             id=job_id,
             name=spec.name,
@@ -186,7 +182,7 @@ class Engine:
             created_at=time.time_ns(),
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
-            asked=0 if reply["turn"] else -1,
+            asked=0 if has_turn else -1,
         )
         try:
             record = self._store.insert(record, key=key, key_hash=key_hash)
@@ -199,9 +195,28 @@ class Engine:
         except JobrunnerError:
             self._owner.give_up(job_id)
             raise
-        self._owner.own(record, spec, has_turn=reply["turn"])
+        self._owner.own(record, spec, has_turn=has_turn)
         self._maybe_checkpoint()
         return Submission(job_id, created=True)
+
+    async def _claim(self) -> tuple[str, bool]:
+        """A new ID in the supervisor's register, and whether it is its turn already.
+
+        Nothing may be awaited between this and the record: until then a lost connection means that
+        the job goes to somebody who finds no record, and lets go of it.
+        """
+        for _ in range(_CLAIMS):
+            job_id = str(uuid.uuid4())
+            connection = await self._link.connection()
+            self._owner.claiming(job_id)
+            try:
+                reply = await connection.request({"t": "claim", "job": job_id})
+            except ConnectionLost:
+                continue  # with another ID: who got that one lets go of it
+            if reply["ok"] and connection.is_open:
+                return job_id, reply["turn"]
+            self._owner.not_claimed(job_id)
+        raise Unavailable("The service is stopping.")
 
     def _known(self, key: str, key_hash: bytes | None) -> Submission | None:
         found = self._store.find_key(key)

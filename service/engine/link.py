@@ -8,11 +8,13 @@ dead supervisor left.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Final
 
 import structlog
 
+import service
 from service.engine.owner import Owner
 from service.engine.recovery import Recovery
 from service.jobs.errors import JobrunnerError, Unavailable
@@ -24,6 +26,8 @@ from service.supervisor.protocol import Message
 
 # Seconds until the next try when no supervisor can be started: something is broken on this box.
 _RETRY_S: Final = 1.0
+# Times that a request is asked; a supervisor is replaced or upgraded once in a while.
+_ATTEMPTS: Final = 3
 # Seconds that a request waits for the connection; a supervisor starts in a tenth of one.
 _PATIENCE_S: Final = 10.0
 
@@ -77,12 +81,16 @@ class Link:
         return self._connection
 
     async def request(self, message: Message) -> Message:
-        """Ask the supervisor. Raises: Unavailable, when the connection is lost meanwhile."""
-        connection = await self.connection()
-        try:
-            return await connection.request(message)
-        except ConnectionLost as exc:
-            raise Unavailable("The connection to the supervisor was lost.") from exc
+        """Ask the supervisor; asked again when the connection is lost meanwhile, so `message` must
+        be one that may come twice. Raises: Unavailable.
+        """
+        for _ in range(_ATTEMPTS):
+            connection = await self.connection()
+            try:
+                return await connection.request(message)
+            except ConnectionLost:
+                _log.info("request_repeated", request=message["t"])
+        raise Unavailable("The connection to the supervisor was lost, again and again.")
 
     async def _connect(self) -> Message:
         connection, hello = await connect_or_start(
@@ -98,6 +106,9 @@ class Link:
         self._owner.connected(connection)
         connection.introduce("worker", max_running=self._settings.max_running)
         self._connected.set()
+        if _numbers(hello["version"]) < _numbers(service.__version__) and not hello["jobs"]:
+            # Idle and older than this release: it makes room, and the next one is ours.
+            connection.send({"t": "retire"})
         _log.info("supervisor_connected", supervisor=hello["pid"], nonce=hello["nonce"])
         return hello
 
@@ -133,3 +144,7 @@ class Link:
             self._owner.lost()
             self._on_lost()
             self._lost.set()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -174,7 +174,7 @@ class Owner:
         record = advance(before, event)
         if event["name"] in ("ended", "refused"):
             # The next start is stored together with the end of the one before.
-            record = self._ask_next(owned, record, ends=event["ends"], number=event["n"])
+            record = self._ask_next(record, ends=event["ends"], number=event["n"])
         if record is not before:
             self._store.update(record)
             owned.record = record
@@ -187,7 +187,7 @@ class Owner:
         if record.asked > owned.asked:
             outbox.messages.append(self._start(owned, record))
 
-    def _ask_next(self, owned: Owned, record: JobRecord, *, ends: bool, number: int) -> JobRecord:
+    def _ask_next(self, record: JobRecord, *, ends: bool, number: int) -> JobRecord:
         following = number + 1
         if ends or record.asked >= following or following >= len(record.commands):
             return record

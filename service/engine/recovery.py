@@ -40,7 +40,10 @@ class Recovery:
         self._request = request
 
     async def run(self, *, registered: set[str]) -> None:
-        """`registered`: what the supervisor knew when it said hello. Raises: Unavailable, NoRoom."""
+        """`registered`: what the supervisor knew when it said hello.
+
+        Raises: Unavailable, NoRoom.
+        """
         for job_id in self._store.live_ids():
             if job_id in registered:
                 continue

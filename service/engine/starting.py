@@ -12,6 +12,7 @@ from service.settings import Settings
 
 
 def job_directory(state_dir: Path, job_id: str) -> str:
+    """Where the log of a job and its own working directory are."""
     return f"{state_dir}/jobs/{job_id}"
 
 

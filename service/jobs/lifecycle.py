@@ -13,7 +13,7 @@ own: a job is a slotted object whose triggers go through the shared event table,
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from transitions import Machine, MachineError
@@ -21,7 +21,7 @@ from transitions import Machine, MachineError
 from service.jobs.errors import IllegalTransition
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Where a job stands; also the state of one command, which alone can be `skipped`."""
 
     PENDING = "pending"
@@ -35,7 +35,7 @@ class State(str, Enum):
         return self in LIVE
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why this service ended a job."""
 
     REQUESTED = "requested"

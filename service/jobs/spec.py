@@ -109,6 +109,7 @@ def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[Place]:
 
 
 def places_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[Place]:
+    """Every variable that execve(2) couldn't hand on."""
     for key, value in environment.items():
         place = f"{pointer}/{escape(key)}"
         if not key:
@@ -120,6 +121,7 @@ def places_in_environment(environment: Mapping[str, str], pointer: str) -> Itera
 
 
 def places_in_working_dir(path: str | None, pointer: str) -> Iterator[Place]:
+    """What is wrong with a working directory, whose `..` would lead out of the job's own."""
     if path is None:
         return
     if not path:

@@ -15,6 +15,7 @@ _BY_SPEC: dict[type[CommandSpec], Kind] = {kind.spec: kind for kind in KINDS.val
 
 
 def kind_of(spec: CommandSpec) -> Kind:
+    """The Kind that `spec` was decoded for."""
     return _BY_SPEC[type(spec)]
 
 

@@ -23,12 +23,14 @@ class BashCommand(
 
 
 def places(spec: BashCommand, pointer: str) -> Iterator[Place]:
+    """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     if not spec.command_line.strip():
         yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
     yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
 
 
 def plan(spec: BashCommand, context: Context) -> Plan:
+    """The argv, with the bash that the service's own PATH finds."""
     # When there is no bash the bare name goes to the supervisor, whose refusal names it.
     bash = shutil.which("bash", path=context.path) or "bash"
     return Plan(argv=(bash, "-c", spec.command_line))

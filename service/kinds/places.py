@@ -16,7 +16,7 @@ from service.jobs.spec import escape
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _WORDS: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 # Values are shown to their sender so that a mix-up is seen at a glance; longer ones hide it.

@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING
 
 from service.output.descriptors import has_bytes
 from service.output.files import CHUNK_BYTES, INDEX_NAME, OUTPUT_NAME, open_in
-from service.output.index import RECORD_BYTES, STDOUT, LogState, Record, record_position
+from service.output.index import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    STDOUT,
+    LogState,
+    Record,
+    record_position,
+)
 from service.output.repair import repair
 
 if TYPE_CHECKING:
@@ -256,7 +263,8 @@ class LogWriter:
         self._write_header(self.state)
 
     def _write_header(self, state: LogState) -> None:
-        os.pwrite(self._runs_fd, state.pack(), 0)
+        if os.pwrite(self._runs_fd, state.pack(), 0) != HEADER_BYTES:
+            raise OSError(errno.EIO, "the header was written only in part")
         self._owes_header = False
 
 

@@ -159,6 +159,15 @@ class Pump:
         for pipe in list(self._pipes.values()):
             self._forget(pipe)
 
+    def hand_over(self) -> list[tuple[int, int, int]]:
+        """Lets go of all pipes without closing them: (descriptor, stream, command) of each."""
+        self._unstall()
+        pipes = [(pipe.fd, pipe.stream, pipe.command) for pipe in self._pipes.values()]
+        for fd, _, _ in pipes:
+            self._loop.remove_reader(fd)
+        self._pipes.clear()
+        return pipes
+
     def _has(self, pipe: _Pipe) -> bool:
         # By identity: a callback may have closed this pipe, and its number be in use again.
         return self._pipes.get(pipe.fd) is pipe

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 # Seconds for cgroup.kill to take effect on what a dead supervisor left.
@@ -25,7 +26,6 @@ class Cgroup:
     def __init__(self, path: str, home: int) -> None:
         self._path = path
         self._home = home
-        os.mkdir(path, 0o755)
 
     def __enter__(self) -> None:
         _write(f"{self._path}/cgroup.procs", b"0")
@@ -90,7 +90,11 @@ class Cgroups:
         return cls(path, home)
 
     def make(self, job_id: str) -> Cgroup:
-        return Cgroup(f"{self._path}/{job_id}", self._home)
+        """The cgroup of a job; one that is there already (a predecessor's) is taken as it is."""
+        path = f"{self._path}/{job_id}"
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+        return Cgroup(path, self._home)
 
     def sweep(self) -> int:
         """Kill what a dead supervisor left and wait until it is gone; the number of jobs found."""

@@ -1,7 +1,7 @@
 """The service's side of the socket: one connection to the supervisor.
 
-A connection says by `lost` that it is gone. Requests under way then fail with `ConnectionLost`; what
-was merely sent may or may not have arrived, and the supervisor's register is what counts.
+A connection says by `lost` that it is gone. Requests under way then fail with `ConnectionLost`;
+what was merely sent may or may not have arrived, and the supervisor's register is what counts.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class SupervisorConnection(asyncio.Protocol):
         if not self.is_open:
             raise ConnectionLost("not connected to the supervisor")
         rid = next(self._rids)
-        future = self._requests[rid] = self._loop.create_future()
+        future: asyncio.Future[Message] = self._loop.create_future()
+        self._requests[rid] = future
         self.send({**message, "rid": rid})
         try:
             return await future

@@ -26,14 +26,14 @@ Rules
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
 
 # Seconds between TERM and KILL for what a job left behind.
 SWEEP_GRACE_S: Final = 2.0
-# Seconds after KILL until a process counts as stuck in the kernel: KILL acts in milliseconds, unless
-# the process sits in an uninterruptible wait.
+# Seconds after KILL until a process counts as stuck in the kernel: KILL acts in milliseconds,
+# unless the process sits in an uninterruptible wait.
 STUCK_AFTER_KILL_S: Final = 30.0
 
 
@@ -152,6 +152,26 @@ class Course:
         self._missing = False
         self._expires = 0.0  # monotonic end of the grace
 
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON has it, for a successor."""
+        state = {name.lstrip("_"): getattr(self, name) for name in self.__slots__}
+        state["phase"] = self.phase.value
+        state["open"] = list(self._open.items())
+        state["kill"] = asdict(self.kill) if self.kill is not None else None
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Course:
+        """The course that `state` describes; what an older release didn't know keeps its default."""
+        course = cls()
+        for name in cls.__slots__:
+            if (key := name.lstrip("_")) in state:
+                setattr(course, name, state[key])
+        course.phase = Phase(state["phase"])
+        course._open = dict(map(tuple, state["open"]))
+        course.kill = KillRequest(**state["kill"]) if state["kill"] is not None else None
+        return course
+
     @property
     def watches_tree(self) -> bool:
         """True while each death in the tree may change something."""
@@ -195,6 +215,8 @@ class Course:
 
     def wait_status(self, status: int, at: int) -> list[Action]:
         """The command's process was reaped: 0–255 an exit code, below 0 a signal."""
+        if self.phase is not Phase.RUNNING:
+            return []  # it was stuck in the kernel, and nobody waits for it any more
         self._status = status
         self._status_after_kill = self.kill is not None
         if not self._open[self.asked]:
@@ -232,7 +254,7 @@ class Course:
         return actions
 
     def timer_passed(self, timer: Timer, *, at: int, now: float, stalled: bool) -> list[Action]:
-        """`stalled`: bytes wait in the pipes because the disk takes none; no bound cuts them off."""
+        """`stalled`: bytes wait in the pipes as the disk takes none; no bound cuts them off."""
         if timer is Timer.DEADLINE:
             request = KillRequest(signal.SIGTERM, self._deadline_grace_s, "timeout", at)
             return self.request_kill(request, now)
@@ -252,7 +274,8 @@ class Course:
             return ended + self._close()
         if timer is Timer.CLOSING and self.phase is Phase.CLOSING:
             if stalled:
-                return [Drain(), Arm(Timer.CLOSING, self._drain_s)]
+                # Armed first: the last byte may come out now, and ends the job.
+                return [Arm(Timer.CLOSING, self._drain_s), Drain()]
             self._missing = True
             return self._finish()
         return []

@@ -63,6 +63,51 @@ class Job:
         self._request: Message = {}
         self._grace_s = c.SWEEP_GRACE_S
 
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON has it, for a successor in this process. Pipes are handed over and stay
+        open; nothing may be asked of this object any more.
+        """
+        pids = [pid for pid, job in self._host.commands.items() if job is self]
+        state = {
+            "id": self.id,
+            "course": self.course.state(),
+            "grace_s": self._grace_s,
+            "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
+            "pids": pids,
+            "tree": self._tree.state() if self._tree is not None else None,
+            "pipes": self._pump.hand_over() if self._pump is not None else [],
+            "has_log": self._log is not None,
+        }
+        if self._log is not None:
+            self._log.detach()
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], host: Host) -> Job:
+        """The job that `state` describes, going on."""
+        job = cls(state["id"], host)
+        job.course = c.Course.from_state(state["course"])
+        job._grace_s = state["grace_s"]
+        if job.is_finished:
+            return job
+        if state["has_log"]:
+            job._log = LogWriter.reopen(os.path.join(host.jobs_directory, job.id))
+            job._pump = Pump(host.loop, job._log, job._stream_ended, stalls=host.stalls)
+            for descriptor, stream, command in state["pipes"]:
+                os.set_inheritable(descriptor, False)
+                job._pump.add(descriptor, stream, command)
+        if state["tree"] is not None:
+            job._tree = host.make_tree(job.id)
+            job._tree.restore(state["tree"])
+        for pid in state["pids"]:
+            host.commands[pid] = job
+        for name, when in state["timers"].items():
+            timer = c.Timer(name)
+            job._timers[timer] = host.loop.call_at(when, job._passed, timer)
+        if job.course.watches_tree:
+            host.watching.add(job)
+        return job
+
     @property
     def is_finished(self) -> bool:
         return self.course.phase is c.Phase.FINISHED
@@ -116,44 +161,52 @@ class Job:
 
     def _apply(self, actions: list[c.Action]) -> None:
         for action in actions:
-            match action:
-                case c.Emit("finished"):
-                    receipt = self.course.receipt(self._tree.found if self._tree else 0)
-                    self._release()
-                    fields = {"at": time.time_ns(), "end": self.end, "kill": receipt}
-                    self._host.emit(self, "finished", {**action.fields, **fields})
-                case c.Emit():
-                    self._host.emit(self, action.name, action.fields)
-                case c.Spawn():
-                    self._apply(self._spawn(action.number))
-                case c.SignalTree():
-                    if self._tree is not None:
-                        self._tree.signal(action.signal)
-                case c.Look():
-                    self._apply(self._look())
-                case c.Arm():
-                    self._arm(action.timer, action.seconds)
-                case c.Disarm():
-                    if (timer := self._timers.pop(action.timer, None)) is not None:
-                        timer.cancel()
-                case c.Drain():
-                    if self._pump is not None:
-                        self._pump.drain_now()
-                case c.CloseLog():
-                    self._close_log(complete=action.complete)
+            self._carry_out(action)
         if self.course.watches_tree:
             self._host.watching.add(self)
         else:
             self._host.watching.discard(self)
+
+    def _carry_out(self, action: c.Action) -> None:
+        match action:
+            case c.Emit("finished"):
+                self._finish(action.fields)
+            case c.Emit():
+                self._host.emit(self, action.name, action.fields)
+            case c.Spawn():
+                self._apply(self._spawn(action.number))
+            case c.SignalTree():
+                if self._tree is not None:
+                    self._tree.signal(action.signal)
+            case c.Look():
+                self._apply(self._look())
+            case c.Arm():
+                self._arm(action.timer, action.seconds)
+            case c.Disarm():
+                self._disarm(action.timer)
+            case c.Drain():
+                if self._pump is not None:
+                    self._pump.drain_now()
+            case c.CloseLog():
+                self._close_log(complete=action.complete)
+
+    def _finish(self, fields: dict[str, Any]) -> None:
+        receipt = self.course.receipt(self._tree.found if self._tree else 0)
+        self._release()
+        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt}
+        self._host.emit(self, "finished", {**fields, **seen})
 
     def _look(self) -> list[c.Action]:
         alive = self._tree.alive() if self._tree is not None else 0
         return self.course.tree_seen(alive, self._host.loop.time())
 
     def _arm(self, timer: c.Timer, seconds: float) -> None:
+        self._disarm(timer)
+        self._timers[timer] = self._host.loop.call_later(seconds, self._passed, timer)
+
+    def _disarm(self, timer: c.Timer) -> None:
         if (armed := self._timers.pop(timer, None)) is not None:
             armed.cancel()
-        self._timers[timer] = self._host.loop.call_later(seconds, self._passed, timer)
 
     def _passed(self, timer: c.Timer) -> None:
         del self._timers[timer]

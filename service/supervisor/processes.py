@@ -78,14 +78,15 @@ def variable_of(pid: int, name: bytes) -> str | None:
 
 
 def all_pids() -> list[int]:
+    """Every process there is now, in no order."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def signal_process(process: Process, number: int) -> bool:
     """Signal exactly that process; False when it is gone.
 
-    Through a pidfd, and after a second look that it still is the same one: pids wrap in seconds on a
-    busy machine. A TERM is followed by CONT, as a stopped process takes nothing but KILL.
+    Through a pidfd, and after a second look that it still is the same one: pids wrap in seconds on
+    a busy machine. A TERM is followed by CONT, as a stopped process takes nothing but KILL.
     """
     try:
         descriptor = os.pidfd_open(process.pid)

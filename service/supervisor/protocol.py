@@ -5,12 +5,12 @@ what it is. Stream sockets carry specs of any size; a SEQPACKET message ends at 
 than an environment may have. JSON is written in ASCII, so that undecodable bytes of an environment
 (lone surrogates) come through.
 
-Changes are additive: an unknown key is ignored, an unknown `t` is answered by nothing, and each side
-says its PROTOCOL in its hello.
+Changes are additive: an unknown key is ignored, an unknown `t` is answered by nothing, and each
+side says its PROTOCOL in its hello.
 
 From the service: hello, claim*, start, kill*, ack, release, publish, bury*, shutdown*.
-From the supervisor: hello, reply, turn, event, adopt, notice. A starred message carries `rid` and is
-answered by one reply with the same `rid`.
+From the supervisor: hello, reply, turn, event, adopt, notice. A starred message carries `rid` and
+is answered by one reply with the same `rid`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class ProtocolError(Exception):
 
 
 def encode(message: Message) -> bytes:
+    """One frame."""
     body = _ENCODER.encode(message).encode("ascii")
     return len(body).to_bytes(4, "big") + body
 

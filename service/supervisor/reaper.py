@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 
 class Reaper:
-    """Reaps on SIGCHLD. `on_death(pid, status)` is called for each child, with an exit code or minus
-    a signal; `on_batch()` after all that were dead together.
+    """Reaps on SIGCHLD. `on_death(pid, status)` is called for each child, with an exit code or
+    minus a signal; `on_batch()` after all that were dead together.
     """
 
     def __init__(

@@ -6,9 +6,9 @@ Pure: it decides and remembers; `server.py` sends. `Owner` is whatever stands fo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from service.supervisor.job import Job
 from service.supervisor.protocol import Message
@@ -35,6 +35,31 @@ class Register(Generic[Owner]):
         self._entries: dict[str, Entry[Owner]] = {}
         self._waiting: dict[str, Entry[Owner]] = {}  # in the order of their claims
         self._running = 0
+
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON has it, for a successor; see `Job.state`."""
+        entries = [
+            {
+                "job": entry.job.state(),
+                "has_turn": entry.has_turn,
+                "waits": entry.job.id in self._waiting,
+                "seq": entry.seq,
+                "events": list(entry.events),
+            }
+            for entry in self._entries.values()
+        ]
+        return {"max_running": self.max_running, "entries": entries}
+
+    def restore(self, state: dict[str, Any], make_job: Callable[[dict[str, Any]], Job]) -> None:
+        """Take over what a predecessor had; nobody owns it yet."""
+        self.max_running = state["max_running"]
+        for kept in state["entries"]:
+            entry: Entry[Owner] = Entry(make_job(kept["job"]), None, kept["has_turn"], kept["seq"])
+            entry.events.extend(kept["events"])
+            self._entries[entry.job.id] = entry
+            self._running += entry.has_turn
+            if kept["waits"]:
+                self._waiting[entry.job.id] = entry
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,7 +1,7 @@
 """The supervisor's side of the socket: connections, and who is told what.
 
-Each message is handled in one callback. A connection that closes hands its jobs, pending ones too, to
-another worker, or to the next that connects.
+Each message is handled in one callback. A connection that closes hands its jobs, pending ones too,
+to another worker, or to the next that connects.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from enum import Enum
 from typing import Any, Final
 
 import service
@@ -17,6 +18,7 @@ from service.supervisor.job import Host, Job
 from service.supervisor.journal import note
 from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError, encode
 from service.supervisor.register import Entry, Register
+from service.supervisor.upgrade import try_new_code
 
 # Seconds without a connection after which an idle supervisor ends.
 IDLE_S: Final = 5.0
@@ -24,6 +26,13 @@ IDLE_S: Final = 5.0
 _MAX_BACKLOG_BYTES: Final = 64 << 20
 # Roles of connections; jobs go to workers only.
 WORKER: Final = "worker"
+
+
+class End(Enum):
+    """Why the server stopped serving."""
+
+    OVER = "over"
+    UPGRADE = "upgrade"
 
 
 class Connection(asyncio.Protocol):
@@ -69,7 +78,10 @@ class Connection(asyncio.Protocol):
 class Server:
     """The register, the connections, and the messages between them."""
 
-    def __init__(self, host: Host, *, nonce: str, stay: bool) -> None:
+    def __init__(
+        self, host: Host, *, nonce: str, stay: bool, state: dict[str, Any] | None = None
+    ) -> None:
+        """`state`: what a predecessor's `state` gave, to go on with."""
         self._host = host
         self._nonce = nonce
         self._stay = stay
@@ -77,8 +89,15 @@ class Server:
         self._connections: set[Connection] = set()
         self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
         self._idle: asyncio.TimerHandle | None = None
-        self.ended: asyncio.Future[None] = host.loop.create_future()
+        self._trials: dict[int, tuple[Connection, Message]] = {}  # pid → who wants the upgrade
+        self.ended: asyncio.Future[End] = host.loop.create_future()
+        if state is not None:
+            self._register.restore(state, lambda job: Job.from_state(job, host))
         self._rest()
+
+    def state(self) -> dict[str, Any]:
+        """The register for a successor; jobs go on there, and no longer here."""
+        return self._register.state()
 
     # Connections
 
@@ -222,6 +241,32 @@ class Server:
             entry.job.shut_down(message["grace_s"])
         self._rest()
 
+    def _on_retire(self, _connection: Connection, _message: Message) -> None:
+        """A newer release wants to start its own; done when nothing is live."""
+        if not len(self._register):
+            note("supervisor_retires")
+            self._end()
+
+    def _on_upgrade(self, connection: Connection, message: Message) -> None:
+        """Become the code that is installed now, once a trial shows that it can take over."""
+        if self._closing is not None:
+            self._reply(connection, message, ok=False, why="the supervisor is ending")
+            return
+        self._trials[try_new_code()] = (connection, message)
+
+    def trial_ended(self, pid: int, status: int) -> bool:
+        """A child that isn't a command has died; True if it was a trial of new code."""
+        if pid not in self._trials:
+            return False
+        connection, message = self._trials.pop(pid)
+        ok = status == 0 and self._closing is None and not self.ended.done()
+        note("upgrade_tried", ok=ok, status=status)
+        why = None if ok else f"the installed code can't take over (exit status {status})"
+        self._reply(connection, message, ok=ok, why=why)
+        if ok:
+            self.ended.set_result(End.UPGRADE)
+        return True
+
     def shut_down(self, grace_s: float) -> None:
         """The same, asked for by a signal; the owners record."""
         if self._closing is None:
@@ -261,9 +306,8 @@ class Server:
             return
         if self._closing is not None:
             self._close_when_empty()
-        elif not self._connections and not len(self._register) and not self._stay:
-            if self._idle is None:
-                self._idle = self._host.loop.call_later(IDLE_S, self._end)
+        elif not (self._connections or len(self._register) or self._stay or self._idle is not None):
+            self._idle = self._host.loop.call_later(IDLE_S, self._end)
 
     def _close_when_empty(self) -> None:
         assert self._closing is not None  # noqa: S101 - the one caller has seen to it
@@ -279,4 +323,4 @@ class Server:
 
     def _end(self) -> None:
         if not self.ended.done():
-            self.ended.set_result(None)
+            self.ended.set_result(End.OVER)

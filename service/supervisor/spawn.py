@@ -31,14 +31,16 @@ class Descriptors:
     """The supervisor's own limit on descriptors, and the one its children get.
 
     The supervisor raises its soft limit to the hard one; a command gets the old one back, since
-    programs that use select(2) break above 1024. Python makes a pipe of its own while it spawns, with
-    the child's limit already in force; two low descriptors are kept in reserve for it, as the lowest
-    free ones are taken first.
+    programs that use select(2) break above 1024. Python makes a pipe of its own while it spawns,
+    with the child's limit already in force; two low descriptors are kept in reserve for it, as the
+    lowest free ones are taken first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, child_soft: int | None = None) -> None:
+        """`child_soft`: the soft limit that a predecessor was started with."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._child = (soft, hard)
+        self.child_soft = soft if child_soft is None else child_soft
+        self._child = (self.child_soft, hard)
         self._own = (hard, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
         self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -71,7 +73,6 @@ def reset_dispositions() -> None:
             continue
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def spawn(

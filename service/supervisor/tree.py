@@ -16,7 +16,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.supervisor.cgroup import Cgroup
 from service.supervisor.processes import (
@@ -54,6 +54,12 @@ class Tree(Protocol):
     def close(self) -> None:
         """The job is over; nothing is signalled any more."""
 
+    def state(self) -> dict[str, Any]:
+        """What is known of the members as JSON has it, for a successor."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Know what `state` says."""
+
 
 class CgroupTree:
     """Members are what the kernel says."""
@@ -90,6 +96,13 @@ class CgroupTree:
     def close(self) -> None:
         self._seen.clear()
         self._cgroup.remove()
+
+    def state(self) -> dict[str, Any]:
+        return {"seen": sorted(self._seen)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._seen = {(pid, started) for pid, started in state["seen"]}
+        self.found = len(self._seen)
 
 
 class WalkTree:
@@ -147,6 +160,21 @@ class WalkTree:
         self._seen.clear()
         for session in [s for s, job_id in self._sessions.items() if job_id == self._id]:
             del self._sessions[session]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "seen": sorted(self._seen),
+            "known": list(self._known.items()),
+            "commands": sorted(self._commands),
+            "sessions": [s for s, job_id in self._sessions.items() if job_id == self._id],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._seen = {(pid, started) for pid, started in state["seen"]}
+        self.found = len(self._seen)
+        self._known = {pid: started for pid, started in state["known"]}
+        self._commands = set(state["commands"])
+        self._sessions.update(dict.fromkeys(state["sessions"], self._id))
 
     def _members(self) -> list[Process]:
         """All living members.

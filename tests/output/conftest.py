@@ -155,7 +155,8 @@ def _mounted(path: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        # Lazily: a test that failed may have left a file open in there.
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.fixture

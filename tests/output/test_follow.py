@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import resource
+import sys
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -339,6 +340,28 @@ def test_no_wake_up_is_lost_whatever_comes_first(job: Job, run: Run) -> None:
         os.close(go)
         writer.join()
         os.close(ready)
+
+
+@pytest.mark.parametrize("moment", ["c_call", "c_return"])
+def test_byte_written_around_the_first_look_at_the_header_wakes(
+    job: Job, run: Run, moment: str
+) -> None:
+    # Before the look it is seen, after it it must make an event: the watch is there already.
+    def on_event(_frame: object, event: str, function: object) -> None:
+        if event == moment and function is os.pread:
+            sys.setprofile(None)
+            job.put(b"x")
+
+    async def scenario() -> None:
+        async with Follower() as follower:
+            with follower.watch(job.directory) as tail:
+                sys.setprofile(on_event)
+                try:
+                    assert (await tail.wait_past(0)).end == 1
+                finally:
+                    sys.setprofile(None)
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

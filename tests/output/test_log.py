@@ -241,6 +241,52 @@ def test_bytes_read_from_a_terminal_are_held_until_they_can_be_written(
     assert [r.offset for r in read_records(job_dir)] == [0, 1000]
 
 
+@contextmanager
+def full_disk_under(path: Path) -> Iterator[None]:
+    """Has every write to this open file fail for want of room."""
+    links = {int(fd): f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")}
+    (fd,) = (n for n, link in links.items() if os.path.exists(link) and path.samefile(link))
+    real = os.dup(fd)
+    full = os.open("/dev/full", os.O_RDWR)
+    os.dup2(full, fd, inheritable=False)
+    os.close(full)
+    try:
+        yield
+    finally:
+        os.dup2(real, fd, inheritable=False)
+        os.close(real)
+
+
+def test_header_that_could_not_be_written_is_written_by_the_next_call(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    pipe = make_pipe()
+    log = LogWriter.create(job_dir, clock_ns=lambda: 0)
+    pipe.write(b"a")
+    assert log.splice_from(pipe.reader, STDOUT, 0) == 1
+    pipe.write(b"b")
+    with full_disk_under(job_dir / "runs"):
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left"):
+                log.splice_from(pipe.reader, STDOUT, 0)
+    with LogReader.open(job_dir) as reader:
+        assert reader.state() == LogState(1, 1)
+        with pytest.raises(BlockingIOError):
+            log.splice_from(pipe.reader, STDOUT, 0)
+        assert reader.state() == LogState(2, 2) == log.state
+    log.close(complete=True)
+    assert (job_dir / "output").read_bytes() == b"ab"
+
+
+def test_log_that_could_not_be_closed_can_be_closed_later(job_dir: Path) -> None:
+    log = LogWriter.create(job_dir)
+    with full_disk_under(job_dir / "runs"), pytest.raises(OSError, match="No space left"):
+        log.close(complete=True)
+    assert log.is_open
+    log.close(complete=True)
+    assert log.state == LogState(0, 0, closed=True, complete=True)
+
+
 def test_held_bytes_that_never_found_room_make_the_log_incomplete(job_dir: Path) -> None:
     master, slave = pty.openpty()
     tty.setraw(slave)

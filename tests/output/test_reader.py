@@ -7,7 +7,7 @@ import pytest
 
 from service.output.cursor import Cursor
 from service.output.errors import CorruptLog
-from service.output.index import STDERR, STDOUT, LogState
+from service.output.index import STDERR, STDOUT, LogState, Record
 from service.output.log import LogWriter
 from service.output.reader import LogReader
 
@@ -28,6 +28,14 @@ def write(directory: Path, pipe: Pipe, runs: list[tuple[int, bytes]]) -> None:
             log.splice_from(pipe.reader, stream, 0)
             view = view[len(step) :]
     log.close(complete=True)
+
+
+def evict(path: Path) -> None:
+    """Asks the kernel to keep nothing of a file in memory."""
+    fd = os.open(path, os.O_RDWR)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
 
 
 def read_all(cursor: Cursor) -> bytes:
@@ -76,6 +84,17 @@ def test_missing_records_are_an_error_and_not_the_end(
         Cursor(reader, 0, STDOUT).next_chunk()
 
 
+def test_record_that_is_not_valid_yet_is_left_alone(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    write(job_dir, make_pipe(), [(STDOUT, b"out"), (STDERR, b"err")])
+    with (job_dir / "runs").open("ab") as runs:
+        runs.write(Record(offset=6, stream_offset=0, time_ns=0, command=0, stream=STDERR).pack())
+    with LogReader.open(job_dir) as reader:
+        for stream, expected in ((STDOUT, b"out"), (STDERR, b"err")):
+            assert read_all(Cursor(reader, 0, stream)) == expected
+
+
 def test_damaged_header_is_an_error(job_dir: Path, make_pipe: Callable[[], Pipe]) -> None:
     write(job_dir, make_pipe(), [(STDOUT, b"x")])
     with (job_dir / "runs").open("r+b") as runs:
@@ -90,21 +109,24 @@ def test_bytes_that_are_not_in_memory_are_not_waited_for(
 ) -> None:
     data = os.urandom(1 << 20)
     write(job_dir, make_pipe(), [(STDOUT, data), (STDERR, b"e"), (STDOUT, b"!")])
-    fd = os.open(job_dir / "output", os.O_RDWR)
-    os.fsync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+
+    def is_refused(cursor: Cursor) -> bool:
+        evict(job_dir / "output")
+        try:
+            cursor.next_chunk(wait=False)
+        except BlockingIOError:
+            return True
+        return False
+
     with LogReader.open(job_dir) as reader:
-        cursors = [Cursor(reader, 0, None), Cursor(reader, 0, STDOUT)]
-        for cursor in cursors:
-            try:
-                cursor.next_chunk(wait=False)
-            except BlockingIOError:
-                assert cursor.offset == 0
-            else:
+        for stream, expected in ((None, data + b"e!"), (STDOUT, data + b"!")):
+            # The kernel may decline to evict, so it is asked more than once.
+            refused = (c for c in (Cursor(reader, 0, stream) for _ in range(100)) if is_refused(c))
+            cursor = next(refused, None)
+            if cursor is None:
                 pytest.skip("this file system keeps everything in memory")
-        assert read_all(cursors[0]) == data + b"e!"
-        assert read_all(cursors[1]) == data + b"!"
+            assert cursor.offset == 0
+            assert read_all(cursor) == expected
 
 
 def test_a_few_bytes_between_much_of_the_other_stream_are_found_without_reading_it(

@@ -1,0 +1,95 @@
+"""The supervisor's event loop: jobs, reaper, socket and signals put together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+from service.output.pump import StallTimer
+from service.supervisor import upgrade
+from service.supervisor.job import Host, Job
+from service.supervisor.journal import note
+from service.supervisor.reaper import Reaper
+from service.supervisor.server import Connection, End, Server
+from service.supervisor.spawn import Descriptors
+from service.supervisor.tree import CgroupTree, Tree, WalkTree
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from service.supervisor.cgroup import Cgroups
+
+# Seconds between TERM and KILL when the supervisor itself is told to end.
+_SIGNALLED_GRACE_S: Final = 4.0
+
+
+async def serve(
+    listener: socket.socket,
+    state_dir: Path,
+    cgroups: Cgroups | None,
+    state: dict[str, Any],
+    *,
+    stay: bool,
+) -> dict[str, Any] | None:
+    """Serve until the end. `state` is the first one, or a predecessor's; what comes back is the state
+    for a successor, or None when nothing is left to serve for.
+    """
+    loop = asyncio.get_running_loop()
+    descriptors = Descriptors(state.get("child_soft"))
+    commands: dict[int, Job] = {}
+    sessions: dict[int, str] = {}
+
+    def make_tree(job_id: str) -> Tree:
+        if cgroups is not None:
+            return CgroupTree(cgroups.make(job_id))
+        return WalkTree(job_id, others=lambda: set(commands), sessions=sessions)
+
+    host = Host(
+        loop=loop,
+        jobs_directory=str(state_dir / "jobs"),
+        descriptors=descriptors,
+        stalls=StallTimer(loop),
+        make_tree=make_tree,
+        emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
+        commands=commands,
+    )
+    server = Server(host, nonce=state["nonce"], stay=stay, state=state.get("register"))
+
+    def died(pid: int, status: int) -> None:
+        job = commands.pop(pid, None)
+        if job is not None:
+            job.reaped(pid, status)
+        else:
+            server.trial_ended(pid, status)
+
+    def look() -> None:
+        for job in list(host.watching):
+            job.look()
+
+    reaper = Reaper(loop, died, look)
+    loop.add_signal_handler(signal.SIGTERM, functools.partial(server.shut_down, _SIGNALLED_GRACE_S))
+    for number in (signal.SIGHUP, signal.SIGINT):
+        # Handled, not ignored: exec keeps what is ignored.
+        loop.add_signal_handler(number, note, "signal_passed_over")
+    upgrade.let_signals_come()
+    reaper.reap()  # who died before there was a handler
+    look()
+    heir = os.dup(listener.fileno())  # the event loop closes the one that it listens on
+    listening = await loop.create_unix_server(lambda: Connection(server), sock=listener)
+    end = await server.ended
+    if end is End.UPGRADE:
+        # No callback runs from here on, so nothing changes while it is written down.
+        upgrade.hold_signals_back()
+        kept = {"nonce": state["nonce"], "lock": state["lock"], "listener": heir}
+        return {**kept, "child_soft": descriptors.child_soft, "register": server.state()}
+    # Closed first: who connects now meets an end of stream before hello, and starts another, which
+    # waits for the lock until this process is gone.
+    os.close(heir)
+    listening.close()
+    reaper.close()
+    descriptors.close()
+    return None

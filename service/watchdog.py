@@ -1,0 +1,83 @@
+"""Worker processes that end are replaced, and none outlives the main process.
+
+Sanic notices that a worker crashed and leaves it at that; with the last one dead the port still
+accepts, and requests hang.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing.connection import wait
+from typing import Any, Final
+
+import structlog
+
+# Seconds between two starts of the same worker, so that one that can't start is no busy loop.
+_PAUSE_S: Final = 1.0
+# Seconds between two looks whether Sanic's main thread has started a worker, at the beginning and
+# for a replacement: it looks ten times a second itself, and there is nothing to wait on.
+_LOOK_S: Final = 0.05
+_PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
+
+_log = structlog.get_logger("jobrunner.watchdog")
+
+
+class Watchdog(threading.Thread):
+    """Runs in the main process, from `main_process_ready` on."""
+
+    def __init__(self, manager: Any) -> None:
+        """`manager` is Sanic's WorkerManager."""
+        super().__init__(name="watchdog", daemon=True)
+        self._manager = manager
+        self._restarted: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Replace each worker that ends, as long as the main process lives."""
+        asked: set[int] = set()  # pids whose replacement was asked for
+        while not self._manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
+            # A worker's process object changes when Sanic replaces it, for a reload or for us.
+            live = {
+                p.sentinel: (w, p)
+                for w, p in self._processes()
+                if p.pid is not None and p.pid not in asked
+            }
+            under_way = len(live) < len(self._processes())
+            for sentinel in wait(list(live), timeout=_LOOK_S if under_way else None):
+                worker, process = live[sentinel]
+                process.join()
+                asked.add(process.pid)
+                if dict(self._processes()).get(worker) is process:
+                    self._replace(worker, process.exitcode)
+
+    def _replace(self, worker: Any, status: int | None) -> None:
+        if self._manager._shutting_down:  # noqa: SLF001 - as above
+            return
+        since = time.monotonic() - self._restarted.get(worker.name, 0.0)
+        if since < _PAUSE_S:
+            threading.Event().wait(_PAUSE_S - since)
+        self._restarted[worker.name] = time.monotonic()
+        _log.error("worker_ended", worker=worker.name, status=status)
+        self._manager.monitor_publisher.send(f"{worker.name}:")
+
+    def _processes(self) -> list[tuple[Any, Any]]:
+        """Each worker with its process of this moment."""
+        workers = [w for w in self._manager.transient_processes if "Server" in w.name]
+        return [(w, w._current_process) for w in workers]  # noqa: SLF001 - Sanic has no public name for it
+
+
+def end_with_main_process() -> None:
+    """Have this worker stop when the main process dies, however that dies: an orphan would keep the
+    port, and nobody would replace it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent.pid:
+        os.kill(os.getpid(), signal.SIGTERM)  # it died before the line above

@@ -1,0 +1,117 @@
+"""Problem documents (RFC 9457): what a caller did is told in full, what we did by a number."""
+
+import json
+import re
+
+import msgspec
+import pytest
+from sanic import Request, Sanic
+from sanic.compat import Header
+from sanic.exceptions import (
+    BadRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    ServerError,
+    ServiceUnavailable,
+)
+
+from service.api.problems import CONTENT_TYPE, Problems
+from service.jobs import errors
+
+CALLERS = [leaf for leaf in errors.JobrunnerError.__subclasses__() if leaf.status != 500]
+MADE_OF = {
+    "UnknownJob": ("an-id",),
+    "OffsetBeyondEnd": (9, 4),
+    "InvalidJob": ([errors.Place("/A", "expected b"), errors.Place("", "all wrong")],),
+}
+
+
+@pytest.fixture
+def request_():
+    app = Sanic("problems")
+    app.config.REQUEST_MAX_SIZE = 1234
+    yield Request(b"/some/where", Header({}), "1.1", "PATCH", None, app)
+    Sanic.unregister_app(app)
+
+
+def answer(request, exception):
+    response = Problems().response(request, exception)
+    assert response.content_type == CONTENT_TYPE
+    document = msgspec.json.decode(response.body)
+    assert document["status"] == response.status
+    assert re.fullmatch(r"urn:jobrunner:problem:[a-z_]+", document["type"])
+    assert document["title"]
+    assert document["detail"]
+    return response, document
+
+
+@pytest.mark.parametrize("leaf", CALLERS, ids=lambda leaf: leaf.__name__)
+def test_each_error_of_the_tree_has_its_status_title_and_type(request_, leaf):
+    error = leaf(*MADE_OF.get(leaf.__name__, ("It can't be.",)))
+    response, document = answer(request_, error)
+    assert response.status == leaf.status
+    assert document["type"] == f"urn:jobrunner:problem:{leaf.code}"
+    assert (document["title"], document["detail"]) == (leaf.title, error.detail)
+
+
+def test_an_invalid_job_lists_its_places(request_):
+    _, document = answer(request_, errors.InvalidJob(*MADE_OF["InvalidJob"]))
+    assert document["errors"] == [
+        {"pointer": "/A", "detail": "expected b"},
+        {"pointer": "", "detail": "all wrong"},
+    ]
+
+
+def test_an_offset_beyond_the_end_says_where_the_end_is(request_):
+    response, _ = answer(request_, errors.OffsetBeyondEnd(9, 4))
+    assert response.headers["Content-Range"] == "bytes */4"
+
+
+def test_what_may_be_retried_says_when(request_):
+    for error in (errors.Unavailable("Not now."), ServiceUnavailable("busy")):
+        response, _ = answer(request_, error)
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+def test_an_unknown_route_is_named(request_):
+    _, document = answer(request_, NotFound("x"))
+    assert (document["status"], document["detail"]) == (404, "There is no route /some/where.")
+
+
+def test_a_wrong_method_says_which_are_allowed(request_):
+    response, document = answer(request_, MethodNotAllowed("x", "PATCH", {"POST", "GET", "HEAD"}))
+    assert response.headers["Allow"] == "GET, HEAD, POST"
+    assert document["detail"] == "/some/where takes GET, HEAD, POST, got PATCH."
+
+
+def test_a_large_body_says_how_large_one_may_be(request_):
+    response, document = answer(request_, PayloadTooLarge("x"))
+    assert (response.status, document["detail"]) == (413, "The body may have 1234 bytes at the most.")
+
+
+def test_other_errors_of_sanic_keep_their_status(request_):
+    response, document = answer(request_, BadRequest("Bad head"))
+    assert (response.status, document["detail"]) == (400, "Bad head")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("a secret"),
+        ServerError("a secret"),
+        errors.IllegalTransition(trigger="secret", state="secret"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_ours_shows_a_number_that_stands_in_the_log(request_, error, capsys):
+    from service import logs
+
+    logs.configure("json")
+    response, document = answer(request_, error)
+    assert response.status == 500
+    assert "secret" not in response.body.decode()
+    (line,) = capsys.readouterr().err.splitlines()
+    logged = json.loads(line)
+    assert logged["error_id"] == document["error_id"]
+    assert logged["event"] == "request_failed"

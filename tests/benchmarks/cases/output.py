@@ -1,0 +1,91 @@
+"""A flood of output to one reader: followed while it is written, and replayed afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from case import Case, Lab, Row, Setup, at_least
+from program import seconds_of_bash
+from running import running
+from wire import BadAnswer, Line, request
+
+_MB = 1e6
+
+
+def _flood(lab: Lab) -> str:
+    return f"head -c {lab.size_bytes} /dev/zero"
+
+
+def _read(line: Line, job_id: str, expected_bytes: int) -> None:
+    got = line.open_stream(f"/{job_id}/attach").count()
+    if got != expected_bytes:
+        raise BadAnswer(f"{got} bytes came, {expected_bytes} were written")
+
+
+def _clean(line: Line, job_id: str) -> None:
+    line.ask(request("POST", f"/{job_id}/clean"))
+
+
+@contextmanager
+def _live(lab: Lab) -> Iterator[Setup]:
+    copy = lab.directory / "copy"
+    with running(lab.directory / "attach") as service:
+
+        def ours() -> tuple[float]:
+            with Line(service.port) as line:
+                started_s = time.monotonic()
+                job_id = line.submit({"CommandLine": _flood(lab)})
+                _read(line, job_id, lab.size_bytes)
+                elapsed_s = time.monotonic() - started_s
+                _clean(line, job_id)
+            return (lab.size_bytes / elapsed_s / _MB,)
+
+        def bare() -> tuple[float]:
+            elapsed_s = _seconds_to_file(_flood(lab), copy)
+            return (lab.size_bytes / elapsed_s / _MB,)
+
+        yield Setup(ours, bare)
+
+
+def _seconds_to_file(flood: str, copy: Path) -> float:
+    try:
+        return seconds_of_bash(f"{flood} | cat > '{copy}'")
+    finally:
+        copy.unlink()
+
+
+@contextmanager
+def _replay(lab: Lab) -> Iterator[Setup]:
+    with running(lab.directory / "replay") as service, Line(service.port) as line:
+        job_id = line.submit({"CommandLine": _flood(lab)})
+        line.ask(request("GET", f"/{job_id}/wait"))
+
+        def ours() -> tuple[float]:
+            started_s = time.monotonic()
+            _read(line, job_id, lab.size_bytes)
+            return (lab.size_bytes / (time.monotonic() - started_s) / _MB,)
+
+        def bare() -> tuple[float]:
+            elapsed_s = seconds_of_bash(f"{_flood(lab)} | cat > /dev/null")
+            return (lab.size_bytes / elapsed_s / _MB,)
+
+        yield Setup(ours, bare)
+
+
+CASES = (
+    Case(
+        "attach",
+        "a flood of --size bytes, from the POST until its live reader has the last byte",
+        (Row("attach", "MB/s", "head | cat > file", at_least(0.5)),),
+        _live,
+    ),
+    Case(
+        "replay",
+        "the output of a finished job of --size bytes, to one reader",
+        (Row("replay", "MB/s", "head | cat > /dev/null", at_least(0.35)),),
+        _replay,
+    ),
+)

@@ -1,0 +1,84 @@
+"""What a body may say beyond its types: every wrong place is told, none is told twice."""
+
+import msgspec
+import pytest
+
+from service.jobs.spec import (
+    MAX_COMMANDS,
+    MAX_LABELS,
+    MAX_NAME_CHARS,
+    JobBody,
+    escape,
+    places_in_job,
+)
+
+
+def places(**body):
+    return [(p.pointer, p.detail) for p in places_in_job(msgspec.convert(body, JobBody))]
+
+
+def pointers(**body):
+    return [pointer for pointer, _ in places(**body)]
+
+
+def test_a_sound_body_has_no_wrong_place():
+    assert places(CommandLine="true", Environment={"A": "b"}, WorkingDir="a/b", Name="n") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "got"), [({}, "neither"), ({"CommandLine": "x", "Commands": [{}]}, "both")]
+)
+def test_exactly_one_of_command_line_and_commands(body, got):
+    assert places(**body) == [
+        ("", f"expected exactly one of CommandLine and Commands, got {got}")
+    ]
+
+
+def test_commands_are_one_to_a_thousand():
+    assert pointers(Commands=[]) == ["/Commands"]
+    assert pointers(Commands=[{}] * MAX_COMMANDS) == []
+    assert pointers(Commands=[{}] * (MAX_COMMANDS + 1)) == ["/Commands"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "pointer"),
+    [
+        ("", "v", "/Environment/"),
+        ("A=B", "v", "/Environment/A=B"),
+        ("A\0", "v", "/Environment/A\0"),
+        ("A", "v\0", "/Environment/A"),
+        ("A/B~", "\0", "/Environment/A~1B~0"),
+    ],
+)
+def test_what_execve_could_not_hand_on_is_told(key, value, pointer):
+    assert pointers(CommandLine="x", Environment={key: value}) == [pointer]
+
+
+@pytest.mark.parametrize("path", ["", "..", "a/../b", "../a", "a/..", "/a/../b", "a\0b"])
+def test_a_working_directory_that_leads_out_or_nowhere_is_told(path):
+    assert set(pointers(CommandLine="x", WorkingDir=path)) == {"/WorkingDir"}
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "/tmp", ".", "...", "a..b", "..a"])
+def test_a_working_directory_that_only_looks_like_one_is_taken(path):
+    assert pointers(CommandLine="x", WorkingDir=path) == []
+
+
+def test_labels_are_bounded_and_can_be_asked_for():
+    many = {str(n): "" for n in range(MAX_LABELS + 1)}
+    assert pointers(CommandLine="x", Labels=many) == ["/Labels"]
+    assert pointers(CommandLine="x", Labels={"a=b": "c"}) == ["/Labels/a=b"]
+    assert pointers(CommandLine="x", Labels={"": "c"}) == ["/Labels/"]
+    long = "x" * (MAX_NAME_CHARS + 1)
+    assert pointers(CommandLine="x", Labels={"a": long}) == ["/Labels/a"]
+    assert pointers(CommandLine="x", Labels={long: "a"}) == [f"/Labels/{long}"]
+    assert pointers(CommandLine="x", Labels={"a": "b=c"}) == []
+
+
+def test_every_wrong_place_is_told_at_once():
+    told = pointers(Commands=[], WorkingDir="..", Name="a\0", Environment={"": "", "B=": ""})
+    assert told == ["/Commands", "/Environment/", "/Environment/B=", "/WorkingDir", "/Name"]
+
+
+def test_a_step_of_a_pointer_is_escaped_once():
+    assert escape("~1/~0") == "~01~1~00"

@@ -1,0 +1,439 @@
+"""The records on real SQLite: what is stored survives, and a finished job changes no more."""
+
+import contextlib
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from service.jobs.errors import NoRoom, Unavailable
+from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
+from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.store import DuplicateKey, Query, SchemaTooNew, Store, StoreError
+from service.store import schema
+
+KILL = Kill(reason=Reason.REQUESTED, requested_at=5, signal="SIGTERM", grace_s=10.0)
+EVERYTHING = frozenset(JOB_STATES)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def store(path):
+    with contextlib.closing(Store(path)) as store:
+        yield store
+
+
+def a_record(job_id="a", **fields):
+    return JobRecord(
+        id=job_id, created_at=1, spec=b'{"Commands":[]}', commands=(CommandOutcome(),), **fields
+    )
+
+
+def finished(record, state=State.EXITED):
+    return replace(record, state=state, exit_code=0, finished_at=9, output_bytes=3)
+
+
+# ------------------------------------------------------------------------------------ in and out
+
+
+def test_a_record_comes_back_as_it_was_stored(store):
+    record = store.insert(a_record(name="n", labels={"team": "db", "x": ""}))
+    assert store.get("a") == record
+    outcome = CommandOutcome(state=State.KILLED, signal="SIGTERM", started_at=2, finished_at=4)
+    changed = replace(
+        record,
+        state=State.KILLED,
+        reason=Reason.TIMEOUT,
+        exit_code=None,
+        signal="SIGTERM",
+        error="It broke.",
+        started_at=2,
+        finished_at=4,
+        asked=0,
+        output_bytes=17,
+        output_complete=False,
+        kill=replace(KILL, found=2, escalated=True, verified_gone=True),
+        commands=(outcome,),
+    )
+    assert store.update(changed)
+    assert store.get("a") == changed
+    assert store.state_of("a") is State.KILLED
+
+
+def test_what_was_stored_outlives_its_store(path):
+    with contextlib.closing(Store(path)) as first:
+        record = first.insert(a_record())
+    with contextlib.closing(Store(path)) as second:
+        assert second.get("a") == record
+
+
+def test_another_connection_sees_a_commit_at_once(path, store):
+    with contextlib.closing(Store(path)) as other:
+        record = store.insert(a_record())
+        assert other.get("a") == record
+
+
+def test_an_unknown_job_is_nothing(store):
+    assert store.get("nope") is None
+    assert store.state_of("nope") is None
+    assert store.request_kill("nope", KILL) is None
+
+
+def test_numbers_of_jobs_are_never_given_twice(store):
+    first = store.insert(a_record("a"))
+    store.update(finished(first))
+    store.clean("a")
+    assert store.insert(a_record("b")).seq > first.seq
+
+
+def test_the_file_is_nobody_elses(path, store):
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+# -------------------------------------------------------------------------- conditional updates
+
+
+@pytest.mark.parametrize("state", sorted(FINISHED))
+def test_a_finished_job_changes_no_more(store, state):
+    record = store.insert(a_record())
+    assert store.update(finished(record, state))
+    stored = store.get("a")
+    for other in JOB_STATES:
+        assert not store.update(replace(record, state=other, exit_code=7))
+    assert store.request_kill("a", KILL) is state
+    assert store.get("a") == stored
+
+
+def test_an_update_by_somebody_who_missed_the_kill_keeps_it(store):
+    record = store.insert(a_record())
+    assert store.request_kill("a", KILL) is State.PENDING
+    store.update(replace(record, state=State.RUNNING))
+    assert store.get("a").kill == KILL
+    receipt = replace(KILL, found=1, escalated=False, verified_gone=True)
+    store.update(replace(record, state=State.KILLED, kill=receipt))
+    assert store.get("a").kill == receipt
+
+
+def test_the_first_request_to_kill_is_the_one_recorded(store):
+    store.insert(a_record())
+    store.request_kill("a", KILL)
+    store.request_kill("a", replace(KILL, grace_s=0.0, requested_at=6))
+    assert store.get("a").kill == KILL
+
+
+@given(st.lists(st.sampled_from(JOB_STATES), max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_the_first_final_state_stays(tmp_path_factory, states):
+    path = tmp_path_factory.mktemp("store") / "jobs.db"
+    with contextlib.closing(Store(path)) as store:
+        record = store.insert(a_record())
+        taken = [store.update(replace(record, state=state)) for state in states]
+        final = [n for n, state in enumerate(states) if state in FINISHED]
+        last = final[0] if final else len(states) - 1
+        assert taken == [n <= last for n in range(len(states))]
+        assert store.state_of("a") is (states[last] if states else State.PENDING)
+
+
+# ---------------------------------------------------------------------------------- transactions
+
+
+def test_a_transaction_is_all_or_nothing(store):
+    record = store.insert(a_record())
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.update(replace(record, state=State.RUNNING))
+        store.insert(a_record("b"))
+        raise ZeroDivisionError
+    assert store.state_of("a") is State.PENDING
+    assert store.get("b") is None
+    assert store.insert(a_record("b"))
+
+
+def test_records_locked_by_somebody_else_are_unavailable(path, store, monkeypatch):
+    monkeypatch.setattr("service.store.store._BUSY_S", 0.0)
+    with contextlib.closing(Store(path)) as impatient, store.transaction():
+        with pytest.raises(Unavailable):
+            impatient.insert(a_record())
+    assert store.insert(a_record())
+
+
+def test_a_full_disk_is_told_as_such(store):
+    store._db.execute("PRAGMA max_page_count = 1")  # what SQLite answers with when there is no room
+    with pytest.raises(NoRoom):
+        for n in itertools.count():
+            store.insert(replace(a_record(str(n)), spec=b"x" * 10_000))
+    store._db.execute("PRAGMA max_page_count = 1073741823")
+    store.check()
+    assert store.insert(a_record("again"))
+
+
+def test_a_checkpoint_empties_the_log_beside_an_open_store(path, store):
+    log = path.with_name("jobs.db-wal")
+    store.insert(replace(a_record(), spec=b"x" * 100_000))
+    size = path.stat().st_size
+    assert log.stat().st_size > 100_000
+    store.checkpoint()
+    assert path.stat().st_size > size
+    assert store.get("a") is not None
+
+
+def test_commits_are_counted_until_a_checkpoint(store):
+    assert not store.needs_checkpoint
+    for n in range(500):
+        store.insert(a_record(str(n)))
+    assert store.needs_checkpoint
+    store.checkpoint()
+    assert not store.needs_checkpoint
+
+
+# ------------------------------------------------------------------------------- idempotency keys
+
+
+def test_a_key_leads_to_its_job_as_long_as_that_is_kept(store):
+    record = store.insert(a_record(), key="k", key_hash=b"h")
+    assert store.find_key("k") == ("a", b"h")
+    with pytest.raises(DuplicateKey):
+        store.insert(a_record("b"), key="k", key_hash=b"h")
+    assert store.get("b") is None
+    store.update(finished(record))
+    store.clean("a")
+    assert store.find_key("k") is None
+    store.insert(a_record("b"), key="k", key_hash=b"h")
+
+
+# --------------------------------------------------------------------------------------- cleaning
+
+
+def test_only_a_finished_job_is_cleaned(store):
+    record = store.insert(a_record(labels={"a": "b"}))
+    store.clean("a")
+    assert store.get("a") == record
+    assert store.cleaned() == []
+    store.update(finished(record))
+    store.clean("a")
+    assert store.get("a") is None
+    assert store.page(Query(EVERYTHING, labels=(("a", "b"),))).ids == []
+    assert store.cleaned() == ["a"]
+    store.files_removed("a")
+    assert store.cleaned() == []
+
+
+def test_cleaning_leaves_nothing_of_a_job_behind(store):
+    record = store.insert(a_record(labels={"a": "b"}))
+    store.update(finished(record))
+    store.clean("a")
+    store.files_removed("a")
+    for table in ("jobs", "specs", "labels", "cleaned"):
+        assert store._db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_checking_leaves_nothing_behind(store):
+    store.check()
+    assert store.cleaned() == []
+
+
+# ------------------------------------------------------------------------------------------ lists
+
+
+@pytest.fixture
+def filled(store):
+    """20 jobs: state by turns, a name for each third, a label for each half."""
+    for n in range(20):
+        record = store.insert(
+            a_record(
+                f"{n:02}",
+                name="third" if n % 3 == 0 else None,
+                labels={"half": str(n % 2), "all": ""},
+            )
+        )
+        store.update(replace(record, state=JOB_STATES[n % 4]))
+    return store
+
+
+def ids(numbers):
+    return [f"{n:02}" for n in numbers]
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        (Query(), [n for n in range(20) if n % 4 in (0, 1)]),
+        (Query(EVERYTHING), range(20)),
+        (Query(frozenset({State.KILLED})), range(3, 20, 4)),
+        (Query(EVERYTHING, name="third"), range(0, 20, 3)),
+        (Query(EVERYTHING, name="none"), []),
+        (Query(EVERYTHING, labels=(("half", "1"),)), range(1, 20, 2)),
+        (Query(EVERYTHING, labels=(("half", "1"), ("all", ""))), range(1, 20, 2)),
+        (Query(EVERYTHING, labels=(("half", "1"), ("all", "x"))), []),
+        (Query(EVERYTHING, name="third", labels=(("half", "1"),)), range(3, 20, 6)),
+        (Query(frozenset()), []),
+    ],
+    ids=repr,
+)
+def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, full):
+    page = filled.page(query, full=full)
+    assert page.ids == ids(numbers)
+    assert page.next is None
+    if full:
+        assert page.records == [filled.get(job_id) for job_id in page.ids]
+    else:
+        assert page.records == []
+
+
+def test_live_ids_are_the_live_jobs_oldest_first(filled):
+    assert filled.live_ids() == filled.page(Query()).ids
+
+
+@pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
+@pytest.mark.parametrize("full", [True, False])
+def test_pages_join_to_the_whole_list(filled, limit, full):
+    seen, after = [], 0
+    while True:
+        page = filled.page(Query(EVERYTHING, limit=limit, after=after), full=full)
+        assert len(page.ids) <= limit
+        seen += page.ids
+        if page.next is None:
+            break
+        after = page.next
+    assert seen == ids(range(20))
+
+
+def test_a_page_skips_and_repeats_nothing_while_jobs_come_and_go(filled):
+    first = filled.page(Query(EVERYTHING, limit=10))
+    filled.clean("02")
+    filled.clean("14")
+    filled.insert(a_record("20"))
+    second = filled.page(Query(EVERYTHING, limit=20, after=first.next))
+    assert second.ids == ids(n for n in range(10, 21) if n != 14)
+
+
+# ------------------------------------------------------------------------- at a hundred thousand
+
+MANY = 100_000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A hundred thousand finished jobs, and one live in each thousand."""
+    path = tmp_path_factory.mktemp("large") / "jobs.db"
+    with contextlib.closing(Store(path)) as store:
+        db = store._db
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT INTO jobs (id, state, name, created_at, asked, output_complete, commands)"
+            " VALUES (?, ?, ?, 0, 0, 1, '[]')",
+            ((str(n), "running" if n % 1000 == 0 else "exited", f"n{n % 100}") for n in range(MANY)),
+        )
+        db.execute("INSERT INTO specs SELECT seq, '{}' FROM jobs")
+        db.execute("INSERT INTO labels SELECT 'k', seq % 100, seq FROM jobs")
+        db.execute("COMMIT")
+        yield store
+
+
+def steps(store, query, *, full):
+    """Steps of SQLite's machine for one page, and the plan's lines."""
+    count = itertools.count()
+    statements = []
+    store._db.set_trace_callback(statements.append)
+    store._db.set_progress_handler(lambda: next(count) * 0, 10)
+    page = store.page(query, full=full)
+    store._db.set_progress_handler(None, 0)
+    store._db.set_trace_callback(None)
+    plan = [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    return next(count) * 10, plan, page
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "ids"])
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        pytest.param(Query(), 100, id="live"),
+        pytest.param(Query(EVERYTHING), 1000, id="all"),
+        pytest.param(Query(EVERYTHING, limit=10), 10, id="ten of all"),
+        pytest.param(Query(EVERYTHING, after=MANY - 5), 5, id="the last of all"),
+        pytest.param(Query(frozenset(FINISHED), limit=10), 10, id="ten finished"),
+        pytest.param(Query(EVERYTHING, name="n7", limit=10), 10, id="ten of a name"),
+        pytest.param(Query(EVERYTHING, labels=(("k", "7"),), limit=10), 10, id="ten of a label"),
+    ],
+)
+def test_a_page_costs_what_it_shows_not_what_is_stored(large, query, rows, full):
+    taken, plan, page = steps(large, query, full=full)
+    assert len(page.ids) == rows
+    assert not [line for line in plan if line.startswith("SCAN") and "subquery" not in line]
+    # Labels are looked up as a set, which has one entry in a hundred of all.
+    asked_for = MANY / 100 if query.labels else rows
+    assert taken < 100 * asked_for + 1000
+
+
+# ----------------------------------------------------------------------------------------- schema
+
+
+def version_of(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_a_new_file_has_the_present_version(path, store):
+    assert version_of(path) == schema.VERSION == len(schema.MIGRATIONS)
+
+
+def test_a_file_of_a_newer_release_is_refused_and_left_alone(path):
+    Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    with pytest.raises(SchemaTooNew, match=f"version {schema.VERSION + 1}"):
+        Store(path)
+    assert version_of(path) == schema.VERSION + 1
+
+
+def test_an_older_file_is_led_forwards_with_what_it_holds(path, monkeypatch):
+    with contextlib.closing(Store(path)) as store:
+        record = store.insert(a_record())
+    newer = (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN more TEXT; CREATE TABLE extra (a)")
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    monkeypatch.setattr(schema, "VERSION", len(newer))
+    with contextlib.closing(Store(path)) as store:
+        assert store.get("a") == record
+        assert store._db.execute("SELECT more FROM jobs").fetchall() == [(None,)]
+    assert version_of(path) == len(newer)
+
+
+def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
+    Store(path).close()
+    broken = (*schema.MIGRATIONS, "CREATE TABLE extra (a); nonsense")
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "MIGRATIONS", broken)
+        patched.setattr(schema, "VERSION", len(broken))
+        with pytest.raises(StoreError, match="can't be opened"):
+            Store(path)
+    assert version_of(path) == schema.VERSION
+    with contextlib.closing(Store(path)) as store:
+        assert not store._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'extra'").fetchall()
+
+
+@pytest.mark.parametrize("what", ["no database", "a directory", "nowhere"])
+def test_what_cannot_be_opened_is_told_with_its_path(tmp_path, what):
+    path = tmp_path / "jobs.db"
+    if what == "no database":
+        path.write_bytes(b"not a database at all" * 100)
+    elif what == "a directory":
+        path.mkdir()
+    else:
+        path = tmp_path / "missing" / "jobs.db"
+    with pytest.raises(StoreError, match=str(path)):
+        Store(path)
+
+
+def test_states_of_the_schema_are_those_of_the_lifecycle(store):
+    assert {state.value for state in LIVE} == {"pending", "running"}
+    for state in JOB_STATES:
+        record = store.insert(a_record(state.value, state=state))
+        assert store.get(state.value) == record
