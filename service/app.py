@@ -105,8 +105,8 @@ async def _start_supervisor(app: Jobrunner) -> None:
 
 
 async def _heed_early_signals(app: Jobrunner) -> None:
-    """Sanic's main process waits until each worker has said that it is up. One that it has just told
-    to stop never does, so a signal that comes meanwhile would hang it for ever.
+    """Sanic's main process waits until each worker has said that it is up. One that it has just
+    told to stop never does, so a signal that comes meanwhile would hang it for ever.
     """
     manager: Any = app.manager
     all_up = manager._all_workers_ack  # noqa: SLF001 - Sanic has no public name for it

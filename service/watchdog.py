@@ -41,13 +41,13 @@ class Watchdog(threading.Thread):
         asked: set[int] = set()  # pids whose replacement was asked for
         while not self._manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
             # A worker's process object changes when Sanic replaces it, for a reload or for us.
-            live = {
+            live: dict[Any, tuple[Any, Any]] = {
                 p.sentinel: (w, p)
                 for w, p in self._processes()
                 if p.pid is not None and p.pid not in asked
             }
             under_way = len(live) < len(self._processes())
-            for sentinel in wait(list(live), timeout=_LOOK_S if under_way else None):
+            for sentinel in wait(live, timeout=_LOOK_S if under_way else None):
                 worker, process = live[sentinel]
                 process.join()
                 asked.add(process.pid)

@@ -162,7 +162,7 @@ class Course:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Course:
-        """The course that `state` describes; what an older release didn't know keeps its default."""
+        """The course that `state` describes; what an older release lacks keeps its default."""
         course = cls()
         for name in cls.__slots__:
             if (key := name.lstrip("_")) in state:

@@ -94,7 +94,7 @@ class Job:
             job._log = LogWriter.reopen(os.path.join(host.jobs_directory, job.id))
             job._pump = Pump(host.loop, job._log, job._stream_ended, stalls=host.stalls)
             for descriptor, stream, command in state["pipes"]:
-                os.set_inheritable(descriptor, False)
+                os.set_inheritable(descriptor, False)  # noqa: FBT003 - os takes it by position only
                 job._pump.add(descriptor, stream, command)
         if state["tree"] is not None:
             job._tree = host.make_tree(job.id)

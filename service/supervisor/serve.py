@@ -35,8 +35,8 @@ async def serve(
     *,
     stay: bool,
 ) -> dict[str, Any] | None:
-    """Serve until the end. `state` is the first one, or a predecessor's; what comes back is the state
-    for a successor, or None when nothing is left to serve for.
+    """Serve until the end. `state` is the first one, or a predecessor's; what comes back is the
+    state for a successor, or None when nothing is left to serve for.
     """
     loop = asyncio.get_running_loop()
     descriptors = Descriptors(state.get("child_soft"))

@@ -172,7 +172,7 @@ class WalkTree:
     def restore(self, state: dict[str, Any]) -> None:
         self._seen = {(pid, started) for pid, started in state["seen"]}
         self.found = len(self._seen)
-        self._known = {pid: started for pid, started in state["known"]}
+        self._known = dict(state["known"])
         self._commands = set(state["commands"])
         self._sessions.update(dict.fromkeys(state["sessions"], self._id))
 

@@ -1,7 +1,7 @@
 """The supervisor re-executes itself in place: same pid, same children, same pipes, new code.
 
-What it knows goes into a memory file that the new program inherits with the pipes, the socket and the
-lock. First the new code is tried in a child of its own; one that can't be imported, or that can't
+What it knows goes into a memory file that the new program inherits with the pipes, the socket and
+the lock. First the new code is tried in a child of its own; one that can't be imported, or that can't
 read this release's state, changes nothing.
 Source: execve(2): pid, children, open descriptors and the subreaper attribute stay.
 """
@@ -50,7 +50,7 @@ def execute(arguments: list[str], state: dict[str, Any]) -> None:
     with open(memory, "wb", closefd=False) as file:
         file.write(json.dumps({**state, "version": STATE_VERSION}).encode())
     for descriptor in (memory, *descriptors):
-        os.set_inheritable(descriptor, True)
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - os takes it by position only
     program = _program()
     os.execv(program[0], [*program, *arguments, "--resume-fd", str(memory)])  # noqa: S606
 
@@ -77,9 +77,9 @@ def read(memory: int) -> dict[str, Any]:
 
 def inherited_listener(descriptor: int) -> socket.socket:
     """The socket that a predecessor bound; clients that connected meanwhile wait in it."""
-    os.set_inheritable(descriptor, False)
+    keep(descriptor)
     listener = socket.socket(fileno=descriptor)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - socket takes it by position only
     return listener
 
 

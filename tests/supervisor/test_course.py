@@ -72,7 +72,7 @@ class World:
     stray_lives: bool = False
     pipes: set = field(default_factory=set)  # (command, stream) whose end hasn't come
     kills_made: int = 0
-    timers: set = field(default_factory=set)
+    timers: dict = field(default_factory=dict)  # what is armed, and for how long
     emits: list = field(default_factory=list)
     signals: list = field(default_factory=list)
     log_closed: list = field(default_factory=list)
@@ -188,7 +188,7 @@ class World:
             self.killed_by_rule = True  # none was running, and more were to run
 
     def _pass(self, timer):
-        self.timers.discard(timer)
+        del self.timers[timer]
         match timer:
             case Timer.DEADLINE:
                 self._note_kill()
@@ -217,9 +217,11 @@ class World:
                     self.apply(self.course.tree_seen(self.living, NOW))
                 case Arm(timer, seconds):
                     assert seconds > 0
-                    self.timers.add(timer)
+                    if timer is Timer.GRACE and timer in self.timers:
+                        assert seconds < self.timers[timer], "a later request only shortens"
+                    self.timers[timer] = seconds
                 case Disarm(timer):
-                    self.timers.discard(timer)
+                    self.timers.pop(timer, None)
                 case Drain():
                     # With nobody left to write, what is in the pipes ends with them.
                     if not self.living and not self.case.escaped:
@@ -243,7 +245,10 @@ class World:
             assert self.course.phase is Phase.FINISHED
             assert not self.timers, "no timer outlives the job"
             self.check_finished()
+        if self.killing:
+            assert Timer.DEADLINE not in self.timers, "what is being killed has no deadline"
         if signal.SIGKILL in self.signals:
+            assert Timer.GRACE not in self.timers, "KILL ends the grace"
             asked = any(
                 number == signal.SIGKILL or grace_s == 0
                 for number, grace_s in self.case.kills[: self.kills_made]
@@ -397,7 +402,7 @@ def test_exit_before_end_of_output_and_after_it_come_to_the_same():
 
 def test_a_held_pipe_is_waited_for_as_long_as_the_drain_grace():
     world = after(Case(escaped=True), "start", "wait status")
-    assert world.timers == {Timer.DRAIN}
+    assert set(world.timers) == {Timer.DRAIN}
     assert world.emits[-1][0] == "started"
     world.happen("drain")
     assert ("ended", True) in [(name, f.get("ends")) for name, f in world.emits]
@@ -426,7 +431,7 @@ def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
 def test_room_that_comes_while_closing_leaves_no_timer():
     stalled = Case(escaped=True, stalled=True, kills=(SOFT,))
     world = after(stalled, "start", "wait status", "kill", "drain")
-    assert world.timers == {Timer.CLOSING}
+    assert set(world.timers) == {Timer.CLOSING}
     world.case = replace(stalled, escaped=False)  # what waits in the pipes comes out now
     world.happen("closing")
     assert world.course.phase is Phase.FINISHED
@@ -436,10 +441,10 @@ def test_room_that_comes_while_closing_leaves_no_timer():
 def test_what_a_job_left_behind_gets_term_then_kill():
     world = after(Case(stray=True), "start", "end of 0 0", "end of 0 1", "wait status")
     assert world.signals == [signal.SIGTERM]
-    assert world.timers == {Timer.GRACE}
+    assert set(world.timers) == {Timer.GRACE}
     world.happen("grace")
     assert world.signals == [signal.SIGTERM, signal.SIGKILL]
-    assert world.timers == {Timer.STUCK}
+    assert set(world.timers) == {Timer.STUCK}
     world.happen("stray dies")
     world.check_always()
     assert world.emits[-1][1]["verdict"] == "exited"
