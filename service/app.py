@@ -20,6 +20,7 @@ from service.api.attach import attach
 from service.api.health import health
 from service.api.jobs import jobs
 from service.api.problems import Problems
+from service.api.requests import ForgivingRequest
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
 from service.output.follow import Follower
@@ -63,7 +64,12 @@ def create_app(_arguments: object = None) -> Jobrunner:
     except (SettingError, state_dir.StateDirError, StoreError) as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201 - before there is a log
         raise SystemExit(EXIT_USAGE) from exc
-    app = Jobrunner(NAME, error_handler=Problems(), configure_logging=True)
+    app = Jobrunner(
+        NAME,
+        error_handler=Problems(),
+        request_class=ForgivingRequest,
+        configure_logging=True,
+    )
     app.config.REQUEST_MAX_SIZE = settings.max_body
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
     app.config.FALLBACK_ERROR_FORMAT = "json"

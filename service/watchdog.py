@@ -47,11 +47,11 @@ class Watchdog(threading.Thread):
                 if p.pid is not None and p.pid not in asked
             }
             under_way = len(live) < len(self._processes())
-            for sentinel in wait(live, timeout=_LOOK_S if under_way else None):
+            for sentinel in wait(list(live), timeout=_LOOK_S if under_way else None):
                 worker, process = live[sentinel]
                 process.join()
                 asked.add(process.pid)
-                if dict(self._processes()).get(worker) is process:
+                if (worker, process) in self._processes():
                     self._replace(worker, process.exitcode)
 
     def _replace(self, worker: Any, status: int | None) -> None:

@@ -1,8 +1,8 @@
 """The supervisor re-executes itself in place: same pid, same children, same pipes, new code.
 
 What it knows goes into a memory file that the new program inherits with the pipes, the socket and
-the lock. First the new code is tried in a child of its own; one that can't be imported, or that can't
-read this release's state, changes nothing.
+the lock. First the new code is tried in a child of its own; one that can't be imported, or that
+can't read this release's state, changes nothing.
 Source: execve(2): pid, children, open descriptors and the subreaper attribute stay.
 """
 
