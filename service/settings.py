@@ -70,6 +70,19 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the file system that holds the state directory."""
+
+    percent: int
+
+
+def _bytes_or_share(text: str) -> int | Share:
+    if text.endswith("%"):
+        return Share(_integer(1, 100)(text[:-1]))
+    return _integer(0, 1 << 60)(text)
+
+
 def _hostname(text: str) -> str:
     if any(c.isspace() or c in "/@" for c in text):
         raise ValueError(text)
@@ -159,6 +172,28 @@ TABLE: Final[tuple[Setting, ...]] = (
         " `off`: find its processes by walking the tree",
     ),
     Setting(
+        "RETAIN_AGE",
+        _seconds(0, 10 * 365 * 86400),
+        "0",
+        "seconds from 0 (off) to 315360000",
+        "seconds after which a finished job is cleaned; 0: off",
+    ),
+    Setting(
+        "RETAIN_JOBS",
+        _integer(0, 1_000_000_000),
+        "0",
+        "a whole number from 0 (off) to 1000000000",
+        "finished jobs that are kept: beyond it the oldest are cleaned; 0: off",
+    ),
+    Setting(
+        "RETAIN_BYTES",
+        _bytes_or_share,
+        "10%",
+        "a number of bytes (0: off), or a share of the file system from 1% to 100%",
+        "bytes on the disk that the files of finished jobs may take: beyond it the oldest jobs are"
+        " cleaned; `N%`: that share of the file system; 0: off",
+    ),
+    Setting(
         "LOG_FORMAT",
         _one_of("text", "json"),
         "text",
@@ -181,6 +216,9 @@ class Settings:
     max_body: int
     drain_grace: float
     cgroup: str
+    retain_age: float
+    retain_jobs: int
+    retain_bytes: int | Share
     log_format: str
     base_environment: dict[str, str]
     unknown: tuple[str, ...]

@@ -10,6 +10,7 @@ from typing import Final
 
 # Others may pass through to a job's working directory, and may list nothing.
 DIRECTORY_MODE: Final = 0o711
+LOCK_NAME: Final = "service.lock"
 
 
 class StateDirError(Exception):
@@ -32,8 +33,7 @@ def prepare(path: Path) -> None:
         if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
             raise StateDirError(f"The state directory {path} can't be written to.")
     except OSError as exc:
-        reason = os.strerror(exc.errno or 0)
-        raise StateDirError(f"The state directory {path} can't be used: {reason}.") from exc
+        raise _unusable(path, exc) from exc
 
 
 def hold(path: Path) -> int:
@@ -41,16 +41,46 @@ def hold(path: Path) -> int:
 
     Raises: StateDirError, when another service has it.
     """
-    descriptor = os.open(path / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as exc:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise StateDirError(
             f"The state directory {path} is in use by another service (pid {holder})."
             " Give each service a JOBRUNNER_STATE_DIR of its own."
         ) from exc
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as exc:
+        os.close(descriptor)
+        raise _unusable(path, exc) from exc
     return descriptor
+
+
+def holder(path: Path) -> int | None:
+    """The pid of the service that holds the directory, 0 if it didn't say, None if there is none.
+
+    Raises: OSError.
+    """
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).strip()
+        return int(pid) if pid.isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _unusable(path: Path, error: OSError) -> StateDirError:
+    reason = os.strerror(error.errno or 0)
+    return StateDirError(f"The state directory {path} can't be used: {reason}.")

@@ -44,6 +44,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
                 await _send(request, engine, job_id, following, content_type)
         return None
     except FileNotFoundError:
+        record = engine.show(job_id)  # it may have been cleaned just now
         # No command of it was started.
         if offset > 0:
             raise OffsetBeyondEnd(offset, 0) from None
@@ -81,6 +82,7 @@ async def _wait_and_send(
                 async with Following(follower, engine.directory(job_id), 0, stream) as following:
                     await _pass_on(engine, job_id, following, answer)
             except FileNotFoundError:
+                engine.show(job_id)  # it may have been cleaned just now
                 _log.debug("no_output", job=job_id)  # it ended before its first command
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))

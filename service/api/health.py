@@ -17,6 +17,6 @@ async def live(_request: Request) -> HTTPResponse:
 
 @health.route("/ready", methods=["GET", "HEAD"], name="ready")
 async def ready(request: Request) -> HTTPResponse:
-    """Answer: a job would be taken now. Raises: Unavailable, NoRoom, with the reason."""
+    """Answer: a job would be taken now. Raises: Unavailable, with the reason."""
     request.app.ctx.engine.check_ready()
     return answer({"Status": "ready"})

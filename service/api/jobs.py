@@ -24,7 +24,10 @@ _MAX_KEY_CHARS: Final = 255
 def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     """`value` as a JSON answer."""
     return HTTPResponse(
-        msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+        msgspec.json.encode(value) + b"\n",
+        status=status,
+        headers=headers,
+        content_type="application/json",
     )
 
 

@@ -110,5 +110,8 @@ def _answer(
 ) -> HTTPResponse:
     document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
     return HTTPResponse(
-        msgspec.json.encode(document), status=status, headers=headers, content_type=CONTENT_TYPE
+        msgspec.json.encode(document) + b"\n",
+        status=status,
+        headers=headers,
+        content_type=CONTENT_TYPE,
     )

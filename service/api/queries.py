@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from service.jobs.errors import BadQuery
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.spec import DEFAULT_GRACE_S, MAX_SECONDS
+from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT
 from service.store import Query
 
@@ -128,17 +128,12 @@ def attach_query(query_string: str) -> tuple[int, int | None, bool]:
     return offset, stream, parameters.flag("follow", default=True)
 
 
-def kill_query(query_string: str) -> tuple[int, float, bool]:
-    """Signal, grace in seconds, and whether to wait for the end."""
+def kill_query(query_string: str) -> tuple[int, float | None, bool]:
+    """Signal, grace in seconds (None: the job's own), and whether to wait for the end."""
     parameters = Parameters(query_string, known=("signal", "grace", "wait"))
-    grace_s = parameters.seconds("grace")
     text = parameters.text("signal")
     number = signals.SIGTERM if text is None else _signal(text)
-    return (
-        number,
-        DEFAULT_GRACE_S if grace_s is None else grace_s,
-        parameters.flag("wait", default=False),
-    )
+    return number, parameters.seconds("grace"), parameters.flag("wait", default=False)
 
 
 def cursor(seq: int) -> str:

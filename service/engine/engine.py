@@ -22,6 +22,7 @@ import structlog
 from service.engine.link import Link
 from service.engine.notices import Notices
 from service.engine.owner import Owner
+from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.errors import (
     IdempotencyKeyReused,
@@ -33,8 +34,8 @@ from service.jobs.errors import (
 )
 from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
-from service.jobs.spec import JobSpec
-from service.kinds.submission import encode_spec
+from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
+from service.kinds.submission import decode_spec, encode_spec
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store
 from service.supervisor.client import ConnectionLost
@@ -43,6 +44,9 @@ from service.supervisor.client import ConnectionLost
 # a disk this full stalls every job's output.
 MIN_FREE_BYTES: Final = 1 << 20
 
+# Seconds after which a client may ask again when the running jobs have all descriptors: some job
+# must end first.
+_DESCRIPTORS_RETRY_S: Final = 5
 # Times that a job is claimed, when the supervisor is replaced meanwhile.
 _CLAIMS: Final = 3
 
@@ -65,21 +69,26 @@ class Engine:
         self._settings = settings
         self._store = store
         self._notices = Notices()
-        self._owner = Owner(settings, store, self._changed)
+        self._retention = Retention(settings, store, self.directory, self._forget)
+        self._owner = Owner(settings, store, self._changed, self._retention.finished)
         self._link = Link(settings, store, self._owner, self._notices.wake_all)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._retiring: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
         await self._link.open()
         self._spawn(self._remove_cleaned())
+        self._retiring = self._spawn(self._retention.run())
 
     async def close(self) -> None:
         """Finish what was begun, then hand all jobs over."""
         self._closing = True
         self._notices.wake_all()
+        if self._retiring is not None:
+            self._retiring.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._link.close()
@@ -93,8 +102,12 @@ class Engine:
         """
         return await self._in_task(self._submit(spec, key))
 
-    async def kill(self, job_id: str, *, signal: int, grace_s: float) -> State | None:
-        """Have a job ended; its state then, None when it is unknown. Raises: Unavailable."""
+    async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
+        """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
+        the job was submitted with.
+
+        Raises: Unavailable.
+        """
         return await self._in_task(self._kill(job_id, signal, grace_s))
 
     async def clean(self, job_id: str) -> None:
@@ -160,11 +173,14 @@ class Engine:
         return job_directory(self._settings.state_dir, job_id)
 
     def check_ready(self) -> None:
-        """Raises: Unavailable, NoRoom, with the reason."""
+        """Raises: Unavailable, with the reason."""
         if self._closing or not self._link.is_up:
             raise Unavailable("The supervisor can't be reached.")
-        self._check_room()
-        self._store.check()
+        try:
+            self._check_room()
+            self._store.check()
+        except NoRoom as exc:
+            raise Unavailable(exc.detail) from exc
 
     # How
 
@@ -216,6 +232,11 @@ class Engine:
             if reply["ok"] and connection.is_open:
                 return job_id, reply["turn"]
             self._owner.not_claimed(job_id)
+            if reply.get("why") == "descriptors":
+                raise Unavailable(
+                    "No file descriptors are free for another job; some must end first.",
+                    retry_after_s=_DESCRIPTORS_RETRY_S,
+                )
         raise Unavailable("The service is stopping.")
 
     def _known(self, key: str, key_hash: bytes | None) -> Submission | None:
@@ -229,8 +250,11 @@ class Engine:
             )
         return Submission(job_id, created=False)
 
-    async def _kill(self, job_id: str, signal: int, grace_s: float) -> State | None:
+    async def _kill(self, job_id: str, signal: int, grace_s: float | None) -> State | None:
         at = time.time_ns()
+        if grace_s is None:
+            record = self._store.get(job_id)
+            grace_s = DEFAULT_GRACE_S if record is None else decode_spec(record.spec).grace_s
         kill = Kill(
             reason=Reason.REQUESTED, requested_at=at, signal=signal_name(signal), grace_s=grace_s
         )
@@ -254,8 +278,14 @@ class Engine:
             raise JobIsLive(
                 f"The job {job_id} is {state.value}; only a finished job can be cleaned."
             )
-        self._store.clean(job_id)
-        await self._remove_files(job_id)
+        await self._forget([job_id])
+
+    async def _forget(self, job_ids: list[str]) -> None:
+        with self._store.transaction():
+            cleaned = [job_id for job_id in job_ids if self._store.clean(job_id)]
+        for job_id in cleaned:
+            self._notices.wake(job_id)
+            await self._remove_files(job_id)
 
     async def _remove_cleaned(self) -> None:
         """Files of jobs that were cleaned when a process died."""

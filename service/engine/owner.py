@@ -59,11 +59,19 @@ class Owner:
     """Drives the jobs of one connection to the supervisor."""
 
     def __init__(
-        self, settings: Settings, store: Store, on_change: Callable[[str, State], None]
+        self,
+        settings: Settings,
+        store: Store,
+        on_change: Callable[[str, State], None],
+        on_finished: Callable[[str], None],
     ) -> None:
+        """`on_change` is called for every job that changes, `on_finished` for those whose end was
+        stored here.
+        """
         self._settings = settings
         self._store = store
         self._on_change = on_change
+        self._on_finished = on_finished
         self._jobs: dict[str, Owned] = {}
         self._claiming: dict[str, bool] = {}  # job → whether its turn came before its record
         self._deferred: list[Message] = []
@@ -105,6 +113,7 @@ class Owner:
         """A job that was claimed ended without the supervisor; its final record is stored."""
         self._send({"t": "publish", "job": job_id, "state": state.value})
         self._on_change(job_id, state)
+        self._on_finished(job_id)
         self.give_up(job_id)
 
     def give_up(self, job_id: str) -> None:
@@ -133,6 +142,7 @@ class Owner:
             self._on_change(job_id, state)
         for job_id in outbox.dropped:
             self._jobs.pop(job_id, None)
+            self._on_finished(job_id)
 
     def _handle(self, message: Message, outbox: _Outbox) -> None:
         job_id = message.get("job", "")

@@ -27,7 +27,7 @@ _log = structlog.get_logger("jobrunner.engine")
 async def end_all_jobs(settings: Settings) -> None:
     """Kill every live job, store the outcomes, and let the supervisor end."""
     store = Store(settings.state_dir / "jobs.db")
-    owner = Owner(settings, store, _ignore)
+    owner = Owner(settings, store, _ignore, _ignore)
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
@@ -49,5 +49,5 @@ async def end_all_jobs(settings: Settings) -> None:
         store.close()
 
 
-def _ignore(_job_id: str, _state: State) -> None:
-    """Nobody waits in the main process."""
+def _ignore(_job_id: str, _state: State | None = None) -> None:
+    """Nobody waits in the main process; a job's files are measured at the next start."""

@@ -1,7 +1,7 @@
 """The format of `runs`, the index beside a job's `output`: values to bytes and back, no I/O.
 
-A header of 64 bytes says how far `output` may be read. Records of 32 bytes follow; each says
-whose bytes begin at its offset: which stream's, which command's, when.
+A header of 128 bytes says how far `output` may be read, and what of it was dropped. Records of 32
+bytes follow; each says whose bytes begin at its offset: which stream's, which command's, when.
 
 1. A record is written before the first byte of its run. The run goes to the next record's
    offset, the last one's to the end.
@@ -10,6 +10,9 @@ whose bytes begin at its offset: which stream's, which command's, when.
    so a binary search finds an offset of any of the three.
 4. A record whose offset is not below the header's end may still be rewritten. Readers take the
    header first and leave such records alone.
+5. What was dropped is one range, the gap. It begins where it began for ever, and grows at its end
+   only. Its bytes, and the records that speak of nothing else, read as anything from the moment
+   on that the header tells of it, never before.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from service.output.errors import CorruptLog
 
 __all__ = [
     "HEADER_BYTES",
+    "NO_GAP",
     "RECORD_BYTES",
     "STDERR",
     "STDOUT",
+    "Gap",
     "LogState",
     "Record",
     "TornHeader",
@@ -36,13 +41,13 @@ VERSION = 1
 STDOUT = 1
 STDERR = 2
 
-HEADER_BYTES = 64
+HEADER_BYTES = 128
 RECORD_BYTES = 32
 """A divisor of the page size, like the header: no record ever lies across two pages."""
 
 _CLOSED = 1
 _COMPLETE = 2
-_HEADER = struct.Struct("<8sIIQQ28x")
+_HEADER = struct.Struct("<8sIIQQQ6Q36x")
 _CHECK = struct.Struct("<I")
 _RECORD = struct.Struct("<QQQIB3x")
 
@@ -53,16 +58,47 @@ class TornHeader(CorruptLog):
     code = "output_header_torn"
 
 
+class Gap(NamedTuple):
+    """What was dropped: the bytes from `start` to before `end`, none when both are 0.
+
+    `stdout_start` and `stdout_end` count the bytes of standard output before those two places.
+    Records from `record_start` to before `record_end` are dropped with them, none when the latter
+    isn't the greater one: those before `record_start` are about the bytes before the gap, those
+    from `record_end` on about the bytes behind it.
+    """
+
+    start: int = 0
+    end: int = 0
+    stdout_start: int = 0
+    stdout_end: int = 0
+    record_start: int = 0
+    record_end: int = 0
+
+    def of(self, stream: int | None) -> tuple[int, int]:
+        """What is missing, in the offsets of one stream, or of both together for None."""
+        if stream is None:
+            return self.start, self.end
+        if stream == STDOUT:
+            return self.stdout_start, self.stdout_end
+        return self.start - self.stdout_start, self.end - self.stdout_end
+
+
+NO_GAP = Gap()
+
+
 class LogState(NamedTuple):
     """How far a log goes, and whether it ever goes further: all that the header says.
 
-    `closed`: not one byte is added any more. `complete`: closed, and nothing can be missing.
+    `closed`: not one byte is added any more. `complete`: closed, and nothing can be missing but
+    what `gap` tells. `limit`: bytes kept, 0 for all; without a limit there never is a gap.
     """
 
     end: int = 0
     stdout_end: int = 0
     closed: bool = False
     complete: bool = False
+    limit: int = 0
+    gap: Gap = NO_GAP
 
     @property
     def stderr_end(self) -> int:
@@ -76,9 +112,9 @@ class LogState(NamedTuple):
         return self.stdout_end if stream == STDOUT else self.end - self.stdout_end
 
     def pack(self) -> bytes:
-        """The header's 64 bytes, to be written by one pwrite."""
+        """The header's 128 bytes, to be written by one pwrite."""
         flags = _CLOSED * self.closed | _COMPLETE * self.complete
-        body = _HEADER.pack(MAGIC, VERSION, flags, self.end, self.stdout_end)
+        body = _HEADER.pack(MAGIC, VERSION, flags, self.end, self.stdout_end, self.limit, *self.gap)
         # Reads of a file are not atomic against writes (ext4 takes no lock for them), so the
         # header carries a checksum: a reader sees both numbers of one moment, or tries again.
         return body + _CHECK.pack(zlib.crc32(body))
@@ -98,11 +134,12 @@ class LogState(NamedTuple):
         if _CHECK.unpack_from(raw, _HEADER.size) != (zlib.crc32(body),):
             msg = "the header's checksum is wrong"
             raise TornHeader(msg)
-        magic, version, flags, end, stdout_end = _HEADER.unpack(body)
+        magic, version, flags, end, stdout_end, limit, *gap = _HEADER.unpack(body)
         if magic != MAGIC or version != VERSION:
             msg = f"expected an index of version {VERSION}, found {magic!r} version {version}"
             raise CorruptLog(msg)
-        return cls(end, stdout_end, bool(flags & _CLOSED), bool(flags & _COMPLETE))
+        closed, complete = bool(flags & _CLOSED), bool(flags & _COMPLETE)
+        return cls(end, stdout_end, closed, complete, limit, Gap._make(gap) if gap[1] else NO_GAP)
 
 
 class Record(NamedTuple):

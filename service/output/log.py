@@ -11,6 +11,12 @@ record, bytes, header, in that order:
 
 Whatever fails leaves the bytes where they are, and the next call goes on. The one exception is a
 source that can't be spliced, such as a terminal: see `LogWriter.splice_from`.
+
+A log that has a limit drops what is between its head and its tail (`bound`): first the header
+tells of the gap, then the place on disk is freed. A writer that is killed in between leaves a gap
+whose bytes are still there; a successor frees them. On kernels before 6.14, ext4 writes what is
+freed to the disk first, so there a job beyond its limit makes others wait for that, a step at a
+time.
 """
 
 from __future__ import annotations
@@ -21,10 +27,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from service.output.bound import Bound
 from service.output.descriptors import has_bytes
-from service.output.files import CHUNK_BYTES, INDEX_NAME, OUTPUT_NAME, open_in
+from service.output.files import INDEX_NAME, OUTPUT_NAME, open_in
+from service.output.holes import check_holes, punch
 from service.output.index import (
     HEADER_BYTES,
+    NO_GAP,
     RECORD_BYTES,
     STDOUT,
     LogState,
@@ -47,6 +56,9 @@ RECORD_EVERY_NS = 10_000_000
 _COPY_BYTES = 64 * 1024
 """What is read at once where splice can't serve: it is what a kill could lose there."""
 
+_LARGE_BLOCK_BYTES = 64 * 1024
+"""The largest block of a file system: one that was freed in part only is freed with the next."""
+
 
 class LogWriter:
     """A log open for writing, by this process alone.
@@ -54,13 +66,16 @@ class LogWriter:
     Attributes:
         end: bytes in `output`, of both streams.
         stdout_end: bytes of standard output among them.
+        gap: what was dropped.
         repairs: what `reopen` had to mend, one sentence each.
     """
 
     __slots__ = (
+        "_bound",
         "_clock_ns",
         "_closed_as",
         "_due_ns",
+        "_freed",
         "_held",
         "_last",
         "_output_fd",
@@ -68,6 +83,7 @@ class LogWriter:
         "_record_count",
         "_runs_fd",
         "end",
+        "gap",
         "repairs",
         "stdout_end",
     )
@@ -85,17 +101,28 @@ class LogWriter:
         self._due_ns = 0
         self._held = b""
         self._owes_header = False
+        self._freed = NO_GAP
+        self.gap = NO_GAP
+        self._bound = Bound(0, NO_GAP, self._record)
         self.end = 0
         self.stdout_end = 0
         self.repairs: list[str] = []
 
     @classmethod
     def create(
-        cls, directory: Directory, *, clock_ns: Callable[[], int] = time.monotonic_ns
+        cls,
+        directory: Directory,
+        *,
+        limit: int = 0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> Self:
         """Makes an empty log in an existing directory; `clock_ns` is what "10 ms" is told by.
 
+        `limit`: bytes that are kept of the output, from 64 KiB on; 0 for all. It goes into the
+        header, and holds for every later writer.
+
         Raises:
+            NoHoles: there is a limit, and the file system could not keep it.
             FileExistsError: there is one already; it is left as it is.
             OSError: no room, or no such directory; nothing is left behind.
         """
@@ -106,7 +133,11 @@ class LogWriter:
             runs_fd = open_in(directory, INDEX_NAME, flags)
             undo.callback(_remove, directory, INDEX_NAME, runs_fd)
             log = cls(output_fd, runs_fd, clock_ns)
-            log._write_header(LogState())
+            if limit:
+                check_holes(output_fd)
+                check_holes(runs_fd)
+                log._bound = Bound(limit, NO_GAP, log._record)
+            log._write_header(log.state)
             undo.pop_all()
         return log
 
@@ -129,7 +160,8 @@ class LogWriter:
             undo.callback(os.close, runs_fd)
             log = cls(output_fd, runs_fd, clock_ns)
             state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
-            log.end, log.stdout_end = state.end, state.stdout_end
+            log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
+            log._bound = Bound(state.limit, state.gap, log._record)
             undo.pop_all()
         if state.closed:
             log._closed_as = state
@@ -144,7 +176,7 @@ class LogWriter:
     @property
     def state(self) -> LogState:
         """What the header says, or will say once it can be written."""
-        return self._closed_as or LogState(self.end, self.stdout_end)
+        return self._closed_as or self._state()
 
     def splice_from(self, pipe_fd: int, stream: int, command: int) -> int:
         """Moves up to 256 KiB of what is in the pipe to the log's end, as that stream's output.
@@ -170,7 +202,7 @@ class LogWriter:
             moved = os.splice(
                 pipe_fd,
                 self._output_fd,
-                CHUNK_BYTES,
+                self._bound.chunk_bytes,
                 offset_dst=self.end,
                 flags=os.SPLICE_F_NONBLOCK,
             )
@@ -196,7 +228,7 @@ class LogWriter:
             self._write_held()
         except OSError:
             complete = False
-        closed = LogState(self.end, self.stdout_end, closed=True, complete=complete)
+        closed = self._state(closed=True, complete=complete)
         self._write_header(closed)
         self._closed_as = closed
         self.detach()
@@ -214,6 +246,8 @@ class LogWriter:
         self._write_held()
         if self._owes_header:
             self._write_header(self.state)
+        if self._freed != self.gap:
+            self._free()
 
     def _record_is_due(self, stream: int, command: int) -> bool:
         last = self._last
@@ -260,7 +294,28 @@ class LogWriter:
         if self._last is not None and self._last.stream == STDOUT:
             self.stdout_end += count
         self._owes_header = True
-        self._write_header(self.state)
+        bound = self._bound
+        if self.end > bound.end_due or self._record_count > bound.records_due:
+            self.gap = bound.next_gap(self.gap, self.end, self._record_count)
+            self._write_header(self.state)
+            self._free()
+        else:
+            self._write_header(self.state)
+
+    def _free(self) -> None:
+        gap, freed = self.gap, self._freed
+        start = max(gap.start, freed.end - _LARGE_BLOCK_BYTES)
+        punch(self._output_fd, start, gap.end)
+        first = max(gap.record_start, freed.record_end - _LARGE_BLOCK_BYTES // RECORD_BYTES)
+        punch(self._runs_fd, record_position(first), record_position(gap.record_end))
+        self._freed = gap
+
+    def _record(self, number: int) -> Record:
+        raw = os.pread(self._runs_fd, RECORD_BYTES, record_position(number))
+        return Record.unpack_many(raw)[0]
+
+    def _state(self, *, closed: bool = False, complete: bool = False) -> LogState:
+        return LogState(self.end, self.stdout_end, closed, complete, self._bound.limit, self.gap)
 
     def _write_header(self, state: LogState) -> None:
         if os.pwrite(self._runs_fd, state.pack(), 0) != HEADER_BYTES:

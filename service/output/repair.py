@@ -15,6 +15,7 @@ from typing import NamedTuple
 from service.output.errors import CorruptLog
 from service.output.index import (
     HEADER_BYTES,
+    NO_GAP,
     RECORD_BYTES,
     STDOUT,
     LogState,
@@ -43,18 +44,25 @@ def repair(output_fd: int, runs_fd: int) -> Repaired:
     header = _header(runs_fd, sentences)
     if header is not None and header.closed:
         return Repaired(header, 0, None, sentences)
+    gap = NO_GAP if header is None else header.gap
     end = os.fstat(output_fd).st_size
-    count, last = _cut_records(runs_fd, end, sentences)
+    if end < gap.end:
+        # Offsets stay what they are: what the file gets for it is told to be dropped.
+        os.ftruncate(output_fd, gap.end)
+        end = gap.end
+    count, last = _cut_records(runs_fd, end, gap.record_end, sentences)
     if last is None and end:
-        last = Record(0, 0, 0, 0, STDOUT)
-        os.pwrite(runs_fd, last.pack(), record_position(0))
-        count = 1
-        sentences.append(f"{end} bytes had no record: taken for standard output of command 0")
+        last = Record(gap.end, gap.stdout_end, 0, 0, STDOUT)
+        os.pwrite(runs_fd, last.pack(), record_position(gap.record_end))
+        count = gap.record_end + 1
+        unowned = end - gap.end
+        sentences.append(f"{unowned} bytes had no record: taken for standard output of command 0")
     stdout_end = 0
     if last is not None:
         own = end - last.offset if last.stream == STDOUT else 0
         stdout_end = last.position_in(STDOUT) + own
-    state = LogState(end, stdout_end)
+    limit = 0 if header is None else header.limit
+    state = LogState(end, stdout_end, limit=limit, gap=gap)
     if header is not None and header.end > end:
         sentences.append(f"{header.end - end} bytes that were announced are missing")
     elif header is not None and header.end < end:
@@ -75,14 +83,17 @@ def _header(runs_fd: int, sentences: list[str]) -> LogState | None:
         return None
 
 
-def _cut_records(runs_fd: int, end: int, sentences: list[str]) -> tuple[int, Record | None]:
+def _cut_records(
+    runs_fd: int, end: int, first: int, sentences: list[str]
+) -> tuple[int, Record | None]:
+    # Records before the `first` are about what lies before the gap, or gone.
     size = os.fstat(runs_fd).st_size
     count, torn = divmod(max(size - HEADER_BYTES, 0), RECORD_BYTES)
     if torn:
         sentences.append(f"a record was torn: {torn} bytes of it cut")
     last = None
     sound = count
-    while sound:
+    while sound > first:
         last = Record.unpack_many(os.pread(runs_fd, RECORD_BYTES, record_position(sound - 1)))[0]
         if last.is_sound and last.offset <= end:
             break

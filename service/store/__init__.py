@@ -1,6 +1,15 @@
 """The records of jobs, in one SQLite file."""
 
 from service.store.schema import SchemaTooNew, StoreError
-from service.store.store import DuplicateKey, Page, Query, Store
+from service.store.store import DuplicateKey, Finished, Page, Query, Store, Totals
 
-__all__ = ["DuplicateKey", "Page", "Query", "SchemaTooNew", "Store", "StoreError"]
+__all__ = [
+    "DuplicateKey",
+    "Finished",
+    "Page",
+    "Query",
+    "SchemaTooNew",
+    "Store",
+    "StoreError",
+    "Totals",
+]

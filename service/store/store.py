@@ -10,7 +10,7 @@ A store belongs to one thread. Errors of SQLite become `NoRoom` (the disk is ful
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,23 @@ class Page:
     ids: list[str] = field(default_factory=list)
     records: list[JobRecord] = field(default_factory=list)
     next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What retention has to know of a finished job. `disk_bytes` is 0 until it is measured."""
+
+    id: str
+    finished_at: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All finished jobs together."""
+
+    jobs: int
+    disk_bytes: int
 
 
 class Store:
@@ -233,18 +250,22 @@ class Store:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def clean(self, job_id: str) -> None:
-        """Forget a finished job; its files are noted as to be removed (`cleaned`)."""
+    def clean(self, job_id: str) -> bool:
+        """Forget a finished job; its files are noted as to be removed (`cleaned`).
+
+        False, and nothing changes, when there is none.
+        """
         with self.transaction():
             self._db.execute(
                 "INSERT INTO cleaned SELECT id FROM jobs"  # noqa: S608 - constants
                 f" WHERE id = ? AND state NOT IN ({_LIVE_SQL})",
                 (job_id,),
             )
-            self._db.execute(
+            cursor = self._db.execute(
                 f"DELETE FROM jobs WHERE id = ? AND state NOT IN ({_LIVE_SQL})",  # noqa: S608 - constants
                 (job_id,),
             )
+        return cursor.rowcount == 1
 
     def cleaned(self) -> list[str]:
         """Jobs whose record is gone and whose files may still be there."""
@@ -254,6 +275,42 @@ class Store:
     def files_removed(self, job_id: str) -> None:
         with self.transaction():
             self._db.execute("DELETE FROM cleaned WHERE id = ?", (job_id,))
+
+    def oldest_finished(self, limit: int) -> list[Finished]:
+        """Finished jobs in the order of their ends."""
+        with _translated():
+            rows = self._db.execute(
+                "SELECT id, finished_at, coalesce(disk_bytes, 0) FROM jobs"  # noqa: S608 - constants
+                f" WHERE finished_at IS NOT NULL AND state NOT IN ({_LIVE_SQL})"
+                " ORDER BY finished_at, seq LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [Finished(*row) for row in rows]
+
+    def totals(self) -> Totals:
+        """How many finished jobs there are and what they take; the cost doesn't grow with them."""
+        with _translated():
+            row = self._db.execute("SELECT jobs, disk_bytes FROM finished").fetchone()
+        return Totals(*row)
+
+    def unmeasured(self, limit: int) -> list[str]:
+        """Finished jobs of which nobody has stored what they take on the disk."""
+        with _translated():
+            rows = self._db.execute(
+                "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND disk_bytes IS NULL"
+                " ORDER BY seq LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def measured(self, sizes: Mapping[str, int]) -> None:
+        """Store what finished jobs take on the disk; the first word about a job counts."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE jobs SET disk_bytes = ?"
+                " WHERE id = ? AND finished_at IS NOT NULL AND disk_bytes IS NULL",
+                [(size, job_id) for job_id, size in sizes.items()],
+            )
 
     def check(self) -> None:
         """Prove that a record can be written. Raises: NoRoom, Unavailable."""

@@ -87,7 +87,10 @@ def test_a_wrong_method_says_which_are_allowed(request_):
 
 def test_a_large_body_says_how_large_one_may_be(request_):
     response, document = answer(request_, PayloadTooLarge("x"))
-    assert (response.status, document["detail"]) == (413, "The body may have 1234 bytes at the most.")
+    assert (response.status, document["detail"]) == (
+        413,
+        "The body may have 1234 bytes at the most.",
+    )
 
 
 def test_other_errors_of_sanic_keep_their_status(request_):

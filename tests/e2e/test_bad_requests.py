@@ -5,6 +5,7 @@ it is stored or started, and none is taken for an error of the service's own.
 from __future__ import annotations
 
 import json
+import re
 import string
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -269,15 +270,12 @@ def test_body_of_just_the_limit_is_read(service: Service):
 
 
 @pytest.mark.parametrize(
-    "path", ["/no/such/route", "/health", "/health/dead", "/a/b/c", "/x/attach/", "//", "/x/kill"]
+    "path", ["/no/such/route", "/health/dead", "/a/b/c", "/x/kill", "/x/attach/more", "/x//attach"]
 )
 def test_unknown_route_is_404(service: Service, path: str):
     document = assert_problem(service.client.get(path), 404)
-    assert document["type"] in ("urn:jobrunner:problem:unknown_route", UNKNOWN_JOB)
-    assert document["detail"]
-
-
-UNKNOWN_JOB = "urn:jobrunner:problem:unknown_job"
+    assert document["type"].endswith("unknown_route")
+    assert path in document["detail"]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +305,7 @@ def test_wrong_method_on_clean_does_not_clean(service: Service, finished: str):
     assert service.show(finished)["State"] == "exited"
 
 
-@pytest.mark.parametrize("accept", ["application/json", "text/html", "image/*", "nonsense"])
+@pytest.mark.parametrize("accept", ["application/json", "text/html", "image/*"])
 def test_output_in_another_form_is_406(service: Service, finished: str, accept: str):
     answer = service.client.get(f"/{finished}/attach", headers={"Accept": accept})
     assert "text/plain" in assert_problem(answer, 406)["detail"]
@@ -433,8 +431,10 @@ SCALARS = (
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 TEXTS = st.dictionaries(WORDS | st.text(max_size=5), st.text(max_size=10), max_size=3)
@@ -540,6 +540,8 @@ def test_any_query_gives_an_answer_or_a_problem(
         b"GET /%ff?%ff=%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /\xff/attach HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"DELETE /\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET http://x:99999/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\nConnection: close\r\n\r\n",
@@ -556,5 +558,5 @@ def test_request_that_is_hardly_http_is_a_problem_of_its_sender(
 
 
 def test_nothing_above_was_an_error_of_the_service(service: Service):
-    assert not [line for line in service.lines if "request_failed" in line or "Traceback" in line]
+    assert not [line for line in service.lines if re.search("request_failed|Traceback|ERROR", line)]
     assert service.client.get("/health/ready").status_code == 200

@@ -25,8 +25,7 @@ CONTRACT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("state", "trigger"), list(itertools.product(JOB_STATES, TRIGGERS)))
+@pytest.mark.parametrize(("state", "trigger"), list(itertools.product(JOB_STATES, TRIGGERS)))
 def test_each_trigger_in_each_state_does_what_the_contract_says(state, trigger):
     expected = CONTRACT.get((state.value, trigger))
     job = lifecycle.Lifecycle(state)
@@ -89,7 +88,9 @@ def test_live_and_finished_are_all_states_of_a_job():
 def test_the_diagram_draws_every_transition_and_both_ends():
     lines = [line.strip() for line in lifecycle.diagram().splitlines()]
     assert lines[0] == "stateDiagram-v2"
-    arrows = [f"{source} --> {dest}: {trigger} ({why})" for trigger, source, dest, why in TRANSITIONS]
+    arrows = [
+        f"{source} --> {dest}: {trigger} ({why})" for trigger, source, dest, why in TRANSITIONS
+    ]
     ends = ["[*] --> pending", "exited --> [*]", "killed --> [*]"]
     assert sorted(lines[1:]) == sorted(arrows + ends)
 

@@ -29,9 +29,7 @@ def test_a_sound_body_has_no_wrong_place():
     ("body", "got"), [({}, "neither"), ({"CommandLine": "x", "Commands": [{}]}, "both")]
 )
 def test_exactly_one_of_command_line_and_commands(body, got):
-    assert places(**body) == [
-        ("", f"expected exactly one of CommandLine and Commands, got {got}")
-    ]
+    assert places(**body) == [("", f"expected exactly one of CommandLine and Commands, got {got}")]
 
 
 def test_commands_are_one_to_a_thousand():

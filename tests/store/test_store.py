@@ -330,7 +330,10 @@ def large(tmp_path_factory):
         db.executemany(
             "INSERT INTO jobs (id, state, name, created_at, asked, output_complete, commands)"
             " VALUES (?, ?, ?, 0, 0, 1, '[]')",
-            ((str(n), "running" if n % 1000 == 0 else "exited", f"n{n % 100}") for n in range(MANY)),
+            (
+                (str(n), "running" if n % 1000 == 0 else "exited", f"n{n % 100}")
+                for n in range(MANY)
+            ),
         )
         db.execute("INSERT INTO specs SELECT seq, '{}' FROM jobs")
         db.execute("INSERT INTO labels SELECT 'k', seq % 100, seq FROM jobs")

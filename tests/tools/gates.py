@@ -1,7 +1,7 @@
-"""Order between a test and its jobs: a job announces itself in its output, and goes on when told to.
+"""Order between a test and its jobs: a job announces itself in its output, and goes on when told.
 
-A job says `ready`, then reads a line from a gate (`read -r _ < gate`); the test has seen `ready` by
-attaching, and opens the gate when it wants the job to go on.
+A job says `ready`, then reads a line from a gate (`read -r _ < gate`); the test has seen `ready`
+by attaching, and opens the gate when it wants the job to go on.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import select
 import signal
 from collections.abc import Iterable
 from types import TracebackType
+from typing import Self
 
 # Seconds: a fuse, for a wait that is over in milliseconds.
 _FUSE_S = 20.0
@@ -27,7 +28,7 @@ class Watched:
             self.close()
             raise
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,0 +1,220 @@
+"""Cleaning finished jobs by age, number and bytes, the oldest first.
+
+Rules
+1. Never a live job; and a finished one is kept KEPT_S, whatever the settings say.
+2. Nothing polls. A pass runs when this process has stored the end of a job, when it starts, and when
+   its one timer says that the next job is due; with nothing to become due there is no timer.
+3. Any process may run a pass at any time: a job is cleaned by whoever deletes its record, and only
+   that one removes its files. A reader that has the files open reads on.
+
+What a job takes on the disk is measured once, when it has finished: the blocks of its log, index
+and working directory, in a thread. What isn't known yet, since a process died before it measured,
+is measured at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from service.jobs.errors import JobrunnerError
+from service.settings import Settings, Share
+from service.store import Finished, Store, Totals
+
+# Seconds that whoever submitted a job has to fetch how it ended.
+KEPT_S: Final = 60
+# Jobs per transaction and thread call: a pass over many lets the loop serve in between.
+_BATCH: Final = 100
+# Bytes of one of the blocks that stat(2) counts.
+_BLOCK_BYTES: Final = 512
+# Seconds until what failed (the disk is full, no descriptor is free) is tried again.
+_RETRY_S: Final = 10.0
+_NS: Final = 1_000_000_000
+
+_log = structlog.get_logger("jobrunner.retention")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be kept; 0 is no limit."""
+
+    age_ns: int = 0
+    jobs: int = 0
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The jobs to be cleaned now, and when the next one may be (None: not by time alone). After
+    `is_partial` the same is to be asked again.
+    """
+
+    ids: list[str]
+    next_at: int | None
+    is_partial: bool = False
+
+
+def due(oldest: Iterable[Finished], totals: Totals, limits: Limits, *, now: int) -> Due:
+    """What the limits say about the `oldest` finished jobs, those of the earliest end first."""
+    ids: list[str] = []
+    jobs, disk_bytes = totals.jobs, totals.disk_bytes
+    for job in oldest:
+        is_over = 0 < limits.jobs < jobs or 0 < limits.disk_bytes < disk_bytes
+        if not is_over and not limits.age_ns:
+            return Due(ids, None)
+        at = job.finished_at + max(KEPT_S * _NS, 0 if is_over else limits.age_ns)
+        if at > now:
+            return Due(ids, at)
+        ids.append(job.id)
+        jobs -= 1
+        disk_bytes -= job.disk_bytes
+    return Due(ids, None, is_partial=jobs > 0 and bool(ids))
+
+
+def disk_usage(directory: str) -> int:
+    """The bytes that the directory and all in it take on the disk; each file counts once, and other
+    file systems that are mounted inside don't. Raises: OSError, when there is no descriptor for it.
+    """
+    try:
+        top = os.lstat(directory)
+    except FileNotFoundError:
+        return 0  # no command of it was started
+    linked: set[int] = set()
+    total = top.st_blocks
+    for found in _walk(directory):
+        if found.st_dev != top.st_dev:
+            continue
+        if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+            if found.st_ino in linked:
+                continue
+            linked.add(found.st_ino)
+        total += found.st_blocks
+    return total * _BLOCK_BYTES
+
+
+class Retention:
+    """One in each worker. `forget` cleans jobs: it deletes their records and removes the files of
+    those whose record it deleted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        directory: Callable[[str], str],
+        forget: Callable[[list[str]], Awaitable[None]],
+        *,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`directory` says where a job's files are; `now` is the wall clock in nanoseconds."""
+        self._settings = settings
+        self._store = store
+        self._directory = directory
+        self._forget = forget
+        self._now = now
+        self._unmeasured: list[str] = []
+        self._may_have_forgotten = True  # a process before this one
+        self._wanted = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def finished(self, job_id: str) -> None:
+        """This process has stored the end of a job. Returns at once."""
+        self._unmeasured.append(job_id)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Clean what is due, now and whenever something is, until cancelled."""
+        try:
+            while True:
+                self._wanted.clear()
+                await self._try_pass()
+                await self._wanted.wait()
+        finally:
+            self._disarm()
+
+    async def _try_pass(self) -> None:
+        try:
+            await self._measure_new()
+            await self._clean_due()
+        except (JobrunnerError, OSError) as exc:
+            _log.error("retention_failed", error=str(exc))
+            self._arm(_RETRY_S)
+
+    async def _measure_new(self) -> None:
+        while self._may_have_forgotten and (job_ids := self._store.unmeasured(_BATCH)):
+            await self._measure(job_ids)
+        self._may_have_forgotten = False
+        while job_ids := self._unmeasured[:_BATCH]:
+            await self._measure(job_ids)
+            del self._unmeasured[: len(job_ids)]
+
+    async def _clean_due(self) -> None:
+        batch = 1  # most passes find nothing to clean, and look at one
+        while True:
+            oldest = self._store.oldest_finished(batch)
+            batch = _BATCH
+            found = due(oldest, self._store.totals(), self._limits(), now=self._now())
+            if found.ids:
+                _log.info("jobs_retired", jobs=len(found.ids))
+                await self._forget(found.ids)
+            if not found.is_partial:
+                break
+        self._disarm()
+        if found.next_at is not None:
+            self._arm((found.next_at - self._now()) / _NS)
+
+    async def _measure(self, job_ids: list[str]) -> None:
+        self._store.measured(await asyncio.to_thread(self._usage_of, job_ids))
+
+    def _usage_of(self, job_ids: list[str]) -> dict[str, int]:
+        return {job_id: disk_usage(self._directory(job_id)) for job_id in job_ids}
+
+    def _limits(self) -> Limits:
+        settings = self._settings
+        kept_bytes = settings.retain_bytes
+        if isinstance(kept_bytes, Share):
+            disk = os.statvfs(settings.state_dir)
+            kept_bytes = disk.f_blocks * disk.f_frsize * kept_bytes.percent // 100
+        return Limits(int(settings.retain_age * _NS), settings.retain_jobs, kept_bytes)
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, seconds), self._wanted.set)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _walk(directory: str) -> Iterator[os.stat_result]:
+    todo = [directory]
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if (found := _stat(entry)) is None:
+                        continue
+                    if stat.S_ISDIR(found.st_mode):
+                        todo.append(entry.path)
+                    yield found
+        except OSError as exc:
+            if exc.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            # Gone meanwhile, or closed to us: what can't be seen isn't counted.
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None

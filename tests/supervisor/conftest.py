@@ -1,0 +1,318 @@
+"""Real supervisors, a bare client for them, and pipes with names that jobs are ruled by."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.supervisor.protocol import PROTOCOL, Frames, Message, encode
+
+FUSE_S = 30.0
+"""A test that hangs fails after this time; none waits for it."""
+
+
+def is_readable(descriptor: int, fuse_s: float) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(fuse_s * 1000))
+
+
+class Fifo:
+    """A named pipe between a test and its job; open at both ends, so that opening never waits."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._rest = b""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def line(self) -> str:
+        """The next line that the job wrote."""
+        while b"\n" not in self._rest:
+            assert is_readable(self._descriptor, FUSE_S), f"nothing came; so far: {self._rest!r}"
+            self._rest += os.read(self._descriptor, 65536)
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+    def pids(self, count: int) -> list[Pid]:
+        """Processes that wrote their numbers, one a line."""
+        return [Pid(int(self.line())) for _ in range(count)]
+
+    def go(self, times: int = 1) -> None:
+        """Release whoever reads a line."""
+        os.write(self._descriptor, b"go\n" * times)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Pid:
+    """A process that lived when this was made, whoever has its number later."""
+
+    _open: list[int] = []
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.descriptor = os.pidfd_open(number)
+        self._open.append(self.descriptor)
+
+    @property
+    def is_gone(self) -> bool:
+        return is_readable(self.descriptor, 0)
+
+    def wait(self) -> None:
+        assert is_readable(self.descriptor, FUSE_S), f"{self.number} lives on"
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+
+    @classmethod
+    def close_all(cls) -> None:
+        while cls._open:
+            os.close(cls._open.pop())
+
+
+class Client:
+    """A service process, as the supervisor sees one."""
+
+    def __init__(
+        self, state_dir: Path, *, role: str | None = "worker", max_running: int = 100
+    ) -> None:
+        self.state_dir = state_dir
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(FUSE_S)
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._socket.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+        finally:
+            os.close(directory)
+        self._frames = Frames()
+        self._rids = itertools.count(1)
+        self.inbox: list[Message] = []
+        self.hello = self.expect("hello")
+        if role is not None:
+            self.introduce(role, max_running)
+
+    def introduce(self, role: str, max_running: int = 100) -> None:
+        self.send("hello", protocol=PROTOCOL, role=role, pid=os.getpid(), max_running=max_running)
+
+    def send(self, t: str, **fields: Any) -> None:
+        self._socket.sendall(encode({"t": t, **fields}))
+
+    def send_raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def expect(self, t: str, **fields: Any) -> Message:
+        """The first message not taken yet that is this one; the others stay in the inbox."""
+        seen = 0
+        while True:
+            for n, message in enumerate(self.inbox[seen:], seen):
+                if message["t"] == t and fields.items() <= message.items():
+                    return self.inbox.pop(n)
+            seen = len(self.inbox)
+            data = self._socket.recv(1 << 20)
+            assert data, f"the supervisor hung up before {t} {fields}; inbox: {self.inbox}"
+            self.inbox += self._frames.feed(data)
+
+    def event(self, job: str, name: str) -> Message:
+        return self.expect("event", job=job, name=name)
+
+    def request(self, t: str, **fields: Any) -> Message:
+        rid = next(self._rids)
+        self.send(t, rid=rid, **fields)
+        return self.expect("reply", rid=rid)
+
+    def sync(self) -> list[Message]:
+        """All that was sent to this client before the supervisor answered just now."""
+        self.request("kill", job="no such job", signal=0, grace_s=0, reason="requested", at=0)
+        return self.inbox
+
+    def claim(self, job: str) -> bool:
+        """Whether the job has its turn."""
+        reply = self.request("claim", job=job)
+        assert reply["ok"], reply
+        turn: bool = reply["turn"]
+        return turn
+
+    def start(self, job: str, line: str, **options: Any) -> None:
+        """Ask for a bash command. What has a bound waits for minutes, unless the test says less."""
+        number = options.pop("n", 0)
+        message = {
+            "n": number,
+            "argv": ["/bin/bash", "-c", line],
+            "env": {
+                "PATH": "/usr/bin:/bin",
+                "JOBRUNNER_JOB_ID": job,
+                "JOBRUNNER_COMMAND": str(number),
+            },
+            "cwd": str(self.state_dir / "jobs" / job / "work"),
+            "create": True,
+            "end_if": "always",
+            "drain_s": 300,
+            "timeout_s": 0,
+            "grace_s": 300,
+            "cleanup": [],
+        }
+        self.send("start", job=job, **{**message, **options})
+
+    def run(self, job: str, line: str, **options: Any) -> None:
+        """Claim and start."""
+        assert self.claim(job)
+        self.start(job, line, **options)
+
+    def kill(self, job: str, *, grace_s: float = 300, **fields: Any) -> bool:
+        message = {"signal": 15, "reason": "requested", "at": time.time_ns()}
+        ok: bool = self.request("kill", job=job, grace_s=grace_s, **{**message, **fields})["ok"]
+        return ok
+
+    def output(self, job: str) -> bytes:
+        return (self.state_dir / "jobs" / job / "output").read_bytes()
+
+    def hung_up(self) -> bool:
+        """Wait until the supervisor closes this connection."""
+        try:
+            while data := self._socket.recv(1 << 20):
+                self.inbox += self._frames.feed(data)
+        except ConnectionResetError:
+            return True
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Supervisor:
+    """`python -m service.supervisor` in the foreground; it serves when this is made."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *arguments: str,
+        stay: bool = True,
+        environment: dict[str, str] | None = None,
+        python: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
+    ) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        self.state_dir = state_dir
+        self.log_path = state_dir / "supervisor.log"
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        command = [sys.executable, *python, "-P", "-m", "service.supervisor", str(state_dir)]
+        command += ["--stay"] if stay else []
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*wrapper, *command, "--ready-fd", str(theirs), *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=(theirs,),
+                env={**os.environ, **(environment or {})},  # noqa: TID251 - as the service's is
+            )
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as ready:
+            assert is_readable(ready.fileno(), FUSE_S)
+            assert ready.read(1) == b"1", self.log
+        self.clients: list[Client] = []
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def pid(self) -> int:
+        """As its lock file says."""
+        return int((self.state_dir / "supervisor.lock").read_text().split()[1])
+
+    def connect(self, **options: Any) -> Client:
+        client = Client(self.state_dir, **options)
+        self.clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """End it and all its jobs; one that a test killed has a successor that swept its jobs."""
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            cleaner = Client(self.state_dir, role=None)
+            for job in cleaner.hello["jobs"]:
+                cleaner.kill(job, grace_s=0)
+            cleaner.close()
+            self.process.terminate()
+        self.process.wait(FUSE_S)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def start_supervisor(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
+    """Starts supervisors, by default of one state directory; they are ended with the test."""
+    started: list[Supervisor] = []
+
+    def start(*arguments: str, state_dir: Path | None = None, **options: Any) -> Supervisor:
+        started.append(Supervisor(state_dir or tmp_path / "state", *arguments, **options))
+        return started[-1]
+
+    yield start
+    for supervisor in reversed(started):
+        supervisor.close()
+    Pid.close_all()
+
+
+def _cgroups_work(supervisor: Supervisor) -> bool:
+    return '"no_cgroup"' not in supervisor.log
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("auto", id="cgroup", marks=pytest.mark.cgroup),
+        pytest.param("off", id="walk"),
+    ]
+)
+def supervisor(
+    request: pytest.FixtureRequest, start_supervisor: Callable[..., Supervisor]
+) -> Supervisor:
+    """One supervisor for each way of finding a job's processes."""
+    supervisor = start_supervisor("--cgroup", request.param)
+    if request.param == "auto" and not _cgroups_work(supervisor):
+        pytest.skip("no cgroup v2 is writable here")
+    return supervisor
+
+
+@pytest.fixture
+def plain_supervisor(start_supervisor: Callable[..., Supervisor]) -> Supervisor:
+    """For what has nothing to do with how processes are found."""
+    return start_supervisor("--cgroup", "off")
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Callable[[], Fifo]]:
+    """Makes named pipes."""
+    made: list[Fifo] = []
+
+    def make() -> Fifo:
+        made.append(Fifo(tmp_path / f"fifo{len(made)}"))
+        return made[-1]
+
+    yield make
+    for pipe in made:
+        pipe.close()
