@@ -21,13 +21,14 @@ from service.api.health import health
 from service.api.jobs import jobs
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
+from service.api.reserve import keep_reserve, raise_limit
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
 from service.supervisor.launch import SupervisorFailed, start
-from service.watchdog import Watchdog, end_with_main_process
+from service.watchdog import end_with_main_process, watch
 
 NAME: Final = "jobrunner"
 # Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
@@ -77,8 +78,8 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.lock = lock
     app.ctx.has_manager = False
     app.blueprint([jobs, attach, health])
+    app.on_request(keep_reserve)
     app.main_process_start(_start_supervisor)
-    app.main_process_ready(_heed_early_signals)
     app.main_process_ready(_watch_workers)
     app.main_process_stop(_end_jobs)
     app.before_server_start(_open)
@@ -110,21 +111,13 @@ async def _start_supervisor(app: Jobrunner) -> None:
         raise SystemExit(EXIT_USAGE) from exc
 
 
-async def _heed_early_signals(app: Jobrunner) -> None:
-    """Sanic's main process waits until each worker has said that it is up. One that it has just
-    told to stop never does, so a signal that comes meanwhile would hang it for ever.
-    """
-    manager: Any = app.manager
-    all_up = manager._all_workers_ack  # noqa: SLF001 - Sanic has no public name for it
-    manager._all_workers_ack = lambda: manager._shutting_down or all_up()  # noqa: SLF001
-
-
 async def _watch_workers(app: Jobrunner) -> None:
-    Watchdog(app.manager).start()
+    watch(app.manager)
 
 
 async def _open(app: Jobrunner) -> None:
     end_with_main_process()
+    raise_limit()
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")

@@ -61,6 +61,17 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _bytes_or_off(low: int) -> Callable[[str], int]:
+    integer = _integer(0, 2**63 - 1)
+
+    def read(text: str) -> int:
+        if 0 < (value := integer(text)) < low:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         if not low <= (value := float(text)) <= high:  # a NaN is in no range
@@ -156,6 +167,14 @@ TABLE: Final[tuple[Setting, ...]] = (
         "bytes of a request's body",
     ),
     Setting(
+        "OUTPUT_LIMIT",
+        _bytes_or_off(64 << 10),
+        "0",
+        "0, or a number of bytes of at least 65536",
+        "bytes of output that are kept of a job: what holds for one that doesn't say, and the most"
+        " that one may ask for; 0: no limit",
+    ),
+    Setting(
         "DRAIN_GRACE",
         _seconds(0, 3600),
         "2",
@@ -214,6 +233,7 @@ class Settings:
     shutdown: OnShutdown
     shutdown_grace: float
     max_body: int
+    output_limit: int
     drain_grace: float
     cgroup: str
     retain_age: float

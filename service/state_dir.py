@@ -11,6 +11,9 @@ from typing import Final
 # Others may pass through to a job's working directory, and may list nothing.
 DIRECTORY_MODE: Final = 0o711
 LOCK_NAME: Final = "service.lock"
+# Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
+# a disk this full stalls every job's output.
+MIN_FREE_BYTES: Final = 1 << 20
 
 
 class StateDirError(Exception):
@@ -21,19 +24,28 @@ def prepare(path: Path) -> None:
     """Make the directory, or see that what is there can be used. Raises: StateDirError."""
     try:
         path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        found = path.stat()
-        if not stat.S_ISDIR(found.st_mode):
-            raise StateDirError(f"The state directory {path} is not a directory.")
-        if found.st_uid != os.geteuid():
-            raise StateDirError(
-                f"The state directory {path} belongs to user {found.st_uid},"
-                f" this service runs as user {os.geteuid()}."
-            )
+        if (wrong := fault(path)) is not None:
+            raise StateDirError(wrong)
         (path / "jobs").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
-            raise StateDirError(f"The state directory {path} can't be written to.")
     except OSError as exc:
         raise _unusable(path, exc) from exc
+
+
+def fault(path: Path) -> str | None:
+    """Why the directory, which exists, can't be used; None if it can. Raises: OSError."""
+    found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        return f"The state directory {path} is not a directory."
+    if found.st_uid != os.geteuid():
+        return (
+            f"The state directory {path} belongs to user {found.st_uid},"
+            f" this runs as user {os.geteuid()}."
+        )
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return f"The state directory {path} is on a file system that is mounted read-only."
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+        return f"The state directory {path} can't be written to."
+    return None
 
 
 def hold(path: Path) -> int:

@@ -1,7 +1,7 @@
 """Worker processes that end are replaced, and none outlives the main process.
 
 Sanic notices that a worker crashed and leaves it at that; with the last one dead the port still
-accepts, and requests hang.
+accepts, and requests hang. While workers start, its main process heeds neither crash nor signal.
 """
 
 from __future__ import annotations
@@ -23,12 +23,43 @@ _PAUSE_S: Final = 1.0
 # for a replacement: it looks ten times a second itself, and there is nothing to wait on.
 _LOOK_S: Final = 0.05
 _PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 _log = structlog.get_logger("jobrunner.watchdog")
 
 
+def watch(manager: Any) -> None:
+    """Watch the workers of `manager`, Sanic's WorkerManager, which hasn't started them yet.
+
+    SIGINT and SIGTERM are kept until all of them serve. One that is told to stop while it starts
+    may miss it or die of it, and Sanic's main process would wait for its word for ever.
+    """
+    kept: list[int] = []
+    wait_for_ack = manager.wait_for_ack
+
+    def is_over() -> bool:
+        states = [s for s in manager.worker_state.values() if s.get("server")]
+        # One that died is replaced as at any other time; Ctrl-C reaches the workers as well.
+        any_died = not all(process.is_alive() for process in manager.transient_processes)
+        return any_died or all(state.get("serving") for state in states)
+
+    def wait_and_watch() -> None:
+        wait_for_ack()
+        for number in _STOPPING:
+            signal.signal(number, manager.shutdown_signal)
+        if kept:
+            manager.shutdown_signal(kept[0], None)
+        else:
+            Watchdog(manager).start()
+
+    for number in _STOPPING:
+        signal.signal(number, lambda number, _: kept.append(number))
+    manager.wait_for_ack = wait_and_watch
+    manager._all_workers_ack = is_over  # noqa: SLF001 - Sanic has no public name for it
+
+
 class Watchdog(threading.Thread):
-    """Runs in the main process, from `main_process_ready` on."""
+    """Runs in the main process, once the workers were started."""
 
     def __init__(self, manager: Any) -> None:
         """`manager` is Sanic's WorkerManager."""

@@ -1,4 +1,8 @@
-"""`GET /<ID>/attach`: the output from any offset, then live until the job ends."""
+"""`GET /<ID>/attach`: the output from any offset, then live until the job ends.
+
+Where bytes were dropped (`OutputLimit`), what lies before them is sent and the answer is cut, so
+that nobody takes what comes for what was there; or a line for people stands at the place.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from sanic import Blueprint, HTTPResponse, Request
 from service.api.chunks import ChunkedAnswer, StreamCut
 from service.api.patience import unlimited_answer_time
 from service.api.queries import attach_query
+from service.api.reserve import refuse_in_reserve
 from service.engine.engine import Engine
-from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd
+from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
 from service.jobs.lifecycle import State
-from service.output.errors import OutputError
+from service.output.errors import FollowerClosed, OutputDropped, OutputError
 from service.output.follow import Follower
 from service.output.following import Following
 
@@ -29,20 +34,25 @@ _log = structlog.get_logger("jobrunner.api")
 async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     """Stream the output; None when it was sent already.
 
-    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, Unavailable, all before the
-        answer begins.
+    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable, all
+        before the answer begins.
     """
-    offset, stream, follow = attach_query(request.query_string)
+    offset, stream, follow, marked = attach_query(request.query_string)
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine
     record = engine.show(job_id)
     follower: Follower = request.app.ctx.follower
-    following = Following(follower, engine.directory(job_id), offset, stream, follow=follow)
+    following = Following(
+        follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
+    )
     try:
         async with following:
+            refuse_in_reserve(following.descriptor)
             with unlimited_answer_time(request):
-                await _send(request, engine, job_id, following, content_type)
+                await _send(request, engine, job_id, following, content_type, marked=marked)
         return None
+    except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
+        raise Unavailable("This worker is stopping.") from exc
     except FileNotFoundError:
         record = engine.show(job_id)  # it may have been cleaned just now
         # No command of it was started.
@@ -51,25 +61,38 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     if record.state is not State.PENDING or not follow:
         return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
     with unlimited_answer_time(request):
-        await _wait_and_send(request, engine, job_id, stream, content_type)
+        await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
     return None
 
 
 async def _send(
-    request: Request, engine: Engine, job_id: str, following: Following, content_type: str
+    request: Request,
+    engine: Engine,
+    job_id: str,
+    following: Following,
+    content_type: str,
+    *,
+    marked: bool,
 ) -> None:
-    answer = ChunkedAnswer(request, _headers(following.offset), content_type, following.length)
+    length = None if marked else following.length  # marks aren't known beforehand
+    answer = ChunkedAnswer(request, _headers(following.offset), content_type, length)
     try:
         async with answer:
             if request.method == "HEAD":
                 return
-            await _pass_on(engine, job_id, following, answer)
+            await _pass_on(engine, job_id, following, answer, marked=marked)
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=following.offset, why=str(exc))
 
 
 async def _wait_and_send(
-    request: Request, engine: Engine, job_id: str, stream: int | None, content_type: str
+    request: Request,
+    engine: Engine,
+    job_id: str,
+    stream: int | None,
+    content_type: str,
+    *,
+    marked: bool,
 ) -> None:
     """A pending job: the answer opens now, and its output follows."""
     follower: Follower = request.app.ctx.follower
@@ -79,8 +102,9 @@ async def _wait_and_send(
                 return
             await engine.wait_started(job_id)
             try:
-                async with Following(follower, engine.directory(job_id), 0, stream) as following:
-                    await _pass_on(engine, job_id, following, answer)
+                directory = engine.directory(job_id)
+                async with Following(follower, directory, 0, stream, into_gap=marked) as following:
+                    await _pass_on(engine, job_id, following, answer, marked=marked)
             except FileNotFoundError:
                 engine.show(job_id)  # it may have been cleaned just now
                 _log.debug("no_output", job=job_id)  # it ended before its first command
@@ -89,10 +113,22 @@ async def _wait_and_send(
 
 
 async def _pass_on(
-    engine: Engine, job_id: str, following: Following, answer: ChunkedAnswer
+    engine: Engine, job_id: str, following: Following, answer: ChunkedAnswer, *, marked: bool
 ) -> None:
-    async for chunk in following.chunks():
-        await answer.write(chunk)
+    at_line_start = True
+    while True:
+        try:
+            async for chunk in following.chunks():
+                await answer.write(chunk)
+                at_line_start = chunk.endswith(b"\n")
+            break
+        except OutputDropped as dropped:
+            if not marked:
+                await answer.flush()
+                raise
+            line = b"[jobrunner: %d bytes dropped]\n" % following.skip(dropped)
+            await answer.write(line if at_line_start else b"\n" + line)
+            at_line_start = True
     if following.length is None:
         # Whoever saw the end of the output finds the job finished.
         await engine.wait_finished(job_id)

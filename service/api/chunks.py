@@ -96,6 +96,15 @@ class ChunkedAnswer:
         else:
             transport.write(chunk)
 
+    async def flush(self) -> None:
+        """Return once all that was written is with the kernel: a cut after it takes nothing away
+        (but over HTTP/1.0, where a cut is a reset).
+        """
+        transport = self._protocol.transport
+        if transport is not None and not transport.is_closing():
+            transport.set_write_buffer_limits(0)  # writing is paused until nothing is left
+            await self._protocol._can_write.wait()  # noqa: SLF001 - as in `write`
+
     def cut(self) -> None:
         """End the connection so that nobody takes it for a clean end."""
         transport = self._protocol.transport

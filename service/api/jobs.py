@@ -44,7 +44,7 @@ async def submit(request: Request) -> HTTPResponse:
     """
     _expect_json(request)
     key = _idempotency_key(request)
-    spec = parse_submission(request.body)
+    spec = parse_submission(request.body, output_ceiling=request.app.ctx.settings.output_limit)
     engine: Engine = request.app.ctx.engine
     submission = await engine.submit(spec, key=key)
     status = 201 if submission.created else 200

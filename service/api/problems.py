@@ -6,6 +6,7 @@ the log beside the traceback.
 
 from __future__ import annotations
 
+import errno
 import secrets
 from contextlib import suppress
 from http import HTTPStatus
@@ -18,7 +19,13 @@ from sanic.constants import HTTPMethod
 from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
-from service.jobs.errors import InvalidJob, JobrunnerError, OffsetBeyondEnd
+from service.jobs.errors import (
+    InvalidJob,
+    JobrunnerError,
+    OffsetBeyondEnd,
+    OffsetInGap,
+    Unavailable,
+)
 
 CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:jobrunner:problem:"
@@ -36,6 +43,9 @@ class Problems(ErrorHandler):
         if isinstance(exception, JobrunnerError) and exception.status != 500:
             _log.warning("request_refused", code=exception.code, detail=exception.detail)
             return _of_caller(exception)
+        if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
+            _log.warning("request_refused", code="unavailable", detail=str(exception))
+            return _of_caller(Unavailable("No file descriptor is free for this request."))
         if isinstance(exception, SanicException) and exception.status_code < 500:
             return _of_sanic(request, exception)
         if isinstance(exception, SanicException) and exception.status_code == 503:
@@ -50,7 +60,9 @@ def _of_caller(error: JobrunnerError) -> HTTPResponse:
     more: dict[str, Any] = {}
     if isinstance(error, InvalidJob):
         more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
-    if isinstance(error, OffsetBeyondEnd):
+    if isinstance(error, OffsetInGap):
+        more["gap"] = error.gap
+    if isinstance(error, OffsetBeyondEnd | OffsetInGap):
         headers["Content-Range"] = f"bytes */{error.end}"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

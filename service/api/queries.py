@@ -120,12 +120,14 @@ def list_query(query_string: str) -> tuple[Query, bool]:
     return query, parameters.one_of("view", {"full": True, "ids": False}) or False
 
 
-def attach_query(query_string: str) -> tuple[int, int | None, bool]:
-    """Offset, stream (None: both) and whether to follow."""
-    parameters = Parameters(query_string, known=("offset", "stream", "follow"))
+def attach_query(query_string: str) -> tuple[int, int | None, bool, bool]:
+    """Offset, stream (None: both), whether to follow, and whether gaps are marked, not cut at."""
+    parameters = Parameters(query_string, known=("offset", "stream", "follow", "gaps"))
     offset = parameters.integer("offset", 0, -_MAX_OFFSET, _MAX_OFFSET)
     stream = parameters.one_of("stream", _STREAMS)
-    return offset, stream, parameters.flag("follow", default=True)
+    follow = parameters.flag("follow", default=True)
+    marked = parameters.one_of("gaps", {"cut": False, "mark": True}) or False
+    return offset, stream, follow, marked
 
 
 def kill_query(query_string: str) -> tuple[int, float | None, bool]:

@@ -11,9 +11,10 @@ from service.engine.engine import Engine
 from service.engine.starting import working_directory
 from service.jobs.lifecycle import LIVE
 from service.jobs.record import CommandOutcome, JobRecord, Kill
-from service.jobs.spec import CommandSpec, JobSpec
+from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec
 from service.kinds import kind_of
 from service.kinds.submission import decode_spec
+from service.output.errors import CorruptLog
 from service.output.reader import LogReader
 from service.settings import Settings
 
@@ -21,10 +22,11 @@ _NS: Final = 1_000_000_000
 
 
 class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
-    """`complete` is false only if bytes may be missing."""
+    """`complete` is false only if bytes may be missing that `gaps`, (from, to), doesn't tell of."""
 
     bytes: int
     complete: bool
+    gaps: list[tuple[int, int]]
 
 
 class KillView(msgspec.Struct, frozen=True, rename="pascal"):
@@ -83,7 +85,7 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         timeout=spec.timeout_s or None,
         grace=spec.grace_s,
         commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
-        output=OutputView(_output_bytes(record, engine), record.output_complete),
+        output=_output(record, engine),
         kill=_kill(record.kill),
     )
 
@@ -108,14 +110,23 @@ def _command(
     }
 
 
-def _output_bytes(record: JobRecord, engine: Engine) -> int:
-    if record.output_bytes is not None or record.state not in LIVE:
-        return record.output_bytes or 0
+def _output(record: JobRecord, engine: Engine) -> OutputView:
+    is_known = record.output_bytes is not None or record.state not in LIVE
+    end = record.output_bytes or 0
+    if is_known and end <= MIN_OUTPUT_LIMIT:
+        return OutputView(end, record.output_complete, [])  # too short to have lost anything
     try:
         with LogReader.open(engine.directory(record.id)) as log:
-            return log.state().end
+            state = log.state()
     except FileNotFoundError:
-        return 0  # its first command hasn't been started
+        # Its first command hasn't been started, or it is just being cleaned.
+        return OutputView(end, record.output_complete, [])
+    except CorruptLog:
+        if not is_known:
+            raise
+        return OutputView(end, complete=False, gaps=[])  # one damaged file shall not spoil a list
+    gaps = [state.gap.of(None)] if state.gap.end else []
+    return OutputView(end if is_known else state.end, record.output_complete, gaps)
 
 
 def _kill(kill: Kill | None) -> KillView | None:

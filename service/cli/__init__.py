@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import service
+from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
 
 
@@ -29,11 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     supervisor = commands.add_parser("supervisor", help="look after the supervisor")
     verbs = supervisor.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("upgrade", help="have it become the release installed now; its jobs run on")
+    doctor_parser = commands.add_parser(
+        "doctor",
+        help="look for what is wrong on this box",
+        description="Look at the settings, the state directory, the records, the supervisor and the"
+        " limits, and say what is wrong. Changes nothing; exit status 1 when there is a problem.",
+    )
+    doctor_parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     options, others = parser.parse_known_args(arguments)
     if options.command == "serve":
         _serve(others)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if options.command == "doctor":
+        return doctor(as_json=options.json)
     return upgrade()
 
 

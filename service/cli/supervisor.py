@@ -20,10 +20,10 @@ def upgrade() -> int:
         return _fail(str(exc), 1)
     if not reply["ok"]:
         return _fail(f"not upgraded: {reply['why']}", 1)
-    print("The supervisor was upgraded; its jobs run on.")  # noqa: T201 - the answer
+    print("The supervisor was upgraded; its jobs run on.")
     return 0
 
 
 def _fail(sentence: str, status: int) -> int:
-    print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - the answer
+    print(f"jobrunner: {sentence}", file=sys.stderr)
     return status

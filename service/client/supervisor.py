@@ -15,6 +15,23 @@ class NoSupervisor(Exception):
     """Nobody answers there; the message says why."""
 
 
+async def greeting(state_dir: Path) -> dict[str, Any]:
+    """What the supervisor says of itself: `pid`, `version`, `protocol`, the IDs of live `jobs`.
+
+    None is started. Raises: NoSupervisor.
+    """
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            connection, hello = await SupervisorConnection.open(directory, _ignore, _ignore)
+        finally:
+            os.close(directory)
+        connection.close()
+        return hello
+    except (OSError, ConnectionLost) as exc:
+        raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
+
+
 async def ask(state_dir: Path, message: dict[str, Any]) -> dict[str, Any]:
     """The reply to `message`. None is started. Raises: NoSupervisor."""
     try:

@@ -37,12 +37,9 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
 from service.kinds.submission import decode_spec, encode_spec
 from service.settings import Settings
+from service.state_dir import MIN_FREE_BYTES
 from service.store import DuplicateKey, Page, Query, Store
 from service.supervisor.client import ConnectionLost
-
-# Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
-# a disk this full stalls every job's output.
-MIN_FREE_BYTES: Final = 1 << 20
 
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.

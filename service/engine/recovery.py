@@ -48,7 +48,7 @@ class Recovery:
             if job_id in registered:
                 continue
             self._owner.claiming(job_id)
-            reply = await self._request({"t": "claim", "job": job_id})
+            reply = await self._request({"t": "claim", "job": job_id, "stored": True})
             if reply["ok"]:
                 await self._take_over(job_id, has_turn=reply["turn"])
             else:

@@ -2,8 +2,8 @@
 
 Rules
 1. Never a live job; and a finished one is kept KEPT_S, whatever the settings say.
-2. Nothing polls. A pass runs when this process has stored the end of a job, when it starts, and when
-   its one timer says that the next job is due; with nothing to become due there is no timer.
+2. Nothing polls. A pass runs when this process has stored the end of a job, when it starts, and
+   when its one timer says that the next job is due; with nothing to become due there is no timer.
 3. Any process may run a pass at any time: a job is cleaned by whoever deletes its record, and only
    that one removes its files. A reader that has the files open reads on.
 

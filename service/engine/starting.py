@@ -28,6 +28,12 @@ def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple
     return path, path == own or path.startswith(f"{own}/")
 
 
+def _output_limit(settings: Settings, spec: JobSpec) -> int:
+    """The lower of the two; the service's may have become lower since the job was accepted."""
+    limits = (spec.output_limit, settings.output_limit)
+    return min((limit for limit in limits if limit), default=0)
+
+
 def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> dict[str, Any]:
     """The message `start` for command `number`."""
     command = spec.commands[number]
@@ -57,4 +63,5 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "timeout_s": spec.timeout_s,
         "grace_s": spec.grace_s,
         "cleanup": planned.cleanup,
+        "output_limit": _output_limit(settings, spec),
     }

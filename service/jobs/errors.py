@@ -70,6 +70,20 @@ class OffsetBeyondEnd(JobrunnerError):
         self.end = end
 
 
+class OffsetInGap(JobrunnerError):
+    """What was there is dropped; `gap` says which bytes, as (from, to)."""
+
+    code, title, status = "offset_in_gap", "That part of the output was dropped", 416
+
+    def __init__(self, offset: int, gap: tuple[int, int], end: int) -> None:
+        super().__init__(
+            f"The offset {offset} is in a gap: the bytes from {gap[0]} to {gap[1]} were dropped, as"
+            f" the output went beyond its limit. It goes on at offset {gap[1]}."
+        )
+        self.gap = gap
+        self.end = end
+
+
 class InvalidJob(JobrunnerError):
     """The body is JSON, but not a valid job; `places` says where and why."""
 

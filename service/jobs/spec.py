@@ -23,6 +23,10 @@ DEFAULT_GRACE_S: Final = 10.0
 # Bounds one record: the outcomes of all commands are rewritten at each step.
 MAX_COMMANDS: Final = 1000
 
+# Bytes: one full pipe, below which head and tail would be no more than a few lines.
+MIN_OUTPUT_LIMIT: Final = 64 << 10
+
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
@@ -38,7 +42,9 @@ class CommandSpec(
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One validated job. `timeout_s` 0 means none; `working_dir` None: the job's own directory."""
+    """One validated job. `timeout_s` 0 means none; `working_dir` None: the job's own directory;
+    `output_limit` 0: that of the service.
+    """
 
     commands: tuple[CommandSpec, ...]
     environment: dict[str, str] = {}
@@ -47,6 +53,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     labels: dict[str, str] = {}
     timeout_s: float = 0.0
     grace_s: float = DEFAULT_GRACE_S
+    output_limit: int = 0
 
 
 class JobBody(
@@ -62,6 +69,7 @@ class JobBody(
     labels: dict[str, str] = {}
     timeout: Seconds | None = None
     grace: Seconds | None = None
+    output_limit: Bytes | None = None
 
 
 def places_in_job(body: JobBody) -> Iterator[Place]:
@@ -85,6 +93,11 @@ def places_in_job(body: JobBody) -> Iterator[Place]:
     yield from places_in_working_dir(body.working_dir, "/WorkingDir")
     if body.name is not None:
         yield from places_in_text(body.name, "/Name")
+    if body.output_limit is not None and 0 < body.output_limit < MIN_OUTPUT_LIMIT:
+        yield Place(
+            "/OutputLimit",
+            f"expected 0 or at least {MIN_OUTPUT_LIMIT} bytes, got {body.output_limit}",
+        )
     if len(body.labels) > MAX_LABELS:
         yield Place("/Labels", f"expected at most {MAX_LABELS} labels, got {len(body.labels)}")
     for key, value in body.labels.items():

@@ -25,8 +25,8 @@ from service.kinds.places import place_of
 _DEFAULT_KIND: Final = "bash"
 
 
-def parse_submission(body: bytes) -> JobSpec:
-    """The job that `body` describes.
+def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
+    """The job that `body` describes; it may ask for `output_ceiling` bytes at the most, 0: for any.
 
     Raises:
         MalformedBody: `body` is not JSON.
@@ -43,6 +43,9 @@ def parse_submission(body: bytes) -> JobSpec:
     except msgspec.ValidationError as exc:
         raise InvalidJob([place_of(exc, raw, JobBody)]) from exc
     places = list(places_in_job(job))
+    if 0 < output_ceiling < (job.output_limit or 0):
+        expected = f"expected at most {output_ceiling} bytes, this service's own limit"
+        places.append(Place("/OutputLimit", f"{expected}, got {job.output_limit}"))
     if places:
         raise InvalidJob(places)
     commands = _commands(job)
@@ -54,6 +57,7 @@ def parse_submission(body: bytes) -> JobSpec:
         labels=job.labels,
         timeout_s=job.timeout or 0.0,
         grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
+        output_limit=job.output_limit or 0,
     )
 
 

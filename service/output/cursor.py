@@ -6,21 +6,25 @@ by halves, finds the run with the wanted byte, in about twenty reads of 32 bytes
 most. From there the runs are walked and their bytes joined, neighbours in one read. A stream of
 which there is little between much of the other is so found without going through the other.
 
+Of a log that drops bytes, what lies before the gap and what lies behind it are searched and read
+each for itself. While the gap may still grow, the header is read again after the bytes: what was
+dropped meanwhile may have been read as zeros, and is thrown away.
+
 Memory: one chunk, one read of at most 256 KiB, and at most 4096 runs at a time.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from service.output.errors import CorruptLog
+from service.output.errors import CorruptLog, OutputDropped
 from service.output.files import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from service.output.index import LogState, Record
+    from service.output.index import Gap, LogState, Record
     from service.output.reader import LogReader
 
 __all__ = ["Cursor"]
@@ -36,6 +40,16 @@ _GAP_BYTES = 4096
 """Bytes of the other stream that are rather read through than skipped by another read."""
 
 _Span = tuple[int, int]
+
+
+class _Part(NamedTuple):
+    """What may be read in one piece: all of a log, or what lies on one side of its gap."""
+
+    first: int  # record
+    last: int | None  # record behind the last one; None: there may be more
+    end: int  # of the bytes
+    size: int  # the same in the offsets of the reader
+    is_head: bool
 
 
 class Cursor:
@@ -62,55 +76,98 @@ class Cursor:
         where it was.
 
         Raises:
+            OutputDropped: the next byte is in the gap.
             BlockingIOError: `wait` is false, and the bytes are not in memory.
             CorruptLog: the files contradict each other.
         """
         if state is None:
             state = self._reader.state()
-        if self.stream is None:
-            chunk = self._reader.read(self.offset, limit, end=state.end, wait=wait)
+        while self.offset < state.size(self.stream):
+            part = self._part(state)
+            try:
+                chunk = self._read(part, min(limit, part.size - self.offset), wait=wait)
+            except BlockingIOError:
+                raise
+            except (CorruptLog, OSError):
+                # Perhaps only since records were dropped while they were read.
+                now = self._reader.state().gap
+                if now == state.gap:
+                    raise
+            else:
+                if not state.limit or state.closed or part.is_head:
+                    break
+                now = self._reader.state().gap
+                if self._is_behind(now):
+                    break
+            # At most as often as the gap grows before it has reached this place.
+            state = state._replace(gap=now)
         else:
-            wanted = min(limit, state.size(self.stream) - self.offset)
-            if wanted <= 0:
-                return b""
-            self._number = self._find(state, self.stream)
-            spans = self._spans(state, self.stream, wanted)
-            chunk = self._join(spans, state, wait=wait)
-            if not chunk:
-                msg = f"no record has byte {self.offset} of stream {self.stream}"
-                raise CorruptLog(msg)
+            return b""
         self.offset += len(chunk)
         return chunk
 
-    def _find(self, state: LogState, stream: int) -> int:
+    def _part(self, state: LogState) -> _Part:
+        gap, size = state.gap, state.size(self.stream)
+        if not gap.end:
+            return _Part(0, None, state.end, size, is_head=False)
+        start, end = gap.of(self.stream)
+        if self.offset < start:
+            # The state may be older than the gap, and end before it.
+            before, size = min(gap.start, state.end), min(start, size)
+            return _Part(0, gap.record_start, before, size, is_head=True)
+        if self.offset < end:
+            raise OutputDropped(self.offset, end)
+        return _Part(gap.record_end, None, state.end, size, is_head=False)
+
+    def _is_behind(self, gap: Gap) -> bool:
+        # A search that ended at a record behind the gap was misled by none that was dropped: those
+        # could only have held it back.
+        return self.offset >= gap.of(self.stream)[1] and (
+            self.stream is None or self._number >= gap.record_end
+        )
+
+    def _read(self, part: _Part, wanted: int, *, wait: bool) -> bytes:
+        if self.stream is None:
+            return self._reader.read(self.offset, wanted, end=part.end, wait=wait)
+        self._number = self._find(part, self.stream)
+        spans = self._spans(part, self.stream, wanted)
+        chunk = self._join(spans, part, wait=wait)
+        if not chunk:
+            msg = f"no record has byte {self.offset} of stream {self.stream}"
+            raise CorruptLog(msg)
+        return chunk
+
+    def _find(self, part: _Part, stream: int) -> int:
         # The last record that begins at or before the offset is in the run of the wanted byte:
         # the stream grows in that run, so it can't be the other one's.
-        low = self._number
+        low = max(self._number, part.first)
         step = 1
-        while self._is_before(low + step, state, stream):
+        while self._is_before(low + step, part, stream):
             low += step
             step *= 2
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
-            if self._is_before(middle, state, stream):
+            if self._is_before(middle, part, stream):
                 low = middle
             else:
                 high = middle
         return low
 
-    def _is_before(self, number: int, state: LogState, stream: int) -> bool:
+    def _is_before(self, number: int, part: _Part, stream: int) -> bool:
+        if part.last is not None and number >= part.last:
+            return False
         record = self._reader.record(number)
         return (
             record is not None
-            and record.offset < state.end
+            and record.offset < part.end
             and record.position_in(stream) <= self.offset
         )
 
-    def _spans(self, state: LogState, stream: int, wanted: int) -> list[_Span]:
+    def _spans(self, part: _Part, stream: int, wanted: int) -> list[_Span]:
         spans: list[_Span] = []
         place = self.offset
-        for count, (run, run_end) in enumerate(self._runs(state)):
+        for count, (run, run_end) in enumerate(self._runs(part)):
             if run.stream == stream:
                 begin = run.offset + place - run.stream_offset
                 length = min(run_end - begin, wanted)
@@ -124,32 +181,34 @@ class Cursor:
                 break
         return spans
 
-    def _runs(self, state: LogState) -> Iterator[tuple[Record, int]]:
+    def _runs(self, part: _Part) -> Iterator[tuple[Record, int]]:
         number = self._number
         block = _FIRST_BLOCK
         while True:
+            if part.last is not None:
+                block = min(block, part.last - number)
             records = self._reader.records(number, block)
             if not records:
-                msg = f"{state.end} bytes of output, but no record {number} for them"
+                msg = f"{part.end} bytes of output, but no record {number} for them"
                 raise CorruptLog(msg)
             for record, following in pairwise(records):
-                if following.offset >= state.end:
-                    yield record, state.end
+                if following.offset >= part.end:
+                    yield record, part.end
                     return
                 yield record, following.offset
-            if len(records) < block:
-                yield records[-1], state.end
+            if len(records) < block or number + block == part.last:
+                yield records[-1], part.end
                 return
             # The last one's end is told by the next block, which begins with it.
             number += len(records) - 1
             block = min(block * 4, _MAX_BLOCK)
 
-    def _join(self, spans: list[_Span], state: LogState, *, wait: bool) -> bytes:
+    def _join(self, spans: list[_Span], part: _Part, *, wait: bool) -> bytes:
         pieces: list[bytes] = []
         for cluster in _clusters(spans):
             begin, end = cluster[0][0], cluster[-1][1]
             try:
-                raw = self._reader.read(begin, end - begin, end=state.end, wait=wait)
+                raw = self._reader.read(begin, end - begin, end=part.end, wait=wait)
             except BlockingIOError:
                 if pieces:
                     break

@@ -10,7 +10,7 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING
 
-from service.jobs.errors import OffsetBeyondEnd
+from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
 from service.output.cursor import Cursor
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from service.output.errors import OutputDropped
     from service.output.follow import Follower, Tail
     from service.output.index import LogState
 
@@ -29,12 +30,14 @@ class Following:
     """Follows one log from `offset`; an async context manager, whose `chunks` are its output.
 
     A negative offset counts from the present end. With `stream`, offsets count the bytes of that
-    stream alone. With `follow=False` it ends where the log ended when it was opened.
+    stream alone. With `follow=False` it ends where the log ended when it was opened. With
+    `into_gap` it may begin where bytes were dropped; `chunks` then tells so at once.
 
     Attributes, once entered:
         opening: the log's state at that moment.
         offset: where the next chunk begins; `chunks` moves it on.
-        length: how many bytes will come in all, when that is known at opening, else None.
+        length: how many bytes will come in all, when that is known at opening, else None; those
+            that were dropped are counted.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class Following:
         stream: int | None = None,
         *,
         follow: bool = True,
+        into_gap: bool = False,
     ) -> None:
         self._follower = follower
         self._directory = directory
         self._stream = stream
         self._follow = follow
+        self._into_gap = into_gap
         self._tail: Tail
         self._cursor: Cursor
         self.opening: LogState
@@ -62,6 +67,7 @@ class Following:
         Raises:
             FileNotFoundError: there is no log.
             OffsetBeyondEnd: the log has no such offset yet.
+            OffsetInGap: its byte at the offset was dropped, and `into_gap` isn't set.
             CorruptLog: its header is damaged.
         """
         self._tail = tail = self._follower.watch(self._directory)
@@ -72,6 +78,10 @@ class Following:
             raise OffsetBeyondEnd(self.offset, size)
         if self.offset < 0:
             self.offset = max(0, size + self.offset)
+        gap_start, gap_end = self.opening.gap.of(self._stream)
+        if gap_start <= self.offset < gap_end and not self._into_gap:
+            tail.release()
+            raise OffsetInGap(self.offset, (gap_start, gap_end), size)
         if self.opening.closed or not self._follow:
             self.length = size - self.offset
         self._cursor = Cursor(tail.reader, self.offset, self._stream)
@@ -87,9 +97,26 @@ class Following:
         self._tail.release()
 
     @property
+    def descriptor(self) -> int:
+        """One of the descriptors that the log is read through, for judging how many are left."""
+        return self._tail.reader.index_fd
+
+    @property
     def state(self) -> LogState:
         """The log's state as last seen; `complete` is meaningful when `chunks` has ended."""
         return self._tail.state
+
+    def skip(self, dropped: OutputDropped) -> int:
+        """Goes on behind the bytes of which `chunks` told.
+
+        Returns: how many bytes this reader has missed there.
+        """
+        until = dropped.until
+        if not self._follow:
+            until = min(until, self.opening.size(self._stream))
+        missed = until - self.offset
+        self.offset = self._cursor.offset = until
+        return missed
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes from `offset` on, 1 byte to 256 KiB at a time.
@@ -98,6 +125,8 @@ class Following:
         nothing: `offset` tells how far it came, and calling again goes on from there.
 
         Raises:
+            OutputDropped: the next byte was dropped; after `skip`, calling again goes on behind
+                what is missing.
             FollowerClosed: the follower was closed, so it is not known whether more comes.
             CorruptLog: the files contradict each other.
             OSError: the disk fails, or the kernel refuses a watch.

@@ -139,7 +139,7 @@ class LogState(NamedTuple):
             msg = f"expected an index of version {VERSION}, found {magic!r} version {version}"
             raise CorruptLog(msg)
         closed, complete = bool(flags & _CLOSED), bool(flags & _COMPLETE)
-        return cls(end, stdout_end, closed, complete, limit, Gap._make(gap) if gap[1] else NO_GAP)
+        return cls(end, stdout_end, closed, complete, limit, Gap._make(gap) if any(gap) else NO_GAP)
 
 
 class Record(NamedTuple):

@@ -165,7 +165,11 @@ class LogWriter:
             undo.pop_all()
         if state.closed:
             log._closed_as = state
+            log._freed = state.gap
             log.detach()
+        elif state.gap.end:
+            with contextlib.suppress(OSError):  # the next step tries it again
+                log._free()
         return log
 
     @property

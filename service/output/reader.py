@@ -2,7 +2,8 @@
 
 Reading takes no lock and writes nothing, so any number of readers cost the writer nothing. A
 reader first takes the header, then reads below the end that it told: those bytes, and the
-records for them, never change again.
+records for them, never change again, unless the log has a limit. There they may be dropped while
+they are read; `cursor` minds that, the reads of this module don't.
 
 Reads can be asked not to wait for the disk; then they raise BlockingIOError, and the caller
 repeats them where waiting does no harm.

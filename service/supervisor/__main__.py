@@ -55,6 +55,8 @@ def main() -> int:
         state = _begin(state_dir, cgroups, options.ready_fd)
         if state is None:
             return 0
+        if options.soft_limit >= 0:
+            state["child_soft"] = options.soft_limit
     listener = upgrade.inherited_listener(state["listener"])
     upgrade.keep(state["lock"])
     while state := asyncio.run(serve(listener, state_dir, cgroups, state, stay=options.stay)):
@@ -101,7 +103,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--stay", action="store_true", help="stay when idle, in the foreground")
     parser.add_argument("--cgroup", choices=("auto", "off"), default="auto")
-    for internal in ("--ready-fd", "--resume-fd", "--can-resume"):
+    for internal in ("--ready-fd", "--resume-fd", "--can-resume", "--soft-limit"):
         parser.add_argument(internal, type=int, default=-1, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -115,6 +115,19 @@ class Cgroups:
             return  # a stuck job's cgroup is still inside
 
 
+def why_unusable() -> str | None:
+    """Why a process started here can keep no cgroups; None if it can. Only looks."""
+    try:
+        own = _own_cgroup()
+    except OSError as exc:
+        return str(exc)
+    if not (os.access(own, os.W_OK | os.X_OK) and os.access(own / "cgroup.procs", os.W_OK)):
+        return f"{own} can't be written to"
+    if own.parent.joinpath("cgroup.procs").exists() and not (own / "cgroup.kill").exists():
+        return "this kernel has no cgroup.kill"
+    return None
+
+
 def _own_cgroup() -> Path:
     """Source: cgroups(7): the line `0::/path` of /proc/self/cgroup, below the cgroup2 mount."""
     mount = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.output.errors import NoHoles
 from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
 from service.supervisor import course as c
@@ -251,12 +252,17 @@ class Job:
         directory = os.path.join(host.jobs_directory, self.id)
         try:
             if self._log is None:
-                os.makedirs(os.path.join(directory, "work"), mode=0o711, exist_ok=True)
-                self._log = LogWriter.create(directory)
+                # Each by itself: makedirs gives its mode to the last one only.
+                for path in (directory, os.path.join(directory, "work")):
+                    os.makedirs(path, mode=0o711, exist_ok=True)
+                limit = self._request.get("output_limit", 0)
+                self._log = LogWriter.create(directory, limit=limit)
             if self._pump is None:
                 self._pump = Pump(host.loop, self._log, self._stream_ended, stalls=host.stalls)
             if self._tree is None:
                 self._tree = host.make_tree(self.id)
+        except NoHoles as exc:
+            raise Refused(f"The output can't be kept within its limit: {exc}.") from exc
         except OSError as exc:
             sentence = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
             raise Refused(sentence) from exc

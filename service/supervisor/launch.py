@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import select
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +22,9 @@ from service.supervisor.protocol import Message
 
 # Seconds for a supervisor to start, sweeping included.
 _START_S: Final = 30.0
+# The soft limit on descriptors that commands get: the one this process was started with. Workers
+# raise their own later, and the supervisor would inherit that.
+_SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 # An ending supervisor and the start of the next can meet more than once; not this often.
 _ATTEMPTS: Final = 5
 
@@ -39,7 +44,10 @@ async def connect_or_start(
 
     Raises: SupervisorFailed.
     """
-    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
     try:
         for _ in range(_ATTEMPTS):
             try:
@@ -56,8 +64,12 @@ def start(state_dir: Path, *, cgroup: str) -> None:
 
     Raises: SupervisorFailed.
     """
-    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    try:
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
     arguments = [str(state_dir), "--cgroup", cgroup, "--ready-fd", str(theirs)]
+    arguments += ["--soft-limit", str(_SOFT_LIMIT)]
     try:
         try:
             process = subprocess.Popen(
@@ -71,10 +83,11 @@ def start(state_dir: Path, *, cgroup: str) -> None:
         finally:
             os.close(theirs)
         process.wait(_START_S)  # the one that was started forks and leaves
-        with open(ours, "rb", buffering=0, closefd=False) as ready:
-            if ready.read(1) != b"1":
-                log = state_dir / "supervisor.log"
-                raise SupervisorFailed(f"the supervisor did not start; {log} says why")
+        poller = select.poll()
+        poller.register(ours, select.POLLIN)
+        if not poller.poll(_START_S * 1000) or os.read(ours, 1) != b"1":
+            log = state_dir / "supervisor.log"
+            raise SupervisorFailed(f"the supervisor did not start; {log} says why")
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
     finally:

@@ -73,11 +73,18 @@ class Register(Generic[Owner]):
     def ids(self) -> list[str]:
         return list(self._entries)
 
-    def claim(self, job: Job, owner: Owner) -> Entry[Owner]:
-        """Enter a job that isn't in the register; its turn comes at once when there is a slot."""
+    @property
+    def running(self) -> int:
+        """How many jobs have their turn."""
+        return self._running
+
+    def claim(self, job: Job, owner: Owner, *, may_run: bool = True) -> Entry[Owner]:
+        """Enter a job that isn't in the register; its turn comes at once when there is a slot, and
+        when it `may_run`.
+        """
         entry = Entry(job, owner)
         self._entries[job.id] = entry
-        if self._running < self.max_running and not self._waiting:
+        if may_run and self._running < self.max_running and not self._waiting:
             self._give_turn(entry)
         else:
             self._waiting[job.id] = entry
@@ -108,10 +115,12 @@ class Register(Generic[Owner]):
             self.give_back_turn(entry)
         return entry
 
-    def next_turns(self) -> list[Entry[Owner]]:
-        """Give free slots to those who wait longest, and say who got one."""
+    def next_turns(self, may_run: Callable[[], bool] = lambda: True) -> list[Entry[Owner]]:
+        """Give free slots to those who wait longest, each if one more `may_run`, and say who got
+        one.
+        """
         given = []
-        while self._waiting and self._running < self.max_running:
+        while self._waiting and self._running < self.max_running and may_run():
             entry = self._waiting.pop(next(iter(self._waiting)))
             self._give_turn(entry)
             given.append(entry)

@@ -24,6 +24,11 @@ from service.supervisor.upgrade import try_new_code
 IDLE_S: Final = 5.0
 # Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
 _MAX_BACKLOG_BYTES: Final = 64 << 20
+# Descriptors that a job takes while it starts: two pipes of two ends, its output and its index.
+JOB_DESCRIPTORS: Final = 6
+# Descriptors kept for connections, for looking through /proc, for what a spawn opens on its way,
+# and for later commands of jobs whose earlier ones left something behind that holds their pipes.
+SPARE_DESCRIPTORS: Final = 24
 # Roles of connections; jobs go to workers only.
 WORKER: Final = "worker"
 
@@ -124,19 +129,15 @@ class Server:
         self._connections.discard(connection)
         if self._closing is not None and self._closing[0] is connection:
             self._closing = None  # nobody waits for the end any more; whoever comes may stay
-        for entry in self._register.owned_by(connection):
-            self._hand_over(entry, self._next_worker())
+        workers = [c for c in self._connections if c.role == WORKER]
+        for number, entry in enumerate(self._register.owned_by(connection)):
+            self._hand_over(entry, workers[number % len(workers)] if workers else None)
         self._rest()
 
     def received(self, connection: Connection, message: Message) -> None:
         handler = getattr(self, f"_on_{message['t']}", None)
         if handler is not None:
             handler(connection, message)
-
-    def _next_worker(self) -> Connection | None:
-        """The worker with the fewest jobs."""
-        workers = [c for c in self._connections if c.role == WORKER]
-        return min(workers, key=lambda c: len(self._register.owned_by(c)), default=None)
 
     def _hand_over(self, entry: Entry[Connection], owner: Connection | None) -> None:
         entry.owner = owner
@@ -166,15 +167,32 @@ class Server:
     def _on_claim(self, connection: Connection, message: Message) -> None:
         job_id = message["job"]
         refusal = None
+        may_run = self._may_run()
         if self._closing is not None:
             refusal = "closing"
         elif self._register.get(job_id) is not None:
             refusal = "claimed"
+        elif not may_run and self._has_slot() and not message.get("stored", False):
+            refusal = "descriptors"  # one that is stored, or that finds no slot, waits instead
         if refusal is not None:
             self._reply(connection, message, ok=False, why=refusal)
             return
-        entry = self._register.claim(Job(job_id, self._host), connection)
+        entry = self._register.claim(Job(job_id, self._host), connection, may_run=may_run)
         self._reply(connection, message, ok=True, turn=entry.has_turn)
+
+    def _has_slot(self) -> bool:
+        return self._register.running < self._register.max_running
+
+    def _may_run(self) -> bool:
+        """Whether the descriptors suffice for one more job: one always may, so that nothing waits
+        for ever. They are counted only where the limit is near.
+        """
+        running = self._register.running
+        descriptors = self._host.descriptors
+        if not running or (running + 1) * JOB_DESCRIPTORS < descriptors.limit // 2:
+            return True
+        unopened = sum(1 for e in self._register if e.has_turn and e.job.course.asked < 0)
+        return descriptors.free() >= (unopened + 1) * JOB_DESCRIPTORS + SPARE_DESCRIPTORS
 
     def _on_start(self, connection: Connection, message: Message) -> None:
         entry = self._register.get(message["job"])
@@ -210,7 +228,7 @@ class Server:
     def _on_publish(self, connection: Connection, message: Message) -> None:
         notice = {"t": "notice", "job": message["job"], "state": message["state"]}
         for other in self._connections:
-            if other is not connection:
+            if other is not connection and other.role == WORKER:
                 other.send(notice)
 
     def _on_bury(self, connection: Connection, message: Message) -> None:
@@ -291,7 +309,7 @@ class Server:
             self._rest()
 
     def _give_turns(self) -> None:
-        for entry in self._register.next_turns():
+        for entry in self._register.next_turns(self._may_run):
             if entry.owner is not None:
                 entry.owner.send({"t": "turn", "job": entry.job.id})
 

@@ -46,6 +46,16 @@ class Descriptors:
         self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._reserve = [os.dup(self.null), os.dup(self.null)]
 
+    @property
+    def limit(self) -> int:
+        """How many descriptors the supervisor may have."""
+        return self._own[0]
+
+    def free(self) -> int:
+        """How many more it may open; the cost grows with those that are open."""
+        with os.scandir("/proc/self/fd") as entries:
+            return self.limit - sum(1 for _ in entries) + 1  # the scan's own is among them
+
     def __enter__(self) -> None:
         for descriptor in self._reserve:
             os.close(descriptor)

@@ -23,6 +23,7 @@ CALLERS = [leaf for leaf in errors.JobrunnerError.__subclasses__() if leaf.statu
 MADE_OF = {
     "UnknownJob": ("an-id",),
     "OffsetBeyondEnd": (9, 4),
+    "OffsetInGap": (5, (3, 7), 9),
     "InvalidJob": ([errors.Place("/A", "expected b"), errors.Place("", "all wrong")],),
 }
 
@@ -66,6 +67,13 @@ def test_an_invalid_job_lists_its_places(request_):
 def test_an_offset_beyond_the_end_says_where_the_end_is(request_):
     response, _ = answer(request_, errors.OffsetBeyondEnd(9, 4))
     assert response.headers["Content-Range"] == "bytes */4"
+
+
+def test_an_offset_in_a_gap_says_where_the_gap_and_the_end_are(request_):
+    response, document = answer(request_, errors.OffsetInGap(5, (3, 7), 9))
+    assert response.headers["Content-Range"] == "bytes */9"
+    assert document["gap"] == [3, 7]
+    assert "goes on at offset 7" in document["detail"]
 
 
 def test_what_may_be_retried_says_when(request_):

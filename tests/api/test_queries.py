@@ -42,7 +42,7 @@ def test_nothing_asked_for_means_the_live_jobs():
 
 
 def test_nothing_asked_for_means_all_output_followed():
-    assert attach_query("") == (0, None, True)
+    assert attach_query("") == (0, None, True, False)
 
 
 def test_nothing_asked_for_means_term_and_the_default_grace():
@@ -69,15 +69,17 @@ def test_labels_add_up_and_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("query_string", "expected"),
     [
-        ("offset=7", (7, None, True)),
-        ("offset=-7", (-7, None, True)),
-        ("stream=stdout", (0, STDOUT, True)),
-        ("stream=stderr&follow=false", (0, STDERR, False)),
-        ("follow=1", (0, None, True)),
-        (f"offset={2**63 - 1}", (2**63 - 1, None, True)),
+        ("offset=7", (7, None, True, False)),
+        ("offset=-7", (-7, None, True, False)),
+        ("stream=stdout", (0, STDOUT, True, False)),
+        ("stream=stderr&follow=false", (0, STDERR, False, False)),
+        ("follow=1", (0, None, True, False)),
+        ("gaps=mark", (0, None, True, True)),
+        ("gaps=cut", (0, None, True, False)),
+        (f"offset={2**63 - 1}", (2**63 - 1, None, True, False)),
     ],
 )
-def test_attach_takes_an_offset_a_stream_and_whether_to_follow(query_string, expected):
+def test_attach_takes_an_offset_a_stream_whether_to_follow_and_to_mark_gaps(query_string, expected):
     assert attach_query(query_string) == expected
 
 
@@ -134,6 +136,8 @@ def test_a_cursor_comes_back_as_what_it_was_made_of(seq):
         (attach_query, "stream=both", "stream"),
         (attach_query, "stream=", "stream"),
         (attach_query, "follow=maybe", "follow"),
+        (attach_query, "gaps=hide", "gaps"),
+        (attach_query, "gaps=", "gaps"),
         (attach_query, "folow=false", "folow"),
         (kill_query, "signal=", "signal"),
         (kill_query, "signal=15", "signal"),

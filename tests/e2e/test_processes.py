@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 SOFT_DESCRIPTORS = 777
 ODDLY = f"""
 import os, resource, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR2, signal.SIGALRM))
 os.umask(0o027)

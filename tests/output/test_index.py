@@ -10,6 +10,7 @@ from service.output.index import (
     RECORD_BYTES,
     STDERR,
     STDOUT,
+    Gap,
     LogState,
     Record,
     TornHeader,
@@ -17,7 +18,8 @@ from service.output.index import (
 )
 
 u64 = st.integers(0, 2**64 - 1)
-states = st.builds(LogState, u64, u64, st.booleans(), st.booleans())
+gaps = st.builds(Gap, *[u64] * 6)
+states = st.builds(LogState, u64, u64, st.booleans(), st.booleans(), u64, gaps)
 records = st.builds(
     Record, u64, u64, u64, st.integers(0, 2**32 - 1), st.sampled_from([STDOUT, STDERR])
 )

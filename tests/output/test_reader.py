@@ -7,7 +7,7 @@ import pytest
 
 from service.output.cursor import Cursor
 from service.output.errors import CorruptLog
-from service.output.index import STDERR, STDOUT, LogState, Record
+from service.output.index import HEADER_BYTES, STDERR, STDOUT, LogState, Record
 from service.output.log import LogWriter
 from service.output.reader import LogReader
 
@@ -79,7 +79,7 @@ def test_missing_records_are_an_error_and_not_the_end(
     job_dir: Path, make_pipe: Callable[[], Pipe]
 ) -> None:
     write(job_dir, make_pipe(), [(STDOUT, b"all of it")])
-    os.truncate(job_dir / "runs", 64)
+    os.truncate(job_dir / "runs", HEADER_BYTES)
     with LogReader.open(job_dir) as reader, pytest.raises(CorruptLog):
         Cursor(reader, 0, STDOUT).next_chunk()
 

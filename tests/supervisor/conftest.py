@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import select
 import signal
 import socket
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 
 from service.supervisor.protocol import PROTOCOL, Frames, Message, encode
+
+_NUMBERS = itertools.count()
 
 FUSE_S = 30.0
 """A test that hangs fails after this time; none waits for it."""
@@ -37,6 +40,7 @@ class Fifo:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._rest = b""
+        self._pids: list[Pid] = []
 
     def __str__(self) -> str:
         return str(self.path)
@@ -50,8 +54,13 @@ class Fifo:
         return line.decode()
 
     def pids(self, count: int) -> list[Pid]:
-        """Processes that wrote their numbers, one a line."""
-        return [Pid(int(self.line())) for _ in range(count)]
+        """Processes that wrote their numbers, one a line, in no order; those that wrote a word
+        before it come last.
+        """
+        lines = sorted((self.line() for _ in range(count)), key=lambda line: line[:1].isalpha())
+        pids = [Pid(int(line.split()[-1])) for line in lines]
+        self._pids += pids
+        return pids
 
     def go(self, times: int = 1) -> None:
         """Release whoever reads a line."""
@@ -59,17 +68,16 @@ class Fifo:
 
     def close(self) -> None:
         os.close(self._descriptor)
+        for pid in self._pids:
+            pid.close()
 
 
 class Pid:
     """A process that lived when this was made, whoever has its number later."""
 
-    _open: list[int] = []
-
     def __init__(self, number: int) -> None:
         self.number = number
         self.descriptor = os.pidfd_open(number)
-        self._open.append(self.descriptor)
 
     @property
     def is_gone(self) -> bool:
@@ -82,10 +90,8 @@ class Pid:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
-    @classmethod
-    def close_all(cls) -> None:
-        while cls._open:
-            os.close(cls._open.pop())
+    def close(self) -> None:
+        os.close(self.descriptor)
 
 
 class Client:
@@ -105,9 +111,12 @@ class Client:
         self._frames = Frames()
         self._rids = itertools.count(1)
         self.inbox: list[Message] = []
+        self._claimed: list[str] = []
+        self._finished: set[str] = set()
         self.hello = self.expect("hello")
         if role is not None:
             self.introduce(role, max_running)
+            self.sync()
 
     def introduce(self, role: str, max_running: int = 100) -> None:
         self.send("hello", protocol=PROTOCOL, role=role, pid=os.getpid(), max_running=max_running)
@@ -126,9 +135,15 @@ class Client:
                 if message["t"] == t and fields.items() <= message.items():
                     return self.inbox.pop(n)
             seen = len(self.inbox)
-            data = self._socket.recv(1 << 20)
-            assert data, f"the supervisor hung up before {t} {fields}; inbox: {self.inbox}"
-            self.inbox += self._frames.feed(data)
+            assert self._receive(), f"hung up before {t} {fields}; inbox: {self.inbox}"
+
+    def _receive(self) -> bool:
+        data = self._socket.recv(1 << 20)
+        for message in self._frames.feed(data):
+            self.inbox.append(message)
+            if message.get("name") == "finished":
+                self._finished.add(message["job"])
+        return bool(data)
 
     def event(self, job: str, name: str) -> Message:
         return self.expect("event", job=job, name=name)
@@ -147,6 +162,7 @@ class Client:
         """Whether the job has its turn."""
         reply = self.request("claim", job=job)
         assert reply["ok"], reply
+        self._claimed.append(job)
         turn: bool = reply["turn"]
         return turn
 
@@ -187,11 +203,20 @@ class Client:
     def hung_up(self) -> bool:
         """Wait until the supervisor closes this connection."""
         try:
-            while data := self._socket.recv(1 << 20):
-                self.inbox += self._frames.feed(data)
+            while self._receive():
+                pass
         except ConnectionResetError:
             return True
         return True
+
+    def end_jobs(self) -> None:
+        """End the jobs that were claimed here and forget them, so that the next test finds none."""
+        for job in self._claimed:
+            if self.kill(job, grace_s=0):
+                while job not in self._finished:
+                    assert self._receive()
+                self.send("release", job=job)
+        self.sync()
 
     def close(self) -> None:
         self._socket.close()
@@ -275,27 +300,43 @@ def start_supervisor(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     yield start
     for supervisor in reversed(started):
         supervisor.close()
-    Pid.close_all()
 
 
 def _cgroups_work(supervisor: Supervisor) -> bool:
     return '"no_cgroup"' not in supervisor.log
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("auto", id="cgroup", marks=pytest.mark.cgroup),
-        pytest.param("off", id="walk"),
-    ]
-)
-def supervisor(
-    request: pytest.FixtureRequest, start_supervisor: Callable[..., Supervisor]
-) -> Supervisor:
-    """One supervisor for each way of finding a job's processes."""
-    supervisor = start_supervisor("--cgroup", request.param)
-    if request.param == "auto" and not _cgroups_work(supervisor):
-        pytest.skip("no cgroup v2 is writable here")
-    return supervisor
+WAYS = [pytest.param("auto", id="cgroup", marks=pytest.mark.cgroup), pytest.param("off", id="walk")]
+
+
+@pytest.fixture(params=WAYS, scope="module")
+def shared_supervisor(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Supervisor]:
+    """One for each way of finding a job's processes, for tests that do it no harm."""
+    supervisor = Supervisor(tmp_path_factory.mktemp("shared") / "state", "--cgroup", request.param)
+    try:
+        if request.param == "auto" and not _cgroups_work(supervisor):
+            pytest.skip("no cgroup v2 is writable here")
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
+@pytest.fixture
+def client(shared_supervisor: Supervisor) -> Iterator[Client]:
+    """A worker of the shared supervisor, alone and without jobs."""
+    client = shared_supervisor.connect()
+    yield client
+    client.end_jobs()
+    client.close()
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest) -> str:
+    """An ID that no other test uses."""
+    name = re.sub(r"\W", "-", request.node.name)
+    return f"{name}-{next(_NUMBERS)}"
 
 
 @pytest.fixture
@@ -316,3 +357,17 @@ def fifo(tmp_path: Path) -> Iterator[Callable[[], Fifo]]:
     yield make
     for pipe in made:
         pipe.close()
+
+
+@pytest.fixture
+def new_pid() -> Iterator[Callable[[int], Pid]]:
+    """Watches processes by their numbers."""
+    made: list[Pid] = []
+
+    def watch(number: int) -> Pid:
+        made.append(Pid(number))
+        return made[-1]
+
+    yield watch
+    for pid in made:
+        pid.close()

@@ -6,11 +6,6 @@ import pytest
 
 
 @pytest.fixture
-def client(supervisor):
-    return supervisor.connect()
-
-
-@pytest.fixture
 def ready(fifo):
     """What the job writes when it is where the test wants it."""
     return fifo()
@@ -22,7 +17,7 @@ def go(fifo):
     return fifo()
 
 
-def finished(client, job="job"):
+def finished(client, job):
     """The final event, and that it came once and last."""
     event = client.event(job, "finished")
     client.send("ack", job=job, seq=event["seq"])
@@ -38,62 +33,62 @@ def outcome(event):
 # ------------------------------------------------------------------------------------- by itself
 
 
-def test_exit_then_end_of_output(client, ready, go):
-    client.run("job", f"(read < {go}; echo late) & echo $! $$ > {ready}")
-    client.event("job", "started")
+def test_exit_then_end_of_output(client, job, ready, go):
+    client.run(job, f"(read < {go}; echo late) & echo $! $$ > {ready}")
+    client.event(job, "started")
     ready.line()
     assert not [m for m in client.sync() if m.get("name") == "ended"]
     go.go()
-    assert client.event("job", "ended")["status"] == 0
-    assert outcome(finished(client)) == ("exited", True, None)
-    assert client.output("job") == b"late\n"
+    assert client.event(job, "ended")["status"] == 0
+    assert outcome(finished(client, job)) == ("exited", True, None)
+    assert client.output(job) == b"late\n"
 
 
-def test_end_of_output_then_exit(client, ready, go):
-    client.run("job", f"echo early; exec >&- 2>&-; echo > {ready}; read < {go}; exit 3")
+def test_end_of_output_then_exit(client, job, ready, go):
+    client.run(job, f"echo early; exec >&- 2>&-; echo > {ready}; read < {go}; exit 3")
     ready.line()
     assert not [m for m in client.sync() if m.get("name") == "ended"]
     go.go()
-    assert client.event("job", "ended")["status"] == 3
-    assert outcome(finished(client)) == ("exited", True, None)
-    assert client.output("job") == b"early\n"
+    assert client.event(job, "ended")["status"] == 3
+    assert outcome(finished(client, job)) == ("exited", True, None)
+    assert client.output(job) == b"early\n"
 
 
-def test_one_stream_ends_long_before_the_other(client, ready, go):
-    client.run("job", f"exec >&-; echo > {ready}; read < {go}; echo last >&2")
+def test_one_stream_ends_long_before_the_other(client, job, ready, go):
+    client.run(job, f"exec >&-; echo > {ready}; read < {go}; echo last >&2")
     ready.line()
     go.go()
-    assert outcome(finished(client)) == ("exited", True, None)
-    assert client.output("job") == b"last\n"
+    assert outcome(finished(client, job)) == ("exited", True, None)
+    assert client.output(job) == b"last\n"
 
 
-def test_a_held_pipe_delays_a_command_by_the_drain_grace_only(client, ready, go):
-    client.run("job", f"(read < {go}) & echo $! > {ready}", drain_s=0.01)
+def test_a_held_pipe_delays_a_command_by_the_drain_grace_only(client, job, ready, go):
+    client.run(job, f"(read < {go}) & echo $! > {ready}", drain_s=0.01)
     (holder,) = ready.pids(1)
-    client.event("job", "ended")
-    assert outcome(finished(client)) == ("exited", True, None)
+    client.event(job, "ended")
+    assert outcome(finished(client, job)) == ("exited", True, None)
     assert holder.is_gone
 
 
-def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(client, ready, go):
-    server = f"(read < {go}; echo served) & echo $! > {ready}"
-    client.run("job", server, end_if="nonzero", drain_s=0.01)
+def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(client, job, ready, fifo):
+    question, answer = fifo(), fifo()
+    server = f"(read < {question}; echo served; echo > {answer}; exec sleep 1000) & echo $! > {ready}"
+    client.run(job, server, end_if="nonzero", drain_s=0.01)
     (holder,) = ready.pids(1)
-    assert client.event("job", "ended")["ends"] is False
+    assert client.event(job, "ended")["ends"] is False
     assert not holder.is_gone
-    client.start("job", f"echo > {go}; wait; read < {ready}", n=1, drain_s=0.01)
-    ready.go()
-    assert client.event("job", "ended")["n"] == 1
-    assert outcome(finished(client)) == ("exited", True, None)
-    assert client.output("job") == b"served\n"
+    client.start(job, f"echo > {question}; read < {answer}; echo used", n=1, drain_s=0.01)
+    assert client.event(job, "ended")["n"] == 1
+    assert outcome(finished(client, job)) == ("exited", True, None)
+    assert client.output(job) == b"served\nused\n"
     assert holder.is_gone
 
 
-def test_a_leftover_that_ignores_term_is_killed_after_the_sweep_grace(client, ready):
-    client.run("job", f"trap '' TERM; (echo $BASHPID > {ready}; exec sleep 1000) & read < {ready}")
+def test_a_leftover_that_ignores_term_is_killed_after_the_sweep_grace(client, job, ready, go):
+    client.run(job, f"trap '' TERM; (echo $BASHPID > {ready}; exec sleep 1000) & read < {go}", drain_s=0.01)
     (leftover,) = ready.pids(1)
-    ready.go()
-    event = finished(client)
+    go.go()
+    event = finished(client, job)
     assert outcome(event) == ("exited", True, None)
     assert leftover.is_gone
 
@@ -101,96 +96,94 @@ def test_a_leftover_that_ignores_term_is_killed_after_the_sweep_grace(client, re
 # ------------------------------------------------------------------------- a kill in each phase
 
 
-def test_killed_before_its_turn(client):
+def test_killed_before_its_turn(client, job):
     client.introduce("worker", max_running=1)
-    assert client.claim("first")
-    assert not client.claim("job")
-    assert client.kill("job")
-    event = finished(client)
+    assert client.claim(f"{job}-before")
+    assert not client.claim(job)
+    assert client.kill(job)
+    event = finished(client, job)
     assert outcome(event) == ("killed", True, (0, True))
     assert event["end"] == 0
-    client.start("job", "echo no")
+    client.start(job, "echo no")
     assert not [m for m in client.sync() if m.get("name") == "started"]
 
 
-def test_killed_between_two_commands(client):
-    client.run("job", "echo one", end_if="nonzero")
-    client.event("job", "ended")
-    assert client.kill("job")
-    assert outcome(finished(client)) == ("killed", True, (0, True))
-    client.start("job", "echo two", n=1)
+def test_killed_between_two_commands(client, job):
+    client.run(job, "echo one", end_if="nonzero")
+    client.event(job, "ended")
+    assert client.kill(job)
+    assert outcome(finished(client, job)) == ("killed", True, (0, True))
+    client.start(job, "echo two", n=1)
     assert not [m for m in client.sync() if m.get("name") == "started" and m["n"] == 1]
-    assert client.output("job") == b"one\n"
+    assert client.output(job) == b"one\n"
 
 
-def test_killed_while_it_runs(client, ready):
-    client.run("job", f"echo before; echo $$ > {ready}; exec sleep 1000")
+def test_killed_while_it_runs(client, job, ready):
+    client.run(job, f"echo before; echo $$ > {ready}; exec sleep 1000")
     (process,) = ready.pids(1)
-    assert client.kill("job")
-    assert client.event("job", "killing")["reason"] == "requested"
-    ended = client.event("job", "ended")
+    assert client.kill(job)
+    assert client.event(job, "killing")["reason"] == "requested"
+    ended = client.event(job, "ended")
     assert (ended["status"], ended["killed"]) == (-signal.SIGTERM, True)
-    event = finished(client)
+    event = finished(client, job)
     assert outcome(event) == ("killed", True, (1, True))
     assert (event["kill"]["signal"], event["kill"]["escalated"]) == (signal.SIGTERM, False)
     assert process.is_gone
-    assert client.output("job") == b"before\n"
+    assert client.output(job) == b"before\n"
 
 
-def test_a_killed_job_that_exits_with_a_code_of_its_own_is_killed_all_the_same(client, ready):
-    client.run(
-        "job",
-        f"trap 'echo bye; exit 0' TERM; echo > {ready}; while :; do read -t 9 < {ready}; done",
-    )
+def test_a_killed_job_that_exits_with_a_code_of_its_own_is_killed_all_the_same(client, job, ready, go):
+    client.run(job, f"trap 'echo bye; exit 0' TERM; echo > {ready}; read < {go}")
     ready.line()
-    client.kill("job")
-    assert client.event("job", "ended")["status"] == 0
-    assert outcome(finished(client))[0] == "killed"
-    assert client.output("job") == b"bye\n"
+    client.kill(job)
+    go.go()  # bash runs a trap at the latest when it gets on
+    assert client.event(job, "ended")["status"] == 0
+    assert outcome(finished(client, job))[0] == "killed"
+    assert client.output(job) == b"bye\n"
 
 
-def test_killed_while_it_drains(client, ready, go):
-    """The command that ends the job had ended by itself before."""
-    client.run("job", f"(echo $BASHPID > {ready}; exec sleep 1000) & wait -n $(exit); read < {go}")
-    (holder,) = ready.pids(1)
+def test_killed_while_it_drains(client, job, ready, go):
+    """The command that ends the job has ended by itself before."""
+    line = f"echo own $$ > {ready}; (echo $BASHPID > {ready}; exec sleep 1000) & read < {go}"
+    client.run(job, line)
+    holder, process = ready.pids(2)
     go.go()
-    client.sync()
-    client.kill("job")
-    ended = client.event("job", "ended")
-    event = finished(client)
-    # Which was first, the wait status or the kill, is the supervisor's to say; it says one thing.
-    assert (event["verdict"] == "killed") is ended["killed"]
+    process.wait()
+    client.sync()  # the supervisor has read the wait status before it reads what is sent now
+    client.kill(job)
+    assert client.event(job, "ended")["killed"] is False
+    assert outcome(finished(client, job)) == ("exited", True, None)
     assert holder.is_gone
 
 
-def test_killed_while_it_drains_with_more_to_run(client, ready, go):
+def test_killed_while_it_drains_with_more_to_run(client, job, ready, go):
     line = f"(echo $BASHPID > {ready}; exec sleep 1000) & read < {go}"
-    client.run("job", line, end_if="nonzero")
+    client.run(job, line, end_if="nonzero")
     (holder,) = ready.pids(1)
     go.go()
-    client.kill("job")
-    assert outcome(finished(client))[:2] == ("killed", True)
+    client.kill(job)
+    assert outcome(finished(client, job))[:2] == ("killed", True)
     assert holder.is_gone
 
 
-def test_killed_at_once_while_its_leftovers_are_ended(client, ready, go):
+def test_killed_at_once_while_its_leftovers_are_ended(client, job, ready, go):
     line = f"trap '' TERM; (echo $BASHPID > {ready}; exec sleep 1000 >&- 2>&-) & read < {go}"
-    client.run("job", line)
+    client.run(job, line)
     (leftover,) = ready.pids(1)
     go.go()
-    client.event("job", "ended")
-    client.kill("job", grace_s=0)
-    assert outcome(finished(client)) == ("exited", True, None)
+    client.event(job, "ended")
+    client.kill(job, grace_s=0)
+    assert outcome(finished(client, job)) == ("exited", True, None)
     assert leftover.is_gone
 
 
-def test_killed_after_it_finished(client):
-    client.run("job", "true")
-    assert outcome(finished(client)) == ("exited", True, None)
-    assert client.kill("job")  # it is in the register until its owner releases it
+def test_killed_after_it_finished(client, job):
+    client.run(job, "true")
+    assert outcome(finished(client, job)) == ("exited", True, None)
+    assert client.kill(job)  # it is in the register until its owner releases it
     assert not [m for m in client.sync() if m.get("name") == "killing"]
-    client.send("release", job="job")
-    assert not client.kill("job")
+    client.send("release", job=job)
+    assert not client.kill(job)
 
 
 # ------------------------------------------------------------------------- grace and escalation
@@ -199,54 +192,55 @@ def test_killed_after_it_finished(client):
 IGNORES_TERM = "trap '' TERM; echo $$ > {ready}; exec sleep 1000"
 
 
-def test_what_ignores_term_is_killed_after_the_grace(client, ready):
-    client.run("job", IGNORES_TERM.format(ready=ready))
+def test_what_ignores_term_is_killed_after_the_grace(client, job, ready):
+    client.run(job, IGNORES_TERM.format(ready=ready))
     (process,) = ready.pids(1)
-    client.kill("job", grace_s=0.01)
-    event = finished(client)
+    client.kill(job, grace_s=0.01)
+    event = finished(client, job)
     assert event["kill"]["escalated"]
     assert outcome(event) == ("killed", True, (1, True))
     assert process.is_gone
 
 
 @pytest.mark.parametrize("second", [{"grace_s": 0}, {"grace_s": 0.01}, {"signal": 9}])
-def test_a_later_request_shortens_the_grace(client, ready, second):
-    client.run("job", IGNORES_TERM.format(ready=ready))
+def test_a_later_request_shortens_the_grace(client, job, ready, second):
+    client.run(job, IGNORES_TERM.format(ready=ready))
     ready.pids(1)
-    client.kill("job")
-    client.kill("job", **second)
-    event = finished(client)
+    client.kill(job)
+    client.kill(job, **second)
+    event = finished(client, job)
     assert event["kill"]["escalated"]
     assert event["kill"]["reason"] == "requested"
     assert event["kill"]["grace_s"] == second.get("grace_s", 0)
 
 
-def test_a_kill_without_grace_escalates_nothing(client, ready):
-    client.run("job", IGNORES_TERM.format(ready=ready))
+def test_a_kill_without_grace_escalates_nothing(client, job, ready):
+    client.run(job, IGNORES_TERM.format(ready=ready))
     ready.pids(1)
-    client.kill("job", grace_s=0)
-    event = finished(client)
+    client.kill(job, grace_s=0)
+    event = finished(client, job)
     assert (event["kill"]["signal"], event["kill"]["escalated"]) == (signal.SIGKILL, False)
 
 
-def test_a_timeout_ends_the_job_and_keeps_its_output(client, ready):
-    client.run("job", f"echo partial; echo > {ready}; exec sleep 1000", timeout_s=0.3)
+def test_a_timeout_ends_the_job_and_keeps_its_output(client, job, ready):
+    client.run(job, f"echo partial; echo > {ready}; exec sleep 1000", timeout_s=0.3)
     ready.line()
-    event = finished(client)
+    event = finished(client, job)
     assert (event["verdict"], event["kill"]["reason"]) == ("killed", "timeout")
-    assert client.output("job") == b"partial\n"
+    assert client.output(job) == b"partial\n"
 
 
-def test_a_timeout_counts_from_the_first_command(client, ready):
-    client.run("job", "true", timeout_s=0.3, end_if="nonzero")
-    client.event("job", "ended")
-    client.start("job", "exec sleep 1000", n=1, timeout_s=1000)
-    assert finished(client)["kill"]["reason"] == "timeout"
+def test_a_timeout_counts_from_the_first_command(client, job):
+    client.run(job, "true", timeout_s=0.3, end_if="nonzero")
+    client.event(job, "ended")
+    client.start(job, "exec sleep 1000", n=1, timeout_s=1000)
+    assert finished(client, job)["kill"]["reason"] == "timeout"
 
 
-def test_the_signal_asked_for_is_the_one_sent(client, ready):
-    client.run("job", f"trap 'exit 7' USR1; echo > {ready}; while :; do read -t 9 < {ready}; done")
+def test_the_signal_asked_for_is_the_one_sent(client, job, ready, go):
+    client.run(job, f"trap 'exit 7' USR1; echo > {ready}; read < {go}")
     ready.line()
-    client.kill("job", signal=int(signal.SIGUSR1))
-    assert client.event("job", "ended")["status"] == 7
-    assert finished(client)["kill"]["signal"] == signal.SIGUSR1
+    client.kill(job, signal=int(signal.SIGUSR1))
+    go.go()
+    assert client.event(job, "ended")["status"] == 7
+    assert finished(client, job)["kill"]["signal"] == signal.SIGUSR1

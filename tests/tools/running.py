@@ -20,6 +20,8 @@ from typing import Any
 
 import httpx
 
+from watching import Watched, in_session
+
 # Seconds: fuses, not waits. A start takes about one second, on a busy machine several.
 START_FUSE_S = 60.0
 STOP_FUSE_S = 40.0
@@ -47,6 +49,7 @@ class Service:
         command: tuple[str, ...] = ("-m", "sanic", "service.app"),
     ) -> None:
         self.state_dir = state_dir
+        self.options = (arguments, {"environment": environment, "workers": workers, "command": command})
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
@@ -145,6 +148,18 @@ class Service:
         """As its lock file says."""
         return int((self.state_dir / "supervisor.lock").read_text().split()[1])
 
+    def worker_pids(self) -> list[int]:
+        """Every worker that was ever ready, oldest first."""
+        ready = [re.search(r"Worker ready \[(\d+)\]", line) for line in self.lines]
+        return [int(found[1]) for found in ready if found]
+
+    def crash(self) -> None:
+        """Kill -9 all of it but the supervisor, and wait until no process of it is left."""
+        with Watched(in_session(self.process.pid)) as processes:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            processes.wait_gone()
+        self.stop()
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal the main process and wait for its end; its exit status."""
         if self.process.poll() is None:
@@ -197,3 +212,11 @@ def running(state_dir: Path, *arguments: str, **options: Any) -> Iterator[Servic
         yield service.wait_ready()
     finally:
         service.close()
+
+
+@contextmanager
+def again(service: Service) -> Iterator[Service]:
+    """Another one like `service`, which has ended, in the same directory and on the same port."""
+    arguments, options = service.options
+    with running(service.state_dir, *arguments, port=service.port, **options) as successor:
+        yield successor

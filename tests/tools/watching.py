@@ -9,6 +9,7 @@ import os
 import select
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -59,6 +60,37 @@ class Watched:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
+
+
+def in_session(session: int) -> list[int]:
+    """The processes of a session, zombies included. Source: proc(5), /proc/pid/stat."""
+    return [pid for pid in _all() if _session(pid) == session]
+
+
+def of_jobs(job_ids: Iterable[str]) -> dict[int, str]:
+    """The processes that were executed with a job's ID in their environment, and whose they are."""
+    wanted = {f"JOBRUNNER_JOB_ID={job_id}".encode(): job_id for job_id in job_ids}
+    found = {}
+    for pid in _all():
+        try:
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        found |= {pid: wanted[variable] for variable in variables if variable in wanted}
+    return found
+
+
+def _all() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _session(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    # The name stands in parentheses and may hold anything.
+    return int(text[text.rindex(b")") + 2 :].split()[3])
 
 
 def _has_ended(descriptor: int, seconds: float) -> bool:

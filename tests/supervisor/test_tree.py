@@ -1,0 +1,146 @@
+"""Whole trees: whatever a job's processes do to get away, when its end is told they are gone."""
+
+import signal
+
+import pytest
+
+# One process each, that says its number and then stays. `{ready}` is where it says it.
+STAY = "echo $BASHPID > {ready}; exec sleep 1000"
+SHAPES = {
+    "a child": "(" + STAY + ") &",
+    "a grandchild": "((" + STAY + ") & wait) &",
+    "one in a process group of its own": "set -m; (" + STAY + ") & set +m",
+    "one in a session of its own": "setsid bash -c 'echo $$ > {ready}; exec sleep 1000' &",
+    "a daemon, forked twice": "(setsid bash -c 'echo $$ > {ready}; exec sleep 1000' & )",
+    "a daemon without files": "(setsid bash -c 'echo $$ > {ready}; exec sleep 1000 >&- 2>&-' & )",
+    "one without its environment": "env -i bash -c 'echo $$ > {ready}; exec sleep 1000' &",
+    "an orphan of the session": "( (" + STAY + ") & )",
+    "one that ignores TERM": "(trap '' TERM; " + STAY + ") &",
+    "one that is stopped": "(echo $BASHPID > {ready}; kill -STOP $BASHPID) &",
+    "one with another's environment": "JOBRUNNER_JOB_ID=other bash -c '" + STAY + "' &",
+}
+# No parent, no session, no environment of the job's: only the kernel knows.
+UNTRACEABLE = "(env -i setsid bash -c 'echo $$ > {ready}; exec sleep 1000' & )"
+
+
+@pytest.fixture
+def ready(fifo):
+    return fifo()
+
+
+@pytest.fixture
+def go(fifo):
+    return fifo()
+
+
+def grow(client, job, ready, go, *shapes, **options):
+    """Start a job with these processes; all of them once they are up, the job's own as the last."""
+    line = "\n".join(shape.format(ready=ready) for shape in shapes)
+    client.run(job, f"{line}\necho own $$ > {ready}; read < {go}; exit 3", **options)
+    return ready.pids(len(shapes) + 1)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_kill_reaches(client, job, ready, go, shape):
+    processes = grow(client, job, ready, go, shape)
+    client.kill(job, grace_s=0.05)
+    event = client.event(job, "finished")
+    assert [p.number for p in processes if not p.is_gone] == []
+    assert event["kill"]["verified_gone"]
+    assert event["kill"]["found"] >= len(processes)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_end_of_a_job_reaches(client, job, ready, go, shape):
+    processes = grow(client, job, ready, go, shape, drain_s=0.01)
+    go.go()
+    event = client.event(job, "finished")
+    assert (event["verdict"], event["kill"]) == ("exited", None)
+    assert client.event(job, "ended")["status"] == 3
+    assert [p.number for p in processes if not p.is_gone] == []
+
+
+def test_a_kill_reaches_all_of_them_at_once_and_counts_them(client, job, ready, go):
+    processes = grow(client, job, ready, go, *SHAPES.values())
+    client.kill(job, grace_s=0)
+    event = client.event(job, "finished")
+    assert [p.number for p in processes if not p.is_gone] == []
+    # Beside those that said so: the subshell that waits for its grandchild.
+    assert event["kill"]["found"] == len(processes) + 1
+    assert event["kill"]["verified_gone"]
+
+
+def test_what_shares_nothing_with_its_job_is_reached_where_the_kernel_knows(
+    shared_supervisor, client, job, ready, go
+):
+    stray, process = grow(client, job, ready, go, UNTRACEABLE, drain_s=0.05)
+    client.kill(job, grace_s=0)
+    event = client.event(job, "finished")
+    assert process.is_gone
+    if '"cgroup": true' in shared_supervisor.log:
+        assert stray.is_gone
+        assert event["kill"]["found"] == 2
+    else:
+        # It can't be attributed, so the receipt doesn't claim it.
+        assert not stray.is_gone
+        assert event["kill"]["found"] == 1
+        stray.kill()
+
+
+def test_what_was_seen_before_it_let_go_is_reached_later(client, job, ready, go, fifo):
+    """By the walk too: the first signal sees it below its parent, and remembers it."""
+    leave = fifo()
+    line = (
+        f"(trap '' TERM; env -i setsid bash -c \"trap '' TERM; echo \\$\\$ > {ready};"
+        f" exec sleep 1000\" & read < {leave}) &"
+    )
+    stray, process = grow(client, job, ready, go, line)
+    client.kill(job)  # the subshell and the stray ignore it
+    leave.go()  # the stray loses its parent
+    process.wait()
+    client.kill(job, grace_s=0)
+    event = client.event(job, "finished")
+    assert stray.is_gone
+    assert event["kill"]["found"] == 3
+
+
+def test_one_that_replaces_itself_at_each_death_is_caught(client, job, ready, go):
+    phoenix = f"phoenix() {{ trap '(phoenix) &' EXIT; trap exit TERM; echo > {ready}; sleep 1000 & wait; }}"
+    client.run(job, f"{phoenix}\n(phoenix) & echo > {ready}; wait; read < {go}")
+    ready.line()
+    ready.line()
+    client.kill(job, grace_s=0.2)
+    event = client.event(job, "finished")
+    assert event["kill"]["escalated"]
+    assert event["kill"]["verified_gone"]
+
+
+def test_a_hundred_processes_are_gone_at_once(client, job, ready, go):
+    line = f"for i in {{1..100}}; do ( {STAY.format(ready=ready)} ) & done"
+    client.run(job, f"{line}; echo $$ > {ready}; read < {go}")
+    processes = ready.pids(101)
+    client.kill(job, grace_s=0)
+    assert client.event(job, "finished")["kill"]["found"] == 101
+    assert [p.number for p in processes if not p.is_gone] == []
+
+
+def test_a_kill_spares_other_jobs(client, job, ready, go):
+    first = grow(client, job, ready, go, *SHAPES.values())
+    second = grow(client, f"{job}-other", ready, go, *SHAPES.values())
+    client.kill(job, grace_s=0)
+    client.event(job, "finished")
+    assert [p.number for p in first if not p.is_gone] == []
+    assert [p.number for p in second if p.is_gone] == []
+
+
+def test_term_comes_first_and_to_everybody(client, job, ready, go, fifo):
+    said = fifo()
+    trap = f"trap 'echo term > {said}; exit' TERM; echo $BASHPID > {ready}; read < {go}"
+    client.run(job, f"({trap}) & (setsid bash -c \"{trap}\" &) \n {trap}")
+    processes = ready.pids(3)
+    client.kill(job)
+    go.go(3)
+    assert [said.line() for _ in processes] == ["term"] * 3
+    event = client.event(job, "finished")
+    assert (event["kill"]["signal"], event["kill"]["escalated"]) == (signal.SIGTERM, False)
+    assert [p.number for p in processes if not p.is_gone] == []
