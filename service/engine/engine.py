@@ -119,7 +119,7 @@ class Engine:
 
         Raises: UnknownJob; Unavailable, when this worker stops meanwhile.
         """
-        with self._notices.subscribed(job_id) as changed:
+        with self._notices.subscribed(job_id, to_end=True) as changed:
             try:
                 async with asyncio.timeout(timeout_s):
                     while True:
@@ -134,7 +134,7 @@ class Engine:
 
     async def wait_started(self, job_id: str) -> None:
         """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned."""
-        with self._notices.subscribed(job_id) as changed:
+        with self._notices.subscribed(job_id, to_end=False) as changed:
             while True:
                 changed.clear()
                 state = self._store.state_of(job_id)
@@ -147,7 +147,7 @@ class Engine:
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone."""
-        with self._notices.subscribed(job_id) as changed:
+        with self._notices.subscribed(job_id, to_end=True) as changed:
             while True:
                 changed.clear()
                 if self._store.state_of(job_id) not in LIVE:
@@ -281,7 +281,7 @@ class Engine:
         with self._store.transaction():
             cleaned = [job_id for job_id in job_ids if self._store.clean(job_id)]
         for job_id in cleaned:
-            self._notices.wake(job_id)
+            self._notices.wake(job_id, finished=True)
             await self._remove_files(job_id)
 
     async def _remove_cleaned(self) -> None:
@@ -313,7 +313,7 @@ class Engine:
             )
 
     def _changed(self, job_id: str, state: State) -> None:
-        self._notices.wake(job_id)
+        self._notices.wake(job_id, finished=state not in LIVE)
         if state not in LIVE:
             self._maybe_checkpoint()
 

@@ -35,20 +35,22 @@ _log = structlog.get_logger("jobrunner.engine")
 
 
 class Link:
-    """Keeps `owner` connected; `on_lost` is called after each loss."""
+    """Keeps `owner` connected; `on_gap` is called when notices may have been missed."""
 
     def __init__(
-        self, settings: Settings, store: Store, owner: Owner, on_lost: Callable[[], None]
+        self, settings: Settings, store: Store, owner: Owner, on_gap: Callable[[], None]
     ) -> None:
         self._settings = settings
         self._store = store
         self._owner = owner
-        self._on_lost = on_lost
+        self._on_gap = on_gap
         self._connection: SupervisorConnection | None = None
         self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._recovery = Recovery(settings, store, owner, self.request)
+        self._settling: set[asyncio.Task[None]] = set()
+        owner.on_unsure = self._settle_soon
 
     @property
     def is_up(self) -> bool:
@@ -64,6 +66,9 @@ class Link:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         connection, self._connection = self._connection, None
         self._connected.clear()
         self._owner.lost()
@@ -106,6 +111,7 @@ class Link:
         self._owner.connected(connection)
         connection.introduce("worker", max_running=self._settings.max_running)
         self._connected.set()
+        self._on_gap()  # other workers may have been connected, and have told of changes, before
         if _numbers(hello["version"]) < _numbers(service.__version__) and not hello["jobs"]:
             # Idle and older than this release: it makes room, and the next one is ours.
             connection.send({"t": "retire"})
@@ -130,6 +136,23 @@ class Link:
                     _log.error("supervisor_failed", error=str(exc))
                     await self._pause()
 
+    def _settle_soon(self, job_id: str, has_turn: bool) -> None:  # noqa: FBT001 - a callback
+        task = asyncio.get_running_loop().create_task(self._settle(job_id, has_turn=has_turn))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, job_id: str, *, has_turn: bool) -> None:
+        """End, or go on with, a job whose recovery its last owner had begun."""
+        connection = self._connection
+        while connection is not None and connection is self._connection:  # else it has another owner
+            try:
+                await self._recovery.take_over(job_id, has_turn=has_turn)
+            except JobrunnerError as exc:
+                _log.error("recovery_failed", job=job_id, error=exc.detail)
+                await self._pause()
+            else:
+                return
+
     async def _pause(self) -> None:
         """Until the next try of what just failed."""
         passed = asyncio.Event()
@@ -142,7 +165,7 @@ class Link:
             self._connected.clear()
             self._connection = None
             self._owner.lost()
-            self._on_lost()
+            self._on_gap()
             self._lost.set()
 
 

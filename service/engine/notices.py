@@ -14,26 +14,30 @@ class Notices:
     """Waiters of this process, by job."""
 
     def __init__(self) -> None:
-        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._waiters: dict[str, dict[asyncio.Event, bool]] = {}  # and whether only the end counts
 
     @contextmanager
-    def subscribed(self, job_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set at each change of the job; the waiter clears it before it reads."""
+    def subscribed(self, job_id: str, *, to_end: bool) -> Iterator[asyncio.Event]:
+        """An event that is set at each change of the job, or (`to_end`) when it is finished; the
+        waiter clears it before it reads.
+        """
         event = asyncio.Event()
-        waiters = self._waiters.setdefault(job_id, set())
-        waiters.add(event)
+        waiters = self._waiters.setdefault(job_id, {})
+        waiters[event] = to_end
         try:
             yield event
         finally:
-            waiters.discard(event)
+            del waiters[event]
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]
 
-    def wake(self, job_id: str) -> None:
-        for event in self._waiters.get(job_id, ()):
-            event.set()
+    def wake(self, job_id: str, *, finished: bool) -> None:
+        """The job changed."""
+        for event, to_end in self._waiters.get(job_id, {}).items():
+            if finished or not to_end:
+                event.set()
 
     def wake_all(self) -> None:
         """Notices may have been missed: everybody reads again."""
         for job_id in list(self._waiters):
-            self.wake(job_id)
+            self.wake(job_id, finished=True)

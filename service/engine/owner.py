@@ -50,9 +50,11 @@ class Owned:
 class _Outbox:
     """What is sent after the commit."""
 
+    dirty: dict[str, JobRecord] = field(default_factory=dict)  # stored in one transaction
     messages: list[Message] = field(default_factory=list)
     changed: dict[str, State] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    unsure: list[tuple[str, bool]] = field(default_factory=list)
 
 
 class Owner:
@@ -76,6 +78,9 @@ class Owner:
         self._claiming: dict[str, bool] = {}  # job → whether its turn came before its record
         self._deferred: list[Message] = []
         self._connection: SupervisorConnection | None = None
+        # Called with a job and whether it has its turn, when it was adopted from one who died while
+        # taking it over: a dead supervisor may have run it, so it isn't started.
+        self.on_unsure: Callable[[str, bool], None] | None = None
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -129,20 +134,24 @@ class Owner:
             return
         outbox = _Outbox()
         try:
-            with self._store.transaction():
-                for message in batch:
-                    self._handle(message, outbox)
+            for message in batch:
+                self._handle(message, outbox)
+            if outbox.dirty:
+                with self._store.transaction():
+                    for record in outbox.dirty.values():
+                        self._store.update(record)
         except JobrunnerError as exc:
             self._defer(batch, exc)
             return
-        for message in outbox.messages:
-            self._send(message)
+        self._send(*_with_states(outbox.messages, outbox.changed))
         for job_id, state in outbox.changed.items():
-            self._send({"t": "publish", "job": job_id, "state": state.value})
             self._on_change(job_id, state)
         for job_id in outbox.dropped:
             self._jobs.pop(job_id, None)
             self._on_finished(job_id)
+        for job_id, has_turn in outbox.unsure:
+            if self.on_unsure is not None:
+                self.on_unsure(job_id, has_turn)
 
     def _handle(self, message: Message, outbox: _Outbox) -> None:
         job_id = message.get("job", "")
@@ -167,6 +176,10 @@ class Owner:
         if record is None:
             outbox.messages.append({"t": "release", "job": job_id})
             return
+        if message.get("recovered", False) and message["asked"] < 0 <= record.asked:
+            self.claiming(job_id)
+            outbox.unsure.append((job_id, message["turn"]))
+            return
         owned = Owned(record, decode_spec(record.spec), message["turn"], message["asked"])
         self._jobs[job_id] = owned
         _log.info("job_adopted", job=job_id, events=len(message["events"]))
@@ -186,8 +199,7 @@ class Owner:
             # The next start is stored together with the end of the one before.
             record = self._ask_next(record, ends=event["ends"], number=event["n"])
         if record is not before:
-            self._store.update(record)
-            owned.record = record
+            owned.record = outbox.dirty[job_id] = record
         if record.state is not before.state or event["name"] == "finished":
             outbox.changed[job_id] = record.state
         if event["name"] == "finished":
@@ -209,8 +221,7 @@ class Owner:
         if record is None or not owned.has_turn:
             return
         if record.asked < 0:
-            record = owned.record = replace(record, asked=0)
-            self._store.update(record)
+            record = owned.record = outbox.dirty[job_id] = replace(record, asked=0)
         if record.asked > owned.asked:
             outbox.messages.append(self._start(owned, record))
 
@@ -249,6 +260,16 @@ class Owner:
         if batch:
             self.received(batch)
 
-    def _send(self, message: Message) -> None:
-        if self._connection is not None:
-            self._connection.send(message)
+    def _send(self, *messages: Message) -> None:
+        if self._connection is not None and messages:
+            self._connection.send(*messages)
+
+
+def _with_states(messages: list[Message], changed: dict[str, State]) -> list[Message]:
+    """The messages, telling the other workers what changed: along with what is said of the job
+    anyway, or in a notice of its own."""
+    untold = {job_id: state.value for job_id, state in changed.items()}
+    for message in messages:
+        if message["t"] in ("ack", "release") and message["job"] in untold:
+            message["state"] = untold.pop(message["job"])
+    return messages + [{"t": "publish", "job": job, "state": s} for job, s in untold.items()]

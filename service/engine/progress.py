@@ -28,10 +28,7 @@ def advance(record: JobRecord, event: Event) -> JobRecord:
         case "started":
             return _started(record, event)
         case "refused":
-            outcome = CommandOutcome(
-                state=State.EXITED, error=event["error"], finished_at=event["at"]
-            )
-            return _with_outcome(record, event["n"], outcome)
+            return _refused(record, event)
         case "killing":
             return record if record.kill is not None else replace(record, kill=_kill(event))
         case "ended":
@@ -84,6 +81,13 @@ def _started(record: JobRecord, event: Event) -> JobRecord:
             record, state=after(record.state, "start"), started_at=event["at"], asked=number
         )
     return record
+
+
+def _refused(record: JobRecord, event: Event) -> JobRecord:
+    if record.commands[event["n"]].state in FINISHED:
+        return record
+    outcome = CommandOutcome(state=State.EXITED, error=event["error"], finished_at=event["at"])
+    return _with_outcome(record, event["n"], outcome)
 
 
 def _ended(record: JobRecord, event: Event) -> JobRecord:

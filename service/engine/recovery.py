@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from service.engine.owner import Owner
 from service.engine.progress import killed_before_start, lost
+from service.jobs.errors import JobrunnerError, Unavailable
 from service.jobs.lifecycle import FINISHED
 from service.jobs.record import JobRecord
 from service.kinds.submission import decode_spec
@@ -50,17 +51,24 @@ class Recovery:
             self._owner.claiming(job_id)
             reply = await self._request({"t": "claim", "job": job_id, "stored": True})
             if reply["ok"]:
-                await self._take_over(job_id, has_turn=reply["turn"])
+                try:
+                    await self.take_over(job_id, has_turn=reply["turn"])
+                except JobrunnerError:
+                    self._owner.give_up(job_id)  # for the next run: a claim that is kept is refused
+                    raise
             else:
                 self._owner.not_claimed(job_id)  # another worker was faster, or it is ours already
 
-    async def _take_over(self, job_id: str, *, has_turn: bool) -> None:
+    async def take_over(self, job_id: str, *, has_turn: bool) -> None:
+        """Let a job that was claimed run, or end it. Raises: Unavailable, NoRoom."""
         # Read after the claim: until then another worker could have finished it.
         record = self._store.get(job_id)
         if record is None or record.state in FINISHED:
             self._owner.give_up(job_id)
         elif record.asked >= 0:
             buried = await self._request({"t": "bury", "job": job_id})
+            if not buried["ok"]:
+                raise Unavailable(buried["why"])
             self._end(
                 lost(record, at=time.time_ns(), end=buried["end"], complete=buried["complete"])
             )

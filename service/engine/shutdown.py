@@ -31,22 +31,34 @@ async def end_all_jobs(settings: Settings) -> None:
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
-            connection, hello = await SupervisorConnection.open(
-                directory, owner.received, lambda _: owner.lost()
-            )
-            owner.connected(connection)
-            connection.introduce("main")
-            await connection.request({"t": "shutdown", "grace_s": settings.shutdown_grace})
-            connection.close()
-            _log.info("jobs_ended", jobs=len(hello["jobs"]))
-    except (OSError, ConnectionLost) as exc:
+            while (jobs := await _try_to_end(settings, owner, directory)) is None:
+                continue
+            _log.info("jobs_ended", jobs=jobs)
+    except TimeoutError:  # an OSError too, so it stands first
+        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace)
+    except OSError as exc:
         # Nobody there: nothing runs. What it left is found by the next supervisor.
         _log.info("no_supervisor", why=str(exc))
-    except TimeoutError:
-        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace)
     finally:
         os.close(directory)
         store.close()
+
+
+async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int | None:
+    """How many jobs there were. None when the supervisor went away meanwhile: it is being upgraded,
+    or it is dead, and then nobody listens any more. Raises: OSError.
+    """
+    try:
+        connection, hello = await SupervisorConnection.open(
+            directory, owner.received, lambda _: owner.lost()
+        )
+        owner.connected(connection)
+        connection.introduce("main")
+        await connection.request({"t": "shutdown", "grace_s": settings.shutdown_grace})
+    except ConnectionLost:
+        return None
+    connection.close()
+    return len(hello["jobs"])
 
 
 def _ignore(_job_id: str, _state: State | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterator
 
@@ -32,8 +33,13 @@ def places(spec: BashCommand, pointer: str) -> Iterator[Place]:
 def plan(spec: BashCommand, context: Context) -> Plan:
     """The argv, with the bash that the service's own PATH finds."""
     # When there is no bash the bare name goes to the supervisor, whose refusal names it.
-    bash = shutil.which("bash", path=context.path) or "bash"
-    return Plan(argv=(bash, "-c", spec.command_line))
+    return Plan(argv=(_find_bash(context.path) or "bash", "-c", spec.command_line))
+
+
+@functools.cache
+def _find_bash(path: str) -> str | None:
+    """Looked up once: the search costs more than all else that a plan takes."""
+    return shutil.which("bash", path=path)
 
 
 BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan)

@@ -47,7 +47,9 @@ RECORD_BYTES = 32
 
 _CLOSED = 1
 _COMPLETE = 2
-_HEADER = struct.Struct("<8sIIQQQ6Q36x")
+_HEADER = struct.Struct("<8sIIQQ")
+_DROPPED = struct.Struct("<Q6Q36x")
+_NOTHING_DROPPED = bytes(_DROPPED.size)
 _CHECK = struct.Struct("<I")
 _RECORD = struct.Struct("<QQQIB3x")
 
@@ -114,7 +116,11 @@ class LogState(NamedTuple):
     def pack(self) -> bytes:
         """The header's 128 bytes, to be written by one pwrite."""
         flags = _CLOSED * self.closed | _COMPLETE * self.complete
-        body = _HEADER.pack(MAGIC, VERSION, flags, self.end, self.stdout_end, self.limit, *self.gap)
+        body = _HEADER.pack(MAGIC, VERSION, flags, self.end, self.stdout_end)
+        if self.limit or self.gap is not NO_GAP:
+            body += _DROPPED.pack(self.limit, *self.gap)
+        else:
+            body += _NOTHING_DROPPED  # by far the most, and once per move of bytes
         # Reads of a file are not atomic against writes (ext4 takes no lock for them), so the
         # header carries a checksum: a reader sees both numbers of one moment, or tries again.
         return body + _CHECK.pack(zlib.crc32(body))
@@ -130,11 +136,12 @@ class LogState(NamedTuple):
         if len(raw) != HEADER_BYTES:
             msg = f"a header has {HEADER_BYTES} bytes, this file only {len(raw)}"
             raise CorruptLog(msg)
-        body = raw[: _HEADER.size]
-        if _CHECK.unpack_from(raw, _HEADER.size) != (zlib.crc32(body),):
+        body = raw[: -_CHECK.size]
+        if _CHECK.unpack_from(raw, len(body)) != (zlib.crc32(body),):
             msg = "the header's checksum is wrong"
             raise TornHeader(msg)
-        magic, version, flags, end, stdout_end, limit, *gap = _HEADER.unpack(body)
+        magic, version, flags, end, stdout_end = _HEADER.unpack_from(body)
+        limit, *gap = _DROPPED.unpack_from(body, _HEADER.size)
         if magic != MAGIC or version != VERSION:
             msg = f"expected an index of version {VERSION}, found {magic!r} version {version}"
             raise CorruptLog(msg)

@@ -70,10 +70,10 @@ class SupervisorConnection(asyncio.Protocol):
         """Say hello; jobs are handed to connections of the role `worker`."""
         self.send({"t": "hello", "protocol": PROTOCOL, "role": role, "pid": os.getpid(), **fields})
 
-    def send(self, message: Message) -> None:
+    def send(self, *messages: Message) -> None:
         """Send, and expect no answer. On a lost connection nothing happens."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(message))
+            self._transport.write(b"".join(map(encode, messages)))
 
     async def request(self, message: Message) -> Message:
         """Send, and wait for the reply. Raises: ConnectionLost."""

@@ -18,12 +18,15 @@ Owner = TypeVar("Owner")
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[Owner]):
-    """One live job. `events` are those its owner hasn't acknowledged, oldest first."""
+    """One live job. `events` are those its owner hasn't acknowledged, oldest first; `is_recovered`
+    when it was claimed from its record, so that a dead supervisor may have run it.
+    """
 
     job: Job
     owner: Owner | None
     has_turn: bool = False
     seq: int = 0
+    is_recovered: bool = False
     events: deque[Message] = field(default_factory=deque)
 
 
@@ -44,6 +47,7 @@ class Register(Generic[Owner]):
                 "has_turn": entry.has_turn,
                 "waits": entry.job.id in self._waiting,
                 "seq": entry.seq,
+                "is_recovered": entry.is_recovered,
                 "events": list(entry.events),
             }
             for entry in self._entries.values()
@@ -55,6 +59,7 @@ class Register(Generic[Owner]):
         self.max_running = state["max_running"]
         for kept in state["entries"]:
             entry: Entry[Owner] = Entry(make_job(kept["job"]), None, kept["has_turn"], kept["seq"])
+            entry.is_recovered = kept.get("is_recovered", False)
             entry.events.extend(kept["events"])
             self._entries[entry.job.id] = entry
             self._running += entry.has_turn

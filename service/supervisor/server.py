@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
         self.role = ""
         self.pid = 0
 
@@ -68,9 +69,20 @@ class Connection(asyncio.Protocol):
         self._server.closed(self)
 
     def send(self, message: Message) -> None:
+        """Send with everything else of this turn of the loop: what happens together, as the end of
+        a command and of its job, is one write, one wake-up and one transaction."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._transport.write(encode(message))
+        if not self._unsent:
+            self._server.loop.call_soon(self._flush)
+        self._unsent.append(encode(message))
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
             note("peer_dropped", pid=self.pid, error="it reads nothing")
             self.abort()
@@ -88,6 +100,7 @@ class Server:
     ) -> None:
         """`state`: what a predecessor's `state` gave, to go on with."""
         self._host = host
+        self.loop = host.loop
         self._nonce = nonce
         self._stay = stay
         self._register: Register[Connection] = Register()
@@ -149,6 +162,7 @@ class Server:
                 "job": entry.job.id,
                 "turn": entry.has_turn,
                 "asked": entry.job.course.asked,
+                "recovered": entry.is_recovered,
                 "events": list(entry.events),
             }
         )
@@ -178,6 +192,7 @@ class Server:
             self._reply(connection, message, ok=False, why=refusal)
             return
         entry = self._register.claim(Job(job_id, self._host), connection, may_run=may_run)
+        entry.is_recovered = message.get("stored", False)
         self._reply(connection, message, ok=True, turn=entry.has_turn)
 
     def _has_slot(self) -> bool:
@@ -210,10 +225,12 @@ class Server:
             )
         self._reply(connection, message, ok=entry is not None)
 
-    def _on_ack(self, _connection: Connection, message: Message) -> None:
+    def _on_ack(self, connection: Connection, message: Message) -> None:
         self._register.acknowledge(message["job"], message["seq"])
+        self._on_publish(connection, message)
 
     def _on_release(self, connection: Connection, message: Message) -> None:
+        self._on_publish(connection, message)
         entry = self._register.get(message["job"])
         if entry is None or entry.owner is not connection:
             return
@@ -226,9 +243,14 @@ class Server:
         self._rest()
 
     def _on_publish(self, connection: Connection, message: Message) -> None:
+        """Tell every other worker how a job stands; `ack` and `release` may say it as well."""
+        if "state" not in message:
+            return
         notice = {"t": "notice", "job": message["job"], "state": message["state"]}
         for other in self._connections:
-            if other is not connection and other.role == WORKER:
+            # One that hasn't said what it is may be a worker, and has our hello: it reads the
+            # records as they were then, and hears of what changes since.
+            if other is not connection and other.role in (WORKER, ""):
                 other.send(notice)
 
     def _on_bury(self, connection: Connection, message: Message) -> None:
@@ -239,6 +261,9 @@ class Server:
         except FileNotFoundError:
             self._reply(connection, message, ok=True, end=0, complete=True)
             return
+        except OSError as exc:
+            self._reply(connection, message, ok=False, why=f"its log can't be mended: {exc}")
+            return
         for repair in log.repairs:
             note("log_repaired", job=message["job"], repair=repair)
         was_closed = log.state.closed
@@ -246,7 +271,12 @@ class Server:
         if was_closed:
             log.detach()
         else:
-            log.close(complete=False)
+            try:
+                log.close(complete=False)
+            except OSError as exc:
+                log.detach()
+                self._reply(connection, message, ok=False, why=f"its log can't be closed: {exc}")
+                return
         self._reply(connection, message, ok=True, end=log.end, complete=complete)
 
     def _on_shutdown(self, connection: Connection, message: Message) -> None:

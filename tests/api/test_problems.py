@@ -32,6 +32,10 @@ MADE_OF = {
 def request_():
     app = Sanic("problems")
     app.config.REQUEST_MAX_SIZE = 1234
+    # One path, two handlers, as the product's routes have them.
+    app.add_route(lambda _: None, "/some/where", methods=["GET", "HEAD"], name="read")
+    app.add_route(lambda _: None, "/some/where", methods=["POST"], name="write")
+    app.finalize()
     yield Request(b"/some/where", Header({}), "1.1", "PATCH", None, app)
     Sanic.unregister_app(app)
 
@@ -88,7 +92,7 @@ def test_an_unknown_route_is_named(request_):
 
 
 def test_a_wrong_method_says_which_are_allowed(request_):
-    response, document = answer(request_, MethodNotAllowed("x", "PATCH", {"POST", "GET", "HEAD"}))
+    response, document = answer(request_, MethodNotAllowed("x", "PATCH", {"POST"}))
     assert response.headers["Allow"] == "GET, HEAD, POST"
     assert document["detail"] == "/some/where takes GET, HEAD, POST, got PATCH."
 

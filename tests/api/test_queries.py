@@ -17,7 +17,7 @@ from service.api.queries import (
 )
 from service.jobs.errors import BadQuery
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.spec import DEFAULT_GRACE_S, MAX_SECONDS
+from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT
 
 READERS = (list_query, attach_query, kill_query)
@@ -45,8 +45,8 @@ def test_nothing_asked_for_means_all_output_followed():
     assert attach_query("") == (0, None, True, False)
 
 
-def test_nothing_asked_for_means_term_and_the_default_grace():
-    assert kill_query("") == (signal.SIGTERM, DEFAULT_GRACE_S, False)
+def test_nothing_asked_for_means_term_and_the_grace_of_the_job():
+    assert kill_query("") == (signal.SIGTERM, None, False)
 
 
 # ----------------------------------------------------------------------------- what can be asked
@@ -204,4 +204,5 @@ def test_seconds_are_never_outside_their_bounds(value):
         grace_s = kill_query(urlencode({"grace": value}))[1]
     except BadQuery:
         return
+    assert grace_s is not None
     assert 0 <= grace_s <= MAX_SECONDS

@@ -1,4 +1,4 @@
-"""Each route with its parameters, status codes, bodies and headers, as any HTTP client sees them."""
+"""Each route with its parameters, status codes, bodies and headers, as HTTP clients see them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from answers import assert_problem, every_id, time_of
 from gates import Gate, lines
 from running import Service

@@ -12,10 +12,9 @@ from urllib.parse import quote_from_bytes
 
 import httpx
 import pytest
+from answers import assert_problem, every_id, pointers, raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from answers import assert_problem, every_id, pointers, raw
 from running import Service
 
 pytestmark = pytest.mark.e2e
@@ -491,8 +490,23 @@ def test_any_body_gives_a_job_or_a_problem(service: Service, body: bytes):
 
 
 NAMES = st.sampled_from(
-    ["state", "name", "label", "limit", "after", "view", "timeout", "offset", "stream", "follow"]
-    + ["signal", "grace", "wait", "é", ""]
+    [
+        "",
+        "é",
+        "state",
+        "name",
+        "label",
+        "limit",
+        "after",
+        "view",
+        "timeout",
+        "offset",
+        "stream",
+        "follow",
+        "signal",
+        "grace",
+        "wait",
+    ]
 )
 QUERIES = st.lists(
     st.tuples(

@@ -28,6 +28,7 @@ from crowd import Crowd, Numbered, Reader
 from gates import lines
 from running import Service, again, running
 from service.output.index import HEADER_BYTES, LogState
+from service.supervisor.launch import start
 from service.supervisor.protocol import PROTOCOL, Frames, encode
 from watching import Watched, of_jobs
 
@@ -106,7 +107,7 @@ def test_jobs_run_on_without_a_service_and_the_next_one_takes_them_up(
         much, *ending = live[:11]
         much.turn(MUCH if how == "killed" else None)
         much.wait_written()
-        with Watched(of_jobs(job.id for job in (*ending, *crowd.sequences))) as processes:
+        with Watched(of_jobs(job.id for job in (*ending, *crowd.sequences)), some_ended=True) as processes:
             for job in (*ending, *crowd.sequences):
                 job.end()
             processes.wait_gone()
@@ -133,12 +134,13 @@ def test_a_stopping_service_ends_every_job_and_itself(
         assert len(readers) >= 100
         crowd.turn()
         everybody = [stubborn, *(job.id for job in crowd.jobs)]
-        with Watched([*of_jobs(everybody), service.supervisor_pid()]) as processes:
+        watched = [*of_jobs(everybody), service.supervisor_pid()]
+        with Watched(watched, some_ended=True) as processes:
             begun = time.monotonic()
             # Ctrl-C goes to all processes of the terminal's foreground.
             send = os.killpg if number == signal.SIGINT else os.kill
             send(service.process.pid, number)
-            assert service.stop(0) == 0, service.lines
+            assert service.stop(0) == 0, "\n".join(service.lines)
             assert time.monotonic() - begun < 10
             assert processes.alive() == []
         with socket.socket() as probe:
@@ -175,7 +177,7 @@ def test_a_killed_supervisors_jobs_are_lost_and_the_next_one_serves(
         processes = of_jobs([strays, *(job.id for job in lost)])
         assert list(processes.values()).count(strays) >= 3
         first = service.supervisor_pid()
-        with Watched(processes) as processes:
+        with Watched(processes, some_ended=True) as processes:
             os.kill(first, signal.SIGKILL)
             for job in lost:
                 job.check_killed(service, "lost")
@@ -211,7 +213,7 @@ def test_after_a_reboot_live_jobs_are_lost_pending_ones_run_and_torn_logs_are_me
         crowd.turn()
         for reader in readers:
             reader.wait_for_bytes()
-        with Watched(of_jobs(job.id for job in lost)) as processes:
+        with Watched(of_jobs(job.id for job in lost), some_ended=True) as processes:
             with Watched([service.supervisor_pid()]) as supervisor:
                 supervisor.signal(signal.SIGKILL)
                 service.crash()
@@ -284,7 +286,7 @@ def test_when_the_disk_is_full_jobs_wait_and_go_on_byte_for_byte(disk: Path, cro
         problem = assert_problem(service.client.get("/health/ready"), 503)
         assert "bytes left" in problem["detail"]
         crowd.turn()
-        with Watched(of_jobs(job.id for job in (killed, *ended))) as processes:
+        with Watched(of_jobs(job.id for job in (killed, *ended)), some_ended=True) as processes:
             service.kill(killed.id, grace=0)
             for job in ended:
                 job.end_all()
@@ -587,3 +589,29 @@ def serve_as_of_old(
                     worker.append(peer)
                     return
         peer.connection.close()
+
+
+def test_a_job_whose_recovery_was_cut_short_is_not_run_again(state_dir: Path, crowd: Crowd):
+    with running(state_dir) as service:
+        crowd.submit(service)
+        crowd.turn()
+        for job in crowd.jobs:
+            job.wait_written()
+        os.kill(service.supervisor_pid(), signal.SIGKILL)
+        service.crash()
+
+    # A worker of the next start claims what is live, and dies.
+    start(state_dir, cgroup="auto")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(state_dir / "supervisor.sock"))
+        peer = Peer(connection)
+        peer.receive("hello")
+        peer.send(t="hello", protocol=1, role="worker", pid=1, max_running=1000)
+        for number, job in enumerate(crowd.jobs):
+            peer.send(t="claim", rid=number, job=job.id, stored=True)
+            assert peer.receive("reply")["ok"]
+        with again(service) as service:
+            connection.close()
+            for job in crowd.jobs:
+                job.check_killed(service, "lost")
+            assert of_jobs(job.id for job in crowd.jobs) == {}

@@ -1,5 +1,5 @@
-"""A service starts in each of Sanic's ways, stops, and starts again: what happens to jobs meanwhile,
-and that every connection reaches every job, whichever worker it ends at.
+"""A service starts in each of Sanic's ways, stops, and starts again: what happens to jobs
+meanwhile, and that every connection reaches every job, whichever worker it ends at.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from gates import Gate, attached, lines
 from running import Service, running
 from watching import Watched
@@ -178,7 +177,7 @@ def test_stopping_service_ends_its_jobs_and_itself(
     state_dir: Path, gate: Gate, mode: str, stop: Any
 ):
     flags, workers = MODES[mode]
-    settings = {"JOBRUNNER_MAX_RUNNING": "3", "JOBRUNNER_SHUTDOWN_GRACE": "0.5"}
+    settings = {"JOBRUNNER_MAX_RUNNING": "3", "JOBRUNNER_SHUTDOWN_GRACE": "1"}
     with running(state_dir, *flags, workers=workers, environment=settings) as service:
         finished = service.run("echo done")
         obedient = service.submit(
@@ -240,14 +239,14 @@ def test_job_that_is_left_goes_on_and_is_finished_by_the_next_service(
         pending = first.submit("echo pending; exit 10")
 
         pids = [pid_of(first, i) for i in (ended, halfway, going_on, killed)]
-        with Watched(pids) as processes, Watched([first.supervisor_pid()]) as supervisor:
+        supervisor = first.supervisor_pid()
+        with Watched(pids[:2]) as ending, Watched([*pids[2:], supervisor]) as staying:
             assert first.stop() == 0
-            assert processes.alive() == pids
-            meanwhile.open(2)
+            assert ending.alive() == pids[:2]
             # They end while no service is there, and nothing of them is lost.
-            with Watched(pids[:2]) as ending:
-                ending.wait_gone()
-            assert supervisor.alive()
+            meanwhile.open(2)
+            ending.wait_gone()
+            assert staying.alive() == [*pids[2:], supervisor]
 
         second = stack.enter_context(running(state_dir, "--single-process", environment=settings))
         codes = [second.wait(job_id)["ExitCode"] for job_id in (ended, halfway, pending)]

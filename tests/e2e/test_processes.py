@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from running import Service, running
 
 pytestmark = pytest.mark.e2e

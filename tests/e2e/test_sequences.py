@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from answers import assert_problem, time_of
-from gates import Gate, attached
+from gates import Gate, attached, lines
 from running import Service, running
 from watching import Watched
 
@@ -34,8 +33,8 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     gate.close()
 
 
-def sequence(*lines: str | dict[str, Any], **job: Any) -> dict[str, Any]:
-    commands = [line if isinstance(line, dict) else {"CommandLine": line} for line in lines]
+def sequence(*steps: str | dict[str, Any], **job: Any) -> dict[str, Any]:
+    commands = [line if isinstance(line, dict) else {"CommandLine": line} for line in steps]
     return {"Commands": commands, **job}
 
 
@@ -223,36 +222,33 @@ def test_link_out_of_the_jobs_directory_leads_where_it_leads(service: Service, t
 # What a command leaves behind
 
 
-def test_process_that_keeps_the_pipe_delays_its_command_by_the_drain_grace_only(service: Service):
-    job_id = service.submit(sequence("sleep 600 & echo $!", "echo next"))
-    with attached(service, job_id) as output:
-        with Watched([int(next(output))]) as processes:
-            assert next(output) == "next"
-            view = service.wait(job_id)
-            assert processes.alive() == []
+def test_process_that_keeps_the_pipe_delays_its_command_by_the_drain_grace_only(
+    service: Service, gate: Gate
+):
+    job_id = service.submit(sequence(f"sleep 600 & echo $!; read -r _ < {gate}", "echo next"))
+    with attached(service, job_id) as output, Watched([int(next(output))]) as processes:
+        gate.open()
+        assert next(output) == "next"
+        view = service.wait(job_id)
+        assert processes.alive() == []
 
     assert (view["State"], view["ExitCode"], view["Kill"]) == ("exited", 0, None)
     assert view["Output"]["Complete"] is True
     assert DRAIN_GRACE_S <= lasted_s(view["Commands"][0]) < 600
-    assert lasted_s(view["Commands"][1]) < lasted_s(view["Commands"][0])
 
 
-def test_process_that_does_not_keep_the_pipe_delays_nothing(service: Service):
-    view = service.run(sequence("sleep 600 > /dev/null 2>&1 &", "true"))
-    assert view["State"] == "exited"
-    assert lasted_s(view["Commands"][0]) < DRAIN_GRACE_S
-
-
-def test_later_commands_can_use_what_an_earlier_one_left(service: Service):
+def test_later_commands_can_use_what_an_earlier_one_left(service: Service, gate: Gate):
     serve = (
         "mkfifo ask answer;"
         ' (while read -r line < ask; do echo served >&2; echo "$line!" > answer; done) &'
         " echo $!"
     )
     ask = "echo {0} > ask; read -r line < answer; echo $line"
-    job_id = service.submit(sequence(serve, ask.format("one"), ask.format("two"), "exit 5"))
+    last = f"read -r _ < {gate}; exit 5"
+    job_id = service.submit(sequence(serve, ask.format("one"), ask.format("two"), last))
     with attached(service, job_id, stream="stdout") as output, Watched([int(next(output))]) as left:
         assert [next(output), next(output)] == ["one!", "two!"]
+        gate.open()
         view = service.wait(job_id)
         assert left.alive() == []
 
@@ -262,7 +258,7 @@ def test_later_commands_can_use_what_an_earlier_one_left(service: Service):
     assert view["Output"]["Complete"] is True
 
 
-def test_server_on_the_network_lives_until_the_job_ends(service: Service):
+def test_server_on_the_network_lives_until_the_job_ends(service: Service, gate: Gate):
     server = """
 import http.server, os
 server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
@@ -275,11 +271,16 @@ os.setsid()
 print(os.getpid(), flush=True)
 server.serve_forever()
 """
-    client = 'exec 3<>/dev/tcp/127.0.0.1/$(<port); printf "GET /port HTTP/1.0\\r\\n\\r\\n" >&3; tail -1 <&3'
+    client = r"""
+exec 3<>/dev/tcp/127.0.0.1/$(<port)
+printf "GET /port HTTP/1.0\r\n\r\n" >&3
+tail -1 <&3
+"""
     job_id = service.submit(
-        sequence(f"{sys.executable} -c '{server}'", client, f"{client}; cat port")
+        sequence(f"{sys.executable} -c '{server}'", client, f"{client} cat port; read < {gate}")
     )
     with attached(service, job_id, stream="stdout") as output, Watched([int(next(output))]) as left:
+        gate.open()
         replies = "".join(output)
         assert left.alive() == []
     view = service.show(job_id)
@@ -288,22 +289,23 @@ server.serve_forever()
     assert replies == port * 3
 
 
-def test_nothing_of_a_job_is_left_when_it_ended_by_itself(service: Service):
+def test_nothing_of_a_job_is_left_when_it_ended_by_itself(service: Service, gate: Gate):
     script = (
         "mkfifo up; (setsid bash -c 'echo $$ > up; exec sleep 600 >&- 2>&-' &);"
         " setsid sleep 600 > /dev/null 2>&1 & echo $!; sleep 600 & echo $!"
     )
-    job_id = service.submit(sequence(script, "cat up"))
-    with attached(service, job_id) as output:
-        with Watched(int(next(output)) for _ in range(3)) as left:
-            view = service.wait(job_id)
-            assert left.alive() == []
+    job_id = service.submit(sequence(script, f"cat up; read -r _ < {gate}"))
+    with Watched(map(int, lines(service, job_id, 3))) as left:
+        gate.open()
+        view = service.wait(job_id)
+        assert left.alive() == []
     assert (view["State"], view["Reason"], view["Kill"]) == ("exited", None, None)
 
 
-def test_what_is_left_and_ignores_term_is_killed(service: Service):
-    job_id = service.submit("trap '' TERM; sleep 600 & echo $!")
-    with attached(service, job_id) as output, Watched([int(next(output))]) as left:
+def test_what_is_left_and_ignores_term_is_killed(service: Service, gate: Gate):
+    job_id = service.submit(f"trap '' TERM; sleep 600 & echo $!; read -r _ < {gate}")
+    with Watched(map(int, lines(service, job_id, 1))) as left:
+        gate.open()
         view = service.wait(job_id)
         assert left.alive() == []
     assert (view["State"], view["ExitCode"], view["Kill"]) == ("exited", 0, None)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from answers import assert_problem
 from running import START_FUSE_S, Service, free_port, running
+
 from service.settings import TABLE
 
 pytestmark = pytest.mark.e2e

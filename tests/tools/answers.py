@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-
 from running import Service
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

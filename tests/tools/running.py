@@ -155,7 +155,7 @@ class Service:
 
     def crash(self) -> None:
         """Kill -9 all of it but the supervisor, and wait until no process of it is left."""
-        with Watched(in_session(self.process.pid)) as processes:
+        with Watched(in_session(self.process.pid), some_ended=True) as processes:
             os.killpg(self.process.pid, signal.SIGKILL)
             processes.wait_gone()
         self.stop()

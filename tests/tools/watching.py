@@ -9,6 +9,7 @@ import os
 import select
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +19,17 @@ _FUSE_S = 20.0
 
 
 class Watched:
-    """Living processes, opened by number when it is made. Raises: ProcessLookupError."""
+    """Living processes, opened by number when it is made.
 
-    def __init__(self, pids: Iterable[int]) -> None:
+    Raises: ProcessLookupError, unless `some_ended` says that some of them may have ended already.
+    """
+
+    def __init__(self, pids: Iterable[int], *, some_ended: bool = False) -> None:
         self._descriptors: dict[int, int] = {}
         try:
             for pid in pids:
-                self._descriptors[pid] = os.pidfd_open(pid)
+                with suppress(*([ProcessLookupError] if some_ended else [])):
+                    self._descriptors[pid] = os.pidfd_open(pid)
         except OSError:
             self.close()
             raise

@@ -1,0 +1,404 @@
+"""Engines on a real supervisor: who drives a job, what is taken over, what is never run twice."""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import sqlite3
+import uuid
+from pathlib import Path
+
+import pytest
+import structlog
+
+from service.engine.engine import Engine
+from service.engine.shutdown import end_all_jobs
+from service.jobs.errors import IdempotencyKeyReused, JobIsLive, Unavailable, UnknownJob
+from service.jobs.lifecycle import Reason, State
+from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.spec import JobSpec
+from service.kinds.bash import BashCommand
+from service.kinds.submission import encode_spec
+from service.output.reader import LogReader
+from service.settings import Settings
+from service.store import Query, Store
+
+FUSE_S = 30
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "state" / "jobs").mkdir(parents=True)
+    return Settings.from_environment(
+        {
+            "JOBRUNNER_STATE_DIR": str(tmp_path / "state"),
+            "JOBRUNNER_CGROUP": "off",
+            "JOBRUNNER_SHUTDOWN_GRACE": "0",
+            "JOBRUNNER_MAX_RUNNING": "2",
+            "PATH": "/usr/bin:/bin",
+        }
+    )
+
+
+@pytest.fixture
+async def open_engine(settings):
+    """Opens engines, each as a worker of its own would; in the end all jobs are ended."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(end_all_jobs, settings)
+
+        async def open_one():
+            store = Store(settings.state_dir / "jobs.db")
+            stack.callback(store.close)
+            engine = Engine(settings, store)
+            engine.store = store
+            stack.push_async_callback(engine.close)
+            async with asyncio.timeout(FUSE_S):
+                await engine.open()
+            return engine
+
+        yield open_one
+
+
+class Fifo:
+    """A named pipe that is open at both ends, so that opening never waits."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __str__(self):
+        return str(self.path)
+
+    def go(self, times=1):
+        os.write(self._descriptor, b"go\n" * times)
+
+    async def line(self):
+        """The next line that a job writes; jobs write one each."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        loop.add_reader(self._descriptor, arrived.set)
+        try:
+            async with asyncio.timeout(FUSE_S):
+                await arrived.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+        return os.read(self._descriptor, 4096).decode().strip()
+
+    def close(self):
+        os.close(self._descriptor)
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    with contextlib.ExitStack() as stack:
+        made = []
+
+        def make():
+            made.append(Fifo(tmp_path / f"fifo{len(made)}"))
+            stack.callback(made[-1].close)
+            return made[-1]
+
+        yield make
+
+
+def spec(*lines, **fields):
+    return JobSpec(commands=tuple(BashCommand(command_line=line) for line in lines), **fields)
+
+
+async def submitted(engine, *lines, **fields):
+    return (await engine.submit(spec(*lines, **fields))).id
+
+
+async def ended(engine, job_id):
+    async with asyncio.timeout(FUSE_S):
+        return await engine.wait(job_id)
+
+
+def output(engine, job_id):
+    with LogReader.open(engine.directory(job_id)) as log:
+        return log.read(0)
+
+
+def supervisor_pid(settings):
+    return int((settings.state_dir / "supervisor.lock").read_text().split()[1])
+
+
+def kill_supervisor(settings):
+    """With -9, and wait until it is dead."""
+    descriptor = os.pidfd_open(supervisor_pid(settings))
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        assert poller.poll(FUSE_S * 1000)
+    finally:
+        os.close(descriptor)
+
+
+# --------------------------------------------------------------------------------- the plain way
+
+
+async def test_commands_run_in_order_and_the_record_tells_how_they_ended(open_engine):
+    engine = await open_engine()
+    record = await ended(engine, await submitted(engine, "echo one", "echo two; exit 3", "echo no"))
+    assert (record.state, record.exit_code) == (State.EXITED, 3)
+    assert [o.state for o in record.commands] == [State.EXITED, State.EXITED, State.SKIPPED]
+    assert output(engine, record.id) == b"one\ntwo\n"
+    assert record.output_bytes == 8
+    times = [record.created_at, record.started_at, record.commands[0].finished_at]
+    times += [record.commands[1].started_at, record.commands[1].finished_at, record.finished_at]
+    assert times == sorted(times)
+
+
+async def test_every_engine_answers_for_every_job(open_engine, fifo):
+    ready = fifo()
+    first, second = await open_engine(), await open_engine()
+    job_id = await submitted(first, f"echo > {ready}; exec sleep 1000")
+    await ready.line()
+    assert second.show(job_id).state is State.RUNNING
+    assert second.page(Query(), full=False).ids == [job_id]
+    waiting = asyncio.ensure_future(first.wait(job_id))
+    assert await second.kill(job_id, signal=15, grace_s=300) in (State.RUNNING, State.KILLED)
+    assert (await ended(second, job_id)).reason is Reason.REQUESTED
+    async with asyncio.timeout(FUSE_S):
+        assert (await waiting).state is State.KILLED
+    await first.clean(job_id)
+    with pytest.raises(UnknownJob):
+        second.show(job_id)
+    assert not Path(second.directory(job_id)).exists()
+
+
+async def test_a_wait_ends_with_its_timeout_and_shows_the_job_as_it_is(open_engine, fifo):
+    go = fifo()
+    engine = await open_engine()
+    job_id = await submitted(engine, f"read < {go}")
+    assert (await engine.wait(job_id, 0)).state in (State.PENDING, State.RUNNING)
+    go.go()
+    assert (await ended(engine, job_id)).state is State.EXITED
+    with pytest.raises(UnknownJob):
+        await engine.wait("nope", 0)
+
+
+async def test_a_live_job_is_not_cleaned(open_engine, fifo):
+    go = fifo()
+    engine = await open_engine()
+    job_id = await submitted(engine, f"read < {go}")
+    with pytest.raises(JobIsLive):
+        await engine.clean(job_id)
+    go.go()
+    await ended(engine, job_id)
+
+
+async def test_slots_are_given_first_come_first_served_across_engines(open_engine, fifo):
+    gates = [fifo() for _ in range(6)]
+    engines = [await open_engine(), await open_engine()]
+    jobs = [await submitted(engines[n % 2], f"read < {gate}") for n, gate in enumerate(gates)]
+    for number, gate in enumerate(gates):
+        async with asyncio.timeout(FUSE_S):
+            await engines[0].wait_started(jobs[number])
+        # Two run at a time, and nobody is overtaken.
+        assert [engines[1].show(job).state for job in jobs[number + 2 :]] == [State.PENDING] * max(
+            0, 4 - number
+        )
+        gate.go()
+        await ended(engines[0], jobs[number])
+
+
+async def test_a_pending_job_is_killed_through_another_engine(open_engine, fifo):
+    go = fifo()
+    first, second = await open_engine(), await open_engine()
+    blocking = [await submitted(first, f"read < {go}") for _ in range(2)]
+    job_id = await submitted(first, "echo no")
+    await second.kill(job_id, signal=15, grace_s=0)
+    record = await ended(second, job_id)
+    assert (record.state, record.started_at, record.kill.found) == (State.KILLED, None, 0)
+    assert record.commands[0].state is State.SKIPPED
+    go.go(2)
+    for other in blocking:
+        await ended(first, other)
+
+
+# ------------------------------------------------------------------------------------------- keys
+
+
+async def test_one_key_makes_one_job_whoever_is_asked(open_engine):
+    engines = [await open_engine() for _ in range(3)]
+    for round_number in range(5):
+        key = f"key{round_number}"
+        answers = await asyncio.gather(*(e.submit(spec("true"), key=key) for e in engines * 2))
+        assert len({answer.id for answer in answers}) == 1
+        assert [answer.created for answer in answers].count(True) == 1
+        await ended(engines[0], answers[0].id)
+    assert len(engines[0].page(Query(frozenset(State)), full=False).ids) == 5
+
+
+async def test_a_key_is_for_one_body(open_engine):
+    engine = await open_engine()
+    job_id = (await engine.submit(spec("true"), key="k")).id
+    with pytest.raises(IdempotencyKeyReused):
+        await engine.submit(spec("false"), key="k")
+    await ended(engine, job_id)
+    await engine.clean(job_id)
+    assert (await engine.submit(spec("false"), key="k")).created
+
+
+# -------------------------------------------------------------------------------------- take over
+
+
+async def test_an_engine_that_closes_hands_its_jobs_over(open_engine, fifo):
+    ready, go = fifo(), fifo()
+    first, second = await open_engine(), await open_engine()
+    job_id = await submitted(first, f"echo > {ready}; read < {go}", "echo two")
+    await ready.line()
+    await first.close()
+    go.go()
+    record = await ended(second, job_id)
+    assert (record.state, record.exit_code) == (State.EXITED, 0)
+    assert output(second, job_id) == b"two\n"
+
+
+async def test_what_ends_while_no_engine_lives_is_recorded_by_the_next(open_engine, fifo):
+    ready, go = fifo(), fifo()
+    first = await open_engine()
+    job_id = await submitted(first, f"echo > {ready}; read < {go}; exit 5", "echo never")
+    await ready.line()
+    await first.close()
+    go.go()
+    record = await ended(await open_engine(), job_id)
+    assert (record.state, record.exit_code) == (State.EXITED, 5)
+    assert [o.state for o in record.commands] == [State.EXITED, State.SKIPPED]
+
+
+async def test_an_engine_that_closes_sends_its_waiters_away(open_engine, fifo):
+    go = fifo()
+    first, second = await open_engine(), await open_engine()
+    job_id = await submitted(first, f"read < {go}")
+    waiting = asyncio.ensure_future(first.wait(job_id))
+    await first.wait(job_id, 0)  # the other one waits by now
+    await first.close()
+    with pytest.raises(Unavailable):
+        await waiting
+    with pytest.raises(Unavailable):
+        await first.submit(spec("true"))
+    go.go()
+    await ended(second, job_id)
+
+
+async def test_a_lost_supervisor_loses_what_ran_and_runs_what_had_not_begun(
+    open_engine, settings, fifo
+):
+    ready = fifo()
+    engine, other = await open_engine(), await open_engine()
+    running = []
+    for owner in (engine, other):
+        line = f"echo said; echo > {ready}; exec sleep 1000"
+        running.append(await submitted(owner, line, "echo never"))
+        await ready.line()
+    pending = [await submitted(owner, "echo ran >> ran; cat ran") for owner in (engine, other)]
+    kill_supervisor(settings)
+    for job_id in running:
+        record = await ended(engine, job_id)
+        assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
+        assert [o.state for o in record.commands] == [State.KILLED, State.SKIPPED]
+        assert (record.output_bytes, record.output_complete) == (5, False)
+        assert output(engine, job_id) == b"said\n"
+    for job_id in pending:
+        record = await ended(other, job_id)
+        assert (record.state, record.exit_code) == (State.EXITED, 0)
+        assert output(other, job_id) == b"ran\n", "once"
+
+
+def a_record(job_id, line, **fields):
+    return JobRecord(
+        id=job_id, created_at=1, spec=encode_spec(spec(line)), commands=(CommandOutcome(),), **fields
+    )
+
+
+async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
+    """As the store tells it: nobody else knows these jobs."""
+    kill = Kill(reason=Reason.REQUESTED, requested_at=1, signal="SIGTERM", grace_s=1.0)
+    names = ("fresh", "asked", "killed", "over")
+    fresh, asked, killed, over = (str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in names)
+    with contextlib.closing(Store(settings.state_dir / "jobs.db")) as store:
+        store.insert(a_record(fresh, "echo ran >> ran; cat ran"))
+        store.insert(a_record(asked, "echo no", asked=0))
+        store.insert(a_record(killed, "echo no"))
+        store.request_kill(killed, kill)
+        finished = store.insert(a_record(over, "echo no", state=State.EXITED))
+    engines = await asyncio.gather(*(open_engine() for _ in range(3)))
+    record = await ended(engines[0], fresh)
+    assert (record.state, record.exit_code) == (State.EXITED, 0)
+    assert output(engines[0], fresh) == b"ran\n"
+    record = await ended(engines[1], asked)
+    assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
+    record = await ended(engines[2], killed)
+    assert (record.state, record.reason, record.kill.found) == (State.KILLED, Reason.REQUESTED, 0)
+    assert engines[0].show(over) == finished
+    for job_id in (asked, killed):
+        assert not (Path(engines[0].directory(job_id)) / "output").exists()
+
+
+# --------------------------------------------------------------------------------- storing fails
+
+
+async def test_what_cannot_be_stored_is_kept_and_tried_again(
+    open_engine, settings, fifo, monkeypatch
+):
+    monkeypatch.setattr("service.store.store._BUSY_S", 0.0)
+    ready, go = fifo(), fifo()
+    engine = await open_engine()
+    job_id = await submitted(engine, f"echo > {ready}; read < {go}; exit 7")
+    await ready.line()
+    deferred = asyncio.Event()
+
+    def note(_logger, _method, event):
+        if event["event"] == "events_not_stored":
+            deferred.set()
+        raise structlog.DropEvent
+
+    with contextlib.closing(sqlite3.connect(settings.state_dir / "jobs.db")) as other:
+        other.isolation_level = None
+        with monkeypatch.context() as patched:
+            patched.setitem(structlog._config._CONFIG.__dict__, "default_processors", [note])
+            other.execute("BEGIN IMMEDIATE")
+            go.go()
+            async with asyncio.timeout(FUSE_S):
+                await deferred.wait()
+            assert engine.show(job_id).state is State.RUNNING
+            other.execute("ROLLBACK")
+    record = await ended(engine, job_id)
+    assert (record.state, record.exit_code) == (State.EXITED, 7)
+
+
+# -------------------------------------------------------------------------------------------- end
+
+
+async def test_a_shutdown_ends_every_job_and_records_it(open_engine, settings, fifo):
+    ready = fifo()
+    engine = await open_engine()
+    running = await submitted(engine, f"trap '' TERM; echo > {ready}; exec sleep 1000")
+    await ready.line()
+    others = [await submitted(engine, "sleep 1000") for _ in range(3)]
+    await engine.close()
+    descriptor = os.pidfd_open(supervisor_pid(settings))
+    try:
+        await end_all_jobs(settings)
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        assert poller.poll(FUSE_S * 1000), "nothing is left to supervise"
+    finally:
+        os.close(descriptor)
+    for job_id in (running, *others):
+        record = engine.store.get(job_id)
+        assert (record.state, record.reason) == (State.KILLED, Reason.SHUTDOWN)
+        assert record.kill.verified_gone
+
+
+async def test_nothing_of_an_engine_outlives_it(open_engine):
+    engine = await open_engine()
+    await ended(engine, await submitted(engine, "true"))
+    await engine.close()
+    await engine.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
