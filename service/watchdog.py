@@ -46,11 +46,21 @@ def watch(manager: Any) -> None:
     def wait_and_watch() -> None:
         wait_for_ack()
         for number in _STOPPING:
-            signal.signal(number, manager.shutdown_signal)
+            signal.signal(number, stop)
         if kept:
             manager.shutdown_signal(kept[0], None)
         else:
             Watchdog(manager).start()
+
+    def stop(number: int, frame: object) -> None:
+        if manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
+            manager.shutdown_signal(number, frame)  # the second one: it kills
+            return
+        # Sanic's own handler asks its state process over a connection that the interrupted code may
+        # be in the middle of using: each then reads the other's answer, and the main process ends
+        # with status 1. Its loop does the same as soon as it reads this.
+        manager._shutting_down = True  # noqa: SLF001 - from now on no worker is replaced
+        manager.monitor_publisher.send("__TERMINATE__")
 
     for number in _STOPPING:
         signal.signal(number, lambda number, _: kept.append(number))

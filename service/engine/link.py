@@ -144,7 +144,9 @@ class Link:
     async def _settle(self, job_id: str, *, has_turn: bool) -> None:
         """End, or go on with, a job whose recovery its last owner had begun."""
         connection = self._connection
-        while connection is not None and connection is self._connection:  # else it has another owner
+        while (
+            connection is not None and connection is self._connection
+        ):  # else it has another owner
             try:
                 await self._recovery.take_over(job_id, has_turn=has_turn)
             except JobrunnerError as exc:

@@ -267,7 +267,8 @@ class Owner:
 
 def _with_states(messages: list[Message], changed: dict[str, State]) -> list[Message]:
     """The messages, telling the other workers what changed: along with what is said of the job
-    anyway, or in a notice of its own."""
+    anyway, or in a notice of its own.
+    """
     untold = {job_id: state.value for job_id, state in changed.items()}
     for message in messages:
         if message["t"] in ("ack", "release") and message["job"] in untold:

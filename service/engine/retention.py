@@ -100,6 +100,10 @@ def disk_usage(directory: str) -> int:
     return total * _BLOCK_BYTES
 
 
+# Seconds in which jobs that end are looked at together: none of them is due within its minute.
+_TOGETHER_S: Final = 0.2
+
+
 class Retention:
     """One in each worker. `forget` cleans jobs: it deletes their records and removes the files of
     those whose record it deleted.
@@ -128,7 +132,9 @@ class Retention:
     def finished(self, job_id: str) -> None:
         """This process has stored the end of a job. Returns at once."""
         self._unmeasured.append(job_id)
-        self._wanted.set()
+        soon = asyncio.get_running_loop().time() + _TOGETHER_S
+        if self._timer is None or self._timer.when() > soon:
+            self._arm(_TOGETHER_S)
 
     async def run(self) -> None:
         """Clean what is due, now and whenever something is, until cancelled."""

@@ -70,7 +70,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, message: Message) -> None:
         """Send with everything else of this turn of the loop: what happens together, as the end of
-        a command and of its job, is one write, one wake-up and one transaction."""
+        a command and of its job, is one write, one wake-up and one transaction.
+        """
         if self._transport is None or self._transport.is_closing():
             return
         if not self._unsent:
