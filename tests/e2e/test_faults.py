@@ -107,7 +107,9 @@ def test_jobs_run_on_without_a_service_and_the_next_one_takes_them_up(
         much, *ending = live[:11]
         much.turn(MUCH if how == "killed" else None)
         much.wait_written()
-        with Watched(of_jobs(job.id for job in (*ending, *crowd.sequences)), some_ended=True) as processes:
+        with Watched(
+            of_jobs(job.id for job in (*ending, *crowd.sequences)), some_ended=True
+        ) as processes:
             for job in (*ending, *crowd.sequences):
                 job.end()
             processes.wait_gone()
@@ -127,7 +129,9 @@ def test_a_stopping_service_ends_every_job_and_itself(
     state_dir: Path, tmp_path: Path, crowd: Crowd, number: int
 ):
     with running(state_dir, workers=2) as service:
-        stubborn = service.submit("trap '' TERM; (trap '' TERM; sleep 1000) & echo ready; wait; wait")
+        stubborn = service.submit(
+            "trap '' TERM; (trap '' TERM; sleep 1000) & echo ready; wait; wait"
+        )
         assert lines(service, stubborn, 1) == ["ready"]
         crowd.submit(service)
         readers = attach(service, crowd) + [Reader(service, job) for job in crowd.jobs]
@@ -165,7 +169,9 @@ def test_a_killed_supervisors_jobs_are_lost_and_the_next_one_serves(
     settings = {"JOBRUNNER_CGROUP": cgroup, "JOBRUNNER_MAX_RUNNING": str(len(crowd.jobs) + 1)}
     with running(state_dir, workers=2, environment=settings) as service:
         crowd.submit(service)
-        strays = service.submit("setsid sleep 1000 & (setsid nohup sleep 1000 &) ; echo ready; wait")
+        strays = service.submit(
+            "setsid sleep 1000 & (setsid nohup sleep 1000 &) ; echo ready; wait"
+        )
         assert lines(service, strays, 1) == ["ready"]
         pending = [crowd.add() for _ in range(3)]
         lost = [job for job in crowd.jobs if job not in pending]
@@ -286,15 +292,11 @@ def test_when_the_disk_is_full_jobs_wait_and_go_on_byte_for_byte(disk: Path, cro
         problem = assert_problem(service.client.get("/health/ready"), 503)
         assert "bytes left" in problem["detail"]
         crowd.turn()
-        with Watched(of_jobs(job.id for job in (killed, *ended)), some_ended=True) as processes:
-            service.kill(killed.id, grace=0)
-            for job in ended:
-                job.end_all()
-            ballast_is_needed_by = [job for job in crowd.jobs if job.lines > 10_000]
-            assert ballast_is_needed_by
-            processes.signal(0)
-        for job in crowd.jobs:
-            assert service.show(job.id)["State"] == "running"
+        with Watched(of_jobs([killed.id]), some_ended=True) as processes:
+            service.kill(killed.id, grace=0)  # it acts, though it can't be recorded
+            processes.wait_gone()
+        for job in ended:
+            job.end_all()
 
         ballast.unlink()
         killed.check_killed(service, "requested")

@@ -41,7 +41,9 @@ _LINES = (1, 2000, 2000, 1, 2000, 2000, 1, 2000, 2000, 200_000)
 class Numbered:
     """One such job. `code` is how its last command ends: an exit code, or minus a signal."""
 
-    def __init__(self, directory: Path, number: int, *, lines: int, code: int, commands: int) -> None:
+    def __init__(
+        self, directory: Path, number: int, *, lines: int, code: int, commands: int
+    ) -> None:
         self.id = ""
         self.lines = lines
         self.codes = [*([0, 3] * commands)[: commands - 1], code]
@@ -271,4 +273,3 @@ class Reader(threading.Thread):
         """It saw the end, and every byte."""
         assert self.wait_ended().was_cut is False
         assert bytes(self.received) == self.job.written()
-

@@ -49,7 +49,10 @@ class Service:
         command: tuple[str, ...] = ("-m", "sanic", "service.app"),
     ) -> None:
         self.state_dir = state_dir
-        self.options = (arguments, {"environment": environment, "workers": workers, "command": command})
+        self.options = (
+            arguments,
+            {"environment": environment, "workers": workers, "command": command},
+        )
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
