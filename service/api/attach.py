@@ -149,8 +149,19 @@ def _content_type(request: Request) -> str:
     """Text, unless bytes are preferred. Raises: NotAcceptable."""
     if "accept" not in request.headers:
         return _TEXT
-    match = request.accept.match("text/plain", _BYTES)
-    if not match:
+    wish_text, wish_bytes = _wish(request, "text/plain"), _wish(request, _BYTES)
+    if not wish_text and not wish_bytes:
         given = request.headers["accept"][:80]
         raise NotAcceptable(f"Output comes as text/plain or {_BYTES}, got 'Accept: {given}'.")
-    return _BYTES if str(match.mime) == _BYTES else _TEXT
+    return _BYTES if wish_bytes > wish_text else _TEXT
+
+
+def _wish(request: Request, mime: str) -> float:
+    """From 0 (never) to 1: what the most specific range that covers `mime` says.
+
+    Source: RFC 9110, section 12.5.1.
+    """
+    ranges = [r for r in request.accept if r.match(mime)]
+    if not ranges:
+        return 0.0
+    return float(max(ranges, key=lambda r: (r.type != "*", r.subtype != "*", len(r.params))).q)

@@ -120,8 +120,8 @@ class ChunkedAnswer:
 
     async def _send_plain_head(
         self,
-        _data: bytes,
-        _end_stream: bool,  # noqa: FBT001 - Sanic passes it so
+        data: bytes,  # noqa: ARG002 - nothing yet; Sanic names both
+        end_stream: bool,  # noqa: ARG002, FBT001
     ) -> None:
         """The head of an HTTP/1.0 answer without a length: no framing, and no keep-alive."""
         self._http.keep_alive = False

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import service as service_package
 from answers import assert_problem, every_id
 from crowd import Crowd, Numbered, Reader
 from gates import lines
 from running import Service, again, running
+from watching import Watched, of_jobs
+
+import service as service_package
 from service.output.index import HEADER_BYTES, LogState
 from service.supervisor.launch import start
 from service.supervisor.protocol import PROTOCOL, Frames, encode
-from watching import Watched, of_jobs
 
 pytestmark = pytest.mark.e2e
 
@@ -114,9 +114,9 @@ def test_jobs_run_on_without_a_service_and_the_next_one_takes_them_up(
                 job.end()
             processes.wait_gone()
 
-        with again(service) as service:
-            resumed = [reader.resume(service) for reader in readers]
-            crowd.finish(service)
+        with again(service) as successor:
+            resumed = [reader.resume(successor) for reader in readers]
+            crowd.finish(successor)
             for reader in resumed:
                 reader.check()
 
@@ -153,10 +153,10 @@ def test_a_stopping_service_ends_every_job_and_itself(
         for reader in readers:
             assert reader.wait_ended().was_cut
 
-        with again(service) as service:
+        with again(service) as successor:
             for job in crowd.jobs:
-                job.check_killed(service, "shutdown")
-            assert service.show(stubborn)["Kill"]["Escalated"]
+                job.check_killed(successor, "shutdown")
+            assert successor.show(stubborn)["Kill"]["Escalated"]
 
 
 # The supervisor
@@ -230,16 +230,16 @@ def test_after_a_reboot_live_jobs_are_lost_pending_ones_run_and_torn_logs_are_me
             shift_header(index_of(service, ahead), 100)
             shift_header(index_of(service, behind), -1)
 
-            with again(service) as service:
+            with again(service) as successor:
                 for job in lost:
-                    job.check_killed(service, "lost")
-                    assert not service.show(job.id)["Output"]["Complete"]
+                    job.check_killed(successor, "lost")
+                    assert not successor.show(job.id)["Output"]["Complete"]
                 assert processes.alive() == []
                 for job in pending:
                     job.end_all()
-                    job.check(service)
+                    job.check(successor)
                 for reader in readers:
-                    assert reader.job.stored(service).startswith(reader.received)
+                    assert reader.job.stored(successor).startswith(reader.received)
                 log = (state_dir / "supervisor.log").read_text().splitlines()
                 mended = [json.loads(line) for line in log if "log_repaired" in line]
                 said = {repair["job"]: repair["repair"] for repair in mended}
@@ -433,7 +433,8 @@ def test_an_upgraded_supervisor_goes_on_in_the_middle_of_everything(
     state_dir: Path, site: Path, crowd: Crowd
 ):
     live = list(crowd.jobs)
-    pending = [crowd.add() for _ in range(5)]
+    for _ in range(5):
+        crowd.add()  # pending, for want of a slot
     settings = {"PYTHONPATH": str(site), "JOBRUNNER_MAX_RUNNING": str(len(live) + 3)}
     with running(state_dir, workers=2, environment=settings) as service:
         deaf = "trap '' TERM; echo ready; while :; do read -r -t 1 _ < <(:); wait; done"
@@ -580,7 +581,7 @@ def test_an_older_supervisor_is_replaced_only_when_it_is_idle(
 def serve_as_of_old(
     listener: socket.socket, jobs: list[str], said: list[str], worker: list[Peer]
 ) -> None:
-    """A supervisor of an older release, until the first message that shows what is thought of it."""
+    """A supervisor of an older release, until the first message that tells what it is taken for."""
     while True:
         peer = Peer(listener.accept()[0])
         peer.send(t="hello", protocol=0, version="0.0.1", nonce="old", pid=1, jobs=jobs)
@@ -612,8 +613,8 @@ def test_a_job_whose_recovery_was_cut_short_is_not_run_again(state_dir: Path, cr
         for number, job in enumerate(crowd.jobs):
             peer.send(t="claim", rid=number, job=job.id, stored=True)
             assert peer.receive("reply")["ok"]
-        with again(service) as service:
+        with again(service) as successor:
             connection.close()
             for job in crowd.jobs:
-                job.check_killed(service, "lost")
+                job.check_killed(successor, "lost")
             assert of_jobs(job.id for job in crowd.jobs) == {}

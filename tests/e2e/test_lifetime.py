@@ -149,7 +149,7 @@ def test_finished_jobs_outlive_the_service(state_dir: Path, command: tuple[str, 
         killed = first.show(killed_id)
         assert first.stop() == 0
 
-    with running(state_dir) as second:
+    with running(state_dir, "--single-process") as second:
         assert second.client.get("/").json() == {"IDs": []}
         listed = second.client.get("/", params={"state": "all"}).json()["IDs"]
         assert listed == [job_id, killed_id]
@@ -172,13 +172,12 @@ def terminate(service: Service) -> None:
 
 
 @pytest.mark.parametrize("stop", [terminate, interrupt])
-@pytest.mark.parametrize("mode", ["single process", "four workers"])
+@pytest.mark.parametrize("flags", [("--single-process",), ("--workers", "2")])
 def test_stopping_service_ends_its_jobs_and_itself(
-    state_dir: Path, gate: Gate, mode: str, stop: Any
+    state_dir: Path, gate: Gate, flags: tuple[str, ...], stop: Any
 ):
-    flags, workers = MODES[mode]
     settings = {"JOBRUNNER_MAX_RUNNING": "3", "JOBRUNNER_SHUTDOWN_GRACE": "1"}
-    with running(state_dir, *flags, workers=workers, environment=settings) as service:
+    with running(state_dir, *flags, environment=settings) as service:
         finished = service.run("echo done")
         obedient = service.submit(
             "trap 'echo bye; exit 0' TERM; echo $$; sleep 600 & echo $!; wait"
@@ -299,8 +298,9 @@ def test_reload_of_the_workers_leaves_jobs_running(state_dir: Path, tmp_path: Pa
 # While it starts
 
 
-@pytest.mark.parametrize("line", ["Starting worker", "Worker ready"])
-@pytest.mark.parametrize("stop", [terminate, interrupt])
+@pytest.mark.parametrize(
+    ("line", "stop"), [("Starting worker", terminate), ("Worker ready", interrupt)]
+)
 def test_service_that_is_stopped_while_it_starts_stops(state_dir: Path, line: str, stop: Any):
     service = Service(state_dir, workers=2)
     try:

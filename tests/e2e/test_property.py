@@ -22,7 +22,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from gates import Gate
 from running import Service, again, running
 from watching import Watched
@@ -106,7 +105,7 @@ class World:
 
     def kill_worker(self) -> None:
         self.service.wait_for_line("Worker ready", self._workers)  # one is left to answer
-        with Watched(self.service.worker_pids()[-2:]) as workers:
+        with Watched(self.service.worker_pids(), some_ended=True) as workers:
             victim = self._choice.choice(workers.alive())
         os.kill(victim, signal.SIGKILL)
         self._workers += 1
@@ -193,7 +192,6 @@ def a_world(directory: Path, choice: random.Random) -> Iterator[World]:
 def test_no_sequence_of_deaths_loses_repeats_or_changes_anything(tmp_path: Path, sequence: int):
     choice = random.Random(sequence)
     steps = choice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=STEPS)
-    print(" ".join(steps))
     with a_world(tmp_path, choice) as world:
         for step in steps:
             getattr(world, step)()

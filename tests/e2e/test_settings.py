@@ -122,8 +122,11 @@ def test_host_flag_wins_and_port_serves(state_dir: Path):
 
 
 def test_variable_that_is_no_setting_is_told(state_dir: Path):
-    with running(state_dir, environment={"JOBRUNNER_PROT": "1"}) as service:
+    service = Service(state_dir, environment={"JOBRUNNER_PROT": "1"})
+    try:
         service.wait_for_line("JOBRUNNER_PROT is no setting")
+    finally:
+        service.close()
 
 
 # Defaults

@@ -232,7 +232,8 @@ class Reader(threading.Thread):
 
         Source: proc(5), /proc/net/tcp: address:port in hex, and the inode of the socket.
         """
-        end = r"^\s*\d+: \w+:%04X \w+:%04X (?:\S+\s+){6}(\d+)" % self._ports
+        there, here = self._ports
+        end = rf"^\s*\d+: \w+:{there:04X} \w+:{here:04X} (?:\S+\s+){{6}}(\d+)"
         found = re.search(end, Path("/proc/net/tcp").read_text(), re.MULTILINE)
         assert found is not None
         link = f"socket:[{found[1]}]"

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from watching import Watched, in_session
 
 # Seconds: fuses, not waits. A start takes about one second, on a busy machine several.
@@ -186,9 +185,9 @@ class Service:
 
 
 def _end_supervisor(state_dir: Path) -> None:
-    """A supervisor that a test left running (kill -9 of the service, `leave`) ends with its jobs."""
+    """One that a test left running (kill -9 of the service, `leave`) ends with its jobs."""
     try:
-        nonce, pid = (state_dir / "supervisor.lock").read_text().split()
+        _, pid = (state_dir / "supervisor.lock").read_text().split()
         descriptor = os.pidfd_open(int(pid))
     except (OSError, ValueError):
         return

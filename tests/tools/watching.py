@@ -81,7 +81,8 @@ def of_jobs(job_ids: Iterable[str]) -> dict[int, str]:
             variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        found |= {pid: wanted[variable] for variable in variables if variable in wanted}
+        for variable in wanted.keys() & set(variables):
+            found[pid] = wanted[variable]
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from case import Case
 
-from cases import idle, latency, output, submit
+from cases import busy, idle, latency, output, stored, submit
 
 CASES: dict[str, Case] = {
-    case.name: case for module in (submit, output, idle, latency) for case in module.CASES
+    case.name: case for module in (submit, output, idle, latency, busy, stored) for case in module.CASES
 }

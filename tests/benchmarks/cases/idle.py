@@ -22,10 +22,9 @@ def _idle(lab: Lab) -> Iterator[Setup]:
 
     def ours() -> tuple[float, ...]:
         # Memory that was used once is used again, so each round has a service of its own.
-        with (
-            running(lab.directory / f"idle-{next(numbers)}") as service,
-            Line(service.port) as line,
-        ):
+        directory = lab.directory / f"idle-{next(numbers)}"
+        slots = {"JOBRUNNER_MAX_RUNNING": str(_IDLE_BEFORE + lab.idle_jobs)}
+        with running(directory, environment=slots) as service, Line(service.port) as line:
             run_jobs(service.port, {"CommandLine": "true"}, _FINISHED_BEFORE, at_once=4)
             _start_idle(line, _IDLE_BEFORE)
             before = _kilobytes(service)

@@ -1,4 +1,4 @@
-"""From a write in a job to its client, against the reader of a bare pipe; a line per millisecond."""
+"""From a write in a job to its client, against a reader of a bare pipe; a line a millisecond."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+"""What a long history costs: the service with 100 000 finished jobs against one with a page of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from case import Case, Lab, Row, Setup, at_most
+from running import Service, running
+from service import state_dir
+from service.jobs.lifecycle import State
+from service.jobs.record import CommandOutcome, JobRecord
+from service.kinds.submission import encode_spec, parse_submission
+from service.store import Store
+from wire import Line, request, run_jobs
+
+_MANY = 100_000
+_FEW = 1_000  # one full page, so that both lists are of the same length
+# Requests of each kind in a round.
+_REQUESTS = 200
+
+
+def _fill(directory: Path, jobs: int) -> str:
+    """Records as finished jobs leave them; the ID of the one in the middle."""
+    state_dir.prepare(directory)
+    store = Store(directory / "jobs.db")
+    spec = encode_spec(parse_submission(b'{"CommandLine": "true"}'))
+    now = time.time_ns()
+    outcome = CommandOutcome(state=State.EXITED, exit_code=0, started_at=now, finished_at=now)
+    middle = ""
+    with store.transaction():
+        for number in range(jobs):
+            job_id = f"00000000-0000-4000-8000-{number:012x}"
+            record = JobRecord(id=job_id, created_at=now, spec=spec, commands=(outcome,), asked=0)
+            record = store.insert(record)
+            ended = replace(record, state=State.EXITED, exit_code=0, started_at=now, finished_at=now)
+            store.update(replace(ended, output_bytes=0))
+            middle = job_id if number == jobs // 2 else middle
+    store.measured({f"00000000-0000-4000-8000-{number:012x}": 0 for number in range(jobs)})
+    store.checkpoint()
+    store.close()
+    return middle
+
+
+def _measure(service: Service, known: str) -> tuple[float, float, float]:
+    submit = run_jobs(service.port, {"CommandLine": "true"}, _REQUESTS, at_once=1)
+    with Line(service.port) as line:
+        show = _time(line, f"/{known}", _REQUESTS)
+        page = _time(line, "/?state=all", _REQUESTS // 10)
+    return submit / _REQUESTS * 1e3, show, page
+
+
+def _time(line: Line, path: str, times: int) -> float:
+    message = request("GET", path)
+    begun = time.perf_counter()
+    for _ in range(times):
+        line.ask(message)
+    return (time.perf_counter() - begun) / times * 1e3
+
+
+@contextmanager
+def _stored(lab: Lab) -> Iterator[Setup]:
+    keep_all = {"JOBRUNNER_RETAIN_BYTES": "0"}
+    many, few = lab.directory / "many", lab.directory / "few"
+    in_many, in_few = _fill(many, _MANY), _fill(few, _FEW)
+
+    def run(directory: Path, known: str) -> tuple[float, ...]:
+        begun = time.perf_counter()
+        with running(directory, environment=keep_all) as service:
+            started = time.perf_counter() - begun
+            return (started, *_measure(service, known))
+
+    yield Setup(lambda: run(many, in_many), lambda: run(few, in_few), warm_up=False)
+
+
+CASES = (
+    Case(
+        "stored",
+        "what 100 000 finished jobs cost: start, submit until finished, show, first page of all",
+        (
+            Row("stored: start", "s", "1000 stored jobs"),
+            Row("stored: submit", "ms", "1000 stored jobs", at_most(1.2)),
+            Row("stored: show", "ms", "1000 stored jobs", at_most(1.2)),
+            Row("stored: first page", "ms", "1000 stored jobs", at_most(2)),
+        ),
+        _stored,
+    ),
+)
