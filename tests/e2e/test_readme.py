@@ -62,7 +62,9 @@ def test_each_json_example_is_a_valid_job(service: Service) -> None:
 
 
 def test_each_promise_names_a_test_that_is_there() -> None:
-    named = re.findall(r"`(test_\w+)` \|$", between("<!-- promises -->", "<!-- promises end"), re.M)
+    named = re.findall(
+        r"`(test_\w+)` \|$", between("<!-- promises -->", "<!-- promises end"), re.MULTILINE
+    )
     assert len(named) > 10
     tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [name for name in named if f"def {name}(" not in tests] == []

@@ -20,12 +20,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
-
 from answers import assert_problem
 from gates import Gate
 from running import Service, running
+
 from service.output.follow import Follower
 from service.output.following import Following
 from service.output.index import STDERR, STDOUT
@@ -155,7 +156,7 @@ class Attached:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> Attached:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -205,7 +206,9 @@ def test_readers_at_the_start_in_the_middle_and_after_the_end_get_the_same(servi
 
 def test_a_piece_of_a_line_reaches_the_reader_within_50_ms(service, gate, capsys):
     """From the moment when the job is told to write; the median of a hundred."""
-    job_id = service.submit(f"while read -r word; do printf %s $word; [ $word = . ] && exit; done < {gate}")
+    job_id = service.submit(
+        f"while read -r word; do printf %s $word; [ $word = . ] && exit; done < {gate}"
+    )
     with attached(service, job_id) as reader:
         taken = []
         descriptor = os.open(gate.path, os.O_WRONLY)
@@ -562,14 +565,18 @@ def test_output_is_text_unless_bytes_are_asked_for(service, gate, kind, accept, 
         assert reader.rest() == (b"" if kind == "empty" else b"\n")
 
 
-@pytest.mark.parametrize("accept", ["application/json", "text/html", "image/*", "text/plain;q=0", "*/*;q=0"])
+@pytest.mark.parametrize(
+    "accept", ["application/json", "text/html", "image/*", "text/plain;q=0", "*/*;q=0"]
+)
 def test_output_in_another_form_is_406(service, accept):
     job_id = service.run("echo")["ID"]
     answer = service.client.get(f"/{job_id}/attach", headers={"Accept": accept})
     assert accept in assert_problem(answer, 406)["detail"]
 
 
-@pytest.mark.parametrize("query", ["", "?offset=3", "?stream=stderr", "?follow=false", "?offset=99"])
+@pytest.mark.parametrize(
+    "query", ["", "?offset=3", "?stream=stderr", "?follow=false", "?offset=99"]
+)
 @pytest.mark.parametrize("kind", ["live", "finished"])
 def test_head_tells_what_get_would_and_keeps_the_connection(service, gate, kind, query):
     job_id = service.submit(f"printf 0123456789; {passing(gate)}")
@@ -711,11 +718,13 @@ def test_idle_streams_and_stalled_readers_are_not_cut(state_dir, gate):
         idle = stack.enter_context(attached(service, silent))
         stalled = stack.enter_context(attached(service, large))
         waiting = stack.enter_context(
-            contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=FUSE_S))
+            contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", service.port, timeout=FUSE_S)
+            )
         )
         waiting.request("GET", f"/{silent}/wait")
         # An answer that takes its time, too.
-        assert service.client.get(f"/{silent}/wait", params={"timeout": "3"}).status_code == 200
+        assert service.client.get(f"/{silent}/wait", params={"timeout": "2.2"}).status_code == 200
         gate.open()
         assert idle.rest() == b"spoke\n"
         assert waiting.getresponse().status == 200
@@ -724,7 +733,7 @@ def test_idle_streams_and_stalled_readers_are_not_cut(state_dir, gate):
         views = f"GET /{big_view} HTTP/1.1\r\nHost: test\r\n\r\n".encode() * 200
         idle.socket.sendall(views)
         gate_two = service.submit(passing(gate))
-        assert service.client.get(f"/{gate_two}/wait", params={"timeout": "3"}).status_code == 200
+        assert service.client.get(f"/{gate_two}/wait", params={"timeout": "2.2"}).status_code == 200
         gate.open()
         count = 0
         with contextlib.suppress(ConnectionResetError):
@@ -781,9 +790,16 @@ def test_half_a_close_by_the_reader_is_the_end_of_its_stream_alone(service, gate
 
 
 def test_many_readers_of_many_jobs_get_each_its_own(service, gate):
-    jobs = [service.submit(f"{passing(gate)}; for i in {{1..500}}; do echo {n} $i; done") for n in range(10)]
+    jobs = [
+        service.submit(f"{passing(gate)}; for i in {{1..500}}; do echo {n} $i; done")
+        for n in range(10)
+    ]
     with contextlib.ExitStack() as stack:
-        readers = [(n, stack.enter_context(attached(service, jobs[n]))) for n in range(10) for _ in range(10)]
+        readers = [
+            (n, stack.enter_context(attached(service, jobs[n])))
+            for n in range(10)
+            for _ in range(10)
+        ]
         gate.open(len(jobs))
         for n, reader in readers:
             assert reader.rest() == b"".join(b"%d %d\n" % (n, i) for i in range(1, 501))

@@ -316,7 +316,11 @@ async def test_a_lost_supervisor_loses_what_ran_and_runs_what_had_not_begun(
 
 def a_record(job_id, line, **fields):
     return JobRecord(
-        id=job_id, created_at=1, spec=encode_spec(spec(line)), commands=(CommandOutcome(),), **fields
+        id=job_id,
+        created_at=1,
+        spec=encode_spec(spec(line)),
+        commands=(CommandOutcome(),),
+        **fields,
     )
 
 

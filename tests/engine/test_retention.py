@@ -232,7 +232,7 @@ def test_the_queries_of_a_pass_use_their_indexes(store, tmp_path):
             (f"{is_finished} ORDER BY finished_at, seq LIMIT 1", "jobs_by_end"),
             ("finished_at IS NOT NULL AND disk_bytes IS NULL ORDER BY seq", "jobs_unmeasured"),
         ):
-            plan = db.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {condition}")  # noqa: S608 - constants
+            plan = db.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {condition}")
             (step,) = [row[3] for row in plan]
             assert f"jobs USING INDEX {index}" in step
 

@@ -110,7 +110,7 @@ def one_history(directory: Path, number: int) -> bool:
 
 
 def main(directory: Path) -> None:
-    bound._MIN_STEP_BYTES = STEP  # noqa: SLF001 - at the true size it would take too long
+    bound._MIN_STEP_BYTES = STEP
     number = 0
     while one_history(directory, number):
         number += 1

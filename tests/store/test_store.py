@@ -13,8 +13,7 @@ from msgspec.structs import replace
 from service.jobs.errors import NoRoom, Unavailable
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
-from service.store import DuplicateKey, Query, SchemaTooNew, Store, StoreError
-from service.store import schema
+from service.store import DuplicateKey, Query, SchemaTooNew, Store, StoreError, schema
 
 KILL = Kill(reason=Reason.REQUESTED, requested_at=5, signal="SIGTERM", grace_s=10.0)
 EVERYTHING = frozenset(JOB_STATES)

@@ -70,9 +70,13 @@ def test_a_held_pipe_delays_a_command_by_the_drain_grace_only(client, job, ready
     assert holder.is_gone
 
 
-def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(client, job, ready, fifo):
+def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(
+    client, job, ready, fifo
+):
     question, answer = fifo(), fifo()
-    server = f"(read < {question}; echo served; echo > {answer}; exec sleep 1000) & echo $! > {ready}"
+    server = (
+        f"(read < {question}; echo served; echo > {answer}; exec sleep 1000) & echo $! > {ready}"
+    )
     client.run(job, server, end_if="nonzero", drain_s=0.01)
     (holder,) = ready.pids(1)
     assert client.event(job, "ended")["ends"] is False
@@ -85,7 +89,9 @@ def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(cli
 
 
 def test_a_leftover_that_ignores_term_is_killed_after_the_sweep_grace(client, job, ready, go):
-    client.run(job, f"trap '' TERM; (echo $BASHPID > {ready}; exec sleep 1000) & read < {go}", drain_s=0.01)
+    client.run(
+        job, f"trap '' TERM; (echo $BASHPID > {ready}; exec sleep 1000) & read < {go}", drain_s=0.01
+    )
     (leftover,) = ready.pids(1)
     go.go()
     event = finished(client, job)
@@ -132,7 +138,9 @@ def test_killed_while_it_runs(client, job, ready):
     assert client.output(job) == b"before\n"
 
 
-def test_a_killed_job_that_exits_with_a_code_of_its_own_is_killed_all_the_same(client, job, ready, go):
+def test_a_killed_job_that_exits_with_a_code_of_its_own_is_killed_all_the_same(
+    client, job, ready, go
+):
     client.run(job, f"trap 'echo bye; exit 0' TERM; echo > {ready}; read < {go}")
     ready.line()
     client.kill(job)

@@ -183,7 +183,7 @@ def test_an_idle_one_ends_one_that_is_to_stay_or_has_a_job_does_not(
     poller.register(idle.descriptor, select.POLLIN)
     assert poller.poll(20_000), "it should have ended after 5 s"
     assert staying.process.poll() is None
-    assert [process for process in supervisors_of(tmp_path / "busy")] != []
+    assert list(supervisors_of(tmp_path / "busy")) != []
     assert staying.connect().hello["jobs"] == []
     late = busy.connect()
     assert late.hello["jobs"] == ["job"]

@@ -92,7 +92,7 @@ def test_what_was_seen_before_it_let_go_is_reached_later(client, job, ready, go,
     leave = fifo()
     line = (
         f"(trap '' TERM; env -i setsid bash -c \"trap '' TERM; echo \\$\\$ > {ready};"
-        f" exec sleep 1000\" & read < {leave}) &"
+        f' exec sleep 1000" & read < {leave}) &'
     )
     stray, process = grow(client, job, ready, go, line)
     client.kill(job)  # the subshell and the stray ignore it
@@ -136,7 +136,7 @@ def test_a_kill_spares_other_jobs(client, job, ready, go):
 def test_term_comes_first_and_to_everybody(client, job, ready, go, fifo):
     said = fifo()
     trap = f"trap 'echo term > {said}; exit' TERM; echo $BASHPID > {ready}; read < {go}"
-    client.run(job, f"({trap}) & (setsid bash -c \"{trap}\" &) \n {trap}")
+    client.run(job, f'({trap}) & (setsid bash -c "{trap}" &) \n {trap}')
     processes = ready.pids(3)
     client.kill(job)
     go.go(3)

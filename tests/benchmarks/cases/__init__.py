@@ -7,5 +7,7 @@ from case import Case
 from cases import busy, idle, latency, output, stored, submit
 
 CASES: dict[str, Case] = {
-    case.name: case for module in (submit, output, idle, latency, busy, stored) for case in module.CASES
+    case.name: case
+    for module in (submit, output, idle, latency, busy, stored)
+    for case in module.CASES
 }

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from case import Case, Lab, Row, Setup, at_most
+from msgspec.structs import replace
 from running import Service, running
+from wire import Line, request, run_jobs
+
 from service import state_dir
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
 from service.kinds.submission import encode_spec, parse_submission
 from service.store import Store
-from wire import Line, request, run_jobs
 
 _MANY = 100_000
 _FEW = 1_000  # one full page, so that both lists are of the same length
@@ -37,7 +37,9 @@ def _fill(directory: Path, jobs: int) -> str:
             job_id = f"00000000-0000-4000-8000-{number:012x}"
             record = JobRecord(id=job_id, created_at=now, spec=spec, commands=(outcome,), asked=0)
             record = store.insert(record)
-            ended = replace(record, state=State.EXITED, exit_code=0, started_at=now, finished_at=now)
+            ended = replace(
+                record, state=State.EXITED, exit_code=0, started_at=now, finished_at=now
+            )
             store.update(replace(ended, output_bytes=0))
             middle = job_id if number == jobs // 2 else middle
     store.measured({f"00000000-0000-4000-8000-{number:012x}": 0 for number in range(jobs)})
