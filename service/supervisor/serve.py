@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from service.output.pump import StallTimer
@@ -79,7 +80,11 @@ async def serve(
     reaper.reap()  # who died before there was a handler
     look()
     heir = os.dup(listener.fileno())  # the event loop closes the one that it listens on
-    listening = await loop.create_unix_server(lambda: Connection(server), sock=listener)
+    # From 3.13 on asyncio removes the socket's file with the server: a successor still needs it.
+    keep_file: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+    listening = await loop.create_unix_server(
+        lambda: Connection(server), sock=listener, **keep_file
+    )
     end = await server.ended
     if end is End.UPGRADE:
         # No callback runs from here on, so nothing changes while it is written down.

@@ -275,7 +275,7 @@ def change_until_reloaded(service: Service, file: Path) -> None:
     for number in range(10):
         file.write_text(str(number))
         with suppress(AssertionError):
-            service.wait_for_line("Worker ready", 2, fuse_s=5)
+            service.wait_for_line("Worker ready", 2, fuse_s=3)
             return
     pytest.fail("no reload")
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from answers import assert_problem
 from running import START_FUSE_S, Service, free_port, running
 
+from service.app import create_app
 from service.settings import TABLE
 
 pytestmark = pytest.mark.e2e
@@ -51,34 +52,29 @@ def started(state_dir: Path, *arguments: str, **settings: str) -> Iterator[Servi
         service.close()
 
 
-@pytest.fixture(scope="module")
-def refusals(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[tuple[str, str], tuple[int, list[str]]]]:
-    """How the service ended with each bad value."""
-    directory = tmp_path_factory.mktemp("refused")
-    with ExitStack() as stack:
-        services = []
-        for number, (variable, value) in enumerate(BAD_VALUES):
-            state_dir = directory / str(number)
-            services.append(Service(state_dir, environment={variable: value}))
-            stack.callback(services[-1].close)
-        yield dict(zip(BAD_VALUES, map(ended, services), strict=True))
-
-
 @pytest.mark.parametrize(("variable", "value"), BAD_VALUES)
-def test_bad_value_ends_the_start_with_status_2_and_a_sentence(
-    refusals: dict[tuple[str, str], tuple[int, list[str]]], variable: str, value: str
+def test_bad_value_is_told_in_a_sentence_and_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    state_dir: Path,
 ):
-    status, said = refusals[variable, value]
+    monkeypatch.setenv("JOBRUNNER_STATE_DIR", str(state_dir))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as ending:
+        create_app()
+
     (expected,) = [setting.expected for setting in TABLE if setting.variable == variable]
-    assert status == 2
-    assert said == [f"jobrunner: {variable} is {value!r}, expected {expected}."]
+    assert ending.value.code == 2
+    said = capsys.readouterr().err
+    assert said == f"jobrunner: {variable} is {value!r}, expected {expected}.\n"
+    assert not state_dir.exists()
 
 
-def test_bad_value_ends_a_single_process_the_same_way(state_dir: Path):
-    service = Service(state_dir, "--single-process", environment={"JOBRUNNER_PORT": "-1"})
-    status, said = ended(service)
+@pytest.mark.parametrize("flags", [("--single-process",), ("--workers", "2")])
+def test_exit_status_after_a_bad_value_is_2(state_dir: Path, flags: tuple[str, ...]):
+    status, said = ended(Service(state_dir, *flags, environment={"JOBRUNNER_PORT": "-1"}))
     assert status == 2
     assert len(said) == 1
     assert said[0].startswith("jobrunner: JOBRUNNER_PORT is '-1', expected ")
@@ -122,11 +118,8 @@ def test_host_flag_wins_and_port_serves(state_dir: Path):
 
 
 def test_variable_that_is_no_setting_is_told(state_dir: Path):
-    service = Service(state_dir, environment={"JOBRUNNER_PROT": "1"})
-    try:
+    with running(state_dir, environment={"JOBRUNNER_PROT": "1"}) as service:
         service.wait_for_line("JOBRUNNER_PROT is no setting")
-    finally:
-        service.close()
 
 
 # Defaults

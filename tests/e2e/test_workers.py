@@ -54,6 +54,12 @@ class Connection:
         job_id: str = self("POST", "/", {"CommandLine": line})["ID"]
         return job_id
 
+    @contextlib.contextmanager
+    def attached(self, job_id: str) -> Iterator[http.client.HTTPResponse]:
+        """The output as it comes; to be read to its end."""
+        self._http.request("GET", f"/{job_id}/attach")
+        yield self._http.getresponse()
+
     def close(self) -> None:
         self._http.close()
 
@@ -216,15 +222,17 @@ def test_a_live_job_is_followed_and_waited_for_through_every_worker(four, to, ga
     """Those that attach and wait are woken by what another worker does."""
     job_id = to[accepter][0].submit(f"echo one; read -r _ < {gate}; echo two")
     others = list(itertools.chain(*(own[:2] for own in elsewhere(to, accepter))))
-    with concurrent.futures.ThreadPoolExecutor(len(others)) as pool:
+    with (
+        concurrent.futures.ThreadPoolExecutor(len(others)) as pool,
+        to[accepter - 1][2].attached(job_id) as output,
+    ):
         asked = [
             pool.submit(connection, "GET", f"/{job_id}/{verb}")
             for connection, verb in zip(others, itertools.cycle(("attach", "wait")), strict=False)
         ]
-        # The fourth of them shows that it runs; it isn't said to the job's owner.
-        while to[accepter - 1][2]("GET", f"/{job_id}/attach?follow=false") != b"one\n":
-            continue
+        assert output.read(4) == b"one\n"
         gate.open()
+        assert output.read() == b"two\n"
         answers = [future.result(FUSE_S) for future in asked]
     assert answers[::2] == [b"one\ntwo\n"] * 3
     assert [view["ExitCode"] for view in answers[1::2]] == [0] * 3
@@ -250,21 +258,24 @@ def test_one_key_sent_to_every_worker_makes_one_job(to):
     assert sorted(status for status, _ in answers) == [200] * (len(answers) - 1) + [201]
 
 
-def test_a_worker_that_stands_still_holds_up_no_job_but_its_own(four, to, gate):
-    """And those it owns run on: only what is to be decided about them waits."""
+def test_a_worker_that_stands_still_holds_nobody_up(four, to, gate):
+    """Jobs of others begin and end; the output of its own is followed all the same, and only what
+    is to be recorded of those waits for it.
+    """
     standing, *others = to
-    stopped = worker_pids(four)[0]
     own = standing[0].submit(f"echo mine; read -r _ < {gate}; echo on")
-    os.kill(stopped, signal.SIGSTOP)
-    try:
-        for connections in others:
-            job_id = connections[0].submit("exit 3")
-            for other in others:
-                assert other[1]("GET", f"/{job_id}/wait")["ExitCode"] == 3
-        gate.open()
-        directory = four.state_dir / "jobs" / own
-        assert others[0][0]("GET", f"/{own}/attach?offset=0&stream=stderr&follow=false") == b""
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-    assert others[0][0]("GET", f"/{own}/wait")["State"] == "exited"
-    assert (directory / "output").read_bytes() == b"mine\non\n"
+    with others[0][0].attached(own) as output:
+        assert output.read(5) == b"mine\n"
+        worker = owner_of(four, standing[0].port)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for connections in others:
+                job_id = connections[1].submit("exit 3")
+                for other in others:
+                    assert other[2]("GET", f"/{job_id}/wait")["ExitCode"] == 3
+            gate.open()
+            assert output.read(3) == b"on\n"
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert output.read() == b""
+    assert others[0][0]("GET", f"/{own}")["State"] == "exited"

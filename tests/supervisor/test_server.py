@@ -263,6 +263,25 @@ def test_notices_go_to_every_other_worker(supervisor):
     assert main.sync() == []
 
 
+def test_one_that_has_not_said_what_it_is_hears_notices(supervisor):
+    """It may be a worker that reads the records as they were when it had our hello."""
+    newcomer = supervisor.connect(role=None)
+    worker = supervisor.connect()
+    worker.send("publish", job="job", state="exited")
+    assert newcomer.expect("notice")["job"] == "job"
+
+
+def test_what_is_acknowledged_or_released_may_tell_the_others(supervisor):
+    first, second = supervisor.connect(), supervisor.connect()
+    first.run("job", "true")
+    started = first.event("job", "started")
+    first.send("ack", job="job", seq=started["seq"], state="running")
+    assert second.expect("notice") == {"t": "notice", "job": "job", "state": "running"}
+    first.event("job", "finished")
+    first.send("release", job="job", state="exited")
+    assert second.expect("notice") == {"t": "notice", "job": "job", "state": "exited"}
+
+
 # ------------------------------------------------------------------------------------- broken peers
 
 

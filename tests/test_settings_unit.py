@@ -1,0 +1,130 @@
+"""Settings as values: each read and bounded, and what is wrong told with its name and its text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.settings import PREFIX, TABLE, OnShutdown, SettingError, Settings, Share
+
+BASE = {"JOBRUNNER_STATE_DIR": "/state"}
+
+
+def read(**variables):
+    return Settings.from_environment({**BASE, **variables})
+
+
+def refusal(name, text):
+    with pytest.raises(SettingError) as refused:
+        read(**{PREFIX + name: text})
+    assert refused.value.variable == PREFIX + name
+    return str(refused.value)
+
+
+def test_every_default_can_be_read():
+    settings = read()
+    assert (settings.hostname, settings.port) == ("127.0.0.1", 8080)
+    assert settings.shutdown is OnShutdown.KILL
+    assert settings.drain_grace == 2.0
+    assert settings.unknown == ()
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    assert read(**{s.variable: "" for s in TABLE if s.name != "STATE_DIR"}) == read()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "http"),
+        ("PORT", "80 80"),
+        ("PORT", "٨٠"),
+        ("PORT", "1" * 5000),
+        ("HOSTNAME", "a b"),
+        ("HOSTNAME", "http://a"),
+        ("STATE_DIR", "relative"),
+        ("STATE_DIR", "~nobody-of-that-name/x"),
+        ("MAX_RUNNING", "0"),
+        ("MAX_RUNNING", "100001"),
+        ("MAX_RUNNING", "1.5"),
+        ("SHUTDOWN", "Kill"),
+        ("SHUTDOWN_GRACE", "8.1"),
+        ("SHUTDOWN_GRACE", "nan"),
+        ("SHUTDOWN_GRACE", "-0.1"),
+        ("MAX_BODY", "1023"),
+        ("MAX_BODY", "8M"),
+        ("OUTPUT_LIMIT", "65535"),
+        ("DRAIN_GRACE", "inf"),
+        ("CGROUP", "on"),
+        ("RETAIN_BYTES", "0%"),
+        ("RETAIN_BYTES", "101%"),
+        ("RETAIN_BYTES", "%"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name, text):
+    (setting,) = (setting for setting in TABLE if setting.name == name)
+    expected = f"{PREFIX}{name} is {text!r}, expected {setting.expected}."
+    assert refusal(name, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("PORT", "0", 0),
+        ("HOSTNAME", "::1", "::1"),
+        ("SHUTDOWN", "leave", OnShutdown.LEAVE),
+        ("SHUTDOWN_GRACE", "0", 0.0),
+        ("DRAIN_GRACE", ".25", 0.25),
+        ("OUTPUT_LIMIT", "65536", 65536),
+        ("RETAIN_BYTES", "7%", Share(7)),
+        ("RETAIN_BYTES", "7", 7),
+    ],
+)
+def test_what_is_right_is_read(name, text, value):
+    assert getattr(read(**{PREFIX + name: text}), name.lower()) == value
+
+
+@given(st.sampled_from(TABLE), st.text(max_size=12))
+def test_any_text_is_read_or_refused_with_a_sentence(setting, text):
+    try:
+        read(**{setting.variable: text})
+    except SettingError as exc:
+        assert str(exc).startswith(f"{setting.variable} is ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({"XDG_STATE_HOME": "/xdg", "HOME": "/home/me"}, "/xdg/jobrunner"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/me"}, "/home/me/.local/state/jobrunner"),
+        ({"HOME": "/home/me"}, "/home/me/.local/state/jobrunner"),
+        ({"JOBRUNNER_STATE_DIR": "/there", "XDG_STATE_HOME": "/xdg"}, "/there"),
+    ],
+)
+def test_the_state_directory_is_where_the_environment_says(environment, path):
+    assert str(Settings.from_environment(environment).state_dir) == path
+
+
+def test_jobs_begin_with_what_is_common_and_nothing_of_the_services():
+    given = {"PATH": "/bin", "HOME": "/root", "USER": "me", "LANG": "C", "TZ": "UTC"}
+    settings = read(**given, SECRET="x", AWS_TOKEN="y", JOBRUNNER_PORT="1")
+    assert settings.base_environment == given
+
+
+def test_jobs_have_a_path_even_when_the_service_has_none():
+    assert "/usr/bin" in read().base_environment["PATH"].split(":")
+
+
+def test_variables_that_are_no_settings_are_told_but_for_those_of_a_job():
+    settings = read(JOBRUNNER_PROT="80", JOBRUNNER_JOB_ID="x", JOBRUNNER_COMMAND="0", OTHER="")
+    assert settings.unknown == ("JOBRUNNER_PROT",)
+
+
+def test_each_setting_says_what_it_expects_and_what_it_means():
+    assert len({setting.name for setting in TABLE}) == len(TABLE)
+    for setting in TABLE:
+        assert setting.expected
+        assert setting.meaning
+        assert setting.variable == PREFIX + setting.name
