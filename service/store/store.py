@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -92,9 +92,11 @@ class Store:
         self._commits = 0
         try:
             path.touch(mode=0o600)
-            self._db = _connect(path)
-            self._db.execute("PRAGMA foreign_keys = ON")
-            migrate(self._db)
+            with ExitStack() as undo:
+                self._db = undo.enter_context(closing(_connect(path)))
+                self._db.execute("PRAGMA foreign_keys = ON")
+                migrate(self._db)
+                undo.pop_all()
         except (sqlite3.Error, OSError) as exc:
             raise StoreError(f"The records in {path} can't be opened: {exc}.") from exc
 
@@ -321,10 +323,14 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=64)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}")
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

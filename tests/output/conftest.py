@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FUSE_S = 60
 """A test that hangs fails after this time; none waits for it."""
 
-_IMPORT_ROOT = str(Path(service.output.__file__).parents[2])
+_IMPORT_PATH = f"{Path(service.output.__file__).parents[2]}:{Path(__file__).parents[1] / 'tools'}"
 
 
 def _descriptors() -> dict[str, str]:
@@ -133,7 +133,7 @@ def start_child() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             stdout=subprocess.PIPE,
             pass_fds=pass_fds,
             # The whole environment, as coverage finds its way into children through it.
-            env={**os.environ, "PYTHONPATH": _IMPORT_ROOT},  # noqa: TID251
+            env={**os.environ, "PYTHONPATH": _IMPORT_PATH},  # noqa: TID251
         )
         started.append(child)
         return child

@@ -9,34 +9,19 @@ Prints how many deaths there were.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
+
+from dying import die_before
 
 from service.output.index import STDERR, STDOUT
 from service.output.log import LogWriter
 from service.output.reader import LogReader
 
-CALLS = {os.open, os.splice, os.pwrite, os.pread, os.fstat, os.ftruncate, os.close, fcntl.ioctl}
 SOURCES = [(STDOUT, 0), (STDERR, 0), (STDOUT, 1), (STDERR, 1)]
 DATA = {source: bytes([97 + number]) * (5 + number) for number, source in enumerate(SOURCES)}
-
-
-def die_before(number: int) -> None:
-    """Has this process killed before its `number`-th system call from now on."""
-    left = number
-
-    def on_call(_frame: object, event: str, function: object) -> None:
-        nonlocal left
-        if event == "c_call" and function in CALLS:
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.setprofile(on_call)
 
 
 def write_all(directory: Path, pipes: dict[tuple[int, int], int]) -> None:

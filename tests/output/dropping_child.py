@@ -11,11 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
-from crashing_child import CALLS
+from dying import die_before
 
 from service.output import bound
 from service.output.cursor import Cursor
@@ -31,21 +30,6 @@ DATA = {
     STDOUT: b"".join(b"out%05d\n" % number for number in range(5000)),
     STDERR: b"".join(b"err%05d\n" % number for number in range(3000)),
 }
-
-
-def die_before(number: int) -> None:
-    """Has this process killed before its `number`-th system call from now on."""
-    left = number
-
-    def on_call(frame, event, function):
-        nonlocal left
-        is_free = event == "call" and frame.f_code is punch.__code__
-        if is_free or (event == "c_call" and function in CALLS):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.setprofile(on_call)
 
 
 def write_all(directory: Path, pipes: dict[int, int]) -> None:
@@ -90,7 +74,7 @@ def one_history(directory: Path, number: int) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            die_before(number)
+            die_before(number, also=punch)
             write_all(directory, pipes)
         finally:
             os._exit(0)

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -85,6 +86,15 @@ class Pid:
 
     def wait(self) -> None:
         assert is_readable(self.descriptor, FUSE_S), f"{self.number} lives on"
+
+    @property
+    def is_reaped(self) -> bool:
+        """Whether its parent has read its wait status."""
+        try:
+            signal.pidfd_send_signal(self.descriptor, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -270,6 +280,23 @@ class Supervisor:
         self.clients.append(client)
         return client
 
+    def end_jobs(self) -> None:
+        """Forget all connections, all jobs and their directories, for the next test."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        cleaner = Client(self.state_dir)
+        for job in cleaner.hello["jobs"]:
+            adopted = cleaner.expect("adopt", job=job)  # when its owner is seen to be gone
+            cleaner.kill(job, grace_s=0)
+            if "finished" not in [event["name"] for event in adopted["events"]]:
+                cleaner.event(job, "finished")
+            cleaner.send("release", job=job)
+        cleaner.sync()
+        cleaner.close()
+        shutil.rmtree(self.state_dir / "jobs")
+        (self.state_dir / "jobs").mkdir()
+
     def close(self) -> None:
         """End it and all its jobs; one that a test killed has a successor that swept its jobs."""
         for client in self.clients:
@@ -371,3 +398,9 @@ def new_pid() -> Iterator[Callable[[int], Pid]]:
     yield watch
     for pid in made:
         pid.close()
+
+
+@pytest.fixture(scope="session")
+def make_supervisor() -> type[Supervisor]:
+    """For fixtures of modules, which end what they make."""
+    return Supervisor

@@ -157,7 +157,8 @@ def test_killed_while_it_drains(client, job, ready, go):
     holder, process = ready.pids(2)
     go.go()
     process.wait()
-    client.sync()  # the supervisor has read the wait status before it reads what is sent now
+    while not process.is_reaped:  # it may hear of the end a little later than we do
+        client.sync()
     client.kill(job)
     assert client.event(job, "ended")["killed"] is False
     assert outcome(finished(client, job)) == ("exited", True, None)

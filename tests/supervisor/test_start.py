@@ -249,6 +249,7 @@ def test_the_log_of_a_dead_ones_job_is_closed_as_incomplete(start_supervisor, re
     client = first.connect()
     client.run("job", f"echo said; echo > {ready}; exec sleep 1000")
     ready.line()
+    first.connect().sync()  # the loop has been round: what was in the pipe is in the log
     first.process.kill()
     first.process.wait()
     successor = start_supervisor("--cgroup", "off").connect()
