@@ -9,6 +9,7 @@ status 2 and a sentence.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from typing import Any, Final
 
@@ -61,7 +62,11 @@ def create_app(_arguments: object = None) -> Jobrunner:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.log_format)
-        lock = _take_state_dir(settings) if _is_main_process() else None
+        lock = None
+        if _is_main_process():
+            lock = _take_state_dir(settings)
+            for variable in settings.unknown:
+                print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201 - as below
     except (SettingError, state_dir.StateDirError, StoreError) as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201 - before there is a log
         raise SystemExit(EXIT_USAGE) from exc
@@ -77,11 +82,12 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.settings = settings
     app.ctx.lock = lock
     app.ctx.has_manager = False
+    app.ctx.has_served = False
     app.blueprint([jobs, attach, health])
     app.on_request(keep_reserve)
     app.main_process_start(_start_supervisor)
     app.main_process_ready(_watch_workers)
-    app.main_process_stop(_end_jobs)
+    app.main_process_stop(_end_jobs_of_workers)
     app.before_server_start(_open)
     app.before_server_stop(_close)
     app.after_server_stop(_end_jobs_of_single_process)
@@ -102,8 +108,7 @@ def _take_state_dir(settings: Settings) -> int:
 async def _start_supervisor(app: Jobrunner) -> None:
     app.ctx.has_manager = True
     settings: Settings = app.ctx.settings
-    for variable in settings.unknown:
-        print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201
+    signal.signal(signal.SIGTERM, _end_early)
     try:
         start(settings.state_dir, cgroup=settings.cgroup)
     except SupervisorFailed as exc:
@@ -111,12 +116,20 @@ async def _start_supervisor(app: Jobrunner) -> None:
         raise SystemExit(EXIT_USAGE) from exc
 
 
+def _end_early(_number: int, _frame: object) -> None:
+    """Told to end before there are workers: Sanic's helper processes end with the main process only
+    when that ends in order.
+    """
+    raise SystemExit(0)
+
+
 async def _watch_workers(app: Jobrunner) -> None:
+    app.ctx.has_served = True
     watch(app.manager)
 
 
 async def _open(app: Jobrunner) -> None:
-    end_with_main_process()
+    end_with_main_process(getattr(app, "multiplexer", None))
     raise_limit()
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
@@ -139,6 +152,12 @@ async def _end_jobs(app: Jobrunner) -> None:
     settings: Settings = app.ctx.settings
     if settings.shutdown is OnShutdown.KILL:
         await end_all_jobs(settings)
+
+
+async def _end_jobs_of_workers(app: Jobrunner) -> None:
+    # A start that fails, as the port is taken, ends no job that an earlier service has left.
+    if app.ctx.has_served:
+        await _end_jobs(app)
 
 
 async def _end_jobs_of_single_process(app: Jobrunner) -> None:

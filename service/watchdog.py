@@ -12,7 +12,10 @@ import os
 import signal
 import threading
 import time
-from multiprocessing.connection import wait
+from contextlib import suppress
+from multiprocessing import util
+from multiprocessing.connection import Client, wait
+from multiprocessing.managers import dispatch  # type: ignore[attr-defined]  # as its own proxies do
 from typing import Any, Final
 
 import structlog
@@ -111,14 +114,27 @@ class Watchdog(threading.Thread):
         return [(w, w._current_process) for w in workers]  # noqa: SLF001 - Sanic has no public name for it
 
 
-def end_with_main_process() -> None:
+def end_with_main_process(multiplexer: Any) -> None:
     """Have this worker stop when the main process dies, however that dies: an orphan would keep the
-    port, and nobody would replace it.
+    port, and nobody would replace it. `multiplexer`: Sanic's, through which workers reach the
+    process that keeps their states; it is told to end too, by who is left.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    address = multiplexer._state._state._token.address  # noqa: SLF001 - nothing public tells it
+    # Run at the very end of this process, when nothing asks for the states any more.
+    util.Finalize(None, _end_states, (parent.pid, address), exitpriority=0)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent.pid:
         os.kill(os.getpid(), signal.SIGTERM)  # it died before the line above
+
+
+def _end_states(main: int | None, address: str) -> None:
+    """End the process of the workers' states, unless the main process lives, and will do it."""
+    if os.getppid() == main:
+        return
+    key = multiprocessing.current_process().authkey
+    with suppress(OSError, EOFError), Client(address, authkey=key) as connection:
+        dispatch(connection, None, "shutdown")  # gone: another worker was faster

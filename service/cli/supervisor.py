@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from service.client.supervisor import NoSupervisor, ask
+from service.client import supervisor
+from service.client.supervisor import NoSupervisor
 from service.settings import SettingError, Settings
 
 
@@ -13,13 +14,13 @@ def upgrade() -> int:
     """Have the running supervisor become the code that is installed now; the exit status."""
     try:
         settings = Settings.from_environment()
-        reply = asyncio.run(ask(settings.state_dir, {"t": "upgrade"}))
+        why_not = asyncio.run(supervisor.upgrade(settings.state_dir))
     except SettingError as exc:
         return _fail(str(exc), 2)
     except NoSupervisor as exc:
         return _fail(str(exc), 1)
-    if not reply["ok"]:
-        return _fail(f"not upgraded: {reply['why']}", 1)
+    if why_not is not None:
+        return _fail(f"not upgraded: {why_not}", 1)
     print("The supervisor was upgraded; its jobs run on.")
     return 0
 

@@ -1,13 +1,15 @@
-"""One question to the supervisor of a state directory on this box, for an operator."""
+"""What an operator asks of the supervisor of a state directory on this box."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
 from service.supervisor.client import ConnectionLost, SupervisorConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -20,28 +22,44 @@ async def greeting(state_dir: Path) -> dict[str, Any]:
 
     None is started. Raises: NoSupervisor.
     """
-    try:
-        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            connection, hello = await SupervisorConnection.open(directory, _ignore, _ignore)
-        finally:
-            os.close(directory)
-        connection.close()
-        return hello
-    except (OSError, ConnectionLost) as exc:
-        raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
+    connection, hello = await _connect(state_dir, _ignore)
+    connection.close()
+    return hello
 
 
-async def ask(state_dir: Path, message: dict[str, Any]) -> dict[str, Any]:
-    """The reply to `message`. None is started. Raises: NoSupervisor."""
+async def upgrade(state_dir: Path) -> str | None:
+    """Have the supervisor become the code that is installed now, and wait until that serves; why it
+    did not, or None. None is started. Raises: NoSupervisor.
+    """
+    ended = asyncio.Event()
+    connection, before = await _connect(state_dir, lambda _: ended.set())
     try:
-        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            connection, _ = await SupervisorConnection.open(directory, _ignore, _ignore)
-        finally:
-            os.close(directory)
         connection.introduce("operator")
-        return await connection.request(message)
+        reply = await connection.request({"t": "upgrade"})
+        if not reply["ok"]:
+            return str(reply["why"])
+        await ended.wait()  # it closes every connection before it becomes the other
+    except ConnectionLost as exc:
+        raise NoSupervisor(f"the supervisor in {state_dir} ended meanwhile: {exc}") from exc
+    finally:
+        connection.close()
+    after = await greeting(state_dir)
+    if after["nonce"] != before["nonce"]:
+        return "it ended meanwhile, and another was started"
+    if after.get("upgrades", 0) == before.get("upgrades", 0):
+        return f"the kernel refused; {state_dir / 'supervisor.log'} says why"
+    return None
+
+
+async def _connect(
+    state_dir: Path, on_lost: Callable[[object], None]
+) -> tuple[SupervisorConnection, dict[str, Any]]:
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return await SupervisorConnection.open(directory, _ignore, on_lost)
+        finally:
+            os.close(directory)
     except (OSError, ConnectionLost) as exc:
         raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
 

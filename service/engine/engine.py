@@ -277,12 +277,13 @@ class Engine:
             )
         await self._forget([job_id])
 
-    async def _forget(self, job_ids: list[str]) -> None:
+    async def _forget(self, job_ids: list[str]) -> int:
         with self._store.transaction():
             cleaned = [job_id for job_id in job_ids if self._store.clean(job_id)]
         for job_id in cleaned:
             self._notices.wake(job_id, finished=True)
             await self._remove_files(job_id)
+        return len(cleaned)
 
     async def _remove_cleaned(self) -> None:
         """Files of jobs that were cleaned when a process died."""

@@ -105,8 +105,8 @@ _TOGETHER_S: Final = 0.2
 
 
 class Retention:
-    """One in each worker. `forget` cleans jobs: it deletes their records and removes the files of
-    those whose record it deleted.
+    """One in each worker. `forget` cleans jobs: it deletes their records, removes the files of
+    those whose record it deleted, and says how many these were.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Retention:
         settings: Settings,
         store: Store,
         directory: Callable[[str], str],
-        forget: Callable[[list[str]], Awaitable[None]],
+        forget: Callable[[list[str]], Awaitable[int]],
         *,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -168,9 +168,8 @@ class Retention:
             oldest = self._store.oldest_finished(batch)
             batch = _BATCH
             found = due(oldest, self._store.totals(), self._limits(), now=self._now())
-            if found.ids:
-                _log.info("jobs_retired", jobs=len(found.ids))
-                await self._forget(found.ids)
+            if found.ids and (cleaned := await self._forget(found.ids)):
+                _log.info("jobs_retired", jobs=cleaned)
             if not found.is_partial:
                 break
         self._disarm()

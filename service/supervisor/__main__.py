@@ -50,6 +50,7 @@ def main() -> int:
     state: dict[str, Any] | None
     if not is_new:
         state = upgrade.read(options.resume_fd)
+        state["upgrades"] = state.get("upgrades", 0) + 1
         note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     else:
         state = _begin(state_dir, cgroups, options.ready_fd)

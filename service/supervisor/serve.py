@@ -58,7 +58,10 @@ async def serve(
         emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
         commands=commands,
     )
-    server = Server(host, nonce=state["nonce"], stay=stay, state=state.get("register"))
+    upgrades = state.get("upgrades", 0)
+    server = Server(
+        host, nonce=state["nonce"], stay=stay, upgrades=upgrades, state=state.get("register")
+    )
 
     def died(pid: int, status: int) -> None:
         job = commands.pop(pid, None)
@@ -90,6 +93,7 @@ async def serve(
         # No callback runs from here on, so nothing changes while it is written down.
         upgrade.hold_signals_back()
         kept = {"nonce": state["nonce"], "lock": state["lock"], "listener": heir}
+        kept["upgrades"] = upgrades
         return {**kept, "child_soft": descriptors.child_soft, "register": server.state()}
     # Closed first: who connects now meets an end of stream before hello, and starts another, which
     # waits for the lock until this process is gone.

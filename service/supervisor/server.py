@@ -97,13 +97,22 @@ class Server:
     """The register, the connections, and the messages between them."""
 
     def __init__(
-        self, host: Host, *, nonce: str, stay: bool, state: dict[str, Any] | None = None
+        self,
+        host: Host,
+        *,
+        nonce: str,
+        stay: bool,
+        upgrades: int = 0,
+        state: dict[str, Any] | None = None,
     ) -> None:
-        """`state`: what a predecessor's `state` gave, to go on with."""
+        """`upgrades`: how often this process became new code. `state`: what a predecessor's `state`
+        gave, to go on with.
+        """
         self._host = host
         self.loop = host.loop
         self._nonce = nonce
         self._stay = stay
+        self._upgrades = upgrades
         self._register: Register[Connection] = Register()
         self._connections: set[Connection] = set()
         self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
@@ -134,6 +143,7 @@ class Server:
                 "protocol": PROTOCOL,
                 "version": service.__version__,
                 "nonce": self._nonce,
+                "upgrades": self._upgrades,
                 "pid": os.getpid(),
                 "jobs": self._register.ids(),
             }

@@ -500,6 +500,20 @@ def test_a_supervisor_stays_as_it_is_when_the_new_code_cannot_take_over(
         assert "resumed" not in (state_dir / "supervisor.log").read_text()
 
 
+def test_an_upgrade_that_ends_the_supervisor_is_no_success(state_dir: Path, site: Path):
+    """The new code passes its trial, and fails at what no trial shows."""
+    with running(state_dir, workers=2, environment={"PYTHONPATH": str(site)}) as service:
+        job_id = service.submit("exec sleep 1000")
+        module = site / "service" / "supervisor" / "upgrade.py"
+        module.write_text(module.read_text() + "\n\ndef read(memory):\n    raise SystemExit(1)\n")
+        failed = upgrade(service)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith("jobrunner: ")
+        assert failed.stdout == ""
+        assert service.wait(job_id)["Reason"] == "lost"
+        assert service.run("true")["ExitCode"] == 0
+
+
 # Other versions on the other side of the socket
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 from gates import Gate, attached, lines
-from running import Service, running
-from watching import Watched
+from running import Service, again, running
+from watching import Watched, in_session
 
 pytestmark = pytest.mark.e2e
 
@@ -262,6 +262,43 @@ def test_job_that_is_left_goes_on_and_is_finished_by_the_next_service(
         second.kill(killed, wait="true")
         view = second.show(killed)
         assert (view["State"], view["Reason"], view["Signal"]) == ("killed", "requested", "SIGTERM")
+
+
+@pytest.mark.parametrize("flags", [("--workers", "2"), ("--single-process",)])
+def test_a_start_that_fails_ends_no_job_that_was_left(
+    state_dir: Path, gate: Gate, flags: tuple[str, ...]
+):
+    with running(state_dir, environment={"JOBRUNNER_SHUTDOWN": "leave"}) as first:
+        job_id = first.submit(f"read -r _ < {gate}; exit 5")
+        assert first.stop() == 0
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            refused = Service(state_dir, *flags, port=taken.getsockname()[1])
+            refused.wait_for_line("Address already in use")
+            assert refused.process.wait(60) != 0
+            refused.client.close()
+            refused.process.stdout.close()
+        with again(first) as next_one:
+            assert next_one.show(job_id)["State"] == "running"
+            gate.open()
+            assert next_one.wait(job_id)["ExitCode"] == 5
+
+
+def test_a_killed_main_process_leaves_none_of_the_others(state_dir: Path):
+    """Neither its workers nor Sanic's helpers: they would hold the port, and its output's pipe."""
+    service = Service(state_dir, workers=2)
+    try:
+        service.wait_ready()
+        with Watched(in_session(service.process.pid)) as processes:
+            assert len(processes.alive()) >= 4
+            service.process.kill()
+            try:
+                processes.wait_gone()
+            finally:
+                processes.signal(signal.SIGKILL)
+        with running(state_dir, port=service.port) as next_one:
+            assert next_one.run("true")["ExitCode"] == 0
+    finally:
+        service.close()
 
 
 def pid_of(service: Service, job_id: str) -> int:

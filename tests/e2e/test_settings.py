@@ -117,9 +117,11 @@ def test_host_flag_wins_and_port_serves(state_dir: Path):
                 httpx.get(f"http://{host}:{service.port}/")
 
 
-def test_variable_that_is_no_setting_is_told(state_dir: Path):
-    with running(state_dir, environment={"JOBRUNNER_PROT": "1"}) as service:
-        service.wait_for_line("JOBRUNNER_PROT is no setting")
+@pytest.mark.parametrize("flags", [("--workers", "2"), ("--single-process",)])
+def test_variable_that_is_no_setting_is_told_once(state_dir: Path, flags: tuple[str, ...]):
+    with running(state_dir, *flags, environment={"JOBRUNNER_PROT": "1"}) as service:
+        told = [line for line in service.lines if "JOBRUNNER_PROT is no setting" in line]
+    assert len(told) == 1
 
 
 # Defaults

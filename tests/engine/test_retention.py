@@ -146,6 +146,7 @@ async def retaining(store, tmp_path, **variables):
         for job_id in job_ids:
             assert store.clean(job_id)
             cleaned.put_nowait(job_id)
+        return len(job_ids)
 
     def directory(job_id):
         return str(tmp_path / "jobs" / job_id)
