@@ -20,6 +20,7 @@ from service import logs, state_dir
 from service.api.attach import attach
 from service.api.health import health
 from service.api.jobs import jobs
+from service.api.nodelay import send_at_once
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
@@ -85,6 +86,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.has_served = False
     app.blueprint([jobs, attach, health])
     app.on_request(keep_reserve)
+    app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)
     app.main_process_ready(_watch_workers)
     app.main_process_stop(_end_jobs_of_workers)
