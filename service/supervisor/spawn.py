@@ -6,6 +6,7 @@ supervisor was started with. Python spawns by vfork, so the cost doesn't grow wi
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import resource
@@ -14,6 +15,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+# Source: nptl(7), signal numbers 32 and 33.
+_RESERVED: Final = (32, 33)
+# The number of rt_sigaction by machine. Source: syscalls(2), asm/unistd.h.
+_RT_SIGACTION: Final = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
+# The kernel's struct of handler, flags, restorer and mask, eight bytes each: SIG_DFL is 0.
+_DEFAULT_ACTION: Final = bytes(32)
 
 
 class Refused(Exception):
@@ -83,6 +93,19 @@ def reset_dispositions() -> None:
             continue
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    _reset_reserved()
+
+
+def _reset_reserved() -> None:
+    """The same for the two that glibc keeps for itself, and takes from nobody: its posix_spawn
+    passes them on ignored, so a service that a Python 3.13 program started has them so.
+    """
+    call = _RT_SIGACTION.get(os.uname().machine)
+    status = Path("/proc/self/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    for number in _RESERVED:
+        if call is not None and ignored >> (number - 1) & 1:
+            ctypes.CDLL(None).syscall(call, number, _DEFAULT_ACTION, None, 8)
 
 
 def spawn(

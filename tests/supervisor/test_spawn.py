@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,6 +65,27 @@ def test_a_supervisor_that_was_started_with_signals_ignored_passes_none_on(start
     seen = look(supervisor.connect(), "job")
     assert set(seen["ignored"]) <= {signal.SIGPIPE, signal.SIGXFSZ}
     assert seen["blocked"] == []
+
+
+# Ignores what no library call can, as posix_spawn of glibc does in the child, and becomes its arguments.
+IGNORE_RESERVED = """
+import ctypes, os, sys
+from service.supervisor.spawn import _RT_SIGACTION
+ignore = (1).to_bytes(8, sys.byteorder) + bytes(24)
+for number in (32, 33):
+    assert ctypes.CDLL(None).syscall(_RT_SIGACTION[os.uname().machine], number, ignore, None, 8) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_the_signals_that_glibc_keeps_for_itself_are_not_passed_on_either(start_supervisor):
+    wrapper = (sys.executable, "-P", "-c", IGNORE_RESERVED)
+    ignored = subprocess.check_output([*wrapper, "/bin/grep", "SigIgn", "/proc/self/status"])
+    assert int(ignored.split()[1], 16) >> 31 & 3 == 3
+    client = start_supervisor("--cgroup", "off", wrapper=wrapper).connect()
+    client.run("job", "exec grep SigIgn /proc/self/status")
+    client.event("job", "finished")
+    assert int(client.output("job").split()[1], 16) == 0
 
 
 def test_sigpipe_ends_a_command_as_it_does_in_a_shell(client, job):
