@@ -20,10 +20,10 @@ from service import logs, state_dir
 from service.api.attach import attach
 from service.api.health import health
 from service.api.jobs import jobs
-from service.api.nodelay import send_at_once
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
+from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
 from service.output.follow import Follower
@@ -133,6 +133,7 @@ async def _watch_workers(app: Jobrunner) -> None:
 async def _open(app: Jobrunner) -> None:
     end_with_main_process(getattr(app, "multiplexer", None))
     raise_limit()
+    close_before_connections()
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")

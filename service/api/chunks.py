@@ -17,6 +17,8 @@ from sanic import Request
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
+from service.api.standard_loop import write_parts
+
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
 # it the buffer grows to 4 MB. At this size the throughput is the same.
 _SEND_BUFFER_BYTES: Final = 128 << 10
@@ -92,7 +94,7 @@ class ChunkedAnswer:
         if self._request.method == "HEAD":
             return
         if self._is_framed:
-            transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+            write_parts(transport, b"%x\r\n" % len(chunk), chunk, b"\r\n")
         else:
             transport.write(chunk)
 

@@ -124,9 +124,8 @@ class Engine:
                 async with asyncio.timeout(timeout_s):
                     while True:
                         changed.clear()
-                        record = self.show(job_id)
-                        if record.state not in LIVE:
-                            return record
+                        if self._store.state_of(job_id) not in LIVE:
+                            return self.show(job_id)
                         self._check_open()
                         await changed.wait()
             except TimeoutError:

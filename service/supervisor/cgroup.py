@@ -54,6 +54,9 @@ class Cgroup:
 
     def remove(self) -> None:
         """Remove the cgroup and what the job made inside."""
+        with suppress(OSError):
+            os.rmdir(self._path)
+            return  # it had made nothing
         for directory, _, _ in os.walk(self._path, topdown=False):
             try:
                 os.rmdir(directory)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -252,9 +253,9 @@ class Job:
         directory = os.path.join(host.jobs_directory, self.id)
         try:
             if self._log is None:
-                # Each by itself: makedirs gives its mode to the last one only.
-                for path in (directory, os.path.join(directory, "work")):
-                    os.makedirs(path, mode=0o711, exist_ok=True)
+                for path in (directory, f"{directory}/work"):
+                    with suppress(FileExistsError):
+                        os.mkdir(path, 0o711)
                 limit = self._request.get("output_limit", 0)
                 self._log = LogWriter.create(directory, limit=limit)
             if self._pump is None:
@@ -287,6 +288,8 @@ class Job:
 
 
 def _make_directory(path: str) -> None:
+    if os.path.isdir(path):  # the job's own, as a rule
+        return
     try:
         os.makedirs(path, mode=0o755, exist_ok=True)
     except OSError as exc:
