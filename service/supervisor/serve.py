@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service.output.pump import StallTimer
 from service.supervisor import upgrade
+from service.supervisor.connection import Connection
 from service.supervisor.job import Host, Job
 from service.supervisor.journal import note
 from service.supervisor.reaper import Reaper
-from service.supervisor.server import Connection, End, Server
+from service.supervisor.server import End, Server
 from service.supervisor.spawn import Descriptors
 from service.supervisor.tree import CgroupTree, Tree, WalkTree
 
@@ -86,7 +87,7 @@ async def serve(
     # From 3.13 on asyncio removes the socket's file with the server: a successor still needs it.
     keep_file: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
     listening = await loop.create_unix_server(
-        lambda: Connection(server), sock=listener, **keep_file
+        lambda: Connection(server, loop), sock=listener, **keep_file
     )
     end = await server.ended
     if end is End.UPGRADE:

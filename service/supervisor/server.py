@@ -1,4 +1,4 @@
-"""The supervisor's side of the socket: connections, and who is told what.
+"""Who is told what: the register, and what the service processes ask and hear.
 
 Each message is handled in one callback. A connection that closes hands its jobs, pending ones too,
 to another worker, or to the next that connects.
@@ -14,16 +14,15 @@ from typing import Any, Final
 
 import service
 from service.output.log import LogWriter
+from service.supervisor.connection import Connection
 from service.supervisor.job import Host, Job
 from service.supervisor.journal import note
-from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError, encode
+from service.supervisor.protocol import PROTOCOL, Message
 from service.supervisor.register import Entry, Register
 from service.supervisor.upgrade import try_new_code
 
 # Seconds without a connection after which an idle supervisor ends.
 IDLE_S: Final = 5.0
-# Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
-_MAX_BACKLOG_BYTES: Final = 64 << 20
 # Descriptors that a job takes while it starts: two pipes of two ends, its output and its index.
 JOB_DESCRIPTORS: Final = 6
 # Descriptors kept for connections, for looking through /proc, for what a spawn opens on its way,
@@ -38,59 +37,6 @@ class End(Enum):
 
     OVER = "over"
     UPGRADE = "upgrade"
-
-
-class Connection(asyncio.Protocol):
-    """One service process."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._frames = Frames()
-        self._transport: asyncio.Transport | None = None
-        self._unsent: list[bytes] = []
-        self.role = ""
-        self.pid = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
-        self._transport = transport
-        self._server.opened(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for message in self._frames.feed(data):
-                self._server.received(self, message)
-        except (ProtocolError, KeyError, TypeError, ValueError) as exc:
-            note("peer_dropped", pid=self.pid, error=repr(exc))
-            self.abort()
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._transport = None
-        self._server.closed(self)
-
-    def send(self, message: Message) -> None:
-        """Send with everything else of this turn of the loop: what happens together, as the end of
-        a command and of its job, is one write, one wake-up and one transaction.
-        """
-        if self._transport is None or self._transport.is_closing():
-            return
-        if not self._unsent:
-            self._server.loop.call_soon(self._flush)
-        self._unsent.append(encode(message))
-
-    def _flush(self) -> None:
-        data = b"".join(self._unsent)
-        self._unsent.clear()
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._transport.write(data)
-        if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
-            note("peer_dropped", pid=self.pid, error="it reads nothing")
-            self.abort()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class Server:
@@ -109,7 +55,6 @@ class Server:
         gave, to go on with.
         """
         self._host = host
-        self.loop = host.loop
         self._nonce = nonce
         self._stay = stay
         self._upgrades = upgrades

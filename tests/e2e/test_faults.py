@@ -34,8 +34,8 @@ from service.supervisor.protocol import PROTOCOL, Frames, encode
 
 pytestmark = pytest.mark.e2e
 
-# Lines that make about 200 MB.
-MUCH = 18_000_000
+# Lines that make more than 1 GB, of 12 bytes each.
+MUCH = 90_000_000
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""The supervisor's end of the connection of one service process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from service.supervisor.journal import note
+from service.supervisor.protocol import Frames, Message, ProtocolError, encode
+
+# Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
+_MAX_BACKLOG_BYTES: Final = 64 << 20
+
+
+class Listener(Protocol):
+    """Who is told what happens on connections."""
+
+    def opened(self, connection: Connection) -> None:
+        """Somebody has connected."""
+
+    def received(self, connection: Connection, message: Message) -> None:
+        """A message has come. Raises: KeyError, TypeError, ValueError, when it makes no sense."""
+
+    def closed(self, connection: Connection) -> None:
+        """The peer is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """One service process."""
+
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self._listener = listener
+        self._loop = loop
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
+        self.role = ""
+        self.pid = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
+        self._transport = transport
+        self._listener.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._frames.feed(data):
+                self._listener.received(self, message)
+        except (ProtocolError, KeyError, TypeError, ValueError) as exc:
+            note("peer_dropped", pid=self.pid, error=repr(exc))
+            self.abort()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+        self._listener.closed(self)
+
+    def send(self, message: Message) -> None:
+        """Send with everything else of this turn of the loop: what happens together, as the end of
+        a command and of its job, is one write, one wake-up and one transaction.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(encode(message))
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
+            note("peer_dropped", pid=self.pid, error="it reads nothing")
+            self.abort()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
