@@ -13,13 +13,17 @@ import signal
 import sys
 from typing import Any, Final
 
-from sanic import Sanic
+from sanic import Request, Sanic
 from sanic.config import Config
 
 from service import logs, state_dir
+from service.access import tokens
+from service.access.audit import Trail
 from service.api.attach import attach
+from service.api.gate import Gate, refuse_unclear
 from service.api.health import health
 from service.api.jobs import jobs
+from service.api.origins import is_loopback
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
@@ -50,7 +54,15 @@ class Jobrunner(Sanic[Config, Any]):
         self, host: str | None, port: int | None, *_: object, **__: object
     ) -> tuple[str, int]:
         settings: Settings = self.ctx.settings
-        return host or settings.hostname, settings.port if port is None else port
+        host = host or settings.hostname
+        if not is_loopback(host) and not tokens.exist(settings.state_dir):
+            sentence = (
+                f"{host} is not on loopback, and there are no tokens: anybody who reaches it could"
+                " run any command. Make one first: jobrunner token create --name NAME --scope admin"
+            )
+            print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
+            raise SystemExit(EXIT_USAGE)
+        return host, settings.port if port is None else port
 
     def prepare(self, *args: Any, **options: Any) -> None:
         super().prepare(*args, **{"backlog": _BACKLOG, **options})
@@ -85,6 +97,9 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.has_manager = False
     app.ctx.has_served = False
     app.blueprint([jobs, attach, health])
+    app.signal("http.lifecycle.read_head")(refuse_unclear)
+    app.signal("http.routing.before")(_admit)
+    app.on_request(_authorize)
     app.on_request(keep_reserve)
     app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)
@@ -137,10 +152,20 @@ async def _open(app: Jobrunner) -> None:
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")
+    app.ctx.trail = Trail(settings.state_dir)
+    app.ctx.gate = Gate(settings, app.ctx.trail)
     app.ctx.follower = Follower()
     app.ctx.follower.open()
     app.ctx.engine = Engine(settings, app.ctx.store)
     await app.ctx.engine.open()
+
+
+async def _admit(*, request: Request, **_: object) -> None:
+    await request.app.ctx.gate.admit(request)
+
+
+async def _authorize(request: Request) -> None:
+    await request.app.ctx.gate.authorize(request)
 
 
 async def _close(app: Jobrunner) -> None:
@@ -149,6 +174,7 @@ async def _close(app: Jobrunner) -> None:
         answer.cut()
     app.ctx.follower.close()
     await app.ctx.engine.close()
+    app.ctx.trail.close()
 
 
 async def _end_jobs(app: Jobrunner) -> None:

@@ -107,6 +107,21 @@ def _absolute(text: str) -> Path:
     return path
 
 
+def _hosts(text: str) -> frozenset[str]:
+    names = [name.strip().lower() for name in text.split(",")]
+    if text and any(not name or any(c.isspace() or c in "/@" for c in name) for name in names):
+        raise ValueError(text)
+    return frozenset(name.strip("[]") for name in names if name)
+
+
+def _file_or_none(text: str) -> Path | None:
+    if not text:
+        return None
+    if not (path := _absolute(text)).is_file():
+        raise ValueError(text)
+    return path
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -130,6 +145,36 @@ TABLE: Final[tuple[Setting, ...]] = (
         "8080",
         "a port number from 0 to 65535 (0: any free one)",
         "the port, unless `--port` is given",
+    ),
+    Setting(
+        "ALLOWED_HOSTS",
+        _hosts,
+        "",
+        "host names without ports, separated by commas, or '*' for any",
+        "the names that the service may be called by; default: those of loopback",
+    ),
+    Setting(
+        "RATE_LIMIT",
+        _seconds(0, 1_000_000),
+        "200",
+        "a number of requests from 0 (off) to 1000000",
+        "requests a second of one principal, on average, and in each worker; twice as many at once;"
+        " 0: off",
+    ),
+    Setting(
+        "AUTH_FAILURES",
+        _seconds(0, 1_000_000),
+        "30",
+        "a number of requests from 0 (off) to 1000000",
+        "requests a minute without a good token from one address, in each worker; 0: off",
+    ),
+    Setting(
+        "TLS_CLIENT_CA",
+        _file_or_none,
+        "",
+        "an absolute path of a file with certificates",
+        "the authority whose client certificates prove a principal: a certificate's common name is the"
+        " name of a token (with Sanic's `--cert` and `--key`)",
     ),
     Setting(
         "STATE_DIR",
@@ -228,6 +273,10 @@ class Settings:
 
     hostname: str
     port: int
+    allowed_hosts: frozenset[str]
+    rate_limit: float
+    auth_failures: float
+    tls_client_ca: Path | None
     state_dir: Path
     max_running: int
     shutdown: OnShutdown

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
+from service.api.callers import check_sees, leave_trace
 from service.api.chunks import ChunkedAnswer, StreamCut
 from service.api.patience import unlimited_answer_time
 from service.api.queries import attach_query
@@ -40,7 +41,9 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     offset, stream, follow, marked = attach_query(request.query_string)
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine
+    check_sees(request, job_id)
     record = engine.show(job_id)
+    leave_trace(request, "attach", job_id)
     follower: Follower = request.app.ctx.follower
     following = Following(
         follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked

@@ -22,6 +22,7 @@ from sanic.handlers import ErrorHandler
 from service.jobs.errors import (
     InvalidJob,
     JobrunnerError,
+    MissingScope,
     OffsetBeyondEnd,
     OffsetInGap,
     Unavailable,
@@ -62,6 +63,10 @@ def _of_caller(error: JobrunnerError) -> HTTPResponse:
         more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
     if isinstance(error, OffsetInGap):
         more["gap"] = error.gap
+    if isinstance(error, MissingScope):
+        more["scope"] = error.scope
+    if error.challenge is not None:
+        headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, OffsetBeyondEnd | OffsetInGap):
         headers["Content-Range"] = f"bytes */{error.end}"
     if error.retry_after_s is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,13 +11,12 @@ from service.engine.starting import working_directory
 from service.jobs.lifecycle import LIVE
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec
+from service.jobs.times import rfc3339
 from service.kinds import kind_of
 from service.kinds.submission import decode_spec
 from service.output.errors import CorruptLog
 from service.output.reader import LogReader
 from service.settings import Settings
-
-_NS: Final = 1_000_000_000
 
 
 class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
@@ -46,6 +44,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     id: str = msgspec.field(name="ID")
     name: str | None
     labels: dict[str, str]
+    principal: str | None
     state: str
     reason: str | None
     exit_code: int | None
@@ -72,6 +71,7 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         id=record.id,
         name=record.name,
         labels=record.labels,
+        principal=record.owner,
         state=record.state.value,
         reason=record.reason.value if record.reason else None,
         exit_code=record.exit_code,
@@ -143,9 +143,4 @@ def _kill(kill: Kill | None) -> KillView | None:
 
 
 def _time(ns: int | None) -> str | None:
-    """RFC 3339, UTC, with microseconds."""
-    if ns is None:
-        return None
-    seconds, rest = divmod(ns, _NS)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest // 1000:06}Z"
+    return None if ns is None else rfc3339(ns)

@@ -92,12 +92,15 @@ class Engine:
 
     # Verbs
 
-    async def submit(self, spec: JobSpec, *, key: str | None = None) -> Submission:
+    async def submit(
+        self, spec: JobSpec, *, key: str | None = None, owner: str | None = None
+    ) -> Submission:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
+        `owner` is the principal whose it is, and whose `key` it is.
 
         Raises: IdempotencyKeyReused, NoRoom, Unavailable.
         """
-        return await self._in_task(self._submit(spec, key))
+        return await self._in_task(self._submit(spec, key, owner))
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -161,6 +164,10 @@ class Engine:
             raise UnknownJob(job_id)
         return record
 
+    def is_of(self, job_id: str, owner: str) -> bool:
+        """Whether the principal `owner` submitted that job. Raises: Unavailable."""
+        return self._store.owner_of(job_id) == owner
+
     def page(self, query: Query, *, full: bool) -> Page:
         return self._store.page(query, full=full)
 
@@ -180,10 +187,10 @@ class Engine:
 
     # How
 
-    async def _submit(self, spec: JobSpec, key: str | None) -> Submission:
+    async def _submit(self, spec: JobSpec, key: str | None, owner: str | None) -> Submission:
         data = encode_spec(spec)
         key_hash = hashlib.sha256(data).digest() if key is not None else None
-        if key is not None and (known := self._known(key, key_hash)) is not None:
+        if key is not None and (known := self._known(key, key_hash, owner)) is not None:
             return known
         self._check_room()
         job_id, has_turn = await self._claim()
@@ -191,6 +198,7 @@ class Engine:
             id=job_id,
             name=spec.name,
             labels=spec.labels,
+            owner=owner,
             created_at=time.time_ns(),
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
@@ -200,7 +208,7 @@ class Engine:
             record = self._store.insert(record, key=key, key_hash=key_hash)
         except DuplicateKey:
             self._owner.give_up(job_id)
-            known = self._known(key or "", key_hash)
+            known = self._known(key or "", key_hash, owner)
             if known is None:  # cleaned within this moment
                 raise Unavailable("The job of this Idempotency-Key was just cleaned.") from None
             return known
@@ -235,8 +243,8 @@ class Engine:
                 )
         raise Unavailable("The service is stopping.")
 
-    def _known(self, key: str, key_hash: bytes | None) -> Submission | None:
-        found = self._store.find_key(key)
+    def _known(self, key: str, key_hash: bytes | None, owner: str | None) -> Submission | None:
+        found = self._store.find_key(key, owner)
         if found is None:
             return None
         job_id, stored_hash = found
