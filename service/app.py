@@ -20,6 +20,7 @@ from service import logs, state_dir
 from service.access import tokens
 from service.access.audit import Trail
 from service.api.attach import attach
+from service.api.certificates import loader_for
 from service.api.gate import Gate, refuse_unclear
 from service.api.health import health
 from service.api.jobs import jobs
@@ -88,6 +89,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
         error_handler=Problems(),
         request_class=ForgivingRequest,
         configure_logging=True,
+        certloader_class=loader_for(ca) if (ca := settings.tls_client_ca) is not None else None,
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S

@@ -173,7 +173,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         _file_or_none,
         "",
         "an absolute path of a file with certificates",
-        "the authority whose client certificates prove a principal: a certificate's common name is the"
+        "the authority whose client certificates prove a principal: their common name is the"
         " name of a token (with Sanic's `--cert` and `--key`)",
     ),
     Setting(

@@ -44,7 +44,6 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     id: str = msgspec.field(name="ID")
     name: str | None
     labels: dict[str, str]
-    principal: str | None
     state: str
     reason: str | None
     exit_code: int | None
@@ -71,7 +70,6 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         id=record.id,
         name=record.name,
         labels=record.labels,
-        principal=record.owner,
         state=record.state.value,
         reason=record.reason.value if record.reason else None,
         exit_code=record.exit_code,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import service
+from service.cli import audit, token
 from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         " limits, and say what is wrong. Changes nothing; exit status 1 when there is a problem.",
     )
     doctor_parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    token.add_to(commands)
+    audit.add_to(commands)
     options, others = parser.parse_known_args(arguments)
     if options.command == "serve":
         _serve(others)
@@ -44,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.command == "doctor":
         return doctor(as_json=options.json)
+    if options.command == "token":
+        return token.run(options)
+    if options.command == "audit":
+        return audit.run(options)
     return upgrade()
 
 

@@ -563,7 +563,7 @@ def test_head_of_a_running_jobs_output_answers_at_once(service: Service, gate: G
 
 
 def test_a_thousand_connections_are_served(service: Service):
-    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as stack:
         connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 60))
