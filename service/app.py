@@ -21,7 +21,7 @@ from service.access import tokens
 from service.access.audit import Trail
 from service.api.attach import attach
 from service.api.certificates import loader_for
-from service.api.gate import Gate, refuse_unclear
+from service.api.gate import Gate
 from service.api.health import health
 from service.api.jobs import jobs
 from service.api.origins import is_loopback
@@ -31,6 +31,7 @@ from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
+from service.jobs.errors import JobrunnerError
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
@@ -64,6 +65,17 @@ class Jobrunner(Sanic[Config, Any]):
             print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
             raise SystemExit(EXIT_USAGE)
         return host, settings.port if port is None else port
+
+    async def handle_request(self, request: Request) -> None:
+        """The gate comes first. A signal or a middleware of Sanic costs as much as a whole short
+        request does, and comes too late for what has no route.
+        """
+        try:
+            request.ctx.principal = self.ctx.gate.admit(request)
+        except JobrunnerError as exc:
+            await self.handle_exception(request, exc, run_middleware=False)
+            return
+        await super().handle_request(request)
 
     def prepare(self, *args: Any, **options: Any) -> None:
         super().prepare(*args, **{"backlog": _BACKLOG, **options})
@@ -99,9 +111,6 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.has_manager = False
     app.ctx.has_served = False
     app.blueprint([jobs, attach, health])
-    app.signal("http.lifecycle.read_head")(refuse_unclear)
-    app.signal("http.routing.before")(_admit)
-    app.on_request(_authorize)
     app.on_request(keep_reserve)
     app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)
@@ -160,14 +169,6 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.follower.open()
     app.ctx.engine = Engine(settings, app.ctx.store)
     await app.ctx.engine.open()
-
-
-async def _admit(*, request: Request, **_: object) -> None:
-    await request.app.ctx.gate.admit(request)
-
-
-async def _authorize(request: Request) -> None:
-    await request.app.ctx.gate.authorize(request)
 
 
 async def _close(app: Jobrunner) -> None:

@@ -1,10 +1,11 @@
 """Who gets in: checked for every request before anything else is, unknown routes included.
 
-1. The head can be read in one way only.
+1. The head can be read in one way only (`heads`, when the request is made).
 2. The name and the site that it comes under are ours.
 3. The caller proves who it is, once there are tokens; health is for everybody.
 4. It doesn't come too often.
-5. Its scopes suffice for the route. A route that isn't in the table is for admins.
+5. Its scopes suffice for the method: to look takes `read`, to change something `run`.
+6. What changes something can't be a form that any page may post.
 What is refused stands in the audit trail.
 """
 
@@ -18,7 +19,6 @@ from service.access.audit import Trail
 from service.access.rates import Rates
 from service.access.scopes import ANYBODY, Principal, Scope
 from service.access.tokens import TokenError, Tokens
-from service.api.heads import check_head
 from service.api.origins import is_host_allowed, is_loopback, is_own_origin
 from service.jobs.errors import (
     HostNotAllowed,
@@ -32,23 +32,16 @@ from service.jobs.errors import (
 )
 from service.settings import Settings
 
-# By the name of the route. `None`: for everybody.
-SCOPES: Final[dict[str, Scope | None]] = {
-    "jobrunner.jobs.list": Scope.READ,
-    "jobrunner.jobs.show": Scope.READ,
-    "jobrunner.jobs.wait": Scope.READ,
-    "jobrunner.attach.attach": Scope.READ,
-    "jobrunner.jobs.submit": Scope.RUN,
-    "jobrunner.jobs.kill": Scope.RUN,
-    "jobrunner.jobs.clean": Scope.RUN,
-    "jobrunner.health.live": None,
-    "jobrunner.health.ready": None,
-}
-_OPEN_PREFIX: Final = "/health/"
+# Methods that look; every other one changes something.
+_LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOR_EVERYBODY: Final = "/health/"
+_JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.
 _BURST_S: Final = 2
 _MINUTE_S: Final = 60.0
-_CHANGING: Final = ("POST", "DELETE", "PUT", "PATCH")
+# Refusals that stand in the trail; a flood that is told to slow down (429) would fill the disk.
+_TRACED: Final = (401, 403)
+_NOBODY: Final = Principal(None, frozenset())
 
 
 class Gate:
@@ -63,31 +56,26 @@ class Gate:
         failures = settings.auth_failures
         self._failures = Rates(failures / _MINUTE_S, failures)
 
-    async def admit(self, request: Request) -> None:
-        """Before the route is looked for: `request.ctx.principal` from then on.
+    def admit(self, request: Request) -> Principal:
+        """Before the route is looked for: who calls.
 
-        Raises: HostNotAllowed, OriginNotAllowed, Unauthenticated, TooManyRequests, Unavailable.
+        Raises: HostNotAllowed, OriginNotAllowed, Unauthenticated, TooManyRequests, MissingScope,
+            UnsupportedMediaType, Unavailable.
         """
+        principal = ANYBODY
         try:
             self._check_site(request)
-            request.ctx.principal = self._principal(request)
+            principal = self._principal(request)
+            looks = request.method in _LOOKING
+            if not looks or principal is not ANYBODY:
+                _check_scope(request, principal, Scope.READ if looks else Scope.RUN)
+            if not looks:
+                _expect_json(request)
         except JobrunnerError as exc:
-            if exc.status != TooManyRequests.status:  # a flood would fill the disk
-                self._refused(request, exc, ANYBODY)
+            if exc.status in _TRACED:
+                self._refused(request, exc, principal)
             raise
-
-    async def authorize(self, request: Request) -> None:
-        """Before the handler. Raises: MissingScope, UnsupportedMediaType."""
-        principal: Principal | None = getattr(request.ctx, "principal", None)
-        if principal is None or request.route is None:
-            return  # refused already, or no such route: an error answers
-        scope = SCOPES.get(request.route.name, Scope.ADMIN)
-        if scope is not None and not principal.may(scope):
-            refusal = MissingScope(scope.value)
-            self._refused(request, refusal, principal)
-            raise refusal
-        if request.method in _CHANGING:
-            _expect_json(request)
+        return principal
 
     def _check_site(self, request: Request) -> None:
         host = request.headers.get("host")
@@ -108,8 +96,8 @@ class Gate:
         try:
             if not self._tokens.are_asked_for:
                 return _of_open_service(request)
-            if request.path.startswith(_OPEN_PREFIX):
-                return Principal(None, frozenset())
+            if request.path.startswith(_FOR_EVERYBODY):
+                return _NOBODY
             principal = self._proven(request)
         except TokenError as exc:
             raise Unavailable(str(exc)) from exc
@@ -168,9 +156,10 @@ def certificate_subject(request: Request) -> str | None:
     return None
 
 
-async def refuse_unclear(*, head: bytes, **_: object) -> None:
-    """For Sanic's signal about a head: an exception there makes it answer 400 and close."""
-    check_head(head)
+def _check_scope(request: Request, principal: Principal, scope: Scope) -> None:
+    """Raises: MissingScope."""
+    if not principal.may(scope) and not request.path.startswith(_FOR_EVERYBODY):
+        raise MissingScope(scope.value)
 
 
 def _of_open_service(request: Request) -> Principal:
@@ -185,10 +174,12 @@ def _of_open_service(request: Request) -> Principal:
 
 
 def _expect_json(request: Request) -> None:
-    """A form can be posted by any page, JSON can't. Raises: UnsupportedMediaType."""
-    given = request.headers.get("content-type")
-    if given is None and not request.body:
-        return
-    if (given or "").partition(";")[0].strip().lower() != "application/json":
-        got = f"got {given[:80]!r}" if given else "got none"
-        raise UnsupportedMediaType(f"Send the header 'Content-Type: application/json'; {got}.")
+    """Raises: UnsupportedMediaType."""
+    headers = request.headers
+    given = headers.get("content-type")
+    if given is None:
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            return
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got none.")
+    if given != _JSON and given.partition(";")[0].strip().lower() != _JSON:
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got {given[:80]!r}.")

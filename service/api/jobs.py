@@ -44,7 +44,7 @@ async def submit(request: Request) -> HTTPResponse:
     Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
         NoRoom, Unavailable.
     """
-    if "content-type" not in request.headers:
+    if "content-type" not in request.headers:  # the gate has looked at what is there
         raise UnsupportedMediaType("Send the header 'Content-Type: application/json'; got none.")
     key = _idempotency_key(request)
     spec = parse_submission(request.body, output_ceiling=request.app.ctx.settings.output_limit)

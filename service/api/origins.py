@@ -7,17 +7,19 @@ the `Host` that it asks for. Source: RFC 6454; RFC 9110, section 7.2.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
 # In JOBRUNNER_ALLOWED_HOSTS: any name.
 ANY_HOST: Final = "*"
+# Both look-ups are remembered: the same few names come in every request.
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether `host`, an address or a name, is this box under a name that only it has."""
     try:
@@ -33,7 +35,8 @@ def host_name(header: str) -> str:
     return header.partition(":")[0].removesuffix(".").lower()
 
 
-def is_host_allowed(header: str, allowed: Collection[str]) -> bool:
+@functools.lru_cache(maxsize=256)
+def is_host_allowed(header: str, allowed: frozenset[str]) -> bool:
     """Whether a request for this `Host` is for us; `allowed` is empty for loopback names."""
     name = host_name(header)
     if not allowed:

@@ -28,7 +28,8 @@ def test_names_of_this_box_alone(host):
 
 @pytest.mark.parametrize(
     "host",
-    ["", "0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.example.com", "127.0.0.1.nip.io",
+    ["", "0.0.0.0", "::",  # noqa: S104 - text
+      "10.0.0.1", "example.com", "localhost.example.com", "127.0.0.1.nip.io",
      "xlocalhost", "127.1", "0x7f000001", "::ffff:10.0.0.1"],
 )  # fmt: skip
 def test_names_that_others_may_have(host):

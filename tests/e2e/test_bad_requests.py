@@ -558,7 +558,9 @@ def test_any_query_gives_an_answer_or_a_problem(
         b"GET /\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET http://x:99999/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
+        + b"a" * 100_000
+        + b"\r\nConnection: close\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\nConnection: close\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\nConnection: close\r\n\r\n",
     ],
