@@ -75,7 +75,10 @@ class Jobrunner(Sanic[Config, Any]):
         except JobrunnerError as exc:
             await self.handle_exception(request, exc, run_middleware=False)
             return
-        await super().handle_request(request)
+        try:
+            await super().handle_request(request)
+        finally:
+            self.ctx.gate.leave(request.ctx.principal)
 
     def prepare(self, *args: Any, **options: Any) -> None:
         super().prepare(*args, **{"backlog": _BACKLOG, **options})
@@ -104,6 +107,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
         certloader_class=loader_for(ca) if (ca := settings.tls_client_ca) is not None else None,
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
+    app.config.REQUEST_TIMEOUT = settings.request_timeout
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
     app.config.FALLBACK_ERROR_FORMAT = "json"
     app.ctx.settings = settings

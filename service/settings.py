@@ -169,6 +169,30 @@ TABLE: Final[tuple[Setting, ...]] = (
         "requests a minute without a good token from one address, in each worker; 0: off",
     ),
     Setting(
+        "REQUEST_TIMEOUT",
+        _integer(1, 3600),
+        "60",
+        "whole seconds from 1 to 3600",
+        "seconds in which a request must have arrived, head and body, so that one that dribbles"
+        " holds no connection for ever",
+    ),
+    Setting(
+        "MAX_REQUESTS",
+        _integer(0, 1_000_000),
+        "4000",
+        "a whole number from 0 (off) to 1000000",
+        "requests of one principal that are under way at a time in each worker, waits and attached"
+        " readers among them, so that one can't take all connections; 0: off",
+    ),
+    Setting(
+        "MAX_READERS",
+        _integer(0, 1_000_000),
+        "10000",
+        "a whole number from 0 (off) to 1000000",
+        "attached readers at a time in each worker, of whom each may cost half a megabyte of the"
+        " kernel's memory when it doesn't read; 0: off",
+    ),
+    Setting(
         "TLS_CLIENT_CA",
         _file_or_none,
         "",
@@ -276,6 +300,9 @@ class Settings:
     allowed_hosts: frozenset[str]
     rate_limit: float
     auth_failures: float
+    request_timeout: int
+    max_requests: int
+    max_readers: int
     tls_client_ca: Path | None
     state_dir: Path
     max_running: int

@@ -26,6 +26,8 @@ from service.output.following import Following
 attach = Blueprint("attach")
 
 _TEXT: Final = "text/plain; charset=utf-8"
+# Seconds after which a reader may come again when all places are taken.
+_RETRY_S: Final = 5
 _BYTES: Final = "application/octet-stream"
 
 _log = structlog.get_logger("jobrunner.api")
@@ -43,6 +45,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     engine: Engine = request.app.ctx.engine
     check_sees(request, job_id)
     record = engine.show(job_id)
+    _check_room(request)
     leave_trace(request, "attach", job_id)
     follower: Follower = request.app.ctx.follower
     following = Following(
@@ -135,6 +138,13 @@ async def _pass_on(
     if following.length is None:
         # Whoever saw the end of the output finds the job finished.
         await engine.wait_finished(job_id)
+
+
+def _check_room(request: Request) -> None:
+    """Raises: Unavailable, when as many readers are attached as may be."""
+    most = request.app.ctx.settings.max_readers
+    if 0 < most <= len(request.app.ctx.open_answers):
+        raise Unavailable(f"{most} readers are attached to this worker.", retry_after_s=_RETRY_S)
 
 
 def _headers(offset: int) -> dict[str, str]:

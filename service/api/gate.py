@@ -11,6 +11,7 @@ What is refused stands in the audit trail.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from sanic import Request
@@ -39,6 +40,8 @@ _JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.
 _BURST_S: Final = 2
 _MINUTE_S: Final = 60.0
+# Seconds after which one more request may be asked for when too many are under way.
+_ENTER_RETRY_S: Final = 5
 # Refusals that stand in the trail; a flood that is told to slow down (429) would fill the disk.
 _TRACED: Final = (401, 403)
 _NOBODY: Final = Principal(None, frozenset())
@@ -55,9 +58,10 @@ class Gate:
         self._rates = Rates(rate, rate * _BURST_S)
         failures = settings.auth_failures
         self._failures = Rates(failures / _MINUTE_S, failures)
+        self._under_way: Counter[str] = Counter()
 
     def admit(self, request: Request) -> Principal:
-        """Before the route is looked for: who calls.
+        """Before the route is looked for: who calls. Each is followed by one `leave`.
 
         Raises: HostNotAllowed, OriginNotAllowed, Unauthenticated, TooManyRequests, MissingScope,
             UnsupportedMediaType, Unavailable.
@@ -71,11 +75,30 @@ class Gate:
                 _check_scope(request, principal, Scope.READ if looks else Scope.RUN)
             if not looks:
                 _expect_json(request)
+            self._enter(principal)
         except JobrunnerError as exc:
             if exc.status in _TRACED:
                 self._refused(request, exc, principal)
             raise
         return principal
+
+    def leave(self, principal: Principal) -> None:
+        """A request that was admitted has its answer."""
+        if principal.name is not None:
+            self._under_way[principal.name] -= 1
+            if not self._under_way[principal.name]:
+                del self._under_way[principal.name]
+
+    def _enter(self, principal: Principal) -> None:
+        most = self._settings.max_requests
+        if principal.name is None:
+            return  # without tokens there is nobody to be protected from another
+        if 0 < most <= self._under_way[principal.name]:
+            raise TooManyRequests(
+                f"{most} requests of {principal.name!r} are under way; some must end first.",
+                retry_after_s=_ENTER_RETRY_S,
+            )
+        self._under_way[principal.name] += 1
 
     def _check_site(self, request: Request) -> None:
         host = request.headers.get("host")

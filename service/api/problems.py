@@ -16,7 +16,13 @@ import msgspec
 import structlog
 from sanic import HTTPResponse, Request
 from sanic.constants import HTTPMethod
-from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
+from sanic.exceptions import (
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RequestCancelled,
+    SanicException,
+)
 from sanic.handlers import ErrorHandler
 
 from service.jobs.errors import (
@@ -53,6 +59,9 @@ class Problems(ErrorHandler):
             return _answer(
                 "unavailable", "Not available now", 503, "Try again.", {"Retry-After": "1"}
             )
+        if isinstance(exception, RequestCancelled):  # the client is gone, or has said its last byte
+            detail = "The connection was closed before the request was whole."
+            return _answer("request_cut", "Not a whole request", 400, detail)
         return _of_ours(request, exception)
 
 
@@ -125,6 +134,8 @@ def _answer(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> HTTPResponse:
+    # Bytes of a head that are no text come as lone surrogates, which JSON can't carry.
+    detail = detail.encode(errors="backslashreplace").decode()
     document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
     return HTTPResponse(
         msgspec.json.encode(document) + b"\n",
