@@ -14,6 +14,7 @@ from service.api.views import job_view
 from service.engine.engine import Engine
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
+from service.settings import Settings
 
 jobs = Blueprint("jobs")
 
@@ -44,7 +45,8 @@ async def submit(request: Request) -> HTTPResponse:
     """
     _expect_json(request)
     key = _idempotency_key(request)
-    spec = parse_submission(request.body, output_ceiling=request.app.ctx.settings.output_limit)
+    settings: Settings = request.app.ctx.settings
+    spec = parse_submission(request.body, output_ceiling=settings.output_limit, settings=settings)
     engine: Engine = request.app.ctx.engine
     submission = await engine.submit(spec, key=key)
     status = 201 if submission.created else 200

@@ -51,8 +51,8 @@ from service.supervisor.actions import (
 from service.supervisor.cleaning import Cleaning
 
 __all__ = [
-    "SWEEP_GRACE_S",
     "STUCK_AFTER_KILL_S",
+    "SWEEP_GRACE_S",
     "Action",
     "Arm",
     "CloseLog",
@@ -163,7 +163,9 @@ class Course:
                 setattr(course, name, state[key])
         course.phase = Phase(state["phase"])
         course._open = dict(map(tuple, state["open"]))
-        course.cleaning = Cleaning.from_state(state["cleaning"]) if "cleaning" in state else Cleaning()
+        course.cleaning = (
+            Cleaning.from_state(state["cleaning"]) if "cleaning" in state else Cleaning()
+        )
         course.kill = KillRequest(**state["kill"]) if state["kill"] is not None else None
         return course
 
@@ -305,11 +307,7 @@ class Course:
                 ended = self._command_finished(at)
             return ended + self._close()
         if timer is Timer.CLOSING and self.phase is Phase.CLOSING:
-            if stalled:
-                # Armed first: the last byte may come out now, and ends the job.
-                return [Arm(Timer.CLOSING, self._drain_s), Drain()]
-            self._missing = self._cut_off = True
-            return self._finish_if_over()
+            return self._closing_passed(stalled=stalled)
         if timer is Timer.CLEANING:
             return self.cleaning.timer_passed() + self._finish_if_over()
         return []
@@ -410,6 +408,13 @@ class Course:
         if not any(self._open.values()):
             return actions + self._finish_if_over()
         return [*actions, Arm(Timer.CLOSING, self._drain_s), Drain()]
+
+    def _closing_passed(self, *, stalled: bool) -> list[Action]:
+        if stalled:
+            # Armed first: the last byte may come out now, and ends the job.
+            return [Arm(Timer.CLOSING, self._drain_s), Drain()]
+        self._missing = self._cut_off = True
+        return self._finish_if_over()
 
     def _finish_if_over(self) -> list[Action]:
         has_output_ended = self._cut_off or not any(self._open.values())
