@@ -30,6 +30,7 @@ from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
+from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs
 from service.jobs.errors import JobrunnerError
 from service.output.follow import Follower
@@ -171,6 +172,7 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.gate = Gate(settings, app.ctx.trail)
     app.ctx.follower = Follower()
     app.ctx.follower.open()
+    app.ctx.kinds_health = KindsHealth(settings)
     app.ctx.engine = Engine(settings, app.ctx.store)
     await app.ctx.engine.open()
 

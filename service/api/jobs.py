@@ -16,6 +16,7 @@ from service.api.views import job_view
 from service.engine.engine import Engine
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
+from service.settings import Settings
 
 jobs = Blueprint("jobs")
 
@@ -47,7 +48,8 @@ async def submit(request: Request) -> HTTPResponse:
     if "content-type" not in request.headers:  # the gate has looked at what is there
         raise UnsupportedMediaType("Send the header 'Content-Type: application/json'; got none.")
     key = _idempotency_key(request)
-    spec = parse_submission(request.body, output_ceiling=request.app.ctx.settings.output_limit)
+    settings: Settings = request.app.ctx.settings
+    spec = parse_submission(request.body, output_ceiling=settings.output_limit, settings=settings)
     engine: Engine = request.app.ctx.engine
     submission = await engine.submit(spec, key=key, owner=request.ctx.principal.name)
     leave_trace(request, "submit", submission.id)

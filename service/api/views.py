@@ -103,6 +103,7 @@ def _command(
         "ExitCode": outcome.exit_code,
         "Signal": outcome.signal,
         "Error": outcome.error,
+        "OOMKilled": outcome.oom_killed,
         "StartedAt": _time(outcome.started_at),
         "FinishedAt": _time(outcome.finished_at),
     }

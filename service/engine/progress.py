@@ -99,6 +99,8 @@ def _ended(record: JobRecord, event: Event) -> JobRecord:
         state=State.KILLED if event["killed"] else State.EXITED,
         exit_code=status if status is not None and status >= 0 else None,
         signal=signal_name(-status) if status is not None and status < 0 else None,
+        error=event.get("error"),
+        oom_killed=event.get("oom_killed", False),
         started_at=before.started_at,
         finished_at=event["at"],
     )

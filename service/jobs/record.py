@@ -22,6 +22,7 @@ class CommandOutcome(
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None
+    oom_killed: bool = False
     started_at: int | None = None
     finished_at: int | None = None
 

@@ -6,6 +6,7 @@ process, no descriptor and no clock; `job.py` carries its actions out.
 Phases
     IDLE      no command runs; one more is expected
     RUNNING   a command was spawned, its wait status isn't in
+    JUDGING   its wait status doesn't tell how it ended; a program of its Kind finds out
     DRAINING  its wait status is in, its output hasn't ended
     ENDING    no command will run any more; what is left of the tree is being ended
     CLOSING   nothing of the tree is left; the last bytes are read out of the pipes
@@ -19,16 +20,54 @@ Rules
 3. A kill is TERM (or the signal asked for) to the whole tree, grace, KILL. A later request can only
    shorten the grace.
 4. A job that ended by itself leaves nothing behind either: TERM, SWEEP_GRACE_S, KILL to the rest.
-5. The job is finished only when the tree was seen empty and the pipes have ended. Both waits are
-   bounded, and what a bound cut off is told: `verified_gone` and `complete` are then false.
+5. The job is finished only when the tree was seen empty, the pipes have ended and every clean-up
+   is over. All waits are bounded, and what a bound cut off is told: `verified_gone` and `complete`
+   are then false.
+6. A command with a verdict has its wait status when the verdict is in, not before. KILL ends the
+   verdict too, and begins the clean-up at once: what it is about is no child of ours.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
+
+from service.supervisor.actions import (
+    Action,
+    Arm,
+    CloseLog,
+    Disarm,
+    Drain,
+    Emit,
+    Judge,
+    Look,
+    SignalTree,
+    Spawn,
+    Timer,
+)
+from service.supervisor.cleaning import Cleaning
+
+__all__ = [
+    "STUCK_AFTER_KILL_S",
+    "SWEEP_GRACE_S",
+    "Action",
+    "Arm",
+    "CloseLog",
+    "Course",
+    "Disarm",
+    "Drain",
+    "Emit",
+    "Judge",
+    "KillRequest",
+    "Look",
+    "Phase",
+    "SignalTree",
+    "Spawn",
+    "Timer",
+]
 
 # Seconds between TERM and KILL for what a job left behind.
 SWEEP_GRACE_S: Final = 2.0
@@ -40,69 +79,11 @@ STUCK_AFTER_KILL_S: Final = 30.0
 class Phase(Enum):
     IDLE = "idle"
     RUNNING = "running"
+    JUDGING = "judging"
     DRAINING = "draining"
     ENDING = "ending"
     CLOSING = "closing"
     FINISHED = "finished"
-
-
-class Timer(Enum):
-    """Each timer of a job runs at most once at a time; arming it again moves it."""
-
-    DEADLINE = "deadline"
-    DRAIN = "drain"
-    GRACE = "grace"
-    STUCK = "stuck"
-    CLOSING = "closing"
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class SignalTree:
-    """Send this signal to every process of the tree; KILL until nothing new is found."""
-
-    signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Look at the tree, and tell by `tree_seen` how many processes are alive."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    timer: Timer
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Disarm:
-    timer: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Read what is in the pipes now; each end of output is told by `stream_ended`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloseLog:
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Emit:
-    """Tell the owner; `job.py` adds the job's ID, the number of the event and the time."""
-
-    name: str
-    fields: dict[str, Any]
-
-
-Action = Spawn | SignalTree | Look | Arm | Disarm | Drain | CloseLog | Emit
 
 
 @dataclass(slots=True)
@@ -120,6 +101,8 @@ class Course:
     """The course of one job; see the module's rules."""
 
     __slots__ = (
+        "_cleans",
+        "_cut_off",
         "_deadline_grace_s",
         "_drain_s",
         "_end_if",
@@ -129,9 +112,13 @@ class Course:
         "_killed",
         "_missing",
         "_open",
+        "_report",
         "_status",
         "_status_after_kill",
+        "_verdict_if",
+        "_was_judged",
         "asked",
+        "cleaning",
         "kill",
         "phase",
     )
@@ -143,6 +130,11 @@ class Course:
         self._open: dict[int, int] = {}  # command → streams whose end hasn't come
         self._status: int | None = None
         self._status_after_kill = False
+        self._verdict_if: Sequence[Sequence[int]] = ()
+        self._was_judged = False
+        self._report: dict[str, Any] = {}  # what the verdict of the command says beyond its status
+        self._cleans = False  # the command needs a clean-up
+        self.cleaning = Cleaning()
         self._end_if = "always"
         self._drain_s = 2.0
         self._deadline_grace_s = 0.0
@@ -150,6 +142,7 @@ class Course:
         self._hard = False  # KILL has begun
         self._gone = True
         self._missing = False
+        self._cut_off = False  # the last wait for the end of output has passed
         self._expires = 0.0  # monotonic end of the grace
 
     def state(self) -> dict[str, Any]:
@@ -157,6 +150,7 @@ class Course:
         state = {name.lstrip("_"): getattr(self, name) for name in self.__slots__}
         state["phase"] = self.phase.value
         state["open"] = list(self._open.items())
+        state["cleaning"] = self.cleaning.state()
         state["kill"] = asdict(self.kill) if self.kill is not None else None
         return state
 
@@ -169,6 +163,9 @@ class Course:
                 setattr(course, name, state[key])
         course.phase = Phase(state["phase"])
         course._open = dict(map(tuple, state["open"]))
+        course.cleaning = (
+            Cleaning.from_state(state["cleaning"]) if "cleaning" in state else Cleaning()
+        )
         course.kill = KillRequest(**state["kill"]) if state["kill"] is not None else None
         return course
 
@@ -179,11 +176,21 @@ class Course:
 
     @property
     def _is_up(self) -> bool:
-        return self.phase in (Phase.RUNNING, Phase.DRAINING)
+        return self.phase in (Phase.RUNNING, Phase.JUDGING, Phase.DRAINING)
 
-    def start(self, number: int, *, end_if: str, drain_s: float) -> list[Action]:
+    def start(
+        self,
+        number: int,
+        *,
+        end_if: str,
+        drain_s: float,
+        verdict_if: Sequence[Sequence[int]] = (),
+        cleans: bool = False,
+    ) -> list[Action]:
         """The owner asks for a command. `end_if`: after it the job ends `always`, `never`, or when
-        it doesn't exit 0 (`nonzero`). A repeat, and a start after a kill, is answered by nothing.
+        it doesn't exit 0 (`nonzero`). `verdict_if`: wait statuses that don't tell how it ended, as
+        ranges with both their ends. `cleans`: it needs a clean-up. A repeat, and a start after a
+        kill, is answered by nothing.
         """
         if self.phase is not Phase.IDLE or number <= self.asked:
             return []
@@ -192,6 +199,10 @@ class Course:
         self._drain_s = drain_s
         self._status = None
         self._status_after_kill = False
+        self._verdict_if = verdict_if
+        self._was_judged = False
+        self._report = {}
+        self._cleans = cleans
         return [Spawn(number)]
 
     def spawned(self, *, streams: int, timeout_s: float, grace_s: float, at: int) -> list[Action]:
@@ -217,6 +228,27 @@ class Course:
         """The command's process was reaped: 0–255 an exit code, below 0 a signal."""
         if self.phase is not Phase.RUNNING:
             return []  # it was stuck in the kernel, and nobody waits for it any more
+        if not self._hard and any(low <= status <= high for low, high in self._verdict_if):
+            self.phase = Phase.JUDGING
+            self._was_judged = True
+            return [Judge(self.asked, status)]
+        return self._has_status(status, at)
+
+    def judging(self, streams: int) -> None:
+        """The verdict was spawned; it writes into the command's output."""
+        self._open[self.asked] += streams
+
+    def judged(self, status: int, report: dict[str, Any], at: int) -> list[Action]:
+        """The verdict is in: `status` is what counts as the command's own, unless `report` has an
+        `error`, which says why there is none.
+        """
+        if self.phase is not Phase.JUDGING:
+            return []
+        self._report = {key: report[key] for key in ("error", "oom_killed") if report.get(key)}
+        self._missing = self._missing or report.get("complete") is False
+        return self._has_status(None if "error" in self._report else status, at)
+
+    def _has_status(self, status: int | None, at: int) -> list[Action]:
         self._status = status
         self._status_after_kill = self.kill is not None
         if not self._open[self.asked]:
@@ -228,9 +260,11 @@ class Course:
         self._open[number] -= 1
         if self.phase is Phase.DRAINING and not self._open[self.asked]:
             return self._command_finished(at)
-        if self.phase is Phase.CLOSING and not any(self._open.values()):
-            return self._finish()
-        return []
+        return self._finish_if_over()
+
+    def cleaned_up(self, *, ok: bool) -> list[Action]:
+        """The clean-up under way has ended, or couldn't be started."""
+        return self.cleaning.ended(ok=ok) + self._finish_if_over()
 
     def request_kill(self, request: KillRequest, now: float) -> list[Action]:
         """Somebody wants the job ended. `now` is monotonic."""
@@ -273,11 +307,9 @@ class Course:
                 ended = self._command_finished(at)
             return ended + self._close()
         if timer is Timer.CLOSING and self.phase is Phase.CLOSING:
-            if stalled:
-                # Armed first: the last byte may come out now, and ends the job.
-                return [Arm(Timer.CLOSING, self._drain_s), Drain()]
-            self._missing = True
-            return self._finish()
+            return self._closing_passed(stalled=stalled)
+        if timer is Timer.CLEANING:
+            return self.cleaning.timer_passed() + self._finish_if_over()
         return []
 
     def tree_seen(self, alive: int, now: float) -> list[Action]:
@@ -304,7 +336,7 @@ class Course:
             "grace_s": self.kill.grace_s,
             "found": found,
             "escalated": self.kill.escalated,
-            "verified_gone": self._gone,
+            "verified_gone": self._gone and not self.cleaning.failed,
         }
 
     def _shorten(self, request: KillRequest, now: float, *, hard: bool) -> list[Action]:
@@ -325,16 +357,20 @@ class Course:
 
     def _kill_hard(self) -> list[Action]:
         self._hard = True
-        return [
+        actions: list[Action] = [
             Disarm(Timer.GRACE),
             SignalTree(signal.SIGKILL),
             Arm(Timer.STUCK, STUCK_AFTER_KILL_S),
         ]
+        if self._is_up and self._cleans:
+            actions += self.cleaning.want(self.asked, thorough=True)
+        return actions
 
     def _command_finished(self, at: int) -> list[Action]:
         status = self._status
+        has_ended = status is not None or "error" in self._report
         by_itself = (
-            status is not None
+            has_ended
             and not self._status_after_kill
             and (self._end_if == "always" or (self._end_if == "nonzero" and status != 0))
         )
@@ -347,11 +383,15 @@ class Course:
                     "n": self.asked,
                     "at": at,
                     "status": status,
-                    "killed": self._status_after_kill or status is None,
+                    "killed": self._status_after_kill or not has_ended,
                     "ends": ends,
+                    **self._report,
                 },
             ),
         ]
+        if self._cleans:
+            is_ordinary = status is not None and not self._was_judged
+            actions += self.cleaning.want(self.asked, thorough=not is_ordinary)
         if not ends:
             self.phase = Phase.IDLE
             return actions
@@ -366,8 +406,21 @@ class Course:
         self.phase = Phase.CLOSING
         actions: list[Action] = [Disarm(Timer.GRACE), Disarm(Timer.STUCK)]
         if not any(self._open.values()):
-            return actions + self._finish()
+            return actions + self._finish_if_over()
         return [*actions, Arm(Timer.CLOSING, self._drain_s), Drain()]
+
+    def _closing_passed(self, *, stalled: bool) -> list[Action]:
+        if stalled:
+            # Armed first: the last byte may come out now, and ends the job.
+            return [Arm(Timer.CLOSING, self._drain_s), Drain()]
+        self._missing = self._cut_off = True
+        return self._finish_if_over()
+
+    def _finish_if_over(self) -> list[Action]:
+        has_output_ended = self._cut_off or not any(self._open.values())
+        if self.phase is Phase.CLOSING and has_output_ended and self.cleaning.is_over:
+            return self._finish()
+        return []
 
     def _finish(self) -> list[Action]:
         self.phase = Phase.FINISHED

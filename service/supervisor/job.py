@@ -16,7 +16,10 @@ from typing import Any, Final
 from service.output.errors import NoHoles
 from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
+from service.supervisor import actions as a
 from service.supervisor import course as c
+from service.supervisor.aftermath import Aftermath, memory_file
+from service.supervisor.journal import note
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, spawn
 from service.supervisor.tree import Tree
@@ -43,6 +46,7 @@ class Job:
     """A live job; `course.phase` is FINISHED when nothing of it is left but its owner's record."""
 
     __slots__ = (
+        "_aftermath",
         "_grace_s",
         "_host",
         "_log",
@@ -64,6 +68,7 @@ class Job:
         self._timers: dict[c.Timer, asyncio.TimerHandle] = {}
         self._request: Message = {}
         self._grace_s = c.SWEEP_GRACE_S
+        self._aftermath = Aftermath(job_id)
 
     def state(self) -> dict[str, Any]:
         """All of it as JSON has it, for a successor in this process. Pipes are handed over and stay
@@ -79,6 +84,7 @@ class Job:
             "tree": self._tree.state() if self._tree is not None else None,
             "pipes": self._pump.hand_over() if self._pump is not None else [],
             "has_log": self._log is not None,
+            "aftermath": self._aftermath.state(),
         }
         if self._log is not None:
             self._log.detach()
@@ -101,6 +107,8 @@ class Job:
         if state["tree"] is not None:
             job._tree = host.make_tree(job.id)
             job._tree.restore(state["tree"])
+        if "aftermath" in state:
+            job._aftermath.restore(state["aftermath"])
         for pid in state["pids"]:
             host.commands[pid] = job
         for name, when in state["timers"].items():
@@ -124,7 +132,12 @@ class Job:
         self._request = request
         self._grace_s = float(request["grace_s"])
         self._apply(
-            self.course.start(request["n"], end_if=request["end_if"], drain_s=request["drain_s"])
+            self.course.start(
+                request["n"],
+                end_if=request["end_if"],
+                drain_s=request["drain_s"],
+                **Aftermath.wanted(request),
+            )
         )
         self._request = {}
 
@@ -143,10 +156,16 @@ class Job:
         )
 
     def reaped(self, pid: int, status: int) -> None:
-        """The command's process was reaped. `status`: an exit code, or minus a signal."""
+        """A process that this job started was reaped. `status`: an exit code, or minus a signal."""
+        if (ok := self._aftermath.has_cleaned(pid, status)) is not None:
+            self._apply(self.course.cleaned_up(ok=ok))
+            return
         assert self._tree is not None  # noqa: S101 - a command was spawned
         self._tree.reaped(pid)
-        self._apply(self.course.wait_status(status, time.time_ns()))
+        if (verdict := self._aftermath.verdict_of(pid, status)) is not None:
+            self._apply(self.course.judged(*verdict, time.time_ns()))
+        else:
+            self._apply(self.course.wait_status(status, time.time_ns()))
 
     def look(self) -> None:
         """Something died: see what is left of the tree."""
@@ -191,6 +210,42 @@ class Job:
                     self._pump.drain_now()
             case c.CloseLog():
                 self._close_log(complete=action.complete)
+            case _:
+                self._carry_out_aftermath(action)
+
+    def _carry_out_aftermath(self, action: c.Action) -> None:
+        match action:
+            case a.Judge():
+                self._judge(action.number, action.status)
+            case a.CleanUp():
+                self._clean_up(action)
+            case a.AbandonCleanUp():
+                self._host.commands.pop(self._aftermath.abandon(), None)
+
+    def _judge(self, number: int, status: int) -> None:
+        tree, pump = self._tree, self._pump
+        assert tree is not None and pump is not None  # noqa: S101, PT018 - a command was spawned
+        try:
+            spawned = self._aftermath.judge(number, status, tree, self._host.descriptors)
+        except Refused:
+            self._apply(self.course.judged(status, {}, time.time_ns()))
+            return
+        self._host.commands[spawned.pid] = self
+        tree.spawned(spawned.pid)
+        pump.add(spawned.stdout, STDOUT, number)
+        pump.add(spawned.stderr, STDERR, number)
+        self.course.judging(streams=2)
+
+    def _clean_up(self, action: a.CleanUp) -> None:
+        try:
+            pid = self._aftermath.clean(
+                action.number, thorough=action.thorough, descriptors=self._host.descriptors
+            )
+        except Refused as exc:
+            note("cleanup_refused", job=self.id, why=str(exc))
+            self._apply(self.course.cleaned_up(ok=False))
+        else:
+            self._host.commands[pid] = self
 
     def _finish(self, fields: dict[str, Any]) -> None:
         receipt = self.course.receipt(self._tree.found if self._tree else 0)
@@ -223,19 +278,29 @@ class Job:
 
     def _spawn(self, number: int) -> list[c.Action]:
         request, host = self._request, self._host
+        stdin = None
         try:
             tree, pump = self._prepare()
+            if why := request.get("refuse"):
+                raise Refused(why)
             if request["create"]:
                 _make_directory(request["cwd"])
+            if text := request.get("input"):
+                stdin = memory_file(text.encode(errors="surrogateescape"))
             spawned = spawn(
                 request["argv"],
                 request["env"],
                 request["cwd"],
                 descriptors=host.descriptors,
                 inside=tree.spawning(),
+                stdin=stdin,
             )
-        except Refused as exc:
+        except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
+        finally:
+            if stdin is not None:
+                os.close(stdin)
+        self._aftermath.planned(request)
         host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
         pump.add(spawned.stdout, STDOUT, number)
@@ -284,6 +349,7 @@ class Job:
         self._timers.clear()
         if self._tree is not None:
             self._tree.close()
+        self._aftermath.close()
         self._host.watching.discard(self)
 
 

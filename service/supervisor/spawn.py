@@ -115,8 +115,10 @@ def spawn(
     *,
     descriptors: Descriptors,
     inside: AbstractContextManager[None],
+    stdin: int | None = None,
 ) -> Spawned:
-    """Start `argv` in `directory`; `inside` is entered around the fork, to place the child.
+    """Start `argv` in `directory`; `inside` is entered around the fork, to place the child. `stdin`
+    is the caller's; without one the child reads the end of a file.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -128,7 +130,7 @@ def spawn(
         with descriptors, inside:
             child = subprocess.Popen(
                 list(argv),
-                stdin=descriptors.null,
+                stdin=descriptors.null if stdin is None else stdin,
                 stdout=pipes[1],
                 stderr=pipes[3],
                 cwd=directory,

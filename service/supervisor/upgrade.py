@@ -47,6 +47,8 @@ def execute(arguments: list[str], state: dict[str, Any]) -> None:
     descriptors = [state["listener"], state["lock"]]
     for entry in state["register"]["entries"]:
         descriptors += [pipe[0] for pipe in entry["job"]["pipes"]]
+        if (report := entry["job"]["aftermath"]["report"]) >= 0:
+            descriptors.append(report)
     with open(memory, "wb", closefd=False) as file:
         file.write(json.dumps({**state, "version": STATE_VERSION}).encode())
     for descriptor in (memory, *descriptors):
