@@ -287,6 +287,7 @@ def main(arguments: list[str]) -> int:
     container = Container(client, name, image)
     for number in _PASSED_ON:
         signal.signal(number, lambda signum, _frame: container.held.append(signum))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor has them blocked until now
     if verb == "judge":
         report = judge(container, rest[0], int(rest[1]))
         os.pwrite(0, json.dumps(report).encode(), 0)
