@@ -17,7 +17,7 @@ from gates import attached
 from registry import Registry, serving
 from running import Service, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

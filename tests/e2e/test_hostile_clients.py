@@ -19,7 +19,7 @@ from running import Service, running
 from service.access import tokens
 from service.access.scopes import Scope
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 CASES = 10_000
 SEED = 20_261_124

@@ -26,6 +26,7 @@ NGINX = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/sbin")  # where Deb
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.once,
     pytest.mark.skipif(NGINX is None and not IS_CI, reason="nginx isn't installed"),
 ]
 

@@ -91,6 +91,8 @@ class Dockerd:
             poller.register(containerd, select.POLLIN)
             assert poller.poll(FUSE_S * 1000)
             os.close(containerd)
+            # Until its new parent has reaped it, its number would look alive to the next daemon.
+            (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         self._sink.wait(FUSE_S)
         self.process = None
 
