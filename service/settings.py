@@ -130,7 +130,7 @@ def _file_or_none(text: str) -> Path | None:
 
 
 def _program(text: str) -> str:
-    if not text.strip() or "\0" in text:
+    if not text.strip() or "\0" in text or ("/" in text and not text.startswith("/")):
         raise ValueError(text)
     return text
 
@@ -316,7 +316,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "DOCKER",
         _program,
         "docker",
-        "a program's name or path",
+        "a program's name, or its absolute path",
         "the client that runs commands of the kind `docker`; `podman` may do",
     ),
     Setting(
