@@ -8,11 +8,13 @@ status 2 and a sentence.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import signal
 import sys
 from typing import Any, Final
 
+import structlog
 from sanic import Sanic
 from sanic.config import Config
 
@@ -20,17 +22,23 @@ from service import logs, state_dir
 from service.api.attach import attach
 from service.api.health import health
 from service.api.jobs import jobs
+from service.api.metrics import metrics
+from service.api.observed import Observer
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
+from service.metrics import shared
+from service.metrics.series import Metrics
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
 from service.supervisor.launch import SupervisorFailed, start
 from service.watchdog import end_with_main_process, watch
+
+_log = structlog.get_logger("jobrunner.app")
 
 NAME: Final = "jobrunner"
 # Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
@@ -53,7 +61,22 @@ class Jobrunner(Sanic[Config, Any]):
         return host or settings.hostname, settings.port if port is None else port
 
     def prepare(self, *args: Any, **options: Any) -> None:
-        super().prepare(*args, **{"backlog": _BACKLOG, **options})
+        # Sanic's own log of requests, which it writes with --dev, has their query strings.
+        super().prepare(*args, **{"backlog": _BACKLOG, **options, "access_log": False})
+
+    async def handle_request(self, request: Any) -> None:
+        observer: Observer = self.ctx.observer
+        observer.begun(request)
+        try:
+            await super().handle_request(request)
+        except asyncio.CancelledError:
+            observer.cancelled(request)
+            raise
+        observer.ended(request)
+
+    async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
+        await super().handle_exception(request, *args, **options)
+        self.ctx.observer.ended(request)
 
 
 def create_app(_arguments: object = None) -> Jobrunner:
@@ -76,6 +99,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
         error_handler=Problems(),
         request_class=ForgivingRequest,
         configure_logging=True,
+        log_config=logs.of_libraries(settings.log_format),
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
@@ -84,7 +108,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.lock = lock
     app.ctx.has_manager = False
     app.ctx.has_served = False
-    app.blueprint([jobs, attach, health])
+    app.blueprint([jobs, attach, health, metrics])
     app.on_request(keep_reserve)
     app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)
@@ -104,6 +128,7 @@ def _take_state_dir(settings: Settings) -> int:
     state_dir.prepare(settings.state_dir)
     lock = state_dir.hold(settings.state_dir)
     Store(settings.state_dir / "jobs.db").close()  # migrated here, before there are workers
+    shared.prepare(settings.state_dir)
     return lock
 
 
@@ -139,8 +164,18 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.store = Store(settings.state_dir / "jobs.db")
     app.ctx.follower = Follower()
     app.ctx.follower.open()
-    app.ctx.engine = Engine(settings, app.ctx.store)
+    app.ctx.metrics = _metrics(settings)
+    app.ctx.observer = Observer(app.ctx.metrics, log_requests=settings.log_requests)
+    app.ctx.engine = Engine(settings, app.ctx.store, app.ctx.metrics)
     await app.ctx.engine.open()
+
+
+def _metrics(settings: Settings) -> Metrics:
+    try:
+        return Metrics(shared.Slot(settings.state_dir))
+    except shared.NotShared as exc:
+        _log.warning("metrics_not_shared", why=str(exc))
+        return Metrics()
 
 
 async def _close(app: Jobrunner) -> None:
@@ -153,6 +188,7 @@ async def _close(app: Jobrunner) -> None:
 
 async def _end_jobs(app: Jobrunner) -> None:
     settings: Settings = app.ctx.settings
+    shared.remove(settings.state_dir)
     if settings.shutdown is OnShutdown.KILL:
         await end_all_jobs(settings)
 
