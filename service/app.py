@@ -24,6 +24,7 @@ from service.api.health import health
 from service.api.jobs import jobs
 from service.api.metrics import metrics
 from service.api.observed import Observer
+from service.api.openapi import openapi
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
@@ -108,7 +109,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.lock = lock
     app.ctx.has_manager = False
     app.ctx.has_served = False
-    app.blueprint([jobs, attach, health, metrics])
+    app.blueprint([jobs, attach, health, metrics, openapi])
     app.on_request(keep_reserve)
     app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)

@@ -14,14 +14,17 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 from sanic.constants import HTTPMethod
 from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
+from service.api.views import CheckView
 from service.jobs.errors import (
     InvalidJob,
     JobrunnerError,
+    NotReady,
     OffsetBeyondEnd,
     OffsetInGap,
     Unavailable,
@@ -31,6 +34,30 @@ CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:jobrunner:problem:"
 
 _log = structlog.get_logger("jobrunner.api")
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One wrong place of a body, as a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457).
+
+    `errors` stands with a body that is no valid job, `gap` with an offset inside of one, `checks`
+    with a service that isn't ready, `error_id` with an error of the service's own.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Mistake] | UnsetType = UNSET
+    gap: tuple[int, int] | UnsetType = UNSET
+    checks: dict[str, CheckView] | UnsetType = UNSET
+    error_id: str | UnsetType = UNSET
 
 
 class Problems(ErrorHandler):
@@ -59,7 +86,11 @@ def _of_caller(error: JobrunnerError) -> HTTPResponse:
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     if isinstance(error, InvalidJob):
-        more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
+        more["errors"] = [Mistake(p.pointer, p.detail) for p in error.places]
+    if isinstance(error, NotReady):
+        more["checks"] = {
+            name: CheckView(ok=why is None, why=why) for name, why in error.checks.items()
+        }
     if isinstance(error, OffsetInGap):
         more["gap"] = error.gap
     if isinstance(error, OffsetBeyondEnd | OffsetInGap):
@@ -120,7 +151,7 @@ def _answer(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> HTTPResponse:
-    document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
+    document = Problem(type=_TYPE + code, title=title, status=status, detail=detail, **more)
     return HTTPResponse(
         msgspec.json.encode(document) + b"\n",
         status=status,

@@ -23,6 +23,7 @@ from service.engine.counting import Counting
 from service.engine.link import Link
 from service.engine.notices import Notices
 from service.engine.owner import Owner
+from service.engine.readiness import readiness
 from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.errors import (
@@ -172,15 +173,10 @@ class Engine:
         """Where the job's files are; it exists from its first command on."""
         return job_directory(self._settings.state_dir, job_id)
 
-    def check_ready(self) -> None:
-        """Raises: Unavailable, with the reason."""
-        if self._closing or not self._link.is_up:
-            raise Unavailable("The supervisor can't be reached.")
-        try:
-            self._check_room()
-            self._store.check()
-        except NoRoom as exc:
-            raise Unavailable(exc.detail) from exc
+    def readiness(self) -> dict[str, str | None]:
+        """What a new job needs, and of each what is wrong with it now, if anything."""
+        is_up = self._link.is_up and not self._closing
+        return readiness(self._store, is_up=is_up, check_room=self._check_room)
 
     # How
 

@@ -22,7 +22,7 @@ from service.jobs.spec import (
 from service.kinds import KINDS, kind_of
 from service.kinds.places import place_of
 
-_DEFAULT_KIND: Final = "bash"
+DEFAULT_KIND: Final = "bash"
 
 
 def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
@@ -38,6 +38,9 @@ def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
         raise MalformedBody(_why_malformed(body, exc)) from exc
     if not isinstance(raw, dict):
         raise InvalidJob([place_of_type("", "object", raw)])
+    limit = raw.get("OutputLimit")
+    if isinstance(limit, float) and limit.is_integer():
+        raw["OutputLimit"] = int(limit)  # JSON has one kind of numbers
     try:
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:
@@ -74,13 +77,13 @@ def _why_malformed(body: bytes, exc: Exception) -> str:
 
 def _commands(job: JobBody) -> tuple[CommandSpec, ...]:
     if isinstance(job.command_line, str):
-        return (_command({"Kind": _DEFAULT_KIND, "CommandLine": job.command_line}, ""),)
+        return (_command({"Kind": DEFAULT_KIND, "CommandLine": job.command_line}, ""),)
     assert isinstance(job.commands, list)  # noqa: S101 - places_in_job has seen to it
     return tuple(_command(raw, f"/Commands/{n}") for n, raw in enumerate(job.commands))
 
 
 def _command(raw: dict[str, Any], pointer: str) -> CommandSpec:
-    name = raw.get("Kind", _DEFAULT_KIND)
+    name = raw.get("Kind", DEFAULT_KIND)
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(sorted(KINDS))
         detail = f"expected one of the kinds {known}, got {msgspec.json.encode(name).decode()[:80]}"
