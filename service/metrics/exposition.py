@@ -53,5 +53,5 @@ def exposition(metrics: Metrics, stored: Stored, accept: str) -> tuple[bytes, st
     try:
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
-    except ValueError:  # a version that is none
+    except (ValueError, TypeError):  # it stumbles over a version that is none
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4

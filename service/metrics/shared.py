@@ -69,7 +69,7 @@ def remove(state_dir: Path) -> None:
 
 
 class Slot:
-    """One worker's place among the files; its own until this process ends."""
+    """One worker's place among the files; its own until it is closed, or this process ends."""
 
     def __init__(self, state_dir: Path) -> None:
         """Raises: NotShared."""
@@ -83,6 +83,12 @@ class Slot:
             self._files = {kind: _open(str(self._path(kind))) for kind in _SIZES}
         except (OSError, RuntimeError) as exc:  # RuntimeError: a file that is none of these
             raise NotShared(str(exc)) from exc
+
+    def close(self) -> None:
+        """Leave the slot; what was counted stays."""
+        for file in self._files.values():
+            file.close()
+        os.close(self._lock)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
