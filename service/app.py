@@ -76,8 +76,10 @@ class Jobrunner(Sanic[Config, Any]):
         observer.ended(request)
 
     async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
-        await super().handle_exception(request, *args, **options)
-        self.ctx.observer.ended(request)
+        try:
+            await super().handle_exception(request, *args, **options)
+        finally:
+            self.ctx.observer.ended(request)
 
 
 def create_app(_arguments: object = None) -> Jobrunner:

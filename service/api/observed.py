@@ -69,7 +69,7 @@ class Observer:
     def cancelled(self, request: ForgivingRequest) -> None:
         """The handler was cancelled: its client is gone, or Sanic is about to answer for it."""
         stream: Any = request.stream
-        if stream is None or stream.stage is not Stage.HANDLER or not stream.protocol.transport:
+        if stream is None or stream.stage is not Stage.HANDLER or stream.protocol.conn_info.lost:
             self.ended(request)
 
     def _route(self, request: Request) -> str:

@@ -17,7 +17,13 @@ import structlog
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 from sanic.constants import HTTPMethod
-from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
+from sanic.exceptions import (
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RequestCancelled,
+    SanicException,
+)
 from sanic.handlers import ErrorHandler
 
 from service.api.views import CheckView
@@ -79,6 +85,9 @@ class Problems(ErrorHandler):
             return _answer(
                 "unavailable", "Not available now", 503, "Try again.", {"Retry-After": "1"}
             )
+        if isinstance(exception, RequestCancelled):
+            # Its client went away: nobody reads this, and nothing is wrong.
+            return _answer("request_cancelled", "Request cancelled", 499, "The client is gone.")
         return _of_ours(request, exception)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,15 @@ def test_no_line_has_what_was_asked_for_run_or_written(state_dir: Path, log_form
         with attached(service, running_id, offset="0", gaps="mark") as lines:
             assert next(lines) == "ready"
         service.wait_for_line("/{ID}/attach", 2)
+        with socket.create_connection(("127.0.0.1", service.port), 60) as connection:
+            connection.sendall(
+                f"GET /{running_id}/wait?timeout=600 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            )
+        gone = service.wait_for_line("/{ID}/wait", 3)  # its client went away
+        assert "none" in gone.lower() or "null" in gone
         service.kill(running_id, wait="true")
     assert [line for line in service.lines if SECRET in line or "?" in line] == []
+    assert [line for line in service.lines if "request_failed" in line] == []
 
 
 def test_requests_are_not_logged_unless_asked_for(service: Service):
