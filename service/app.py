@@ -191,12 +191,12 @@ async def _close(app: Jobrunner) -> None:
 
 async def _end_jobs(app: Jobrunner) -> None:
     settings: Settings = app.ctx.settings
-    shared.remove(settings.state_dir)
     if settings.shutdown is OnShutdown.KILL:
         await end_all_jobs(settings)
 
 
 async def _end_jobs_of_workers(app: Jobrunner) -> None:
+    shared.remove(app.ctx.settings.state_dir)
     # A start that fails, as the port is taken, ends no job that an earlier service has left.
     if app.ctx.has_served:
         await _end_jobs(app)
@@ -204,6 +204,7 @@ async def _end_jobs_of_workers(app: Jobrunner) -> None:
 
 async def _end_jobs_of_single_process(app: Jobrunner) -> None:
     if _is_main_process() and not app.ctx.has_manager:
+        shared.remove(app.ctx.settings.state_dir)
         await _end_jobs(app)
 
 

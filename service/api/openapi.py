@@ -10,7 +10,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 import service
 from service.api import problems
-from service.api.routes import ANYWHERE, HEADERS, JSON, ROUTES, Parameter, Route, Success
+from service.api.routes import JSON, ROUTES, Parameter, Route, Success
 from service.api.schemas import reference, schemas
 from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
 
@@ -19,6 +19,27 @@ openapi = Blueprint("openapi")
 # The one place for authentication. `SECURITY` holds for every operation that says nothing else.
 SECURITY_SCHEMES: Final[dict[str, Any]] = {}
 SECURITY: Final[list[dict[str, list[str]]]] = []
+
+HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "Location": ("Where the job is.", {"type": "string", "format": "uri-reference"}),
+    "Link": ('The next page (`rel="next"`), when there is more.', {"type": "string"}),
+    "Jobrunner-Offset": (
+        "Where this answer begins: what a negative offset came to.",
+        {"type": "integer", "minimum": 0},
+    ),
+    "Content-Range": ("The end of the output.", {"type": "string", "pattern": r"^bytes \*/\d+$"}),
+    "Retry-After": ("Seconds after which to ask again.", {"type": "integer", "minimum": 0}),
+}
+
+# Whatever is asked for: HTTP itself is broken, or the service is.
+ANYWHERE: Final[dict[int, str]] = {
+    400: "bad_request: not HTTP as it should be",
+    408: "request_timeout: the request didn't come to its end",
+    413: "body_too_large",
+    417: "expectation_failed: an Expect that isn't 100-continue",
+    500: "internal_error: an error of the service's own, found in its log by `error_id`",
+    503: "unavailable: no file descriptor is free, the records can't be reached, or a worker stops",
+}
 
 _TITLE: Final = "jobrunner"
 

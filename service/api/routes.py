@@ -69,27 +69,6 @@ class Route:
     links: tuple[Link, ...] = ()
 
 
-HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "Location": ("Where the job is.", {"type": "string", "format": "uri-reference"}),
-    "Link": ('The next page (`rel="next"`), when there is more.', {"type": "string"}),
-    "Jobrunner-Offset": (
-        "Where this answer begins: what a negative offset came to.",
-        {"type": "integer", "minimum": 0},
-    ),
-    "Content-Range": ("The end of the output.", {"type": "string", "pattern": r"^bytes \*/\d+$"}),
-    "Retry-After": ("Seconds after which to ask again.", {"type": "integer", "minimum": 0}),
-}
-
-# Whatever is asked for: HTTP itself is broken, or the service is.
-ANYWHERE: Final[dict[int, str]] = {
-    400: "bad_request: not HTTP as it should be",
-    408: "request_timeout: the request didn't come to its end",
-    413: "body_too_large",
-    417: "expectation_failed: an Expect that isn't 100-continue",
-    500: "internal_error: an error of the service's own, found in its log by `error_id`",
-    503: "unavailable: no file descriptor is free, the records can't be reached, or a worker stops",
-}
-
 _TRUTH: Final = {"type": "boolean"}
 _SECONDS: Final = {"type": "number", "minimum": 0, "maximum": MAX_SECONDS}
 _SIGNALS: Final = [name for s in signals.Signals for name in (s.name, s.name.removeprefix("SIG"))]

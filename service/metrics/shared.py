@@ -38,7 +38,6 @@ _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private directory is made in it
 _SIZES: Final = {"counter": 64 << 10, "histogram": 1 << 20, "gauge_livesum": 64 << 10}
 _OF_THE_LIVING: Final = "gauge_livesum"
 
-
 _open: Any = mmap_dict.MmapedDict  # it isn't annotated
 
 
@@ -76,12 +75,15 @@ class Slot:
         try:
             self.directory = (state_dir / _LINK).readlink()
             self._number, self._lock = _take(self.directory)
-            with suppress(FileNotFoundError):
-                self._path(_OF_THE_LIVING).unlink()
+        except OSError as exc:
+            raise NotShared(str(exc)) from exc
+        try:
+            self._path(_OF_THE_LIVING).unlink(missing_ok=True)
             for kind, size in _SIZES.items():
                 _allocate(self._path(kind), size)
             self._files = {kind: _open(str(self._path(kind))) for kind in _SIZES}
         except (OSError, RuntimeError) as exc:  # RuntimeError: a file that is none of these
+            os.close(self._lock)
             raise NotShared(str(exc)) from exc
 
     def close(self) -> None:
@@ -160,9 +162,13 @@ def _lock(path: Path) -> int:
 
 
 def _allocate(path: Path, size: int) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Make the file, unless there is one; who reads meanwhile sees none, or all of it."""
+    if path.exists():
+        return
+    unfinished = path.with_suffix(".new")
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(descriptor).st_size < size:
-            os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, 0, size)
     finally:
         os.close(descriptor)
+    unfinished.rename(path)
