@@ -8,11 +8,13 @@ status 2 and a sentence.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import signal
 import sys
 from typing import Any, Final
 
+import structlog
 from sanic import Request, Sanic
 from sanic.config import Config
 
@@ -24,6 +26,9 @@ from service.api.certificates import loader_for
 from service.api.gate import Gate
 from service.api.health import health
 from service.api.jobs import jobs
+from service.api.metrics import metrics
+from service.api.observed import Observer
+from service.api.openapi import openapi
 from service.api.origins import is_loopback
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
@@ -33,11 +38,15 @@ from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs
 from service.jobs.errors import JobrunnerError
+from service.metrics import shared
+from service.metrics.series import Metrics
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
 from service.supervisor.launch import SupervisorFailed, start
 from service.watchdog import end_with_main_process, watch
+
+_log = structlog.get_logger("jobrunner.app")
 
 NAME: Final = "jobrunner"
 # Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
@@ -67,22 +76,40 @@ class Jobrunner(Sanic[Config, Any]):
             raise SystemExit(EXIT_USAGE)
         return host, settings.port if port is None else port
 
-    async def handle_request(self, request: Request) -> None:
+    def prepare(self, *args: Any, **options: Any) -> None:
+        # Sanic's own log of requests, which it writes with --dev, has their query strings.
+        super().prepare(*args, **{"backlog": _BACKLOG, **options, "access_log": False})
+
+    async def handle_request(self, request: Any) -> None:
+        observer: Observer = self.ctx.observer
+        observer.begun(request)
+        try:
+            await self._handle_admitted(request)
+        except asyncio.CancelledError:
+            observer.cancelled(request)
+            raise
+        observer.ended(request)
+
+    async def _handle_admitted(self, request: Request) -> None:
         """The gate comes first. A signal or a middleware of Sanic costs as much as a whole short
         request does, and comes too late for what has no route.
         """
+        gate: Gate = self.ctx.gate
         try:
-            request.ctx.principal = self.ctx.gate.admit(request)
+            principal = request.ctx.principal = gate.admit(request)
         except JobrunnerError as exc:
             await self.handle_exception(request, exc, run_middleware=False)
             return
         try:
             await super().handle_request(request)
         finally:
-            self.ctx.gate.leave(request.ctx.principal)
+            gate.leave(principal)
 
-    def prepare(self, *args: Any, **options: Any) -> None:
-        super().prepare(*args, **{"backlog": _BACKLOG, **options})
+    async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
+        try:
+            await super().handle_exception(request, *args, **options)
+        finally:
+            self.ctx.observer.ended(request)
 
 
 def create_app(_arguments: object = None) -> Jobrunner:
@@ -106,6 +133,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
         request_class=ForgivingRequest,
         configure_logging=True,
         certloader_class=loader_for(ca) if (ca := settings.tls_client_ca) is not None else None,
+        log_config=logs.of_libraries(settings.log_format),
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
     app.config.REQUEST_TIMEOUT = settings.request_timeout
@@ -115,7 +143,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.ctx.lock = lock
     app.ctx.has_manager = False
     app.ctx.has_served = False
-    app.blueprint([jobs, attach, health])
+    app.blueprint([jobs, attach, health, metrics, openapi])
     app.on_request(keep_reserve)
     app.on_request(send_at_once)
     app.main_process_start(_start_supervisor)
@@ -135,6 +163,7 @@ def _take_state_dir(settings: Settings) -> int:
     state_dir.prepare(settings.state_dir)
     lock = state_dir.hold(settings.state_dir)
     Store(settings.state_dir / "jobs.db").close()  # migrated here, before there are workers
+    shared.prepare(settings.state_dir)
     return lock
 
 
@@ -172,9 +201,19 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.gate = Gate(settings, app.ctx.trail)
     app.ctx.follower = Follower()
     app.ctx.follower.open()
+    app.ctx.metrics = _metrics(settings)
+    app.ctx.observer = Observer(app.ctx.metrics, log_requests=settings.log_requests)
     app.ctx.kinds_health = KindsHealth(settings)
-    app.ctx.engine = Engine(settings, app.ctx.store)
+    app.ctx.engine = Engine(settings, app.ctx.store, app.ctx.metrics)
     await app.ctx.engine.open()
+
+
+def _metrics(settings: Settings) -> Metrics:
+    try:
+        return Metrics(shared.Slot(settings.state_dir))
+    except shared.NotShared as exc:
+        _log.warning("metrics_not_shared", why=str(exc))
+        return Metrics()
 
 
 async def _close(app: Jobrunner) -> None:
@@ -193,6 +232,7 @@ async def _end_jobs(app: Jobrunner) -> None:
 
 
 async def _end_jobs_of_workers(app: Jobrunner) -> None:
+    shared.remove(app.ctx.settings.state_dir)
     # A start that fails, as the port is taken, ends no job that an earlier service has left.
     if app.ctx.has_served:
         await _end_jobs(app)
@@ -200,6 +240,7 @@ async def _end_jobs_of_workers(app: Jobrunner) -> None:
 
 async def _end_jobs_of_single_process(app: Jobrunner) -> None:
     if _is_main_process() and not app.ctx.has_manager:
+        shared.remove(app.ctx.settings.state_dir)
         await _end_jobs(app)
 
 

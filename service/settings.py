@@ -162,6 +162,10 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _on_or_off(text: str) -> bool:
+    return _one_of("on", "off")(text) == "on"
+
+
 TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "HOSTNAME",
@@ -347,6 +351,13 @@ TABLE: Final[tuple[Setting, ...]] = (
         "'text' or 'json'",
         "how the service writes its log lines",
     ),
+    Setting(
+        "LOG_REQUESTS",
+        _on_or_off,
+        "off",
+        "'on' or 'off'",
+        "whether each request is logged on its end; a line costs more than a short answer does",
+    ),
 )
 
 
@@ -381,6 +392,7 @@ class Settings:
     docker_network: str
     docker_volumes: tuple[Path, ...]
     log_format: str
+    log_requests: bool
     base_environment: dict[str, str]
     program_environment: dict[str, str]
     unknown: tuple[str, ...]

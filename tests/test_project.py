@@ -102,6 +102,13 @@ def test_each_ignored_rule_has_its_reason_beside_it():
     assert not [code for code, rest in ignored if not re.fullmatch(r"\s+# \S.*", rest)]
 
 
+def test_each_check_that_bandit_skips_has_its_reason_beside_it():
+    _, _, bandit = PYPROJECT.read_text().partition("[tool.bandit]\n")
+    skipped = dict(re.findall(r'^ +"(B\d+)",(.*)$', bandit, re.MULTILINE))
+    assert list(skipped) == project()["tool"]["bandit"]["skips"]
+    assert not [code for code, rest in skipped.items() if not re.fullmatch(r"\s+# \S.*", rest)]
+
+
 def test_hooks_run_environments_that_tox_has():
     tox = ini((ROOT / "tox.ini").read_text())
     hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text())

@@ -39,7 +39,7 @@ class ChunkedAnswer:
         self, request: Request, headers: dict[str, str], content_type: str, length: int | None
     ) -> None:
         assert request.stream is not None  # noqa: S101 - set for every request that a handler gets
-        self._request = request
+        self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
         self._protocol: Any = request.stream.protocol
         self._headers = headers
@@ -61,6 +61,8 @@ class ChunkedAnswer:
             self._http.response_func = self._send_plain_head
         await self._response.send(b"")
         self._answers.add(self)
+        self._request.streamed_bytes = 0
+        self._request.app.ctx.metrics.attached()
         return self
 
     async def __aexit__(
@@ -70,6 +72,8 @@ class ChunkedAnswer:
         _trace: TracebackType | None,
     ) -> None:
         self._answers.discard(self)
+        self._request.app.ctx.metrics.detached()
+        self._request.streamed_bytes = self._sent
         is_short = self._length not in (None, self._sent) and self._request.method != "HEAD"
         if kind is not None or is_short:
             self.cut()
@@ -113,6 +117,7 @@ class ChunkedAnswer:
         self._http.keep_alive = False
         self._http.response_func = None
         self._http.stage = Stage.IDLE
+        self._request.was_cut = True
         if transport is None:
             return
         if not self._is_framed and self._length is None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.jobs import answer
+from service.api.views import CheckView, KindView, Live, Ready
+from service.engine.engine import Engine
+from service.jobs.errors import NotReady
 
 health = Blueprint("health", url_prefix="/health")
 
@@ -12,14 +15,19 @@ health = Blueprint("health", url_prefix="/health")
 @health.route("/live", methods=["GET", "HEAD"], name="live")
 async def live(_request: Request) -> HTTPResponse:
     """Answer: this process is there."""
-    return answer({"Status": "live"})
+    return answer(Live())
 
 
 @health.route("/ready", methods=["GET", "HEAD"], name="ready")
 async def ready(request: Request) -> HTTPResponse:
-    """Answer: a job would be taken now, and which Kinds of command would run.
+    """Answer: a job would be taken now, what was looked at, and which Kinds of command would run.
 
-    Raises: Unavailable, with the reason.
+    Raises: NotReady, with the reasons.
     """
-    request.app.ctx.engine.check_ready()
-    return answer({"Status": "ready", "Kinds": await request.app.ctx.kinds_health.view()})
+    engine: Engine = request.app.ctx.engine
+    checks = engine.readiness()
+    if any(checks.values()):
+        raise NotReady(checks)
+    faults = await request.app.ctx.kinds_health.view()
+    kinds = {name: KindView(said["Usable"], said["Error"]) for name, said in faults.items()}
+    return answer(Ready({name: CheckView(ok=True, why=None) for name in checks}, kinds))

@@ -7,12 +7,13 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from msgspec import UNSET
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.callers import check_sees, leave_trace, owner_seen, sees
 from service.api.patience import unlimited_answer_time
 from service.api.queries import Parameters, cursor, kill_query, list_query
-from service.api.views import job_view
+from service.api.views import Accepted, Killed, Listing, job_view
 from service.engine.engine import Engine
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
@@ -54,7 +55,7 @@ async def submit(request: Request) -> HTTPResponse:
     submission = await engine.submit(spec, key=key, owner=request.ctx.principal.name)
     leave_trace(request, "submit", submission.id)
     status = 201 if submission.created else 200
-    return answer({"ID": submission.id}, status=status, headers={"Location": f"/{submission.id}"})
+    return answer(Accepted(submission.id), status=status, headers={"Location": f"/{submission.id}"})
 
 
 @jobs.route("/", methods=["GET", "HEAD"], name="list")
@@ -63,16 +64,14 @@ async def list_jobs(request: Request) -> HTTPResponse:
     query, full = list_query(request.query_string)
     query = replace(query, owner=owner_seen(request))
     page = request.app.ctx.engine.page(query, full=full)
-    body: dict[str, Any] = {"IDs": page.ids}
-    headers = {}
-    if full:
-        body["Jobs"] = [_view(request, record) for record in page.records]
-    if page.next is not None:
-        body["Next"] = cursor(page.next)
-        others = [p for p in parse_qsl(request.query_string) if p[0] != "after"]
-        following = urlencode([*others, ("after", body["Next"])])
-        headers["Link"] = f'</?{following}>; rel="next"'
-    return answer(body, headers=headers)
+    views = [_view(request, record) for record in page.records] if full else UNSET
+    if page.next is None:
+        return answer(Listing(page.ids, views))
+    after = cursor(page.next)
+    others = [p for p in parse_qsl(request.query_string) if p[0] != "after"]
+    following = urlencode([*others, ("after", after)])
+    headers = {"Link": f'</?{following}>; rel="next"'}
+    return answer(Listing(page.ids, views, after), headers=headers)
 
 
 @jobs.route("/<job_id:str>", methods=["GET", "HEAD"], name="show")
@@ -108,7 +107,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
     if wait_for_end and state is not None:
         with unlimited_answer_time(request):
             state = (await engine.wait(job_id)).state
-    return answer({"ID": job_id, "State": state.value if state else None})
+    return answer(Killed(job_id, state.value if state else None))
 
 
 @jobs.post("/<job_id:str>/clean")
@@ -118,7 +117,7 @@ async def clean(request: Request, job_id: str) -> HTTPResponse:
     check_sees(request, job_id)
     await request.app.ctx.engine.clean(job_id)
     leave_trace(request, "clean", job_id)
-    return answer({"ID": job_id})
+    return answer(Accepted(job_id))
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 from sanic.constants import HTTPMethod
 from sanic.exceptions import (
@@ -25,10 +26,12 @@ from sanic.exceptions import (
 )
 from sanic.handlers import ErrorHandler
 
+from service.api.views import CheckView
 from service.jobs.errors import (
     InvalidJob,
     JobrunnerError,
     MissingScope,
+    NotReady,
     OffsetBeyondEnd,
     OffsetInGap,
     Unavailable,
@@ -38,6 +41,31 @@ CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:jobrunner:problem:"
 
 _log = structlog.get_logger("jobrunner.api")
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One wrong place of a body, as a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457).
+
+    `errors` stands with a body that is no valid job, `gap` with an offset inside of one, `checks`
+    with a service that isn't ready, `scope` with a token that hasn't it, `error_id` with an error of the service's own.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Mistake] | UnsetType = UNSET
+    gap: tuple[int, int] | UnsetType = UNSET
+    checks: dict[str, CheckView] | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+    error_id: str | UnsetType = UNSET
 
 
 class Problems(ErrorHandler):
@@ -69,7 +97,11 @@ def _of_caller(error: JobrunnerError) -> HTTPResponse:
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     if isinstance(error, InvalidJob):
-        more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
+        more["errors"] = [Mistake(p.pointer, p.detail) for p in error.places]
+    if isinstance(error, NotReady):
+        more["checks"] = {
+            name: CheckView(ok=why is None, why=why) for name, why in error.checks.items()
+        }
     if isinstance(error, OffsetInGap):
         more["gap"] = error.gap
     if isinstance(error, MissingScope):
@@ -136,7 +168,7 @@ def _answer(
 ) -> HTTPResponse:
     # Bytes of a head that are no text come as lone surrogates, which JSON can't carry.
     detail = detail.encode(errors="backslashreplace").decode()
-    document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
+    document = Problem(type=_TYPE + code, title=title, status=status, detail=detail, **more)
     return HTTPResponse(
         msgspec.json.encode(document) + b"\n",
         status=status,

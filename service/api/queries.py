@@ -23,11 +23,11 @@ from service.store import Query
 
 MAX_LIMIT: Final = 1000
 # Beyond any file: offsets are signed 64-bit numbers in the kernel.
-_MAX_OFFSET: Final = 2**63 - 1
+MAX_OFFSET: Final = 2**63 - 1
 _STREAMS: Final = {"stdout": STDOUT, "stderr": STDERR}
 _MAX_QUERY_FIELDS: Final = 100
 # Python's own float() takes more: `1_0`, spaces, `inf`, digits of other scripts.
-_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
+_DECIMAL: Final = re.compile(r"([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?")
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def list_query(query_string: str) -> tuple[Query, bool]:
 def attach_query(query_string: str) -> tuple[int, int | None, bool, bool]:
     """Offset, stream (None: both), whether to follow, and whether gaps are marked, not cut at."""
     parameters = Parameters(query_string, known=("offset", "stream", "follow", "gaps"))
-    offset = parameters.integer("offset", 0, -_MAX_OFFSET, _MAX_OFFSET)
+    offset = parameters.integer("offset", 0, -MAX_OFFSET, MAX_OFFSET)
     stream = parameters.one_of("stream", _STREAMS)
     follow = parameters.flag("follow", default=True)
     marked = parameters.one_of("gaps", {"cut": False, "mark": True}) or False

@@ -20,7 +20,16 @@ _NO_URL: Final = b"*"
 
 
 class ForgivingRequest(Request):
-    """Sanic's request; a stand-in has no URL, and its head isn't looked at."""
+    """Sanic's request; a stand-in has no URL, and its head isn't looked at.
+
+    What is said of a request on its end (`service.api.observed`): when it `began` on the clock of
+    `perf_counter`, how many bytes of output were sent, and whether that was cut before its end.
+    """
+
+    began: float = 0.0
+    is_observed: bool = False
+    streamed_bytes: int | None = None
+    was_cut: bool = False
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *others: Any, **more: Any

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from service.engine.engine import Engine
 from service.engine.starting import working_directory
-from service.jobs.lifecycle import LIVE
+from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec
 from service.jobs.times import rfc3339
@@ -17,6 +17,19 @@ from service.kinds.submission import decode_spec
 from service.output.errors import CorruptLog
 from service.output.reader import LogReader
 from service.settings import Settings
+
+
+def _as(**schema: Any) -> msgspec.Meta:
+    """What the description of the API says beyond the type."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+JobID = Annotated[str, _as(format="uuid")]
+Time = Annotated[str, _as(format="date-time")]
+JobState = Annotated[str, _as(enum=[state.value for state in JOB_STATES])]
+CommandState = Annotated[str, _as(enum=[state.value for state in State])]
+WhyKilled = Annotated[str, _as(enum=[reason.value for reason in Reason])]
+SignalName = Annotated[str, _as(pattern="^SIG[A-Z0-9+]+$")]
 
 
 class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
@@ -30,8 +43,8 @@ class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
 class KillView(msgspec.Struct, frozen=True, rename="pascal"):
     """The receipt of a kill; null from `found` on while it isn't done."""
 
-    requested_at: str
-    signal: str
+    requested_at: Time
+    signal: SignalName
     grace: float
     found: int | None
     escalated: bool | None
@@ -41,17 +54,17 @@ class KillView(msgspec.Struct, frozen=True, rename="pascal"):
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """One job."""
 
-    id: str = msgspec.field(name="ID")
+    id: JobID = msgspec.field(name="ID")
     name: str | None
     labels: dict[str, str]
-    state: str
-    reason: str | None
+    state: JobState
+    reason: WhyKilled | None
     exit_code: int | None
-    signal: str | None
+    signal: SignalName | None
     error: str | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
     working_dir: str
     environment: list[str]
     timeout: float | None
@@ -59,6 +72,62 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     commands: list[dict[str, Any]]
     output: OutputView
     kill: KillView | None
+
+
+class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """How one command stands; its view has this beside all that its Kind has."""
+
+    state: CommandState
+    exit_code: int | None
+    signal: SignalName | None
+    error: str | None
+    started_at: Time | None
+    finished_at: Time | None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A job that was submitted, or cleaned."""
+
+    id: JobID = msgspec.field(name="ID")
+
+
+class Killed(msgspec.Struct, frozen=True, rename="pascal"):
+    """`State` is null when there is no such job; the ID is as it was given."""
+
+    id: str = msgspec.field(name="ID")
+    state: JobState | None
+
+
+class Listing(msgspec.Struct, frozen=True, rename="pascal"):
+    """One page; `Next`, when there is more, is what `after` takes."""
+
+    ids: list[JobID] = msgspec.field(name="IDs")
+    jobs: list[JobView] | msgspec.UnsetType = msgspec.UNSET
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Live(msgspec.Struct, frozen=True, rename="pascal"):
+    status: Annotated[str, _as(enum=["live"])] = "live"
+
+
+class CheckView(msgspec.Struct, frozen=True, rename="pascal"):
+    """`Why` says what is wrong when it isn't `Ok`."""
+
+    ok: bool
+    why: str | None
+
+
+class KindView(msgspec.Struct, frozen=True, rename="pascal"):
+    """Whether commands of a Kind would run now; `usable` is null while that isn't known."""
+
+    usable: bool | None
+    error: str | None
+
+
+class Ready(msgspec.Struct, frozen=True, rename="pascal"):
+    checks: dict[str, CheckView]
+    kinds: dict[str, KindView]
+    status: Annotated[str, _as(enum=["ready"])] = "ready"
 
 
 def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:

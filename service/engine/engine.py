@@ -19,9 +19,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.engine.counting import Counting
 from service.engine.link import Link
 from service.engine.notices import Notices
 from service.engine.owner import Owner
+from service.engine.readiness import readiness
 from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.errors import (
@@ -36,6 +38,7 @@ from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
 from service.kinds.submission import decode_spec, encode_spec
+from service.metrics.series import Metrics
 from service.settings import Settings
 from service.state_dir import MIN_FREE_BYTES
 from service.store import DuplicateKey, Page, Query, Store
@@ -62,13 +65,15 @@ class Submission:
 class Engine:
     """Opened once per worker, in its loop."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._store = store
+        self._metrics = metrics or Metrics()
+        counting = Counting(store, self._metrics)
         self._notices = Notices()
         self._retention = Retention(settings, store, self.directory, self._forget)
-        self._owner = Owner(settings, store, self._changed, self._retention.finished)
-        self._link = Link(settings, store, self._owner, self._notices.wake_all)
+        self._owner = Owner(settings, store, self._changed, self._retention.finished, counting)
+        self._link = Link(settings, store, self._owner, self._notices.wake_all, counting)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._retiring: asyncio.Task[None] | None = None
@@ -175,15 +180,10 @@ class Engine:
         """Where the job's files are; it exists from its first command on."""
         return job_directory(self._settings.state_dir, job_id)
 
-    def check_ready(self) -> None:
-        """Raises: Unavailable, with the reason."""
-        if self._closing or not self._link.is_up:
-            raise Unavailable("The supervisor can't be reached.")
-        try:
-            self._check_room()
-            self._store.check()
-        except NoRoom as exc:
-            raise Unavailable(exc.detail) from exc
+    def readiness(self) -> dict[str, str | None]:
+        """What a new job needs, and of each what is wrong with it now, if anything."""
+        is_up = self._link.is_up and not self._closing
+        return readiness(self._store, is_up=is_up, check_room=self._check_room)
 
     # How
 
@@ -215,6 +215,7 @@ class Engine:
         except JobrunnerError:
             self._owner.give_up(job_id)
             raise
+        self._metrics.submitted()
         self._owner.own(record, spec, has_turn=has_turn)
         self._maybe_checkpoint()
         return Submission(job_id, created=True)

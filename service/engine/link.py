@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 import service
+from service.engine.counting import Counting
 from service.engine.leftovers import remove_leftovers
 from service.engine.owner import Owner
 from service.engine.recovery import Recovery
@@ -39,7 +40,12 @@ class Link:
     """Keeps `owner` connected; `on_gap` is called when notices may have been missed."""
 
     def __init__(
-        self, settings: Settings, store: Store, owner: Owner, on_gap: Callable[[], None]
+        self,
+        settings: Settings,
+        store: Store,
+        owner: Owner,
+        on_gap: Callable[[], None],
+        counting: Counting,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -49,7 +55,7 @@ class Link:
         self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self._recovery = Recovery(settings, store, owner, self.request)
+        self._recovery = Recovery(settings, store, owner, self.request, counting)
         self._settling: set[asyncio.Task[None]] = set()
         owner.on_unsure = self._settle_soon
 

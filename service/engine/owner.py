@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from service.engine.counting import Counting
 from service.engine.progress import advance
 from service.engine.starting import start_message
 from service.jobs.errors import JobrunnerError
@@ -66,14 +67,16 @@ class Owner:
         store: Store,
         on_change: Callable[[str, State], None],
         on_finished: Callable[[str], None],
+        counting: Counting,
     ) -> None:
         """`on_change` is called for every job that changes, `on_finished` for those whose end was
-        stored here.
+        stored here. Records are stored through `counting`.
         """
         self._settings = settings
         self._store = store
         self._on_change = on_change
         self._on_finished = on_finished
+        self._counting = counting
         self._jobs: dict[str, Owned] = {}
         self._claiming: dict[str, bool] = {}  # job → whether its turn came before its record
         self._deferred: list[Message] = []
@@ -137,9 +140,7 @@ class Owner:
             for message in batch:
                 self._handle(message, outbox)
             if outbox.dirty:
-                with self._store.transaction():
-                    for record in outbox.dirty.values():
-                        self._store.update(record)
+                self._counting.update(*outbox.dirty.values())
         except JobrunnerError as exc:
             self._defer(batch, exc)
             return

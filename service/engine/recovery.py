@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from msgspec.structs import replace
 
+from service.engine.counting import Counting
 from service.engine.owner import Owner
 from service.engine.progress import killed_before_start, lost
 from service.jobs.errors import JobrunnerError, Unavailable
@@ -34,11 +35,13 @@ class Recovery:
         store: Store,
         owner: Owner,
         request: Callable[[Message], Awaitable[Message]],
+        counting: Counting,
     ) -> None:
         self._settings = settings
         self._store = store
         self._owner = owner
         self._request = request
+        self._counting = counting
 
     async def run(self, *, registered: set[str]) -> None:
         """`registered`: what the supervisor knew when it said hello.
@@ -82,6 +85,6 @@ class Recovery:
             _log.info("job_recovered", job=job_id)
 
     def _end(self, record: JobRecord) -> None:
-        self._store.update(record)
+        self._counting.update(record)
         _log.warning("job_ended_by_recovery", job=record.id, reason=record.reason)
         self._owner.ended(record.id, record.state)

@@ -12,8 +12,10 @@ from typing import Final
 
 import structlog
 
+from service.engine.counting import Counting
 from service.engine.owner import Owner
 from service.jobs.lifecycle import State
+from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store
 from service.supervisor.client import ConnectionLost, SupervisorConnection
@@ -27,7 +29,8 @@ _log = structlog.get_logger("jobrunner.engine")
 async def end_all_jobs(settings: Settings) -> None:
     """Kill every live job, store the outcomes, and let the supervisor end."""
     store = Store(settings.state_dir / "jobs.db")
-    owner = Owner(settings, store, _ignore, _ignore)
+    # Nobody is left who could ask for what this counts.
+    owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):

@@ -147,6 +147,16 @@ class Unavailable(JobrunnerError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class NotReady(JobrunnerError):
+    """A job wouldn't be taken now; `checks` are all that was looked at, and what is wrong."""
+
+    code, title, status = "not_ready", "Not ready", 503
+
+    def __init__(self, checks: dict[str, str | None]) -> None:
+        super().__init__(" ".join(why for why in checks.values() if why), retry_after_s=1)
+        self.checks = checks
+
+
 class NoRoom(JobrunnerError):
     code, title, status = "no_room", "No room on the disk", 507
 

@@ -26,9 +26,35 @@ MAX_COMMANDS: Final = 1000
 # Bytes: one full pipe, below which head and tail would be no more than a few lines.
 MIN_OUTPUT_LIMIT: Final = 64 << 10
 
+# In JSON Schema, what the functions below check beyond the types: it stands in the description of
+# the API, and is never used to validate. Patterns are ECMA's.
+_TEXT: Final = "^[^\\u0000]*$"
+_VARIABLE: Final = "^[^=\\u0000]+$"
+
+
+def _also(**schema: Any) -> msgspec.Meta:
+    return msgspec.Meta(extra_json_schema=schema)
+
+
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS), _also(pattern=_TEXT)]
+# Blank is what Python takes for it: some separators more than ECMA does.
+CommandLine = Annotated[
+    str, _also(pattern="^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$")
+]
+WorkingDir = Annotated[str, _also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$")]
+Text = Annotated[str, _also(pattern=_TEXT)]
+Environment = Annotated[dict[str, Text], _also(propertyNames={"pattern": _VARIABLE})]
+Labels = Annotated[
+    dict[str, Annotated[str, _also(pattern=_TEXT, maxLength=MAX_NAME_CHARS)]],
+    _also(
+        maxProperties=MAX_LABELS,
+        propertyNames={"pattern": _VARIABLE, "maxLength": MAX_NAME_CHARS},
+    ),
+]
+OutputLimit = Annotated[Bytes, _also(anyOf=[{"const": 0}, {"minimum": MIN_OUTPUT_LIMIT}])]
+Commands = Annotated[list[dict[str, Any]], _also(minItems=1, maxItems=MAX_COMMANDS)]
 
 
 class CommandSpec(
@@ -36,8 +62,8 @@ class CommandSpec(
 ):
     """What every Kind of command has. `working_dir` is relative to the job's."""
 
-    working_dir: str | None = None
-    environment: dict[str, str] = {}
+    working_dir: WorkingDir | None = None
+    environment: Environment = {}
     continue_on_failure: bool = False
 
 
@@ -61,15 +87,15 @@ class JobBody(
 ):
     """The body of a submission, before its commands are handed to their Kinds."""
 
-    command_line: str | msgspec.UnsetType = msgspec.UNSET
-    commands: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
-    environment: dict[str, str] = {}
-    working_dir: str | None = None
+    command_line: CommandLine | msgspec.UnsetType = msgspec.UNSET
+    commands: Commands | msgspec.UnsetType = msgspec.UNSET
+    environment: Environment = {}
+    working_dir: WorkingDir | None = None
     name: Name | None = None
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     timeout: Seconds | None = None
     grace: Seconds | None = None
-    output_limit: Bytes | None = None
+    output_limit: OutputLimit | None = None
 
 
 def places_in_job(body: JobBody) -> Iterator[Place]:

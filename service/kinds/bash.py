@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 from service.jobs.errors import Place
-from service.jobs.spec import CommandSpec, places_in_text
+from service.jobs.spec import CommandLine, CommandSpec, places_in_text
 from service.kinds.kind import Context, Kind, Plan, Site
 
 
@@ -20,7 +20,7 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
-    command_line: str
+    command_line: CommandLine
 
 
 def places(spec: BashCommand, pointer: str, _site: Site) -> Iterator[Place]:

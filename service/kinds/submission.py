@@ -23,7 +23,7 @@ from service.kinds import KINDS, Site, kind_of
 from service.kinds.places import place_of
 from service.settings import Settings
 
-_DEFAULT_KIND: Final = "bash"
+DEFAULT_KIND: Final = "bash"
 
 
 def parse_submission(
@@ -42,6 +42,9 @@ def parse_submission(
         raise MalformedBody(_why_malformed(body, exc)) from exc
     if not isinstance(raw, dict):
         raise InvalidJob([place_of_type("", "object", raw)])
+    limit = raw.get("OutputLimit")
+    if isinstance(limit, float) and limit.is_integer():
+        raw["OutputLimit"] = int(limit)  # JSON has one kind of numbers
     try:
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:
@@ -78,13 +81,13 @@ def _why_malformed(body: bytes, exc: Exception) -> str:
 
 def _commands(job: JobBody, site: Site) -> tuple[CommandSpec, ...]:
     if isinstance(job.command_line, str):
-        return (_command({"Kind": _DEFAULT_KIND, "CommandLine": job.command_line}, "", site),)
+        return (_command({"Kind": DEFAULT_KIND, "CommandLine": job.command_line}, "", site),)
     assert isinstance(job.commands, list)  # noqa: S101 - places_in_job has seen to it
     return tuple(_command(raw, f"/Commands/{n}", site) for n, raw in enumerate(job.commands))
 
 
 def _command(raw: dict[str, Any], pointer: str, site: Site) -> CommandSpec:
-    name = raw.get("Kind", _DEFAULT_KIND)
+    name = raw.get("Kind", DEFAULT_KIND)
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(sorted(KINDS))
         detail = f"expected one of the kinds {known}, got {msgspec.json.encode(name).decode()[:80]}"

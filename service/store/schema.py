@@ -86,7 +86,37 @@ CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key, coalesce(owner, ''))
 WHERE idempotency_key IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_V1, _V2)
+# How many of the finished jobs were killed: jobs by state cost no look at the finished ones.
+_V3: Final = """
+ALTER TABLE finished ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;
+UPDATE finished SET killed =
+    (SELECT count(*) FROM jobs WHERE state = 'killed' AND finished_at IS NOT NULL);
+DROP TRIGGER finished_by_insert;
+DROP TRIGGER finished_by_update;
+DROP TRIGGER finished_by_delete;
+CREATE TRIGGER finished_by_insert AFTER INSERT ON jobs WHEN NEW.finished_at IS NOT NULL BEGIN
+    UPDATE finished SET
+        jobs = jobs + 1,
+        killed = killed + (NEW.state = 'killed'),
+        disk_bytes = disk_bytes + coalesce(NEW.disk_bytes, 0);
+END;
+CREATE TRIGGER finished_by_update AFTER UPDATE OF finished_at, disk_bytes ON jobs
+WHEN NEW.finished_at IS NOT OLD.finished_at OR NEW.disk_bytes IS NOT OLD.disk_bytes BEGIN
+    UPDATE finished SET
+        jobs = jobs + (NEW.finished_at IS NOT NULL) - (OLD.finished_at IS NOT NULL),
+        killed = killed + (NEW.finished_at IS NOT NULL AND NEW.state = 'killed')
+            - (OLD.finished_at IS NOT NULL AND OLD.state = 'killed'),
+        disk_bytes = disk_bytes + coalesce(NEW.disk_bytes, 0) - coalesce(OLD.disk_bytes, 0);
+END;
+CREATE TRIGGER finished_by_delete AFTER DELETE ON jobs WHEN OLD.finished_at IS NOT NULL BEGIN
+    UPDATE finished SET
+        jobs = jobs - 1,
+        killed = killed - (OLD.state = 'killed'),
+        disk_bytes = disk_bytes - coalesce(OLD.disk_bytes, 0);
+END;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3)
 VERSION: Final = len(MIGRATIONS)
 
 

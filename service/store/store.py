@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from service.jobs.errors import NoRoom, Unavailable
-from service.jobs.lifecycle import LIVE, Reason, State
+from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.store.schema import StoreError, migrate
 
@@ -306,6 +306,16 @@ class Store:
         with _translated():
             row = self._db.execute("SELECT jobs, disk_bytes FROM finished").fetchone()
         return Totals(*row)
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; the cost grows with the live ones only."""
+        with _translated():
+            row = self._db.execute(
+                "SELECT (SELECT count(*) FROM jobs WHERE state = 'pending'),"
+                " (SELECT count(*) FROM jobs WHERE state = 'running'), jobs - killed, killed"
+                " FROM finished"
+            ).fetchone()
+        return dict(zip(JOB_STATES, row, strict=True))
 
     def unmeasured(self, limit: int) -> list[str]:
         """Finished jobs of which nobody has stored what they take on the disk."""

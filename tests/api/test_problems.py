@@ -24,6 +24,7 @@ MADE_OF = {
     "UnknownJob": ("an-id",),
     "OffsetBeyondEnd": (9, 4),
     "OffsetInGap": (5, (3, 7), 9),
+    "NotReady": ({"room": "It can't be.", "records": None},),
     "InvalidJob": ([errors.Place("/A", "expected b"), errors.Place("", "all wrong")],),
 }
 

@@ -89,7 +89,10 @@ def test_a_signal_is_named_with_or_without_sig(name):
     assert number == signal.Signals[f"SIG{name.removeprefix('SIG')}"]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0", 0.0), ("2.5", 2.5), (".5", 0.5), ("10", 10)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("2.5", 2.5), (".5", 0.5), ("10", 10), ("1e-05", 0.00001), ("2.5E1", 25)],
+)
 def test_a_grace_is_in_seconds(text, seconds):
     assert kill_query(f"grace={text}&wait=true") == (signal.SIGTERM, seconds, True)
 

@@ -529,6 +529,7 @@ def test_head_is_get_without_the_body_and_keeps_the_connection(service: Service)
         f"/{job_id}/attach?follow=false&offset=-2",
         "/health/live",
         "/health/ready",
+        "/openapi.json",
         f"/{NEVER_GIVEN}",
         f"/{NEVER_GIVEN}/attach",
         "/no/such/route",

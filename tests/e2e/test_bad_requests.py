@@ -287,6 +287,8 @@ def test_unknown_route_is_404(service: Service, path: str):
         ("/{id}/clean", "POST", ("GET", "DELETE", "PUT")),
         ("/health/live", "GET, HEAD", ("POST", "DELETE")),
         ("/health/ready", "GET, HEAD", ("POST", "DELETE")),
+        ("/metrics", "GET, HEAD", ("POST", "DELETE")),
+        ("/openapi.json", "GET, HEAD", ("POST", "DELETE")),
     ],
 )
 def test_wrong_method_is_405_with_allow(

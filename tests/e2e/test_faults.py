@@ -291,6 +291,8 @@ def test_when_the_disk_is_full_jobs_wait_and_go_on_byte_for_byte(disk: Path, cro
         assert_problem(service.client.post("/", json={"CommandLine": "true"}), 507)
         problem = assert_problem(service.client.get("/health/ready"), 503)
         assert "bytes left" in problem["detail"]
+        assert "bytes left" in problem["checks"]["room"]["Why"]
+        assert problem["checks"]["supervisor"] == {"Ok": True, "Why": None}
         crowd.turn()
         with Watched(of_jobs([killed.id]), some_ended=True) as processes:
             service.kill(killed.id, grace=0)  # it acts, though it can't be recorded

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.api.routes import ROUTES, Route
 from service.settings import TABLE, Setting
 
 if TYPE_CHECKING:
@@ -50,6 +51,22 @@ def test_each_setting_stands_in_the_table(setting: Setting) -> None:
     default = f"`{setting.default}`" if setting.default else ""
     row = f"| `{setting.variable}` | {default} | {setting.meaning} |"
     assert row in rows
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
+def test_each_route_stands_in_the_table(route: Route) -> None:
+    rows = between("| route | what it does |", "HEAD works where GET does")
+    path = route.path.replace("{ID}", "<ID>")
+    if path == "/health/ready":
+        assert f"`{path}`" in rows
+    else:
+        assert f"| `{route.method} {path}`" in rows
+
+
+def test_the_series_of_the_table_are_those_there_are(service: Service) -> None:
+    told = set(re.findall(r"`(jobrunner_\w+)`", between("<!-- series -->", "<!-- series end -->")))
+    text = service.client.get("/metrics").text
+    assert told == set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
 
 
 def test_each_json_example_is_a_valid_job(service: Service) -> None:

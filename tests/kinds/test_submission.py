@@ -44,6 +44,11 @@ def test_null_stands_for_what_is_not_given():
     assert parse({"CommandLine": "x", **dict.fromkeys(keys)}) == parse({"CommandLine": "x"})
 
 
+def test_a_whole_number_may_be_written_with_a_fraction():
+    assert parse({"CommandLine": "x", "OutputLimit": 65536.0}).output_limit == 65536
+    assert refusal({"CommandLine": "x", "OutputLimit": 65536.5})[0][0] == "/OutputLimit"
+
+
 def test_a_grace_of_zero_is_not_the_default():
     assert parse({"CommandLine": "x", "Grace": 0}).grace_s == 0.0
 

@@ -97,6 +97,27 @@ def test_the_file_is_nobody_elses(path, store):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def by_state(store):
+    counts = store.counts()
+    assert list(counts) == list(JOB_STATES)
+    return tuple(counts.values())
+
+
+def test_jobs_are_counted_by_state_whatever_becomes_of_them(store):
+    assert by_state(store) == (0, 0, 0, 0)
+    records = [store.insert(a_record(name)) for name in "abcde"]
+    store.update(replace(records[0], state=State.RUNNING))
+    assert by_state(store) == (4, 1, 0, 0)
+    for record, state in zip(records, ("exited", "killed", "exited", "killed"), strict=False):
+        store.update(finished(record, State(state)))
+    store.measured({"a": 10, "b": 20})
+    assert by_state(store) == (1, 0, 2, 2)
+    store.clean("b")
+    store.clean("c")
+    store.clean("e")  # live: it stays
+    assert by_state(store) == (1, 0, 1, 1)
+
+
 # -------------------------------------------------------------------------- conditional updates
 
 
@@ -375,6 +396,28 @@ def test_a_page_costs_what_it_shows_not_what_is_stored(large, query, rows, full)
     assert taken < 100 * asked_for + 1000
 
 
+def test_counting_jobs_by_state_costs_what_is_live_not_what_is_stored(tmp_path):
+    with contextlib.closing(Store(tmp_path / "jobs.db")) as store:
+        db = store._db
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT INTO jobs (id, state, created_at, finished_at, asked, output_complete,"
+            " commands) VALUES (?, ?, 0, ?, 0, 1, '[]')",
+            (
+                (str(n), state, None if state == "running" else n)
+                for n in range(20_000)
+                for state in ["running" if n % 1000 == 0 else "killed" if n % 4 == 1 else "exited"]
+            ),
+        )
+        db.execute("COMMIT")
+        taken = itertools.count()
+        db.set_progress_handler(lambda: next(taken) * 0, 10)
+        counts = store.counts()
+        db.set_progress_handler(None, 0)
+        assert list(counts.values()) == [0, 20, 14_980, 5_000]
+        assert next(taken) * 10 < 500
+
+
 # ----------------------------------------------------------------------------------------- schema
 
 
@@ -406,6 +449,22 @@ def test_an_older_file_is_led_forwards_with_what_it_holds(path, monkeypatch):
         assert store.get("a") == record
         assert store._db.execute("SELECT more FROM jobs").fetchall() == [(None,)]
     assert version_of(path) == len(newer)
+
+
+def test_a_file_of_the_first_version_is_counted_when_it_is_led_forwards(path, monkeypatch):
+    with monkeypatch.context() as first:
+        first.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        first.setattr(schema, "VERSION", 1)
+        with contextlib.closing(Store(path)) as store:
+            for name, state in (("a", "killed"), ("b", "exited"), ("c", "exited")):
+                store.update(finished(store.insert(a_record(name)), State(state)))
+            store.insert(a_record("d"))
+    with contextlib.closing(Store(path)) as store:
+        assert by_state(store) == (1, 0, 2, 1)
+        store.clean("a")
+        store.update(finished(store.get("d"), State.KILLED))
+        assert by_state(store) == (0, 0, 2, 1)
+        assert store.totals().jobs == 3
 
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):

@@ -1,0 +1,58 @@
+"""JSON Schemas of what callers send and get, made from the types that validate and render.
+
+A new Kind appears by itself: as a command of a submission, and as a command of a view.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Union
+
+import msgspec
+
+from service.api.problems import Problem
+from service.api.views import JobView, OutcomeView
+from service.jobs.spec import JobBody
+from service.kinds import KINDS, Kind
+from service.kinds.submission import DEFAULT_KIND
+
+REF: Final = "#/components/schemas/{name}"
+_SHOWN: Final[dict[str, Any]] = {"working_dir": str, "environment": list[str]}
+
+
+def reference(of: type) -> dict[str, str]:
+    """Where the schema of a type stands."""
+    return {"$ref": REF.format(name=of.__name__)}
+
+
+def schemas(*types: type) -> dict[str, Any]:
+    """By name: those of `types`, the submission, the problem, and of all that they have."""
+    asked: Any = Union[tuple(kind.spec for kind in KINDS.values())]  # noqa: UP007 - at run time
+    shown: Any = Union[tuple(_view_of(kind) for kind in KINDS.values())]  # noqa: UP007 - the same
+    wanted = (JobBody, JobView, Problem, *types)
+    (of_asked, of_shown, *_), components = msgspec.json.schema_components(
+        (asked, shown, *wanted), ref_template=REF
+    )
+    components[KINDS[DEFAULT_KIND].spec.__name__]["required"].remove("Kind")
+    components["Command"] = of_asked
+    components["CommandView"] = of_shown
+    body = components["JobBody"]
+    body["oneOf"] = [{"required": ["CommandLine"]}, {"required": ["Commands"]}]
+    body["properties"]["Commands"]["items"] = {"$ref": REF.format(name="Command")}
+    view = components["JobView"]
+    view["properties"]["Commands"]["items"] = {"$ref": REF.format(name="CommandView")}
+    return dict(sorted(components.items()))
+
+
+def _view_of(kind: Kind) -> type[msgspec.Struct]:
+    """All that the Kind has, as it is shown, and how the command stands."""
+    fields = msgspec.structs.fields(kind.spec)
+    return msgspec.defstruct(
+        f"{kind.spec.__name__}View",
+        [(field.name, _SHOWN.get(field.name, field.type)) for field in fields],
+        bases=(OutcomeView,),
+        rename={field.name: field.encode_name for field in fields},
+        kw_only=True,
+        frozen=True,
+        tag_field="Kind",
+        tag=kind.name,
+    )

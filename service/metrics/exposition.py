@@ -1,0 +1,57 @@
+"""The series as text, in the format that is asked for: of all workers, whoever is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+import service
+from service.jobs.lifecycle import State
+from service.metrics.series import Metrics
+from service.metrics.shared import forget_dead
+
+
+@dataclass(frozen=True, eq=False)  # registries hash their collectors
+class Stored(Collector):
+    """What the records say at this moment."""
+
+    jobs: Mapping[State, int]
+    disk_bytes: int
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("jobrunner_jobs", "Jobs in each state.", labels=["state"])
+        for state, count in self.jobs.items():
+            jobs.add_metric([state.value], count)
+        yield jobs
+        yield GaugeMetricFamily(
+            "jobrunner_finished_disk_bytes",
+            "What the files of finished jobs take on the disk.",
+            value=self.disk_bytes,
+        )
+        build = GaugeMetricFamily(
+            "jobrunner_build_info", "The release that answers.", labels=["version"]
+        )
+        build.add_metric([service.__version__], 1)
+        yield build
+
+
+def exposition(metrics: Metrics, stored: Stored, accept: str) -> tuple[bytes, str]:
+    """The text and its content type. From any thread."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(stored)
+    if metrics.slot is None:
+        registry.register(metrics.registry)
+    else:
+        forget_dead(metrics.slot.directory)
+        MultiProcessCollector(registry, str(metrics.slot.directory))  # type: ignore[no-untyped-call]
+    try:
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
+    except (ValueError, TypeError):  # it stumbles over a version that is none
+        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,0 +1,196 @@
+"""The description of the API: whole, valid, and made from what validates and renders."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from jsonschema_rs import meta, validator_for
+
+from service import kinds
+from service.api import schemas
+from service.api.openapi import document
+from service.api.routes import ROUTES
+from service.jobs import errors
+from service.jobs.spec import CommandSpec, JobBody
+from service.kinds import Kind
+from service.kinds.submission import InvalidJob, parse_submission
+
+# As Sanic's router has them; what the app adds to it is asked of the app itself.
+ASK = """\
+import json
+from service.app import create_app
+from service.api.observed import template
+app = create_app()
+app.finalize()
+found = [[template(r.path), sorted(r.methods)] for r in app.router.routes]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def described():
+    return json.loads(msgspec.json.encode(document()))
+
+
+def test_every_route_of_the_app_is_described_and_nothing_else(described, tmp_path):
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", ASK],
+        env={"JOBRUNNER_STATE_DIR": str(tmp_path / "state"), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    served = {(path, method) for path, methods in json.loads(asked.stdout) for method in methods}
+    told = {
+        (path, method.upper())
+        for path, operations in described["paths"].items()
+        for method in operations
+    }
+    assert told == served
+
+
+def references(value):
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"]
+        for key, inner in value.items():
+            if key == "mapping":
+                yield from inner.values()
+            else:
+                yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used(described):
+    used = set(references(described))
+    for reference in used:
+        place = described
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+    assert {r.rpartition("/")[2] for r in used if "/schemas/" in r} == set(
+        described["components"]["schemas"]
+    )
+
+
+def test_every_schema_is_one(described):
+    for schema in described["components"]["schemas"].values():
+        meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+
+def test_operations_have_names_of_their_own_and_links_lead_to_them(described):
+    operations = [o for path in described["paths"].values() for o in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    links = [
+        (name, link)
+        for operation in operations
+        for answer in operation["responses"].values()
+        for name, link in answer.get("links", {}).items()
+    ]
+    assert {name for name, _ in links} == {"show", "attach", "wait", "kill", "clean", "list"}
+    by_name = dict(zip(names, operations, strict=True))
+    for _, link in links:
+        takes = {parameter["name"] for parameter in by_name[link["operationId"]]["parameters"]}
+        assert set(link["parameters"]) <= takes
+
+
+def test_every_error_that_a_caller_is_told_about_is_described():
+    told = {problem for route in ROUTES for problem in route.problems}
+    leaves = set(errors.JobrunnerError.__subclasses__())
+    # One is an error of ours, and one can meet any request.
+    assert leaves - told == {errors.IllegalTransition, errors.Unavailable}
+
+
+def validator(described, name):
+    schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+    return validator_for(schema)
+
+
+RUNS = {"CommandLine": "true"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        RUNS,
+        {"Commands": [RUNS, {**RUNS, "Kind": "bash", "ContinueOnFailure": True}]},
+        {**RUNS, "Environment": {"A": "1"}, "WorkingDir": "a/..b", "Name": "n", "Grace": 0.5},
+        {**RUNS, "WorkingDir": "/tmp", "Labels": {"a": "b=c"}, "OutputLimit": 65536},
+        {**RUNS, "OutputLimit": 0, "Timeout": None, "Name": None, "WorkingDir": None},
+        {},
+        {**RUNS, "Commands": [RUNS]},
+        {"Commands": []},
+        {"Commands": [RUNS] * 1001},
+        {"Commands": [{**RUNS, "Kind": "fish"}]},
+        {"Commands": [{"Kind": "bash"}]},
+        {"Commands": [{**RUNS, "Timeout": 1}]},
+        {"CommandLine": ""},
+        {"CommandLine": " \n\x1c"},
+        {"CommandLine": "a\0"},
+        {**RUNS, "Extra": 1},
+        {**RUNS, "Name": ""},
+        {**RUNS, "Name": "a\0"},
+        {**RUNS, "Name": "x" * 257},
+        {**RUNS, "Environment": {"": "x"}},
+        {**RUNS, "Environment": {"A=": "x"}},
+        {**RUNS, "Environment": {"A": "\0"}},
+        {**RUNS, "WorkingDir": ".."},
+        {**RUNS, "WorkingDir": "a/../b"},
+        {**RUNS, "WorkingDir": "a/.."},
+        {**RUNS, "WorkingDir": ""},
+        {**RUNS, "Labels": {"a=b": "x"}},
+        {**RUNS, "Labels": {"a": "x" * 257}},
+        {**RUNS, "Labels": {str(n): "" for n in range(65)}},
+        {**RUNS, "OutputLimit": 65535},
+        {**RUNS, "OutputLimit": 65536.0},
+        {**RUNS, "OutputLimit": 0.5},
+        {**RUNS, "Timeout": -1},
+    ],
+)
+def test_the_description_takes_and_refuses_what_the_service_does(described, body):
+    try:
+        parse_submission(json.dumps(body).encode())
+        is_taken = True
+    except InvalidJob:
+        is_taken = False
+    assert validator(described, JobBody.__name__).is_valid(body) is is_taken
+
+
+class FishCommand(
+    CommandSpec,
+    frozen=True,
+    kw_only=True,
+    rename="pascal",
+    forbid_unknown_fields=True,
+    tag_field="Kind",
+    tag="fish",
+):
+    bait: int
+
+
+def test_a_new_kind_appears_by_itself(monkeypatch):
+    fish = Kind(name="fish", spec=FishCommand, places=lambda *_: iter(()), plan=None)
+    monkeypatch.setitem(kinds.KINDS, "fish", fish)
+    found = schemas.schemas()
+    asked, shown = found["Command"], found["CommandView"]
+    assert set(asked["discriminator"]["mapping"]) == {*kinds.KINDS}
+    assert asked["discriminator"]["propertyName"] == "Kind"
+    assert {"$ref": "#/components/schemas/FishCommand"} in asked["anyOf"]
+    assert {"$ref": "#/components/schemas/FishCommandView"} in shown["anyOf"]
+    assert found["FishCommand"]["required"] == ["Kind", "Bait"]
+    assert {"Bait", "State", "ExitCode"} <= set(found["FishCommandView"]["properties"])
+    assert "Kind" not in found["BashCommand"]["required"]  # the default
+
+
+def test_no_route_is_described_twice():
+    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+    for route in ROUTES:
+        in_path = re.findall(r"{(\w+)}", route.path)
+        assert [p.name for p in route.parameters if p.where == "path"] == in_path

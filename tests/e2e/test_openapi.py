@@ -1,0 +1,134 @@
+"""The running service against its own description: schemathesis makes requests of it, valid and
+not, alone and in sequences, and judges each answer by it.
+
+No command that is made up there is ever run: for this service `bash` is `echo`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answers import assert_problem
+from running import Service, running
+
+from service.api.routes import ROUTES, Route
+
+pytestmark = pytest.mark.e2e
+
+NEVER_GIVEN = "00000000-0000-4000-8000-000000000000"
+HOOKS = Path(__file__).parents[1] / "tools" / "schemathesis_hooks.py"
+CONFIG = """\
+[checks.positive_data_acceptance]
+# 416: whether an offset is beyond the end is no matter of its form.
+expected-statuses = ["2xx", 404, 409, 416]
+"""
+# They take DELETE for what makes a job go away; that is `clean`.
+UNFIT = "use_after_free,ensure_resource_availability"
+# Seconds: a fuse. It takes fifteen.
+FUSE_S = 280
+
+
+@pytest.fixture
+def harmless(tmp_path: Path) -> Iterator[Service]:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    echo = shutil.which("echo")
+    assert echo is not None
+    (programs / "bash").symlink_to(echo)
+    environment = {"PATH": str(programs)}
+    with running(tmp_path / "jobrunner", workers=2, environment=environment) as service:
+        yield service
+
+
+@pytest.mark.timeout(300)
+def test_the_service_answers_as_it_is_described(harmless: Service, tmp_path: Path):
+    assert harmless.run("no such command")["ExitCode"] == 0
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            "run",
+            f"{harmless.url}/openapi.json",
+            "--seed=1",
+            "--max-examples=20",
+            f"--exclude-checks={UNFIT}",
+            "--request-timeout=30",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        env={"SCHEMATHESIS_HOOKS": HOOKS.stem, "PYTHONPATH": str(HOOKS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=FUSE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    cases = re.search(r"(\d+) generated", done.stdout)
+    links = re.search(r"API Links: +(\d+) covered", done.stdout)
+    assert cases, done.stdout
+    assert links, done.stdout
+    assert int(cases[1]) > 300
+    assert int(links[1]) >= 5
+    assert not [
+        line for line in harmless.lines if re.search("request_failed|Traceback|ERROR", line)
+    ]
+    assert harmless.client.get("/health/ready").status_code == 200
+
+
+def test_the_description_is_served_by_every_worker_alike(service: Service):
+    answers = [service.client.get("/openapi.json") for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["content-type"] for answer in answers} == {"application/json"}
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].json()["openapi"].startswith("3.1")
+    head = service.client.head("/openapi.json")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == answers[0].headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        r
+        for r in ROUTES
+        if "/health" not in r.path and r.operation not in ("submit", "metrics", "openapi")
+    ],
+    ids=lambda route: route.operation,
+)
+def test_the_query_parameters_described_are_those_that_are_known(service: Service, route: Route):
+    path = route.path.format(ID=service.run("true")["ID"])
+    answer = service.client.request(route.method, path, params={"no-such": "1"})
+    detail = assert_problem(answer, 400)["detail"]
+    known = detail.partition("expected: ")[2].rstrip(".")
+    described = sorted(p.name for p in route.parameters if p.where == "query")
+    assert known == (", ".join(described) or "none")
+
+
+def keys(schemas: dict[str, Any], name: str) -> set[str]:
+    return set(schemas[name]["properties"])
+
+
+def test_a_view_has_the_keys_described_and_no_others(service: Service):
+    schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
+    job_id = service.submit("sleep 600")
+    service.kill(job_id, wait="true")
+    view = service.show(job_id)
+    assert set(view) == keys(schemas, "JobView")
+    assert set(view["Output"]) == keys(schemas, "OutputView")
+    assert set(view["Kill"]) == keys(schemas, "KillView")
+    assert set(view["Commands"][0]) == keys(schemas, "BashCommandView")
+
+
+def test_readiness_names_each_thing_that_it_looked_at(service: Service):
+    body = service.client.get("/health/ready").json()
+    assert body == {
+        "Checks": {name: {"Ok": True, "Why": None} for name in ("supervisor", "room", "records")},
+        "Status": "ready",
+    }
