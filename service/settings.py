@@ -143,7 +143,15 @@ TABLE: Final[tuple[Setting, ...]] = (
         _integer(1, 100_000),
         "1000",
         "a whole number from 1 to 100000",
-        "jobs that run at a time; the others wait, first come first served",
+        "jobs that run at a time; the others wait: higher `Priority` first, within one whose caller"
+        " has the fewest running, within that first come first served",
+    ),
+    Setting(
+        "MAX_PENDING",
+        _integer(0, 10_000_000),
+        "10000",
+        "a whole number from 0 (off) to 10000000",
+        "jobs that may wait for their turn; a submission beyond it gets 429; 0: off",
     ),
     Setting(
         "SHUTDOWN",
@@ -230,6 +238,7 @@ class Settings:
     port: int
     state_dir: Path
     max_running: int
+    max_pending: int
     shutdown: OnShutdown
     shutdown_grace: float
     max_body: int

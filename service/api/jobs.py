@@ -40,7 +40,7 @@ async def submit(request: Request) -> HTTPResponse:
     """Store a job: 201, or 200 when the idempotency key has been used for the same body.
 
     Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
-        NoRoom, Unavailable.
+        NoRoom, TooManyRequests, Unavailable.
     """
     _expect_json(request)
     key = _idempotency_key(request)

@@ -57,6 +57,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     working_dir: str
     environment: list[str]
     timeout: float | None
+    idle_timeout: float | None
+    queue_timeout: float | None
+    priority: int
     grace: float
     commands: list[dict[str, Any]]
     output: OutputView
@@ -83,6 +86,9 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         working_dir=where,
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
+        idle_timeout=spec.idle_timeout_s or None,
+        queue_timeout=spec.queue_timeout_s or None,
+        priority=spec.priority,
         grace=spec.grace_s,
         commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
         output=_output(record, engine),

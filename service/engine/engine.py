@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.engine.claims import beyond, claim_message
 from service.engine.link import Link
 from service.engine.notices import Notices
 from service.engine.owner import Owner
@@ -26,9 +27,11 @@ from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.errors import (
     IdempotencyKeyReused,
+    InvalidJob,
     JobIsLive,
     JobrunnerError,
     NoRoom,
+    TooManyRequests,
     Unavailable,
     UnknownJob,
 )
@@ -44,6 +47,8 @@ from service.supervisor.client import ConnectionLost
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.
 _DESCRIPTORS_RETRY_S: Final = 5
+# The same, when as many jobs are pending as may be.
+_PENDING_RETRY_S: Final = 5
 # Times that a job is claimed, when the supervisor is replaced meanwhile.
 _CLAIMS: Final = 3
 
@@ -92,12 +97,15 @@ class Engine:
 
     # Verbs
 
-    async def submit(self, spec: JobSpec, *, key: str | None = None) -> Submission:
+    async def submit(
+        self, spec: JobSpec, *, key: str | None = None, owner: str | None = None
+    ) -> Submission:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
+        `owner` is the principal whose it is.
 
-        Raises: IdempotencyKeyReused, NoRoom, Unavailable.
+        Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
-        return await self._in_task(self._submit(spec, key))
+        return await self._in_task(self._submit(spec, key, owner))
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -180,18 +188,20 @@ class Engine:
 
     # How
 
-    async def _submit(self, spec: JobSpec, key: str | None) -> Submission:
+    async def _submit(self, spec: JobSpec, key: str | None, owner: str | None) -> Submission:
         data = encode_spec(spec)
         key_hash = hashlib.sha256(data).digest() if key is not None else None
         if key is not None and (known := self._known(key, key_hash)) is not None:
             return known
         self._check_room()
-        job_id, has_turn = await self._claim()
+        created_at = time.time_ns()
+        job_id, has_turn = await self._claim(spec, owner)
         record = JobRecord(
             id=job_id,
             name=spec.name,
             labels=spec.labels,
-            created_at=time.time_ns(),
+            owner=owner,
+            created_at=created_at,
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
             asked=0 if has_turn else -1,
@@ -211,7 +221,7 @@ class Engine:
         self._maybe_checkpoint()
         return Submission(job_id, created=True)
 
-    async def _claim(self) -> tuple[str, bool]:
+    async def _claim(self, spec: JobSpec, owner: str | None) -> tuple[str, bool]:
         """A new ID in the supervisor's register, and whether it is its turn already.
 
         Nothing may be awaited between this and the record: until then a lost connection means that
@@ -220,9 +230,11 @@ class Engine:
         for _ in range(_CLAIMS):
             job_id = str(uuid.uuid4())
             connection = await self._link.connection()
+            if places := beyond(spec, self._link.hello):
+                raise InvalidJob(places)
             self._owner.claiming(job_id)
             try:
-                reply = await connection.request({"t": "claim", "job": job_id})
+                reply = await connection.request(claim_message(job_id, spec, owner=owner))
             except ConnectionLost:
                 continue  # with another ID: who got that one lets go of it
             if reply["ok"] and connection.is_open:
@@ -232,6 +244,11 @@ class Engine:
                 raise Unavailable(
                     "No file descriptors are free for another job; some must end first.",
                     retry_after_s=_DESCRIPTORS_RETRY_S,
+                )
+            if reply.get("why") == "pending":
+                raise TooManyRequests(
+                    f"{self._settings.max_pending} jobs are pending, the most that may be.",
+                    retry_after_s=_PENDING_RETRY_S,
                 )
         raise Unavailable("The service is stopping.")
 

@@ -61,6 +61,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "end_if": "always" if is_last else "never" if command.continue_on_failure else "nonzero",
         "drain_s": settings.drain_grace,
         "timeout_s": spec.timeout_s,
+        "idle_s": spec.idle_timeout_s,
         "grace_s": spec.grace_s,
         "cleanup": planned.cleanup,
         "output_limit": _output_limit(settings, spec),

@@ -31,6 +31,10 @@ class JobrunnerError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequests(JobrunnerError):
+    code, title, status = "too_many_requests", "Too many requests", 429
+
+
 class BadQuery(JobrunnerError):
     code, title, status = "bad_query", "Bad query parameter", 400
 

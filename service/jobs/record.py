@@ -45,7 +45,8 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One job as the store keeps it.
 
-    `seq` orders jobs by their submission. `spec` is the submission in canonical JSON. `asked` is
+    `seq` orders jobs by their submission. `owner` is the principal that submitted it, None when
+    nobody was asked for a name. `spec` is the submission in canonical JSON. `asked` is
     the number of the last command whose start was asked for, -1 before the first: it is stored
     before the asking, so that a command is never started twice.
     """
@@ -56,6 +57,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     name: str | None = None
     labels: dict[str, str] = {}
+    owner: str | None = None
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None

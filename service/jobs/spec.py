@@ -28,6 +28,7 @@ MIN_OUTPUT_LIMIT: Final = 64 << 10
 
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
@@ -42,8 +43,8 @@ class CommandSpec(
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One validated job. `timeout_s` 0 means none; `working_dir` None: the job's own directory;
-    `output_limit` 0: that of the service.
+    """One validated job. A timeout of 0 means none, a higher `priority` comes first; `working_dir`
+    None: the job's own directory; `output_limit` 0: that of the service.
     """
 
     commands: tuple[CommandSpec, ...]
@@ -52,6 +53,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     name: str | None = None
     labels: dict[str, str] = {}
     timeout_s: float = 0.0
+    idle_timeout_s: float = 0.0
+    queue_timeout_s: float = 0.0
+    priority: int = 0
     grace_s: float = DEFAULT_GRACE_S
     output_limit: int = 0
 
@@ -68,6 +72,9 @@ class JobBody(
     name: Name | None = None
     labels: dict[str, str] = {}
     timeout: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    queue_timeout: Seconds | None = None
+    priority: Priority | None = None
     grace: Seconds | None = None
     output_limit: Bytes | None = None
 

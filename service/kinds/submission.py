@@ -56,6 +56,9 @@ def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
         name=job.name,
         labels=job.labels,
         timeout_s=job.timeout or 0.0,
+        idle_timeout_s=job.idle_timeout or 0.0,
+        queue_timeout_s=job.queue_timeout or 0.0,
+        priority=job.priority or 0,
         grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
         output_limit=job.output_limit or 0,
     )

@@ -10,7 +10,9 @@ from typing import Any
 class Timer(Enum):
     """Each timer of a job runs at most once at a time; arming it again moves it."""
 
+    QUEUE = "queue"
     DEADLINE = "deadline"
+    IDLE = "idle"
     DRAIN = "drain"
     GRACE = "grace"
     STUCK = "stuck"

@@ -82,7 +82,7 @@ class Aftermath:
             )
 
     def judge(self, number: int, status: int, tree: Tree, descriptors: Descriptors) -> Spawned:
-        """Start the verdict of a command; its pipes and its pid are the caller's. Raises: Refused."""
+        """Start the verdict of a command; its pipes and pid are the caller's. Raises: Refused."""
         plan = self._plans[number]
         try:
             report = memory_file()

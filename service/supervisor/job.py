@@ -51,6 +51,7 @@ class Job:
         "_host",
         "_log",
         "_pump",
+        "_quiet_from",
         "_request",
         "_timers",
         "_tree",
@@ -69,6 +70,7 @@ class Job:
         self._request: Message = {}
         self._grace_s = c.SWEEP_GRACE_S
         self._aftermath = Aftermath(job_id)
+        self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
 
     def state(self) -> dict[str, Any]:
         """All of it as JSON has it, for a successor in this process. Pipes are handed over and stay
@@ -79,6 +81,7 @@ class Job:
             "id": self.id,
             "course": self.course.state(),
             "grace_s": self._grace_s,
+            "quiet_from": self._spoke_at(),
             "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
             "pids": pids,
             "tree": self._tree.state() if self._tree is not None else None,
@@ -96,6 +99,7 @@ class Job:
         job = cls(state["id"], host)
         job.course = c.Course.from_state(state["course"])
         job._grace_s = state["grace_s"]
+        job._quiet_from = state.get("quiet_from", host.loop.time())
         if job.is_finished:
             return job
         if state["has_log"]:
@@ -126,6 +130,10 @@ class Job:
     def end(self) -> int:
         """Bytes in the log."""
         return self._log.end if self._log is not None else 0
+
+    def wait_for_turn(self, *, queue_s: float, grace_s: float) -> None:
+        """Have the job killed when it is still pending after `queue_s`."""
+        self._apply(self.course.wait_for_turn(queue_s, grace_s))
 
     def start(self, request: Message) -> None:
         """Start a command, as the message `start` asks; a repeat changes nothing."""
@@ -270,11 +278,19 @@ class Job:
         stalled = self._pump is not None and self._pump.stalled
         was_killed = self.course.kill is not None
         actions = self.course.timer_passed(
-            timer, at=time.time_ns(), now=self._host.loop.time(), stalled=stalled
+            timer,
+            at=time.time_ns(),
+            now=self._host.loop.time(),
+            stalled=stalled,
+            quiet_s=self._host.loop.time() - self._spoke_at(),
         )
         if not was_killed and self.course.kill is not None:
             self._tell_kill(self.course.kill)
         self._apply(actions)
+
+    def _spoke_at(self) -> float:
+        """When the last byte of output came, or the first command, by the loop's clock."""
+        return max(self._quiet_from, self._log.last_output_s if self._log is not None else 0.0)
 
     def _spawn(self, number: int) -> list[c.Action]:
         request, host = self._request, self._host
@@ -305,11 +321,13 @@ class Job:
         tree.spawned(spawned.pid)
         pump.add(spawned.stdout, STDOUT, number)
         pump.add(spawned.stderr, STDERR, number)
+        self._quiet_from = self._quiet_from or host.loop.time()
         return self.course.spawned(
             streams=2,
             timeout_s=request["timeout_s"],
             grace_s=request["grace_s"],
             at=time.time_ns(),
+            idle_s=request.get("idle_s", 0.0),
         )
 
     def _prepare(self) -> tuple[Tree, Pump]:
