@@ -11,9 +11,11 @@ from sanic import Blueprint, HTTPResponse, Request
 from service.api.patience import unlimited_answer_time
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import job_view
+from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
+from service.settings import Settings
 
 jobs = Blueprint("jobs")
 
@@ -44,7 +46,12 @@ async def submit(request: Request) -> HTTPResponse:
     """
     _expect_json(request)
     key = _idempotency_key(request)
-    spec = parse_submission(request.body, output_ceiling=request.app.ctx.settings.output_limit)
+    settings: Settings = request.app.ctx.settings
+    spec = parse_submission(
+        request.body,
+        output_ceiling=settings.output_limit,
+        ceilings=ceilings(settings),
+    )
     engine: Engine = request.app.ctx.engine
     submission = await engine.submit(spec, key=key)
     status = 201 if submission.created else 200

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
+from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.engine.starting import working_directory
 from service.jobs.lifecycle import LIVE
 from service.jobs.record import CommandOutcome, JobRecord, Kill
-from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec
+from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
 from service.kinds import kind_of
 from service.kinds.submission import decode_spec
 from service.output.errors import CorruptLog
@@ -40,6 +41,13 @@ class KillView(msgspec.Struct, frozen=True, rename="pascal"):
     verified_gone: bool | None
 
 
+class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the job has used; null while it runs, and where nobody can tell."""
+
+    cpu_seconds: float | None = msgspec.field(name="CPUSeconds")
+    peak_memory: int | None
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """One job."""
 
@@ -62,6 +70,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     priority: int
     grace: float
     commands: list[dict[str, Any]]
+    limits: Limits
+    usage: UsageView
     output: OutputView
     kill: KillView | None
 
@@ -91,6 +101,8 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         priority=spec.priority,
         grace=spec.grace_s,
         commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
+        limits=spec.limits.within(ceilings(settings)),
+        usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
         output=_output(record, engine),
         kill=_kill(record.kill),
     )
@@ -111,6 +123,7 @@ def _command(
         "ExitCode": outcome.exit_code,
         "Signal": outcome.signal,
         "Error": outcome.error,
+        "OOMKilled": outcome.oom_killed,
         "StartedAt": _time(outcome.started_at),
         "FinishedAt": _time(outcome.finished_at),
     }

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.engine.ceilings import unkept
 from service.engine.claims import beyond, claim_message
 from service.engine.link import Link
 from service.engine.notices import Notices
@@ -230,7 +231,8 @@ class Engine:
         for _ in range(_CLAIMS):
             job_id = str(uuid.uuid4())
             connection = await self._link.connection()
-            if places := beyond(spec, self._link.hello):
+            hello = self._link.hello
+            if places := [*beyond(spec, hello), *unkept(spec, self._settings, hello)]:
                 raise InvalidJob(places)
             self._owner.claiming(job_id)
             try:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from service.engine.ceilings import limits_of
 from service.jobs.spec import JobSpec
 from service.kinds import Context, plan
 from service.settings import Settings
@@ -65,4 +66,5 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "grace_s": spec.grace_s,
         "cleanup": planned.cleanup,
         "output_limit": _output_limit(settings, spec),
+        "limits": limits_of(spec, settings),
     }

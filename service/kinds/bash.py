@@ -42,4 +42,4 @@ def _find_bash(path: str) -> str | None:
     return shutil.which("bash", path=path)
 
 
-BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan)
+BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan, can_be_limited=True)

@@ -38,9 +38,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One line of the table: the name on the wire, the spec, its own checks, and the plan."""
+    """One line of the table: the name on the wire, the spec, its own checks, and the plan; and
+    whether what runs is all children of the supervisor, which limits hold for.
+    """
 
     name: str
     spec: type[CommandSpec]
     places: Callable[[Any, str], Iterator[Place]]
     plan: Callable[[Any, Context], Plan]
+    can_be_limited: bool = False

@@ -16,8 +16,10 @@ from service.jobs.spec import (
     CommandSpec,
     JobBody,
     JobSpec,
+    Limits,
     places_in_command,
     places_in_job,
+    places_in_limits,
 )
 from service.kinds import KINDS, kind_of
 from service.kinds.places import place_of
@@ -25,8 +27,11 @@ from service.kinds.places import place_of
 _DEFAULT_KIND: Final = "bash"
 
 
-def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
-    """The job that `body` describes; it may ask for `output_ceiling` bytes at the most, 0: for any.
+def parse_submission(
+    body: bytes, *, output_ceiling: int = 0, ceilings: Limits | None = None
+) -> JobSpec:
+    """The job that `body` describes; it may ask for `output_ceiling` bytes at the most, 0: for any,
+    and for no more than `ceilings`.
 
     Raises:
         MalformedBody: `body` is not JSON.
@@ -46,6 +51,8 @@ def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
     if 0 < output_ceiling < (job.output_limit or 0):
         expected = f"expected at most {output_ceiling} bytes, this service's own limit"
         places.append(Place("/OutputLimit", f"{expected}, got {job.output_limit}"))
+    limits = job.limits or Limits()
+    places += places_in_limits(limits, ceilings or Limits())
     if places:
         raise InvalidJob(places)
     commands = _commands(job)
@@ -61,6 +68,7 @@ def parse_submission(body: bytes, *, output_ceiling: int = 0) -> JobSpec:
         priority=job.priority or 0,
         grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
         output_limit=job.output_limit or 0,
+        limits=limits,
     )
 
 

@@ -259,6 +259,10 @@ class Course:
             return [Judge(self.asked, status)]
         return self._has_status(status, at)
 
+    def ran_out_of_memory(self) -> None:
+        """The kernel has ended a process of the command that is just ending."""
+        self._report["oom_killed"] = True
+
     def judging(self, streams: int) -> None:
         """The verdict was spawned; it writes into the command's output."""
         self._open[self.asked] += streams
@@ -269,7 +273,8 @@ class Course:
         """
         if self.phase is not Phase.JUDGING:
             return []
-        self._report = {key: report[key] for key in ("error", "oom_killed") if report.get(key)}
+        said = {key: report[key] for key in ("error", "oom_killed") if report.get(key)}
+        self._report = {**self._report, **said}
         self._missing = self._missing or report.get("complete") is False
         return self._has_status(None if "error" in self._report else status, at)
 

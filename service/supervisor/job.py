@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,10 +20,13 @@ from service.output.pump import Pump, StallTimer
 from service.supervisor import actions as a
 from service.supervisor import course as c
 from service.supervisor.aftermath import Aftermath, memory_file
+from service.supervisor.controllers import Controllers
 from service.supervisor.journal import note
+from service.supervisor.limits import Limiting
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, spawn
 from service.supervisor.tree import Tree
+from service.supervisor.usage import Usage
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -38,6 +42,7 @@ class Host:
     stalls: StallTimer
     make_tree: Callable[[str], Tree]
     emit: Callable[[Job, str, dict[str, Any]], None]
+    controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
     watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
 
@@ -49,12 +54,14 @@ class Job:
         "_aftermath",
         "_grace_s",
         "_host",
+        "_limiting",
         "_log",
         "_pump",
         "_quiet_from",
         "_request",
         "_timers",
         "_tree",
+        "_usage",
         "course",
         "id",
     )
@@ -70,6 +77,8 @@ class Job:
         self._request: Message = {}
         self._grace_s = c.SWEEP_GRACE_S
         self._aftermath = Aftermath(job_id)
+        self._limiting = Limiting()
+        self._usage = Usage()
         self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
 
     def state(self) -> dict[str, Any]:
@@ -88,6 +97,8 @@ class Job:
             "pipes": self._pump.hand_over() if self._pump is not None else [],
             "has_log": self._log is not None,
             "aftermath": self._aftermath.state(),
+            "limiting": self._limiting.state(),
+            "usage": self._usage.state(),
         }
         if self._log is not None:
             self._log.detach()
@@ -113,6 +124,9 @@ class Job:
             job._tree.restore(state["tree"])
         if "aftermath" in state:
             job._aftermath.restore(state["aftermath"])
+        if "limiting" in state:
+            job._limiting.restore(state["limiting"], host.controllers)
+            job._usage = Usage(*state["usage"])
         for pid in state["pids"]:
             host.commands[pid] = job
         for name, when in state["timers"].items():
@@ -163,13 +177,16 @@ class Job:
             signal=15, grace_s=min(grace_s, self._grace_s), reason="shutdown", at=time.time_ns()
         )
 
-    def reaped(self, pid: int, status: int) -> None:
+    def reaped(self, pid: int, status: int, used: resource.struct_rusage) -> None:
         """A process that this job started was reaped. `status`: an exit code, or minus a signal."""
         if (ok := self._aftermath.has_cleaned(pid, status)) is not None:
             self._apply(self.course.cleaned_up(ok=ok))
             return
         assert self._tree is not None  # noqa: S101 - a command was spawned
         self._tree.reaped(pid)
+        self._usage.add(used)
+        if self._limiting.ran_out_of_memory():
+            self.course.ran_out_of_memory()
         if (verdict := self._aftermath.verdict_of(pid, status)) is not None:
             self._apply(self.course.judged(*verdict, time.time_ns()))
         else:
@@ -257,8 +274,11 @@ class Job:
 
     def _finish(self, fields: dict[str, Any]) -> None:
         receipt = self.course.receipt(self._tree.found if self._tree else 0)
+        usage = None
+        if self._tree is not None:
+            usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
         self._release()
-        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt}
+        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt, "usage": usage}
         self._host.emit(self, "finished", {**fields, **seen})
 
     def _look(self) -> list[c.Action]:
@@ -303,14 +323,17 @@ class Job:
                 _make_directory(request["cwd"])
             if text := request.get("input"):
                 stdin = memory_file(text.encode(errors="surrogateescape"))
-            spawned = spawn(
-                request["argv"],
-                request["env"],
-                request["cwd"],
-                descriptors=host.descriptors,
-                inside=tree.spawning(),
-                stdin=stdin,
-            )
+            self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
+            with ExitStack() as held:
+                spawned = spawn(
+                    request["argv"],
+                    request["env"],
+                    request["cwd"],
+                    descriptors=host.descriptors,
+                    inside=self._limiting.inside(tree),
+                    stdin=stdin,
+                    entering=self._limiting.entering(held),
+                )
         except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
         finally:
@@ -368,6 +391,7 @@ class Job:
         if self._tree is not None:
             self._tree.close()
         self._aftermath.close()
+        self._limiting.close()
         self._host.watching.discard(self)
 
 

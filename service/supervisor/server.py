@@ -18,6 +18,7 @@ from service.supervisor.abilities import ABILITIES
 from service.supervisor.connection import Connection
 from service.supervisor.job import Host, Job
 from service.supervisor.journal import note
+from service.supervisor.limits import why_not
 from service.supervisor.protocol import PROTOCOL, Message
 from service.supervisor.register import Entry, Register
 from service.supervisor.upgrade import try_new_code
@@ -93,6 +94,7 @@ class Server:
                 "upgrades": self._upgrades,
                 "pid": os.getpid(),
                 "can": ABILITIES,
+                "limits": why_not(self._host.controllers),
                 "jobs": self._register.ids(),
             }
         )
