@@ -52,6 +52,7 @@ COMMAND_KEYS = {
     "ExitCode",
     "Signal",
     "Error",
+    "OOMKilled",
     "StartedAt",
     "FinishedAt",
 }
