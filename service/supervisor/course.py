@@ -231,7 +231,7 @@ class Course:
         if not self._hard and any(low <= status <= high for low, high in self._verdict_if):
             self.phase = Phase.JUDGING
             self._was_judged = True
-            return [Judge(self.asked, status)]
+            return [Judge(self.asked, status, self.kill.signal if self.kill is not None else 0)]
         return self._has_status(status, at)
 
     def judging(self, streams: int) -> None:

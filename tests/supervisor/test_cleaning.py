@@ -163,6 +163,13 @@ def test_a_kill_while_it_is_judged_is_a_kill():
     assert events(actions)[-1] == ("finished", {"verdict": "killed", "complete": True})
 
 
+def test_a_verdict_that_comes_after_the_signal_of_a_kill_gets_it_too():
+    """The signal found only the client, which was dead: nothing of the command would get it."""
+    course = running()
+    assert SignalTree(signal.SIGTERM) in request_kill(course)
+    assert course.wait_status(-9, 2) == [Judge(0, -9, signal.SIGTERM)]
+
+
 @pytest.mark.parametrize("ok", [True, False])
 def test_kill_cleans_up_at_once_and_the_receipt_says_whether_that_worked(ok):
     course = running()
