@@ -13,19 +13,26 @@ import signal
 import sys
 from typing import Any, Final
 
-from sanic import Sanic
+from sanic import Request, Sanic
 from sanic.config import Config
 
 from service import logs, state_dir
+from service.access import tokens
+from service.access.audit import Trail
 from service.api.attach import attach
+from service.api.certificates import loader_for
+from service.api.gate import Gate
 from service.api.health import health
 from service.api.jobs import jobs
+from service.api.origins import is_loopback
 from service.api.problems import Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
+from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs
+from service.jobs.errors import JobrunnerError
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
@@ -50,7 +57,29 @@ class Jobrunner(Sanic[Config, Any]):
         self, host: str | None, port: int | None, *_: object, **__: object
     ) -> tuple[str, int]:
         settings: Settings = self.ctx.settings
-        return host or settings.hostname, settings.port if port is None else port
+        host = host or settings.hostname
+        if not is_loopback(host) and not tokens.exist(settings.state_dir):
+            sentence = (
+                f"{host} is not on loopback, and there are no tokens: anybody who reaches it could"
+                " run any command. Make one first: jobrunner token create --name NAME --scope admin"
+            )
+            print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
+            raise SystemExit(EXIT_USAGE)
+        return host, settings.port if port is None else port
+
+    async def handle_request(self, request: Request) -> None:
+        """The gate comes first. A signal or a middleware of Sanic costs as much as a whole short
+        request does, and comes too late for what has no route.
+        """
+        try:
+            request.ctx.principal = self.ctx.gate.admit(request)
+        except JobrunnerError as exc:
+            await self.handle_exception(request, exc, run_middleware=False)
+            return
+        try:
+            await super().handle_request(request)
+        finally:
+            self.ctx.gate.leave(request.ctx.principal)
 
     def prepare(self, *args: Any, **options: Any) -> None:
         super().prepare(*args, **{"backlog": _BACKLOG, **options})
@@ -76,8 +105,10 @@ def create_app(_arguments: object = None) -> Jobrunner:
         error_handler=Problems(),
         request_class=ForgivingRequest,
         configure_logging=True,
+        certloader_class=loader_for(ca) if (ca := settings.tls_client_ca) is not None else None,
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
+    app.config.REQUEST_TIMEOUT = settings.request_timeout
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
     app.config.FALLBACK_ERROR_FORMAT = "json"
     app.ctx.settings = settings
@@ -137,8 +168,11 @@ async def _open(app: Jobrunner) -> None:
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")
+    app.ctx.trail = Trail(settings.state_dir)
+    app.ctx.gate = Gate(settings, app.ctx.trail)
     app.ctx.follower = Follower()
     app.ctx.follower.open()
+    app.ctx.kinds_health = KindsHealth(settings)
     app.ctx.engine = Engine(settings, app.ctx.store)
     await app.ctx.engine.open()
 
@@ -149,6 +183,7 @@ async def _close(app: Jobrunner) -> None:
         answer.cut()
     app.ctx.follower.close()
     await app.ctx.engine.close()
+    app.ctx.trail.close()
 
 
 async def _end_jobs(app: Jobrunner) -> None:

@@ -7,6 +7,7 @@ as unset, as it does for compose files and unit files.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -18,6 +19,12 @@ PREFIX: Final = "JOBRUNNER_"
 _BASE_VARIABLES: Final = ("PATH", "HOME", "USER", "LANG", "TZ")
 # Where bash and coreutils are when the service itself was started without a PATH.
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What the programs that Kinds run commands with are told of the service's environment: where their
+# daemon is, how it is reached, and where their own files are.
+_OF_PROGRAMS: Final = re.compile(
+    r"DOCKER_.*|CONTAINERS?_.*|REGISTRY_AUTH_FILE|(?:.*_PROXY|.*_proxy)|SSL_CERT_(?:FILE|DIR)"
+    r"|SSH_AUTH_SOCK|XDG_(?:CONFIG_HOME|DATA_HOME|RUNTIME_DIR)|TMPDIR"
+)
 # Set for jobs, not for us: a service that runs as a job of another one sees them.
 _OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND"})
 
@@ -114,6 +121,45 @@ def _absolute(text: str) -> Path:
     return path
 
 
+def _hosts(text: str) -> frozenset[str]:
+    names = [name.strip().lower() for name in text.split(",")]
+    if text and any(not name or any(c.isspace() or c in "/@" for c in name) for name in names):
+        raise ValueError(text)
+    return frozenset(name.strip("[]") for name in names if name)
+
+
+def _file_or_none(text: str) -> Path | None:
+    if not text:
+        return None
+    if not (path := _absolute(text)).is_file():
+        raise ValueError(text)
+    return path
+
+
+def _program(text: str) -> str:
+    if not text.strip() or "\0" in text or ("/" in text and not text.startswith("/")):
+        raise ValueError(text)
+    return text
+
+
+def _user(text: str) -> str:
+    if text and not re.fullmatch(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?", text
+    ):
+        raise ValueError(text)
+    return text
+
+
+def _network(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
+        raise ValueError(text)
+    return text
+
+
+def _absolute_paths(text: str) -> tuple[Path, ...]:
+    return tuple(_absolute(part) for part in text.split(":") if part)
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -137,6 +183,60 @@ TABLE: Final[tuple[Setting, ...]] = (
         "8080",
         "a port number from 0 to 65535 (0: any free one)",
         "the port, unless `--port` is given",
+    ),
+    Setting(
+        "ALLOWED_HOSTS",
+        _hosts,
+        "",
+        "host names without ports, separated by commas, or '*' for any",
+        "the names that the service may be called by; default: those of loopback",
+    ),
+    Setting(
+        "RATE_LIMIT",
+        _seconds(0, 1_000_000),
+        "200",
+        "a number of requests from 0 (off) to 1000000",
+        "requests a second of one principal, on average, and in each worker; twice as many at once;"
+        " 0: off",
+    ),
+    Setting(
+        "AUTH_FAILURES",
+        _seconds(0, 1_000_000),
+        "30",
+        "a number of requests from 0 (off) to 1000000",
+        "requests a minute without a good token from one address, in each worker; 0: off",
+    ),
+    Setting(
+        "REQUEST_TIMEOUT",
+        _integer(1, 3600),
+        "60",
+        "whole seconds from 1 to 3600",
+        "seconds in which a request must have arrived, head and body, so that one that dribbles"
+        " holds no connection for ever",
+    ),
+    Setting(
+        "MAX_REQUESTS",
+        _integer(0, 1_000_000),
+        "4000",
+        "a whole number from 0 (off) to 1000000",
+        "requests of one principal that are under way at a time in each worker, waits and attached"
+        " readers among them, so that one can't take all connections; 0: off",
+    ),
+    Setting(
+        "MAX_READERS",
+        _integer(0, 1_000_000),
+        "10000",
+        "a whole number from 0 (off) to 1000000",
+        "attached readers at a time in each worker, of whom each may cost half a megabyte of the"
+        " kernel's memory when it doesn't read; 0: off",
+    ),
+    Setting(
+        "TLS_CLIENT_CA",
+        _file_or_none,
+        "",
+        "an absolute path of a file with certificates",
+        "the authority whose client certificates prove a principal: their common name is the"
+        " name of a token (with Sanic's `--cert` and `--key`)",
     ),
     Setting(
         "STATE_DIR",
@@ -264,6 +364,34 @@ TABLE: Final[tuple[Setting, ...]] = (
         " cleaned; `N%`: that share of the file system; 0: off",
     ),
     Setting(
+        "DOCKER",
+        _program,
+        "docker",
+        "a program's name, or its absolute path",
+        "the client that runs commands of the kind `docker`; `podman` may do",
+    ),
+    Setting(
+        "DOCKER_USER",
+        _user,
+        "",
+        "a user, or a user and a group (1000:1000)",
+        "whom commands in containers run as, `user` or `user:group`; default the service's own",
+    ),
+    Setting(
+        "DOCKER_NETWORK",
+        _network,
+        "none",
+        "the name of a network",
+        "the network of a container that doesn't ask for one",
+    ),
+    Setting(
+        "DOCKER_VOLUMES",
+        _absolute_paths,
+        "",
+        "absolute paths, with ':' between them",
+        "directories below which a command may have volumes, with `:` between them; default none",
+    ),
+    Setting(
         "LOG_FORMAT",
         _one_of("text", "json"),
         "text",
@@ -275,10 +403,19 @@ TABLE: Final[tuple[Setting, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings, read and validated; `base_environment` is what every job starts from."""
+    """The settings, read and validated; `base_environment` is what every job starts from,
+    `program_environment` what the programs get besides that Kinds run commands with.
+    """
 
     hostname: str
     port: int
+    allowed_hosts: frozenset[str]
+    rate_limit: float
+    auth_failures: float
+    request_timeout: int
+    max_requests: int
+    max_readers: int
+    tls_client_ca: Path | None
     state_dir: Path
     max_running: int
     max_pending: int
@@ -296,8 +433,13 @@ class Settings:
     retain_age: float
     retain_jobs: int
     retain_bytes: int | Share
+    docker: str
+    docker_user: str
+    docker_network: str
+    docker_volumes: tuple[Path, ...]
     log_format: str
     base_environment: dict[str, str]
+    program_environment: dict[str, str]
     unknown: tuple[str, ...]
 
     @classmethod
@@ -320,7 +462,8 @@ class Settings:
         base.setdefault("PATH", _DEFAULT_PATH)
         known = {setting.variable for setting in TABLE} | _OF_JOBS
         unknown = tuple(sorted(v for v in env if v.startswith(PREFIX) and v not in known))
-        return cls(base_environment=base, unknown=unknown, **values)
+        program = {name: value for name, value in env.items() if _OF_PROGRAMS.fullmatch(name)}
+        return cls(base_environment=base, program_environment=program, unknown=unknown, **values)
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:
@@ -331,6 +474,6 @@ def _default_state_dir(env: Mapping[str, str]) -> str:
     return f"{env.get('HOME') or '~'}/.local/state/jobrunner"
 
 
-assert {s.name.lower() for s in TABLE} | {"base_environment", "unknown"} == {  # noqa: S101 - the table and the class are one thing
+assert {s.name.lower() for s in TABLE} | {"base_environment", "program_environment", "unknown"} == {  # noqa: S101 - the table and the class are one thing
     f.name for f in fields(Settings)
 }

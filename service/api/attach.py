@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
+from service.api.callers import check_sees, leave_trace
 from service.api.chunks import ChunkedAnswer, StreamCut
 from service.api.patience import unlimited_answer_time
 from service.api.queries import attach_query
@@ -25,6 +26,8 @@ from service.output.following import Following
 attach = Blueprint("attach")
 
 _TEXT: Final = "text/plain; charset=utf-8"
+# Seconds after which a reader may come again when all places are taken.
+_RETRY_S: Final = 5
 _BYTES: Final = "application/octet-stream"
 
 _log = structlog.get_logger("jobrunner.api")
@@ -40,7 +43,10 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     offset, stream, follow, marked = attach_query(request.query_string)
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine
+    check_sees(request, job_id)
     record = engine.show(job_id)
+    _check_room(request)
+    leave_trace(request, "attach", job_id)
     follower: Follower = request.app.ctx.follower
     following = Following(
         follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
@@ -132,6 +138,13 @@ async def _pass_on(
     if following.length is None:
         # Whoever saw the end of the output finds the job finished.
         await engine.wait_finished(job_id)
+
+
+def _check_room(request: Request) -> None:
+    """Raises: Unavailable, when as many readers are attached as may be."""
+    most = request.app.ctx.settings.max_readers
+    if 0 < most <= len(request.app.ctx.open_answers):
+        raise Unavailable(f"{most} readers are attached to this worker.", retry_after_s=_RETRY_S)
 
 
 def _headers(offset: int) -> dict[str, str]:

@@ -17,6 +17,9 @@ async def live(_request: Request) -> HTTPResponse:
 
 @health.route("/ready", methods=["GET", "HEAD"], name="ready")
 async def ready(request: Request) -> HTTPResponse:
-    """Answer: a job would be taken now. Raises: Unavailable, with the reason."""
+    """Answer: a job would be taken now, and which Kinds of command would run.
+
+    Raises: Unavailable, with the reason.
+    """
     request.app.ctx.engine.check_ready()
-    return answer({"Status": "ready"})
+    return answer({"Status": "ready", "Kinds": await request.app.ctx.kinds_health.view()})

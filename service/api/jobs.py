@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from service.api.callers import check_sees, leave_trace, owner_seen, sees
 from service.api.patience import unlimited_answer_time
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import job_view
@@ -44,16 +46,19 @@ async def submit(request: Request) -> HTTPResponse:
     Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
         NoRoom, TooManyRequests, Unavailable.
     """
-    _expect_json(request)
+    if "content-type" not in request.headers:  # the gate has looked at what is there
+        raise UnsupportedMediaType("Send the header 'Content-Type: application/json'; got none.")
     key = _idempotency_key(request)
     settings: Settings = request.app.ctx.settings
     spec = parse_submission(
         request.body,
         output_ceiling=settings.output_limit,
         ceilings=ceilings(settings),
+        settings=settings,
     )
     engine: Engine = request.app.ctx.engine
-    submission = await engine.submit(spec, key=key)
+    submission = await engine.submit(spec, key=key, owner=request.ctx.principal.name)
+    leave_trace(request, "submit", submission.id)
     status = 201 if submission.created else 200
     return answer({"ID": submission.id}, status=status, headers={"Location": f"/{submission.id}"})
 
@@ -62,6 +67,7 @@ async def submit(request: Request) -> HTTPResponse:
 async def list_jobs(request: Request) -> HTTPResponse:
     """One page of jobs, oldest first, and a link to the next. Raises: BadQuery, Unavailable."""
     query, full = list_query(request.query_string)
+    query = replace(query, owner=owner_seen(request))
     page = request.app.ctx.engine.page(query, full=full)
     body: dict[str, Any] = {"IDs": page.ids}
     headers = {}
@@ -79,6 +85,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
 async def show(request: Request, job_id: str) -> HTTPResponse:
     """The job as it is now. Raises: UnknownJob, BadQuery, Unavailable."""
     Parameters(request.query_string, known=())
+    check_sees(request, job_id)
     return answer(_view(request, request.app.ctx.engine.show(job_id)))
 
 
@@ -89,6 +96,7 @@ async def wait(request: Request, job_id: str) -> HTTPResponse:
     Raises: UnknownJob, BadQuery, Unavailable.
     """
     timeout_s = Parameters(request.query_string, known=("timeout",)).seconds("timeout")
+    check_sees(request, job_id)
     with unlimited_answer_time(request):
         record = await request.app.ctx.engine.wait(job_id, timeout_s)
     return answer(_view(request, record))
@@ -98,7 +106,10 @@ async def wait(request: Request, job_id: str) -> HTTPResponse:
 async def kill(request: Request, job_id: str) -> HTTPResponse:
     """Kill the job; its state, null when it is unknown. Raises: BadQuery, Unavailable."""
     signal, grace_s, wait_for_end = kill_query(request.query_string)
+    if not sees(request, job_id):
+        return answer({"ID": job_id, "State": None})
     engine: Engine = request.app.ctx.engine
+    leave_trace(request, "kill", job_id)
     state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
     if wait_for_end and state is not None:
         with unlimited_answer_time(request):
@@ -110,15 +121,10 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
 async def clean(request: Request, job_id: str) -> HTTPResponse:
     """Forget a finished job. Raises: UnknownJob, JobIsLive, BadQuery, NoRoom, Unavailable."""
     Parameters(request.query_string, known=())
+    check_sees(request, job_id)
     await request.app.ctx.engine.clean(job_id)
+    leave_trace(request, "clean", job_id)
     return answer({"ID": job_id})
-
-
-def _expect_json(request: Request) -> None:
-    given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != "application/json":
-        got = f"got {given[:80]!r}" if given else "got none"
-        raise UnsupportedMediaType(f"Send the header 'Content-Type: application/json'; {got}.")
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -16,12 +16,19 @@ import msgspec
 import structlog
 from sanic import HTTPResponse, Request
 from sanic.constants import HTTPMethod
-from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
+from sanic.exceptions import (
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RequestCancelled,
+    SanicException,
+)
 from sanic.handlers import ErrorHandler
 
 from service.jobs.errors import (
     InvalidJob,
     JobrunnerError,
+    MissingScope,
     OffsetBeyondEnd,
     OffsetInGap,
     Unavailable,
@@ -52,6 +59,9 @@ class Problems(ErrorHandler):
             return _answer(
                 "unavailable", "Not available now", 503, "Try again.", {"Retry-After": "1"}
             )
+        if isinstance(exception, RequestCancelled):  # the client is gone, or has said its last byte
+            detail = "The connection was closed before the request was whole."
+            return _answer("request_cut", "Not a whole request", 400, detail)
         return _of_ours(request, exception)
 
 
@@ -62,6 +72,10 @@ def _of_caller(error: JobrunnerError) -> HTTPResponse:
         more["errors"] = [{"pointer": p.pointer, "detail": p.detail} for p in error.places]
     if isinstance(error, OffsetInGap):
         more["gap"] = error.gap
+    if isinstance(error, MissingScope):
+        more["scope"] = error.scope
+    if error.challenge is not None:
+        headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, OffsetBeyondEnd | OffsetInGap):
         headers["Content-Range"] = f"bytes */{error.end}"
     if error.retry_after_s is not None:
@@ -120,6 +134,8 @@ def _answer(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> HTTPResponse:
+    # Bytes of a head that are no text come as lone surrogates, which JSON can't carry.
+    detail = detail.encode(errors="backslashreplace").decode()
     document = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
     return HTTPResponse(
         msgspec.json.encode(document) + b"\n",

@@ -1,4 +1,5 @@
-"""The request object of the app: one that also stands in for a request that can't be parsed.
+"""The request object of the app: its head has one meaning, and it also stands in for a request
+that can't be parsed.
 
 Sanic answers such a request through a stand-in, which it makes of the same URL. When the URL is
 what couldn't be parsed, that fails again, and the connection is closed without an answer.
@@ -9,6 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sanic import Request
+from sanic.exceptions import BadRequest
+
+from service.api.heads import UnclearHead, check_head
 
 # What Sanic gives its stand-in as a method, and what it gives as a URL when it knows none.
 _STAND_IN: Final = "NONE"
@@ -16,10 +20,17 @@ _NO_URL: Final = b"*"
 
 
 class ForgivingRequest(Request):
-    """Sanic's request; a stand-in has no URL."""
+    """Sanic's request; a stand-in has no URL, and its head isn't looked at."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *others: Any, **more: Any
     ) -> None:
-        url_bytes = _NO_URL if method == _STAND_IN else url_bytes
+        """Raises: BadRequest, which Sanic answers, and then closes the connection."""
+        if method == _STAND_IN:
+            url_bytes = _NO_URL
+        elif "head" in more:
+            try:
+                check_head(more["head"])
+            except UnclearHead as exc:
+                raise BadRequest(f"The head of the request has no one meaning: {exc}.") from exc
         super().__init__(url_bytes, headers, version, method, *others, **more)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -13,13 +12,12 @@ from service.engine.starting import working_directory
 from service.jobs.lifecycle import LIVE
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
+from service.jobs.times import rfc3339
 from service.kinds import kind_of
 from service.kinds.submission import decode_spec
 from service.output.errors import CorruptLog
 from service.output.reader import LogReader
 from service.settings import Settings
-
-_NS: Final = 1_000_000_000
 
 
 class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
@@ -162,9 +160,4 @@ def _kill(kill: Kill | None) -> KillView | None:
 
 
 def _time(ns: int | None) -> str | None:
-    """RFC 3339, UTC, with microseconds."""
-    if ns is None:
-        return None
-    seconds, rest = divmod(ns, _NS)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest // 1000:06}Z"
+    return None if ns is None else rfc3339(ns)

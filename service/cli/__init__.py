@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import service
+from service.cli import audit, token
 from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
 
@@ -34,16 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor",
         help="look for what is wrong on this box",
         description="Look at the settings, the state directory, the records, the supervisor and the"
-        " limits, and say what is wrong. Changes nothing; exit status 1 when there is a problem.",
+        " limits, and say what is wrong. Changes nothing without --fix; exit status 1 when there is"
+        " a problem.",
     )
     doctor_parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    doctor_parser.add_argument(
+        "--fix", action="store_true", help="remove what jobs that are over left behind (containers)"
+    )
+    token.add_to(commands)
+    audit.add_to(commands)
     options, others = parser.parse_known_args(arguments)
     if options.command == "serve":
         _serve(others)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.command == "doctor":
-        return doctor(as_json=options.json)
+        return doctor(as_json=options.json, fix=options.fix)
+    if options.command == "token":
+        return token.run(options)
+    if options.command == "audit":
+        return audit.run(options)
     return upgrade()
 
 

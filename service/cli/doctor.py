@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from service.client.doctor import Verdict, examine
+from service.client.doctor import examine
+from service.client.findings import Verdict
 
 
-def doctor(*, as_json: bool) -> int:
-    """Print every finding; the exit status: 1 when there is a problem."""
-    findings = examine()
+def doctor(*, as_json: bool, fix: bool) -> int:
+    """Print every finding; the exit status: 1 when there is a problem. `fix`: remove what jobs that
+    are over left behind.
+    """
+    findings = examine(fix=fix)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

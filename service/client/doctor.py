@@ -15,14 +15,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import service
 from service import state_dir
+from service.client.findings import Finding, Verdict
+from service.client.kinds import leftovers, usable
 from service.client.supervisor import NoSupervisor, greeting
 from service.settings import SettingError, Settings
 from service.store.schema import VERSION
@@ -39,24 +39,10 @@ _LOW_WATCHES: Final = 8192
 _LOW_INSTANCES: Final = 64
 
 
-class Verdict(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check has to say; `advice` is empty when there is nothing to do."""
-
-    check: str
-    verdict: Verdict
-    text: str
-    advice: str = ""
-
-
-def examine() -> list[Finding]:
-    """Every finding, in the order in which an operator would look."""
+def examine(*, fix: bool = False) -> list[Finding]:
+    """Every finding, in the order in which an operator would look. `fix` removes what jobs that are
+    over left behind; nothing else is ever changed.
+    """
     try:
         settings = Settings.from_environment()
     except SettingError as exc:
@@ -72,7 +58,8 @@ def examine() -> list[Finding]:
         _descriptors,
     ]
     findings = [finding for check in checks for finding in check(settings)]
-    return [*findings, *_cgroup(settings), *_inotify(), *_versions()]
+    findings += [*_cgroup(settings), *_inotify()]
+    return [*findings, *usable(settings), *leftovers(settings, fix=fix), *_versions()]
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

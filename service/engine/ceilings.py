@@ -7,7 +7,6 @@ from typing import Any
 
 from service.jobs.errors import Place
 from service.jobs.spec import JobSpec, Limits
-from service.kinds import kind_of
 from service.settings import Settings
 from service.supervisor.protocol import Message
 
@@ -41,9 +40,3 @@ def unkept(spec: JobSpec, settings: Settings, hello: Message) -> Iterator[Place]
         if why is not None:
             by_whom = "" if getattr(spec.limits, name) else "the service's own limit "
             yield Place(f"/Limits/{names[name]}", f"{by_whom}can't be kept: {why}")
-    for number, command in enumerate(spec.commands):
-        kind = kind_of(command)
-        if not kind.can_be_limited:
-            yield Place(
-                f"/Commands/{number}", f"limits can't be kept for commands of kind {kind.name}"
-            )

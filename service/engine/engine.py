@@ -102,7 +102,7 @@ class Engine:
         self, spec: JobSpec, *, key: str | None = None, owner: str | None = None
     ) -> Submission:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
-        `owner` is the principal whose it is.
+        `owner` is the principal whose it is, and whose `key` it is.
 
         Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
@@ -170,6 +170,10 @@ class Engine:
             raise UnknownJob(job_id)
         return record
 
+    def is_of(self, job_id: str, owner: str) -> bool:
+        """Whether the principal `owner` submitted that job. Raises: Unavailable."""
+        return self._store.owner_of(job_id) == owner
+
     def page(self, query: Query, *, full: bool) -> Page:
         return self._store.page(query, full=full)
 
@@ -192,7 +196,7 @@ class Engine:
     async def _submit(self, spec: JobSpec, key: str | None, owner: str | None) -> Submission:
         data = encode_spec(spec)
         key_hash = hashlib.sha256(data).digest() if key is not None else None
-        if key is not None and (known := self._known(key, key_hash)) is not None:
+        if key is not None and (known := self._known(key, key_hash, owner)) is not None:
             return known
         self._check_room()
         created_at = time.time_ns()
@@ -211,7 +215,7 @@ class Engine:
             record = self._store.insert(record, key=key, key_hash=key_hash)
         except DuplicateKey:
             self._owner.give_up(job_id)
-            known = self._known(key or "", key_hash)
+            known = self._known(key or "", key_hash, owner)
             if known is None:  # cleaned within this moment
                 raise Unavailable("The job of this Idempotency-Key was just cleaned.") from None
             return known
@@ -254,8 +258,8 @@ class Engine:
                 )
         raise Unavailable("The service is stopping.")
 
-    def _known(self, key: str, key_hash: bytes | None) -> Submission | None:
-        found = self._store.find_key(key)
+    def _known(self, key: str, key_hash: bytes | None, owner: str | None) -> Submission | None:
+        found = self._store.find_key(key, owner)
         if found is None:
             return None
         job_id, stored_hash = found

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
 import service
+from service.engine.leftovers import remove_leftovers
 from service.engine.owner import Owner
 from service.engine.recovery import Recovery
 from service.jobs.errors import JobrunnerError, Unavailable
@@ -132,6 +133,8 @@ class Link:
                 await self._pause()
                 if self.is_up:
                     continue
+            else:
+                self._keep_task(remove_leftovers(self._settings, self._store))
             await self._lost.wait()
             while True:
                 try:
@@ -142,7 +145,10 @@ class Link:
                     await self._pause()
 
     def _settle_soon(self, job_id: str, has_turn: bool) -> None:  # noqa: FBT001 - a callback
-        task = asyncio.get_running_loop().create_task(self._settle(job_id, has_turn=has_turn))
+        self._keep_task(self._settle(job_id, has_turn=has_turn))
+
+    def _keep_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.engine.ceilings import limits_of
 from service.jobs.spec import JobSpec
-from service.kinds import Context, plan
+from service.kinds import CannotRun, Context, kind_of, plan
 from service.settings import Settings
 
 
@@ -38,25 +38,16 @@ def _output_limit(settings: Settings, spec: JobSpec) -> int:
 def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> dict[str, Any]:
     """The message `start` for command `number`."""
     command = spec.commands[number]
-    base = settings.base_environment
-    planned = plan(command, Context(job_id=job_id, number=number, path=base["PATH"]))
+    root, _ = working_directory(settings.state_dir, job_id, spec.working_dir)
     cwd, is_own = working_directory(
-        settings.state_dir, job_id, spec.working_dir, command.working_dir
+        settings.state_dir, job_id, spec.working_dir, kind_of(command).directory(command)
     )
+    limits = limits_of(spec, settings)
     is_last = number == len(spec.commands) - 1
-    return {
+    message = {
         "t": "start",
         "job": job_id,
         "n": number,
-        "argv": planned.argv,
-        "env": {
-            **base,
-            **spec.environment,
-            **command.environment,
-            **planned.environment,
-            "JOBRUNNER_JOB_ID": job_id,
-            "JOBRUNNER_COMMAND": str(number),
-        },
         "cwd": cwd,
         "create": is_own,
         "end_if": "always" if is_last else "never" if command.continue_on_failure else "nonzero",
@@ -64,7 +55,27 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "timeout_s": spec.timeout_s,
         "idle_s": spec.idle_timeout_s,
         "grace_s": spec.grace_s,
-        "cleanup": planned.cleanup,
         "output_limit": _output_limit(settings, spec),
-        "limits": limits_of(spec, settings),
+        "limits": limits,
     }
+    context = Context(
+        job_id=job_id,
+        number=number,
+        settings=settings,
+        directory=job_directory(settings.state_dir, job_id),
+        root=root,
+        environment=spec.environment,
+        limits=limits,
+    )
+    try:
+        planned = plan(command, context)
+    except CannotRun as exc:
+        return {**message, "argv": ("",), "env": {}, "refuse": str(exc)}
+    message |= {"argv": planned.argv, "env": planned.environment, "cleanup": planned.cleanup}
+    if planned.input:
+        message["input"] = planned.input
+    if planned.verdict:
+        message |= {"verdict": planned.verdict, "verdict_if": planned.verdict_if}
+    if planned.tidy:
+        message["tidy"] = planned.tidy
+    return message

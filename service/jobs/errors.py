@@ -29,6 +29,42 @@ class JobrunnerError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.challenge: str | None = None  # the header WWW-Authenticate
+
+
+class Unauthenticated(JobrunnerError):
+    """Nobody proved who calls. Source of the challenge: RFC 6750, section 3."""
+
+    code, title, status = "unauthenticated", "Who are you?", 401
+
+    def __init__(self, detail: str, *, is_wrong: bool = False) -> None:
+        """`is_wrong`: something was given, and it proves nothing."""
+        super().__init__(detail)
+        why = ', error="invalid_token"' if is_wrong else ""
+        self.challenge = f'Bearer realm="jobrunner"{why}'
+
+
+class MissingScope(JobrunnerError):
+    """The caller is known, and may not do this."""
+
+    code, title, status = "missing_scope", "Not with this token", 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs a token with the scope {scope!r}.")
+        self.scope = scope
+        self.challenge = f'Bearer realm="jobrunner", error="insufficient_scope", scope="{scope}"'
+
+
+class HostNotAllowed(JobrunnerError):
+    """A page may have had its own name point here (DNS rebinding)."""
+
+    code, title, status = "host_not_allowed", "Not under this name", 403
+
+
+class OriginNotAllowed(JobrunnerError):
+    """A page of another site calls."""
+
+    code, title, status = "origin_not_allowed", "Not from another site", 403
 
 
 class TooManyRequests(JobrunnerError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from service.jobs.errors import Place
 from service.jobs.spec import CommandSpec, places_in_text
-from service.kinds.kind import Context, Kind, Plan
+from service.kinds.kind import Context, Kind, Plan, Site
 
 
 class BashCommand(
@@ -23,7 +23,7 @@ class BashCommand(
     command_line: str
 
 
-def places(spec: BashCommand, pointer: str) -> Iterator[Place]:
+def places(spec: BashCommand, pointer: str, _site: Site) -> Iterator[Place]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     if not spec.command_line.strip():
         yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
@@ -33,7 +33,15 @@ def places(spec: BashCommand, pointer: str) -> Iterator[Place]:
 def plan(spec: BashCommand, context: Context) -> Plan:
     """The argv, with the bash that the service's own PATH finds."""
     # When there is no bash the bare name goes to the supervisor, whose refusal names it.
-    return Plan(argv=(_find_bash(context.path) or "bash", "-c", spec.command_line))
+    return Plan(
+        argv=(_find_bash(context.path) or "bash", "-c", spec.command_line),
+        environment={
+            **context.settings.base_environment,
+            **context.environment,
+            **spec.environment,
+            **context.marker,
+        },
+    )
 
 
 @functools.cache
@@ -42,4 +50,4 @@ def _find_bash(path: str) -> str | None:
     return shutil.which("bash", path=path)
 
 
-BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan, can_be_limited=True)
+BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan)

@@ -1,49 +1,120 @@
-"""What a Kind is: a spec to validate, and a plan to run it."""
+"""What a Kind is: a spec to validate, a plan to run it, and how to look after what it leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.jobs.errors import Place
-from service.jobs.spec import CommandSpec
+from service.jobs.spec import CommandSpec, JobBody
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a command was found that is checked: in this job, for a service with these settings
+    (None: with the default ones).
+    """
+
+    job: JobBody
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Where a command will run.
 
-    `path` is the service's own search path, never the job's: a job that sets PATH still finds its
-    interpreter.
+    `directory` is where the job's files are, `root` the directory on this box that the job's
+    `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     """
 
     job_id: str
     number: int
-    path: str
+    settings: Settings
+    directory: str
+    root: str
+    environment: Mapping[str, str]
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The service's own search path, never the job's: a job that sets PATH still finds its
+        interpreter.
+        """
+        return self.settings.base_environment["PATH"]
+
+    @property
+    def marker(self) -> dict[str, str]:
+        """What names the job, and the command in it, to each of its processes."""
+        return {"JOBRUNNER_JOB_ID": self.job_id, "JOBRUNNER_COMMAND": str(self.number)}
+
+
+class CannotRun(Exception):
+    """The command can't be run; the message is a sentence for its record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a command is run: `argv` by execve, without a shell of ours in between.
+    """How a command is run: `argv` by execve, without a shell of ours in between, with exactly this
+    `environment`, and `input` as its standard input (empty: there is none).
 
-    `cleanup` is run by the supervisor after the command was killed, whoever asked and whoever has
-    died meanwhile; empty for a Kind whose processes are all children of the supervisor.
+    `verdict` is run by the supervisor when the wait status is in one of the ranges `verdict_if`: it
+    finds out how the command really ended. `cleanup` is run when the command has ended or is
+    killed, whoever asked and whoever has died meanwhile; `tidy`, a quicker one, when it ended in
+    the ordinary way. All are empty for a Kind whose processes are all children of the supervisor.
     """
 
     argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    input: str = ""
+    verdict: tuple[str, ...] = ()
+    verdict_if: tuple[tuple[int, int], ...] = ()
+    tidy: tuple[str, ...] = ()
     cleanup: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that a command of this job left outside of the reach of its supervisor."""
+
+    job_id: str
+    name: str
+
+
+def _no_fault(_settings: Settings) -> str | None:
+    return None
+
+
+def _nothing_left(_settings: Settings) -> list[Leftover]:
+    return []
+
+
+def _remove_nothing(_settings: Settings, _leftovers: Sequence[Leftover]) -> None:
+    return
+
+
+def _given_directory(spec: Any) -> str | None:
+    directory: str | None = spec.working_dir
+    return directory
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One line of the table: the name on the wire, the spec, its own checks, and the plan; and
-    whether what runs is all children of the supervisor, which limits hold for.
+    """One line of the table: the name on the wire, the spec, its own checks, and the plan.
+
+    `plan` raises CannotRun. `directory` is the part of a command's `WorkingDir` that is a directory
+    of this box. `fault` says why no command of this Kind can run now, None if it can; `leftovers`
+    lists what its commands left behind, and raises CannotRun when that can't be seen; `remove`
+    removes such. These three may take seconds. What runs without being a child of the supervisor is
+    kept within the context's limits by the plan.
     """
 
     name: str
     spec: type[CommandSpec]
-    places: Callable[[Any, str], Iterator[Place]]
+    places: Callable[[Any, str, Site], Iterator[Place]]
     plan: Callable[[Any, Context], Plan]
-    can_be_limited: bool = False
+    directory: Callable[[Any], str | None] = field(default=_given_directory)
+    fault: Callable[[Settings], str | None] = field(default=_no_fault)
+    leftovers: Callable[[Settings], list[Leftover]] = field(default=_nothing_left)
+    remove: Callable[[Settings, Sequence[Leftover]], None] = field(default=_remove_nothing)

@@ -21,17 +21,22 @@ from service.jobs.spec import (
     places_in_job,
     places_in_limits,
 )
-from service.kinds import KINDS, kind_of
+from service.kinds import KINDS, Site, kind_of
 from service.kinds.places import place_of
+from service.settings import Settings
 
 _DEFAULT_KIND: Final = "bash"
 
 
 def parse_submission(
-    body: bytes, *, output_ceiling: int = 0, ceilings: Limits | None = None
+    body: bytes,
+    *,
+    output_ceiling: int = 0,
+    ceilings: Limits | None = None,
+    settings: Settings | None = None,
 ) -> JobSpec:
     """The job that `body` describes; it may ask for `output_ceiling` bytes at the most, 0: for any,
-    and for no more than `ceilings`.
+    for no more than `ceilings`, and for what `settings` allow (None: the default ones).
 
     Raises:
         MalformedBody: `body` is not JSON.
@@ -55,7 +60,7 @@ def parse_submission(
     places += places_in_limits(limits, ceilings or Limits())
     if places:
         raise InvalidJob(places)
-    commands = _commands(job)
+    commands = _commands(job, Site(job, settings))
     return JobSpec(
         commands=commands,
         environment=job.environment,
@@ -83,14 +88,14 @@ def _why_malformed(body: bytes, exc: Exception) -> str:
     return f"Expected a JSON object, got something that is not JSON: {exc}."
 
 
-def _commands(job: JobBody) -> tuple[CommandSpec, ...]:
+def _commands(job: JobBody, site: Site) -> tuple[CommandSpec, ...]:
     if isinstance(job.command_line, str):
-        return (_command({"Kind": _DEFAULT_KIND, "CommandLine": job.command_line}, ""),)
+        return (_command({"Kind": _DEFAULT_KIND, "CommandLine": job.command_line}, "", site),)
     assert isinstance(job.commands, list)  # noqa: S101 - places_in_job has seen to it
-    return tuple(_command(raw, f"/Commands/{n}") for n, raw in enumerate(job.commands))
+    return tuple(_command(raw, f"/Commands/{n}", site) for n, raw in enumerate(job.commands))
 
 
-def _command(raw: dict[str, Any], pointer: str) -> CommandSpec:
+def _command(raw: dict[str, Any], pointer: str, site: Site) -> CommandSpec:
     name = raw.get("Kind", _DEFAULT_KIND)
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(sorted(KINDS))
@@ -101,7 +106,7 @@ def _command(raw: dict[str, Any], pointer: str) -> CommandSpec:
         spec = msgspec.convert(raw, kind.spec)
     except msgspec.ValidationError as exc:
         raise InvalidJob([place_of(exc, raw, kind.spec, pointer)]) from exc
-    places = [*places_in_command(spec, pointer), *kind.places(spec, pointer)]
+    places = [*places_in_command(spec, pointer), *kind.places(spec, pointer, site)]
     if places:
         raise InvalidJob(places)
     return spec

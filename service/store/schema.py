@@ -77,7 +77,16 @@ CREATE TRIGGER finished_by_delete AFTER DELETE ON jobs WHEN OLD.finished_at IS N
 END;
 """
 
-MIGRATIONS: Final = (_V1,)
+# Whose a job is. An idempotency key is its principal's own.
+_V2: Final = """
+ALTER TABLE jobs ADD COLUMN owner TEXT;
+CREATE INDEX jobs_by_owner ON jobs (owner, state, seq) WHERE owner IS NOT NULL;
+DROP INDEX jobs_by_key;
+CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key, coalesce(owner, ''))
+WHERE idempotency_key IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_V1, _V2)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -32,7 +32,7 @@ _LOG_KEPT_BYTES: Final = 16 << 20
 
 _COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
-    " asked, output_bytes, output_complete, labels, kill, commands"
+    " asked, output_bytes, output_complete, labels, owner, kill, commands"
 )
 _SELECT: Final = f"SELECT {_COLUMNS}, spec FROM jobs JOIN specs USING (seq)"  # noqa: S608 - constants
 _LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
@@ -48,13 +48,16 @@ class DuplicateKey(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which jobs a list shows, oldest first; `after` is the `seq` of the last one seen."""
+    """Which jobs a list shows, oldest first; `after` is the `seq` of the last one seen. `owner`:
+    those of that principal only.
+    """
 
     states: frozenset[State] = LIVE
     name: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     limit: int = 1000
     after: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,8 @@ class Store:
             try:
                 cursor = self._db.execute(
                     "INSERT INTO jobs (id, state, name, created_at, asked, output_complete,"
-                    " idempotency_key, idempotency_hash, labels, commands)"
-                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
+                    " idempotency_key, idempotency_hash, labels, owner, commands)"
+                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
                     (
                         record.id,
                         record.state.value,
@@ -154,6 +157,7 @@ class Store:
                         key,
                         key_hash,
                         _text(record.labels) if record.labels else None,
+                        record.owner,
                         _text(record.commands),
                     ),
                 )
@@ -216,11 +220,19 @@ class Store:
             row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return State(row[0]) if row else None
 
-    def find_key(self, key: str) -> tuple[str, bytes] | None:
-        """The ID and the hash of the job that was submitted with that idempotency key."""
+    def owner_of(self, job_id: str) -> str | None:
+        """The principal that submitted the job; None as well when it is unknown."""
+        with _translated():
+            row = self._db.execute("SELECT owner FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return row[0] if row else None
+
+    def find_key(self, key: str, owner: str | None = None) -> tuple[str, bytes] | None:
+        """The ID and the hash of the job that `owner` submitted with that idempotency key."""
         with _translated():
             row = self._db.execute(
-                "SELECT id, idempotency_hash FROM jobs WHERE idempotency_key = ?", (key,)
+                "SELECT id, idempotency_hash FROM jobs"
+                " WHERE idempotency_key = ? AND coalesce(owner, '') = ?",
+                (key, owner or ""),
             ).fetchone()
         return (row[0], row[1]) if row else None
 
@@ -350,6 +362,9 @@ def _where(query: Query) -> tuple[str, list[Any]]:
     states = sorted(state.value for state in query.states)
     conditions = ["seq > ?", f"state IN ({', '.join('?' for _ in states)})"]
     values: list[Any] = [query.after, *states]
+    if query.owner is not None:
+        conditions.append("owner = ?")
+        values.append(query.owner)
     if query.name is not None:
         conditions.append("name = ?")
         values.append(query.name)
@@ -380,7 +395,8 @@ def _record(row: tuple[Any, ...]) -> JobRecord:
         output_bytes=row[12],
         output_complete=bool(row[13]),
         labels=_LABELS.decode(row[14]) if row[14] else {},
-        kill=_KILL.decode(row[15]) if row[15] else None,
-        commands=_COMMANDS.decode(row[16]),
-        spec=row[17].encode(),
+        owner=row[15],
+        kill=_KILL.decode(row[16]) if row[16] else None,
+        commands=_COMMANDS.decode(row[17]),
+        spec=row[18].encode(),
     )

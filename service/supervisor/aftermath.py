@@ -1,10 +1,11 @@
 """What follows the process of a command, for Kinds whose work isn't all done by our children.
 
 The verdict is a program that finds out how the command really ended. It is part of the command: a
-process of the job's tree, on pipes into the job's output. It gets the wait status of the command's
-process as its last argument, and writes what it found into its standard input, which is an empty
-file in memory: one JSON object, with any of `status` (an exit code, or minus a signal), `error` (a
-sentence: there is no status), `complete` (false: bytes of output may be missing) and `oom_killed`.
+process of the job's tree, on pipes into the job's output. It begins with all signals blocked. It
+gets the wait status of the command's process as its last argument, and writes what it found into
+its standard input, which is an empty file in memory: one JSON object, with any of `status` (an exit
+code, or minus a signal), `error` (a sentence: there is no status), `complete` (false: bytes of
+output may be missing) and `oom_killed`.
 
 A clean-up is no part of the job's tree, since it runs while that is being killed. There are two:
 `tidy` is for a command that ended in the ordinary way, and may be quick; `cleanup` does its work
@@ -17,6 +18,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -38,6 +41,18 @@ class Plan:
     cleanup: list[str]
     environment: dict[str, str]
     directory: str
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """What is spawned meanwhile begins with signals blocked: one that comes before the program can
+    take it waits, instead of ending it. The program unblocks them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def memory_file(content: bytes = b"") -> int:
@@ -89,14 +104,15 @@ class Aftermath:
         except OSError as exc:
             raise Refused(os.strerror(exc.errno or 0)) from exc
         try:
-            spawned = spawn(
-                [*plan.verdict, str(status)],
-                plan.environment,
-                "/",
-                descriptors=descriptors,
-                inside=tree.spawning(),
-                stdin=report,
-            )
+            with _held_back():
+                spawned = spawn(
+                    [*plan.verdict, str(status)],
+                    plan.environment,
+                    "/",
+                    descriptors=descriptors,
+                    inside=tree.spawning(),
+                    stdin=report,
+                )
         except Refused:
             os.close(report)
             raise

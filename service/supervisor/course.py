@@ -256,7 +256,7 @@ class Course:
         if not self._hard and any(low <= status <= high for low, high in self._verdict_if):
             self.phase = Phase.JUDGING
             self._was_judged = True
-            return [Judge(self.asked, status)]
+            return [Judge(self.asked, status, self.kill.signal if self.kill is not None else 0)]
         return self._has_status(status, at)
 
     def ran_out_of_memory(self) -> None:

@@ -241,24 +241,28 @@ class Job:
     def _carry_out_aftermath(self, action: c.Action) -> None:
         match action:
             case a.Judge():
-                self._judge(action.number, action.status)
+                self._judge(action)
             case a.CleanUp():
                 self._clean_up(action)
             case a.AbandonCleanUp():
                 self._host.commands.pop(self._aftermath.abandon(), None)
 
-    def _judge(self, number: int, status: int) -> None:
+    def _judge(self, action: a.Judge) -> None:
         tree, pump = self._tree, self._pump
         assert tree is not None and pump is not None  # noqa: S101, PT018 - a command was spawned
         try:
-            spawned = self._aftermath.judge(number, status, tree, self._host.descriptors)
+            spawned = self._aftermath.judge(
+                action.number, action.status, tree, self._host.descriptors
+            )
         except Refused:
-            self._apply(self.course.judged(status, {}, time.time_ns()))
+            self._apply(self.course.judged(action.status, {}, time.time_ns()))
             return
+        if action.signal:
+            os.kill(spawned.pid, action.signal)  # not reaped, so the number is its own
         self._host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
-        pump.add(spawned.stdout, STDOUT, number)
-        pump.add(spawned.stderr, STDERR, number)
+        pump.add(spawned.stdout, STDOUT, action.number)
+        pump.add(spawned.stderr, STDERR, action.number)
         self.course.judging(streams=2)
 
     def _clean_up(self, action: a.CleanUp) -> None:

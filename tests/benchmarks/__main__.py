@@ -14,7 +14,7 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "tools")]
 
-from case import Lab, Outcome, measure  # noqa: E402 - found through the line above
+from case import Lab, Outcome, Skipped, measure  # noqa: E402 - found through the line above
 from cases import CASES  # noqa: E402 - the same
 from table import as_json, machine, render  # noqa: E402 - the same
 
@@ -35,7 +35,10 @@ def main() -> int:
         _tell(", ".join(f"{key} {value}" for key, value in machine(lab.directory).items()))
         outcomes: list[Outcome] = []
         for name in options.names or CASES:
-            outcomes += measure(CASES[name], lab, _tell)
+            try:
+                outcomes += measure(CASES[name], lab, _tell)
+            except Skipped as exc:
+                _tell(f"{name}: skipped: {exc}")
         print(render(outcomes))
         if options.json is not None:
             options.json.write_text(as_json(outcomes, lab.directory))

@@ -1,6 +1,7 @@
 """What a case is: two ways to do the same work, measured one after the other, several times.
 
-A case is a context manager: entered, it sets up what both ways need and gives them as a `Setup`.
+A case is a context manager: entered, it sets up what both ways need and gives them as a `Setup`,
+or raises `Skipped`.
 Each measurement gives one number per row of the table. The comparator runs in the same rounds, so
 what else the machine does hits both alike, and their ratio is what counts.
 """
@@ -15,6 +16,10 @@ from pathlib import Path
 
 Values = tuple[float, ...]
 """One number per row of the case."""
+
+
+class Skipped(Exception):
+    """A case can't be measured on this machine; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ def post(body: object) -> bytes:
     """The request that submits `body`."""
     data = json.dumps(body).encode()
     head = (
-        "POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data
 
 
 def request(method: str, path: str) -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 class Line:

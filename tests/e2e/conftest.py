@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dockerd import Dockerd, daemon_or_skip
 from running import Service, running
 
 
@@ -19,3 +20,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def state_dir(tmp_path: Path) -> Path:
     """For a service of the test's own."""
     return tmp_path / "jobrunner"
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Dockerd]:
+    """A Docker daemon of this session's own, with an image."""
+    with daemon_or_skip() as dockerd:
+        yield dockerd

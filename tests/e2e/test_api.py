@@ -37,8 +37,13 @@ JOB_KEYS = {
     "WorkingDir",
     "Environment",
     "Timeout",
+    "IdleTimeout",
+    "QueueTimeout",
+    "Priority",
+    "Limits",
     "Grace",
     "Commands",
+    "Usage",
     "Output",
     "Kill",
 }
@@ -52,6 +57,7 @@ COMMAND_KEYS = {
     "ExitCode",
     "Signal",
     "Error",
+    "OOMKilled",
     "StartedAt",
     "FinishedAt",
 }
@@ -563,7 +569,7 @@ def test_head_of_a_running_jobs_output_answers_at_once(service: Service, gate: G
 
 
 def test_a_thousand_connections_are_served(service: Service):
-    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as stack:
         connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 60))

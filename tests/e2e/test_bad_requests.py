@@ -235,7 +235,7 @@ def test_two_idempotency_keys_are_400(service: Service):
 
 
 LIMIT = 8 << 20
-HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.mark.parametrize(
@@ -535,7 +535,7 @@ def test_any_query_gives_an_answer_or_a_problem(
 ):
     path, query = target
     where = path.format(id=finished).encode() + b"?" + query
-    request = method + b" " + where + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = method + b" " + where + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     status, head, body = raw(service, request)
     assert 200 <= status < 500, (request, head, body)
     if status >= 400:
@@ -550,17 +550,19 @@ def test_any_query_gives_an_answer_or_a_problem(
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /%ff?%ff=%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /\xff/attach HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"DELETE /\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET http://x:99999/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\nConnection: close\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\nConnection: close\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\nConnection: close\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /%ff?%ff=%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /\xff/attach HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"DELETE /\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://x:99999/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
+        + b"a" * 100_000
+        + b"\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\nConnection: close\r\n\r\n",
     ],
 )
 def test_request_that_is_hardly_http_is_a_problem_of_its_sender(

@@ -53,6 +53,8 @@ CHECKS = {
     "open files",
     "cgroup",
     "inotify",
+    "kind bash",
+    "kind docker",
     "versions",
 }
 

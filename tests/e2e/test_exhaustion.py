@@ -92,7 +92,7 @@ def test_a_job_has_the_soft_limit_that_the_service_was_started_with(state_dir: P
 
 def ask(connection: socket.socket, request: str) -> bytes:
     """The beginning of the answer."""
-    connection.sendall(f"{request} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    connection.sendall(f"{request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return connection.recv(1 << 16)
 
 

@@ -332,7 +332,9 @@ def test_kill_goes_on_when_its_asker_goes_away(service: Service):
     job_id = service.submit("echo $$; exec sleep 600")
     with Watched(pids_of(service, job_id, 1)) as processes:
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
-            connection.sendall(f"DELETE /{job_id}?wait=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(
+                f"DELETE /{job_id}?wait=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
         processes.wait_gone()
     assert service.wait(job_id)["State"] == "killed"
 

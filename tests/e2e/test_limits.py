@@ -123,7 +123,7 @@ def test_disk_filler_is_stopped_at_its_limit(limited: Service):
             "Limits": {"FileSize": MB},
         }
     )
-    code, size = limited.output(view["ID"]).split()[-2:]
+    code, size = limited.output(view["ID"], stream="stdout").split()
     assert (int(size), int(code)) == (MB, 128 + 25)  # SIGXFSZ
 
 

@@ -73,7 +73,7 @@ class Attached:
     ) -> Attached:
         """Send a request and read the head of its answer."""
         self._is_head = method == "HEAD"
-        lines = [f"{method} {path} HTTP/{version}", "Host: test", *headers, "", ""]
+        lines = [f"{method} {path} HTTP/{version}", "Host: localhost", *headers, "", ""]
         self.socket.sendall("\r\n".join(lines).encode())
         while b"\r\n\r\n" not in self._raw:
             self._receive()
@@ -710,7 +710,7 @@ def test_a_reader_that_never_reads_costs_nobody_anything(service, gate):
 def test_idle_streams_and_stalled_readers_are_not_cut(state_dir, gate):
     """By a limit on the time of an answer, here of one second; the connection has it back later."""
     # Sanic looks at a connection's limits twice in the shortest of them.
-    environment = {"SANIC_RESPONSE_TIMEOUT": "1", "SANIC_REQUEST_TIMEOUT": "2"}
+    environment = {"SANIC_RESPONSE_TIMEOUT": "1", "JOBRUNNER_REQUEST_TIMEOUT": "2"}
     with running(state_dir, environment=environment) as service, contextlib.ExitStack() as stack:
         silent = service.submit(f"{passing(gate)}; echo spoke")
         large = service.submit(f"head -c {10 * MB} /dev/zero")
@@ -730,7 +730,7 @@ def test_idle_streams_and_stalled_readers_are_not_cut(state_dir, gate):
         assert waiting.getresponse().status == 200
         assert len(stalled.rest()) == 10 * MB
         # Later on the same connection: an answer that nobody reads is cut.
-        views = f"GET /{big_view} HTTP/1.1\r\nHost: test\r\n\r\n".encode() * 200
+        views = f"GET /{big_view} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 200
         idle.socket.sendall(views)
         gate_two = service.submit(passing(gate))
         assert service.client.get(f"/{gate_two}/wait", params={"timeout": "2.2"}).status_code == 200

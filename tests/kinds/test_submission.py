@@ -11,6 +11,7 @@ from service.jobs.errors import InvalidJob, MalformedBody
 from service.kinds import KINDS, Context, kind_of, plan
 from service.kinds.bash import BashCommand
 from service.kinds.submission import decode_spec, encode_spec, parse_submission
+from service.settings import Settings
 
 
 def parse(value):
@@ -209,12 +210,19 @@ def test_every_kind_is_found_by_its_name_and_by_its_spec():
         assert kind.spec.__struct_config__.tag_field == "Kind"
 
 
+def context_on(path: str) -> Context:
+    settings = Settings.from_environment({"HOME": "/none", "PATH": path})
+    return Context(
+        job_id="j", number=0, settings=settings, directory="/j", root="/j/work", environment={}
+    )
+
+
 def test_bash_is_found_on_the_services_path_and_never_reads_profiles(tmp_path):
     bash = tmp_path / "bash"
     bash.touch(mode=0o755)
-    context = Context(job_id="j", number=0, path=str(tmp_path))
+    context = context_on(str(tmp_path))
     spec = BashCommand(command_line="echo 'a b'")
     assert plan(spec, context).argv == (str(bash), "-c", "echo 'a b'")
     assert kind_of(spec).name == "bash"
-    nowhere = Context(job_id="j", number=0, path=str(tmp_path / "none"))
+    nowhere = context_on(str(tmp_path / "none"))
     assert plan(spec, nowhere).argv[0] == "bash"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from case import Case
 
-from cases import busy, idle, latency, output, stored, submit
+from cases import busy, container, idle, latency, output, stored, submit
 
 CASES: dict[str, Case] = {
     case.name: case
-    for module in (submit, output, idle, latency, busy, stored)
+    for module in (submit, output, idle, latency, busy, stored, container)
     for case in module.CASES
 }

@@ -1,0 +1,96 @@
+"""The audit trail: who submitted, attached to, killed and cleaned what, and what was refused.
+
+One JSON object a line, appended by one write, so that lines of several workers never mix. Nothing
+in it is a secret: no token, no environment, no command line, no output.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from service.jobs.times import rfc3339
+
+FILE_NAME: Final = "audit.log"
+_ENCODER: Final = msgspec.json.Encoder()
+
+_log = structlog.get_logger("jobrunner.audit")
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line. `action`: `submit`, `attach`, `kill`, `clean`, `refuse`. `of`: the address that the
+    request came from. `job` and `code` where there is one; `code` is that of the problem document.
+    """
+
+    at: str
+    action: str
+    principal: str | None
+    token: str | None = None
+    of: str = ""
+    job: str | None = None
+    code: str | None = None
+    request: str | None = None
+
+
+class Trail:
+    """Appends to the file of a state directory. What moves the file away (a log rotation) gets
+    everything up to then, and a new one is begun.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE_NAME
+        self._descriptor = -1
+
+    def add(
+        self,
+        action: str,
+        *,
+        principal: str | None,
+        token: str | None = None,
+        of: str = "",
+        job: str | None = None,
+        code: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        """Append a line. One that can't be written is told in the log, and stops nobody."""
+        entry = Entry(
+            at=rfc3339(time.time_ns()),
+            action=action,
+            principal=principal,
+            token=token,
+            of=of,
+            job=job,
+            code=code,
+            request=request,
+        )
+        try:
+            line = _ENCODER.encode(entry) + b"\n"
+            if os.write(self._file(), line) != len(line):
+                raise OSError(errno.ENOSPC, "a line was written only in part")
+        except OSError as exc:
+            _log.error("audit_not_written", action=action, job=job, error=str(exc))
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _file(self) -> int:
+        if self._descriptor >= 0 and not self._is_there():
+            self.close()
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        return self._descriptor
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False

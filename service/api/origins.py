@@ -1,0 +1,56 @@
+"""Under which name, and from which site, a request may come. Pure: headers in, a verdict out.
+
+A service on loopback is within reach of every web page that a user of this box has open. A page of
+another site is told by its `Origin`; one whose own name was made to point here (DNS rebinding) by
+the `Host` that it asks for. Source: RFC 6454; RFC 9110, section 7.2.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+# In JOBRUNNER_ALLOWED_HOSTS: any name.
+ANY_HOST: Final = "*"
+# Both look-ups are remembered: the same few names come in every request.
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+@functools.lru_cache(maxsize=256)
+def is_loopback(host: str) -> bool:
+    """Whether `host`, an address or a name, is this box under a name that only it has."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().removesuffix(".") in _LOOPBACK_NAMES
+
+
+def host_name(header: str) -> str:
+    """The name in a `Host` header, without port and brackets, in lower case."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].removesuffix(".").lower()
+
+
+@functools.lru_cache(maxsize=256)
+def is_host_allowed(header: str, allowed: frozenset[str]) -> bool:
+    """Whether a request for this `Host` is for us; `allowed` is empty for loopback names."""
+    name = host_name(header)
+    if not allowed:
+        return is_loopback(name)
+    return name in allowed or ANY_HOST in allowed
+
+
+def is_own_origin(origin: str, host: str) -> bool:
+    """Whether the page that sends this `Origin` was served under the same `Host`."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+        return False
+    default = _DEFAULT_PORTS[parts.scheme]
+    return parts.netloc.lower().removesuffix(default) == host.lower().removesuffix(default)

@@ -1,0 +1,56 @@
+"""`jobrunner audit`: who did what, and what was refused, as JSON lines, oldest first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from service.access.audit import FILE_NAME
+from service.settings import SettingError, Settings
+
+
+def add_to(commands: Any) -> None:
+    """Add it to the command line."""
+    parser = commands.add_parser(
+        "audit",
+        help="show who did what, and what was refused",
+        description="Print the audit trail: JSON lines, oldest first.",
+    )
+    parser.add_argument("--principal", help="of that one only")
+    parser.add_argument("--job", help="about that job only")
+    parser.add_argument("--action", help="submit, attach, kill, clean or refuse only")
+    parser.add_argument("--last", type=int, metavar="N", help="the last N lines only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status."""
+    try:
+        settings = Settings.from_environment()
+        with open(settings.state_dir / FILE_NAME, encoding="utf-8") as file:
+            wanted = {"principal": options.principal, "job": options.job, "action": options.action}
+            lines: Iterable[str] = _matching(file, {k: v for k, v in wanted.items() if v})
+            for line in lines if options.last is None else deque(lines, max(0, options.last)):
+                print(line)
+    except SettingError as exc:
+        print(f"jobrunner: {exc}", file=sys.stderr)
+        return 2
+    except FileNotFoundError:
+        return 0  # nothing has been done yet
+    except OSError as exc:
+        print(f"jobrunner: the audit trail can't be read: {exc.strerror}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _matching(lines: Iterable[str], wanted: dict[str, str]) -> Iterator[str]:
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # cut off by a full disk
+        if all(entry.get(key) == value for key, value in wanted.items()):
+            yield line.rstrip("\n")

@@ -1,0 +1,125 @@
+"""`jobrunner token …`: who may call the service of this state directory.
+
+What it does holds at once, also for a running service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from typing import Any, Final
+
+from service import state_dir
+from service.access import tokens
+from service.access.scopes import Scope
+from service.access.tokens import Token, TokenError
+from service.jobs.times import rfc3339
+from service.settings import SettingError, Settings
+from service.state_dir import StateDirError
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# A hundred years: a date beyond is a mistake.
+_MAX_LIFETIME_S: Final = 100 * 365 * 86_400
+
+
+def add_to(commands: Any) -> None:
+    """Add the verbs to the command line."""
+    parser = commands.add_parser(
+        "token",
+        help="say who may call",
+        description="Without tokens the service is open to everybody on this box, and to nobody"
+        " else. The first one closes it: from then on each request needs one.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    create = verbs.add_parser("create", help="make one, and print it once, as the last word")
+    create.add_argument("--name", required=True, help="what `list` and `revoke` call it")
+    create.add_argument(
+        "--scope",
+        required=True,
+        action="append",
+        choices=[scope.value for scope in Scope],
+        help="; ".join(f"{scope.value}: {scope.meaning}" for scope in Scope),
+    )
+    create.add_argument(
+        "--principal",
+        help="whose it is: tokens of one principal see the same jobs (default: the token's name)",
+    )
+    create.add_argument("--expires", type=_lifetime, help="when it ends: 90s, 12h, 30d, 8w")
+    listing = verbs.add_parser("list", help="show them; never their text, which is stored nowhere")
+    listing.add_argument("--json", action="store_true", help="as JSON, for programs")
+    revoke = verbs.add_parser("revoke", help="end one; the last one leaves the service closed")
+    revoke.add_argument("name")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status."""
+    try:
+        settings = Settings.from_environment()
+        state_dir.prepare(settings.state_dir)
+        match options.verb:
+            case "create":
+                _create(settings, options)
+            case "revoke":
+                token = tokens.revoke(settings.state_dir, options.name)
+                print(f"The token {token.name!r} is revoked.")
+            case _:
+                _list(tokens.listed(settings.state_dir), as_json=options.json)
+    except (SettingError, StateDirError) as exc:
+        return _fail(str(exc), 2)
+    except TokenError as exc:
+        return _fail(str(exc), 1)
+    return 0
+
+
+def _create(settings: Settings, options: argparse.Namespace) -> None:
+    token, text = tokens.create(
+        settings.state_dir,
+        options.name,
+        [Scope(name) for name in options.scope],
+        principal=options.principal,
+        lifetime_s=options.expires,
+    )
+    until = f" until {rfc3339(token.expires_at)}" if token.expires_at is not None else ""
+    scopes = ", ".join(token.scopes)
+    print(f"The token {token.name!r} ({scopes}) is good{until}. It is shown only now: {text}")
+
+
+def _list(listed: list[Token], *, as_json: bool) -> None:
+    now = time.time_ns()
+    rows = [
+        {
+            "Name": token.name,
+            "Principal": token.principal,
+            "Scopes": [scope.value for scope in token.scopes],
+            "CreatedAt": rfc3339(token.created_at),
+            "ExpiresAt": None if token.expires_at is None else rfc3339(token.expires_at),
+            "Expired": token.is_expired(now),
+        }
+        for token in listed
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row, token in zip(rows, listed, strict=True):
+        end = "never expires" if token.expires_at is None else f"expires {row['ExpiresAt']}"
+        if row["Expired"]:
+            end = f"EXPIRED {row['ExpiresAt']}"
+        print(f"{token.name:<20} {token.principal:<20} {','.join(token.scopes):<15} {end}")
+
+
+def _lifetime(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})([smhdw])", text)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if not 0 < seconds <= _MAX_LIFETIME_S:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected a number and one of s, m, h, d, w, as in 30d"
+        )
+    return seconds
+
+
+def _fail(sentence: str, status: int) -> int:
+    print(f"jobrunner: {sentence}", file=sys.stderr)
+    return status

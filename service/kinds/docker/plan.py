@@ -1,0 +1,163 @@
+"""From a command in a container to the client's argument list, and to what follows its end."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import posixpath
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from service.kinds.docker import ending
+from service.kinds.docker.environment import passed
+from service.kinds.docker.spec import DockerCommand, reference
+from service.kinds.docker.volumes import NotAllowed, allowed, mount, volume
+from service.kinds.kind import CannotRun, Context, Plan
+from service.settings import Settings
+
+# Where the job's working directory is in the container.
+DATA: Final = "/data"
+NAME_PREFIX: Final = "jobrunner-"
+STATE_LABEL: Final = "jobrunner.state"
+JOB_LABEL: Final = "jobrunner.job"
+COMMAND_LABEL: Final = "jobrunner.command"
+# Wait statuses of the client that don't tell how the container ended: its own failures begin at
+# 125, and a container that a signal ended has 128 and more. Source: docker-run(1), EXIT STATUS.
+_UNCLEAR: Final = ((-64, -1), (125, 255))
+_ANY: Final = ((-64, 255),)
+
+
+def plan(spec: DockerCommand, context: Context) -> Plan:
+    """`docker run` as a child of the supervisor, without a program of ours in between.
+
+    Raises: CannotRun.
+    """
+    settings = context.settings
+    client = client_of(settings)
+    name = f"{NAME_PREFIX}{context.job_id}-{context.number}"
+    image = reference(spec)
+    cid_file = f"{context.directory}/container-{context.number}"
+    labels = (
+        f"{STATE_LABEL}={state_token(settings.state_dir)}",
+        f"{JOB_LABEL}={context.job_id}",
+        f"{COMMAND_LABEL}={context.number}",
+    )
+    variables = {**context.environment, **spec.environment, **context.marker}
+    lines, others = passed(variables)
+    argv = [client, "run", "--name", name, "--cidfile", cid_file, "--init", "--pull", spec.pull]
+    for label in labels:
+        argv += ["--label", label]
+    argv += ["--log-driver", "none", "--env-file", "/dev/stdin"]
+    for variable in others:
+        argv += ["--env", variable]
+    argv += ["--user", settings.docker_user or f"{os.getuid()}:{os.getgid()}"]
+    argv += ["--network", spec.network or settings.docker_network]
+    argv += ["--workdir", _inner_directory(spec, context)]
+    for bound in _mounts(spec, context):
+        argv += ["--mount", bound]
+    argv += [*_limits(spec, context.limits), *_what_runs(spec, image)]
+    program = (sys.executable, "-I", "-S", ending.__file__)
+    return Plan(
+        argv=tuple(argv),
+        environment={
+            **others,
+            **settings.base_environment,
+            **settings.program_environment,
+            **context.marker,
+        },
+        input=lines,
+        verdict=(*program, "judge", client, name, image, cid_file),
+        # Where memory is limited, a command whose child ran out of it may exit with any status.
+        verdict_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
+        tidy=(client, "rm", "--force", "--volumes", name),
+        cleanup=(*program, "remove", client, name, image, *labels),
+    )
+
+
+def directory(spec: DockerCommand) -> str | None:
+    """What of the working directory is on this box: an absolute one is in the container."""
+    is_inner = spec.working_dir is not None and spec.working_dir.startswith("/")
+    return None if is_inner else spec.working_dir
+
+
+def client_of(settings: Settings) -> str:
+    """The client that the service's own PATH finds."""
+    # Where there is none the bare name goes to the supervisor, whose refusal names it.
+    return _find(settings.docker, settings.base_environment["PATH"]) or settings.docker
+
+
+@functools.cache
+def _find(program: str, path: str) -> str | None:
+    return shutil.which(program, path=path)
+
+
+def state_token(state_dir: Path) -> str:
+    """What tells the containers of one state directory from those of another."""
+    return hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+
+
+def _own_directory(context: Context) -> str:
+    return f"{context.directory}/work"
+
+
+def _is_own(context: Context) -> bool:
+    own = _own_directory(context)
+    return context.root == own or context.root.startswith(f"{own}/")
+
+
+def _inner_directory(spec: DockerCommand, context: Context) -> str:
+    """Where the command works, as the container sees it."""
+    outer = ""
+    if _is_own(context):
+        outer = os.path.relpath(context.root, _own_directory(context))
+    return posixpath.normpath(posixpath.join(DATA, outer, spec.working_dir or ""))
+
+
+def _mounts(spec: DockerCommand, context: Context) -> list[str]:
+    below = context.settings.docker_volumes
+    try:
+        root = _own_directory(context) if _is_own(context) else allowed(context.root, below)
+        volumes = [
+            mount(allowed(asked.source, below), asked.target, read_only=asked.is_read_only)
+            for asked in map(volume, spec.volumes)
+        ]
+    except NotAllowed as exc:
+        raise CannotRun(f"A directory may not be given to the container: {exc}.") from exc
+    return [mount(root, DATA), *volumes]
+
+
+def _limits(spec: DockerCommand, of_job: Mapping[str, Any]) -> list[str]:
+    """The command's own, within those of its job: the daemon's children know nothing of these."""
+    options = []
+    if spec.read_only:
+        options.append("--read-only")
+    if (memory := _lower(spec.memory, of_job.get("memory"))) is not None:
+        # Equal to the memory, it leaves no swap beside it.
+        options += ["--memory", str(memory), "--memory-swap", str(memory)]
+    if (cpus := _lower(spec.cpus, of_job.get("cpus"))) is not None:
+        options += ["--cpus", f"{cpus:.9f}".rstrip("0").rstrip(".")]
+    if (pids := _lower(spec.pids, of_job.get("pids"))) is not None:
+        options += ["--pids-limit", str(pids)]
+    for name, ulimit in (("open_files", "nofile"), ("file_size", "fsize")):
+        if name in of_job:
+            options += ["--ulimit", f"{ulimit}={of_job[name]}"]
+    return options
+
+
+def _lower(one: float | None, other: float | None) -> float | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
+
+
+def _what_runs(spec: DockerCommand, image: str) -> list[str]:
+    """Options end with the image: what follows is the container's."""
+    if spec.shell:
+        return ["--entrypoint", "sh", image, "-c", spec.command_line or ""]
+    entrypoint = [] if spec.entrypoint is None else [f"--entrypoint={spec.entrypoint}"]
+    if spec.command_line is not None:
+        return [*entrypoint, image, *shlex.split(spec.command_line)]
+    return [*entrypoint, image, *(spec.arguments or [])]

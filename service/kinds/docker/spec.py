@@ -1,0 +1,152 @@
+"""A command in a container as it is asked for, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from service.jobs.errors import Place
+from service.jobs.spec import CommandSpec, escape, places_in_text
+from service.kinds.docker.environment import is_passable
+from service.kinds.docker.image import is_image, is_registry, is_repository, is_tag
+from service.kinds.docker.volumes import NotAllowed, allowed, volume
+from service.kinds.kind import Site
+
+# Bytes: Docker refuses a smaller limit.
+MIN_MEMORY: Final = 6 << 20
+
+_NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+
+Memory = Annotated[int, msgspec.Meta(ge=MIN_MEMORY, le=2**63 - 1)]
+CPUs = Annotated[float, msgspec.Meta(ge=0.01, le=100_000)]
+PIDs = Annotated[int, msgspec.Meta(ge=1, le=2**22)]
+
+
+class DockerCommand(
+    CommandSpec,
+    frozen=True,
+    kw_only=True,
+    rename="pascal",
+    forbid_unknown_fields=True,
+    tag_field="Kind",
+    tag="docker",
+):
+    """`working_dir`: relative to the job's, which is `/data` in the container; an absolute one is a
+    path in the container. Without `command_line` and `arguments` the image's own command runs.
+    """
+
+    image: str | None = None
+    registry: str | None = None
+    repository: str | None = None
+    tag: str | None = None
+    pull: Literal["missing", "always", "never"] = "missing"
+    command_line: str | None = None
+    shell: bool = False
+    arguments: list[str] | None = None
+    entrypoint: str | None = None
+    network: str | None = None
+    read_only: bool = False
+    memory: Memory | None = None
+    cpus: CPUs | None = msgspec.field(default=None, name="CPUs")
+    pids: PIDs | None = msgspec.field(default=None, name="PIDs")
+    volumes: list[str] = msgspec.field(default_factory=list)
+
+
+def reference(spec: DockerCommand) -> str:
+    """The image as Docker writes it."""
+    if spec.image is not None:
+        return spec.image
+    registry = f"{spec.registry}/" if spec.registry else ""
+    return f"{registry}{spec.repository}" + (f":{spec.tag}" if spec.tag else "")
+
+
+def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
+    """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
+    yield from _places_in_image(spec, pointer)
+    yield from _places_in_what_runs(spec, pointer)
+    if spec.network is not None and not _NETWORK.fullmatch(spec.network):
+        yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
+    limits = site.job.limits
+    if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
+        expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
+        yield Place("/Limits/Memory", f"{expected}, got {limits.memory}")
+    below = site.settings.docker_volumes if site.settings is not None else ()
+    for number, text in enumerate(spec.volumes):
+        place = f"{pointer}/Volumes/{number}"
+        try:
+            allowed(volume(text).source, below)
+        except NotAllowed as exc:
+            yield Place(place, str(exc))
+        except ValueError:
+            yield from places_in_text(text, place)
+    if (directory := site.job.working_dir) is not None and directory.startswith("/"):
+        try:
+            allowed(directory, below)
+        except NotAllowed as exc:
+            yield Place("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
+    for where, environment in (("", site.job.environment), (pointer, spec.environment)):
+        for name, value in environment.items():
+            if not is_passable(name, value):
+                yield Place(
+                    f"{where}/Environment/{escape(name)}",
+                    "expected a value of one line of at most 60000 bytes for this variable of a"
+                    " command in a container, as Docker's own client would read it",
+                )
+
+
+def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+    parts = {"Registry": spec.registry, "Repository": spec.repository, "Tag": spec.tag}
+    if spec.image is not None:
+        for key in (key for key, value in parts.items() if value is not None):
+            yield Place(f"{pointer}/{key}", "expected either Image or Repository, got both")
+        if not is_image(spec.image):
+            expected = "expected an image as Docker writes it, [Registry/]Repository[:Tag]"
+            yield Place(f"{pointer}/Image", f"{expected}, got {spec.image[:80]!r}")
+        return
+    if not spec.repository:
+        yield Place(f"{pointer}/Repository", "expected an Image or a Repository, got neither")
+    elif not is_repository(spec.repository):
+        expected = "expected a path of lower-case names"
+        yield Place(f"{pointer}/Repository", f"{expected}, got {spec.repository[:80]!r}")
+    if spec.registry and not is_registry(spec.registry):
+        expected = "expected a host name, with a port or without"
+        yield Place(f"{pointer}/Registry", f"{expected}, got {spec.registry[:80]!r}")
+    if spec.tag and not is_tag(spec.tag):
+        expected = "expected at most 128 letters, digits and any of '_.-'"
+        yield Place(f"{pointer}/Tag", f"{expected}, got {spec.tag[:80]!r}")
+
+
+def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+    if spec.command_line is not None and spec.arguments is not None:
+        yield Place(pointer, "expected at most one of CommandLine and Arguments, got both")
+    if spec.command_line is not None:
+        yield from _places_in_command_line(spec, f"{pointer}/CommandLine")
+    elif spec.shell:
+        yield Place(f"{pointer}/Shell", "expected Shell together with a CommandLine, got none")
+    if spec.arguments is not None:
+        if not spec.arguments:
+            yield Place(f"{pointer}/Arguments", "expected at least one argument, got an empty list")
+        for number, argument in enumerate(spec.arguments):
+            yield from places_in_text(argument, f"{pointer}/Arguments/{number}")
+    if spec.entrypoint is not None:
+        if not spec.entrypoint:
+            yield Place(f"{pointer}/Entrypoint", "expected a program, got an empty string")
+        if spec.shell:
+            yield Place(f"{pointer}/Entrypoint", "expected either Entrypoint or Shell, got both")
+        yield from places_in_text(spec.entrypoint, f"{pointer}/Entrypoint")
+
+
+def _places_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+    line = spec.command_line or ""
+    if not line.strip():
+        yield Place(pointer, "expected a command line, got an empty one")
+    yield from places_in_text(line, pointer)
+    if not spec.shell:
+        try:
+            shlex.split(line)
+        except ValueError as exc:
+            yield Place(pointer, f"expected words as a shell splits them: {exc}")

@@ -1,0 +1,61 @@
+"""Volumes `SRC:DST[:ro]`: only what lies below the directories that the operator allows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotAllowed(Exception):
+    """The message says what was expected, and what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    source: str
+    target: str
+    is_read_only: bool
+
+
+def volume(text: str) -> Volume:
+    """`text` read as `SRC:DST[:ro]`. Raises: NotAllowed."""
+    source, colon, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not colon or mode not in ("", "ro", "rw"):
+        raise NotAllowed(f"expected SRC:DST or SRC:DST:ro, got {text!r}")
+    for path in (source, target):
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise NotAllowed(f"expected absolute paths without '..', got {text!r}")
+    if os.path.normpath(target) == "/":
+        raise NotAllowed(f"expected a directory of the container below '/', got {text!r}")
+    return Volume(source, target, is_read_only=mode == "ro")
+
+
+def allowed(path: str, below: Sequence[Path]) -> str:
+    """`path` without symbolic links, which lies below one of these directories.
+
+    Raises: NotAllowed.
+    """
+    real = os.path.realpath(path)
+    for directory in below:
+        root = os.path.realpath(directory)
+        if real == root or real.startswith(root.rstrip("/") + "/"):
+            return real
+    if not below:
+        raise NotAllowed(f"expected no path of this box (JOBRUNNER_DOCKER_VOLUMES), got {path!r}")
+    places = ", ".join(map(str, below))
+    raise NotAllowed(f"expected a path below one of {places}, got {path!r}")
+
+
+def mount(source: str, target: str, *, read_only: bool = False) -> str:
+    """The value of `--mount`, in which a comma or a quote is part of a path."""
+    fields = ["type=bind", f"source={source}", f"target={target}"]
+    if read_only:
+        fields.append("readonly")
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()

@@ -1,0 +1,128 @@
+"""Tokens: made once, kept as hashes, in force from the next look on."""
+
+import json
+import stat
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.access import tokens
+from service.access.scopes import ANYBODY, Principal, Scope
+from service.access.tokens import TokenError, Tokens
+
+
+def make(state_dir, name="bob", *scopes, **options):
+    return tokens.create(state_dir, name, scopes or [Scope.RUN], **options)[1]
+
+
+def test_without_a_file_nobody_is_asked(tmp_path):
+    assert not Tokens(tmp_path).are_asked_for
+    assert not tokens.exist(tmp_path)
+    assert tokens.listed(tmp_path) == []
+
+
+def test_what_is_made_and_revoked_holds_for_who_looked_before(tmp_path):
+    seen = Tokens(tmp_path)
+    assert not seen.are_asked_for
+    text = make(tmp_path)
+    assert seen.are_asked_for
+    assert seen.principal_of(text) == Principal("bob", frozenset({Scope.RUN}), "bob")
+    other = make(tmp_path, "eve")
+    assert seen.principal_of(other).name == "eve"
+    tokens.revoke(tmp_path, "bob")
+    assert seen.principal_of(text) is None
+    assert seen.principal_of(other).name == "eve"
+
+
+def test_the_last_revoked_token_leaves_it_closed(tmp_path):
+    make(tmp_path)
+    tokens.revoke(tmp_path, "bob")
+    assert Tokens(tmp_path).are_asked_for
+
+
+def test_no_file_holds_a_token_and_none_is_for_others(tmp_path):
+    text = make(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        assert text.encode() not in path.read_bytes()
+        assert text.rpartition("_")[2].encode() not in path.read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_token_that_has_expired_is_none(tmp_path):
+    text = make(tmp_path, lifetime_s=3600)
+    seen = Tokens(tmp_path)
+    assert seen.principal_of(text) is not None
+    path = tmp_path / tokens.FILE_NAME
+    file = json.loads(path.read_text())
+    file["tokens"][0]["expires_at"] = 1
+    path.write_text(json.dumps(file))
+    assert seen.principal_of(text) is None
+    assert seen.principal_named("bob") is None
+
+
+@given(st.text(max_size=80))
+def test_no_other_text_is_a_token(tmp_path_factory, text):
+    directory = tmp_path_factory.mktemp("tokens")
+    good = make(directory)
+    seen = Tokens(directory)
+    assert seen.principal_of(text) is None
+    assert seen.principal_of(good + text) is None or not text
+    assert seen.principal_of(good[:-1]) is None
+
+
+def test_two_tokens_of_one_principal_see_the_same(tmp_path):
+    first = make(tmp_path, "ci-run", principal="ci")
+    second = make(tmp_path, "ci-read", Scope.READ, principal="ci")
+    seen = Tokens(tmp_path)
+    assert seen.principal_of(first).only_owner == seen.principal_of(second).only_owner == "ci"
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "-a", ".a", "a/b", "a\n", "x" * 65, "ä"])
+def test_a_name_that_could_be_taken_for_something_else_is_refused(tmp_path, name):
+    with pytest.raises(TokenError, match="can't be used"):
+        make(tmp_path, name)
+    assert not tokens.exist(tmp_path)
+
+
+def test_a_name_is_given_once(tmp_path):
+    make(tmp_path)
+    with pytest.raises(TokenError, match="revoke it first"):
+        make(tmp_path)
+    with pytest.raises(TokenError, match="no token 'eve'"):
+        tokens.revoke(tmp_path, "eve")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 2, "tokens": []}', b"\xff"])
+def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path, content):
+    (tmp_path / tokens.FILE_NAME).write_bytes(content)
+    seen = Tokens(tmp_path)
+    for _ in range(2):
+        with pytest.raises(TokenError, match=r"tokens\.json"):
+            _ = seen.are_asked_for
+
+
+def test_none_is_lost_when_many_are_made_at_once(tmp_path):
+    makers = [threading.Thread(target=make, args=(tmp_path, f"t{n}")) for n in range(16)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert {token.name for token in tokens.listed(tmp_path)} == {f"t{n}" for n in range(16)}
+
+
+def test_each_scope_includes_those_before_it():
+    may = {
+        scope: [other for other in Scope if Principal("a", frozenset({scope})).may(other)]
+        for scope in Scope
+    }
+    assert may == {
+        Scope.READ: [Scope.READ],
+        Scope.RUN: [Scope.READ, Scope.RUN],
+        Scope.ADMIN: [Scope.READ, Scope.RUN, Scope.ADMIN],
+    }
+    assert ANYBODY.only_owner is None
+    assert Principal("a", frozenset({Scope.RUN})).only_owner == "a"
