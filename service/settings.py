@@ -88,6 +88,13 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _cpus_or_off(text: str) -> float:
+    value = _seconds(0, 100_000)(text)
+    if 0 < value < 0.01:
+        raise ValueError(text)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A part of the file system that holds the state directory."""
@@ -247,7 +254,15 @@ TABLE: Final[tuple[Setting, ...]] = (
         _integer(1, 100_000),
         "1000",
         "a whole number from 1 to 100000",
-        "jobs that run at a time; the others wait, first come first served",
+        "jobs that run at a time; the others wait: higher `Priority` first, within one whose caller"
+        " has the fewest running, within that first come first served",
+    ),
+    Setting(
+        "MAX_PENDING",
+        _integer(0, 10_000_000),
+        "10000",
+        "a whole number from 0 (off) to 10000000",
+        "jobs that may wait for their turn; a submission beyond it gets 429; 0: off",
     ),
     Setting(
         "SHUTDOWN",
@@ -277,6 +292,42 @@ TABLE: Final[tuple[Setting, ...]] = (
         "0, or a number of bytes of at least 65536",
         "bytes of output that are kept of a job: what holds for one that doesn't say, and the most"
         " that one may ask for; 0: no limit",
+    ),
+    Setting(
+        "LIMIT_MEMORY",
+        _bytes_or_off(4 << 20),
+        "0",
+        "0, or a number of bytes of at least 4194304",
+        "bytes of memory of a job: as with the output, and with each `LIMIT` below, what holds for"
+        " one that doesn't say, and the most that one may ask for; 0: no limit",
+    ),
+    Setting(
+        "LIMIT_CPUS",
+        _cpus_or_off,
+        "0",
+        "0, or a number of processors from 0.01 to 100000",
+        "processors that a job may keep busy; 0: no limit",
+    ),
+    Setting(
+        "LIMIT_PIDS",
+        _integer(0, 2**22),
+        "0",
+        "a whole number from 0 (off) to 4194304",
+        "processes and threads of a job; 0: no limit",
+    ),
+    Setting(
+        "LIMIT_OPEN_FILES",
+        _bytes_or_off(16),
+        "0",
+        "0, or a whole number of at least 16",
+        "open descriptors of each process of a job; 0: what the service was started with",
+    ),
+    Setting(
+        "LIMIT_FILE_SIZE",
+        _bytes_or_off(512),
+        "0",
+        "0, or a number of bytes of at least 512",
+        "bytes of any file that a process of a job writes; 0: no limit",
     ),
     Setting(
         "DRAIN_GRACE",
@@ -378,10 +429,16 @@ class Settings:
     tls_client_ca: Path | None
     state_dir: Path
     max_running: int
+    max_pending: int
     shutdown: OnShutdown
     shutdown_grace: float
     max_body: int
     output_limit: int
+    limit_memory: int
+    limit_cpus: float
+    limit_pids: int
+    limit_open_files: int
+    limit_file_size: int
     drain_grace: float
     cgroup: str
     retain_age: float

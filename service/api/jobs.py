@@ -14,6 +14,7 @@ from service.api.callers import check_sees, leave_trace, owner_seen, sees
 from service.api.patience import unlimited_answer_time
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
+from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
@@ -44,13 +45,18 @@ async def submit(request: Request) -> HTTPResponse:
     """Store a job: 201, or 200 when the idempotency key has been used for the same body.
 
     Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
-        NoRoom, Unavailable.
+        NoRoom, TooManyRequests, Unavailable.
     """
     if "content-type" not in request.headers:  # the gate has looked at what is there
         raise UnsupportedMediaType("Send the header 'Content-Type: application/json'; got none.")
     key = _idempotency_key(request)
     settings: Settings = request.app.ctx.settings
-    spec = parse_submission(request.body, output_ceiling=settings.output_limit, settings=settings)
+    spec = parse_submission(
+        request.body,
+        output_ceiling=settings.output_limit,
+        ceilings=ceilings(settings),
+        settings=settings,
+    )
     engine: Engine = request.app.ctx.engine
     submission = await engine.submit(spec, key=key, owner=request.ctx.principal.name)
     leave_trace(request, "submit", submission.id)

@@ -54,7 +54,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """A problem document (RFC 9457).
 
     `errors` stands with a body that is no valid job, `gap` with an offset inside of one, `checks`
-    with a service that isn't ready, `scope` with a token that hasn't it, `error_id` with an error of the service's own.
+    with a service that isn't ready, `scope` with a token that hasn't it, `error_id` with an error
+    of the service's own.
     """
 
     type: str

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.engine.starting import working_directory
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
-from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec
+from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
 from service.jobs.times import rfc3339
 from service.kinds import kind_of
 from service.kinds.submission import decode_spec
@@ -51,6 +52,13 @@ class KillView(msgspec.Struct, frozen=True, rename="pascal"):
     verified_gone: bool | None
 
 
+class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the job has used; null while it runs, and where nobody can tell."""
+
+    cpu_seconds: float | None = msgspec.field(name="CPUSeconds")
+    peak_memory: int | None
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """One job."""
 
@@ -68,8 +76,13 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     working_dir: str
     environment: list[str]
     timeout: float | None
+    idle_timeout: float | None
+    queue_timeout: float | None
+    priority: int
     grace: float
     commands: list[dict[str, Any]]
+    limits: Limits
+    usage: UsageView
     output: OutputView
     kill: KillView | None
 
@@ -150,8 +163,13 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         working_dir=where,
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
+        idle_timeout=spec.idle_timeout_s or None,
+        queue_timeout=spec.queue_timeout_s or None,
+        priority=spec.priority,
         grace=spec.grace_s,
         commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
+        limits=spec.limits.within(ceilings(settings)),
+        usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
         output=_output(record, engine),
         kill=_kill(record.kill),
     )

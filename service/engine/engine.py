@@ -19,6 +19,8 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.engine.ceilings import unkept
+from service.engine.claims import beyond, claim_message
 from service.engine.counting import Counting
 from service.engine.link import Link
 from service.engine.notices import Notices
@@ -28,9 +30,11 @@ from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.errors import (
     IdempotencyKeyReused,
+    InvalidJob,
     JobIsLive,
     JobrunnerError,
     NoRoom,
+    TooManyRequests,
     Unavailable,
     UnknownJob,
 )
@@ -47,6 +51,8 @@ from service.supervisor.client import ConnectionLost
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.
 _DESCRIPTORS_RETRY_S: Final = 5
+# The same, when as many jobs are pending as may be.
+_PENDING_RETRY_S: Final = 5
 # Times that a job is claimed, when the supervisor is replaced meanwhile.
 _CLAIMS: Final = 3
 
@@ -103,7 +109,7 @@ class Engine:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
         `owner` is the principal whose it is, and whose `key` it is.
 
-        Raises: IdempotencyKeyReused, NoRoom, Unavailable.
+        Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
         return await self._in_task(self._submit(spec, key, owner))
 
@@ -193,13 +199,14 @@ class Engine:
         if key is not None and (known := self._known(key, key_hash, owner)) is not None:
             return known
         self._check_room()
-        job_id, has_turn = await self._claim()
+        created_at = time.time_ns()
+        job_id, has_turn = await self._claim(spec, owner)
         record = JobRecord(
             id=job_id,
             name=spec.name,
             labels=spec.labels,
             owner=owner,
-            created_at=time.time_ns(),
+            created_at=created_at,
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
             asked=0 if has_turn else -1,
@@ -220,7 +227,7 @@ class Engine:
         self._maybe_checkpoint()
         return Submission(job_id, created=True)
 
-    async def _claim(self) -> tuple[str, bool]:
+    async def _claim(self, spec: JobSpec, owner: str | None) -> tuple[str, bool]:
         """A new ID in the supervisor's register, and whether it is its turn already.
 
         Nothing may be awaited between this and the record: until then a lost connection means that
@@ -229,9 +236,12 @@ class Engine:
         for _ in range(_CLAIMS):
             job_id = str(uuid.uuid4())
             connection = await self._link.connection()
+            hello = self._link.hello
+            if places := [*beyond(spec, hello), *unkept(spec, self._settings, hello)]:
+                raise InvalidJob(places)
             self._owner.claiming(job_id)
             try:
-                reply = await connection.request({"t": "claim", "job": job_id})
+                reply = await connection.request(claim_message(job_id, spec, owner=owner))
             except ConnectionLost:
                 continue  # with another ID: who got that one lets go of it
             if reply["ok"] and connection.is_open:
@@ -241,6 +251,11 @@ class Engine:
                 raise Unavailable(
                     "No file descriptors are free for another job; some must end first.",
                     retry_after_s=_DESCRIPTORS_RETRY_S,
+                )
+            if reply.get("why") == "pending":
+                raise TooManyRequests(
+                    f"{self._settings.max_pending} jobs are pending, the most that may be.",
+                    retry_after_s=_PENDING_RETRY_S,
                 )
         raise Unavailable("The service is stopping.")
 

@@ -53,6 +53,7 @@ class Link:
         self._on_gap = on_gap
         self._connection: SupervisorConnection | None = None
         self._connected = asyncio.Event()
+        self.hello: Message = {}  # the supervisor's, as it is now
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._recovery = Recovery(settings, store, owner, self.request, counting)
@@ -114,9 +115,13 @@ class Link:
         self._lost.clear()
         if not connection.is_open:
             raise SupervisorFailed("the supervisor ended at once")
-        self._connection = connection
+        self._connection, self.hello = connection, hello
         self._owner.connected(connection)
-        connection.introduce("worker", max_running=self._settings.max_running)
+        connection.introduce(
+            "worker",
+            max_running=self._settings.max_running,
+            max_pending=self._settings.max_pending,
+        )
         self._connected.set()
         self._on_gap()  # other workers may have been connected, and have told of changes, before
         if _numbers(hello["version"]) < _numbers(service.__version__) and not hello["jobs"]:

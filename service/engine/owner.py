@@ -78,7 +78,7 @@ class Owner:
         self._on_finished = on_finished
         self._counting = counting
         self._jobs: dict[str, Owned] = {}
-        self._claiming: dict[str, bool] = {}  # job → whether its turn came before its record
+        self._claiming: dict[str, list[Message]] = {}  # job → what came of it before its record
         self._deferred: list[Message] = []
         self._connection: SupervisorConnection | None = None
         # Called with a job and whether it has its turn, when it was adopted from one who died while
@@ -99,8 +99,8 @@ class Owner:
         self._deferred.clear()
 
     def claiming(self, job_id: str) -> None:
-        """A claim is about to be sent; its turn may come before `own`."""
-        self._claiming[job_id] = False
+        """A claim is about to be sent; its turn or its end may come before `own`."""
+        self._claiming[job_id] = []
 
     def not_claimed(self, job_id: str) -> None:
         """The claim was refused: somebody else has the job."""
@@ -110,12 +110,12 @@ class Owner:
         """A job that was claimed and stored is this process's now. When it has its turn, `record`
         says already that its first command is asked for.
         """
-        came_late = self._claiming.pop(record.id, False)
+        early = self._claiming.pop(record.id, [])
         owned = self._jobs[record.id] = Owned(record, spec, has_turn)
         if has_turn:
             self._send(self._start(owned, record))
-        elif came_late:
-            self.received([{"t": "turn", "job": record.id}])
+        if early:
+            self.received(early)
 
     def ended(self, job_id: str, state: State) -> None:
         """A job that was claimed ended without the supervisor; its final record is stored."""
@@ -161,8 +161,8 @@ class Owner:
                 self._on_change(job_id, State(message["state"]))
             case "adopt":
                 self._adopt(message, outbox)
-            case "turn" if job_id in self._claiming:
-                self._claiming[job_id] = True
+            case "turn" | "event" if job_id in self._claiming:
+                self._claiming[job_id].append(message)
             case "turn":
                 if (owned := self._jobs.get(job_id)) is not None:
                     owned.has_turn = True

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from service.jobs.lifecycle import FINISHED, Reason, State, after
-from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
+from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage, signal_name
 
 Event = Mapping[str, Any]
 
@@ -117,7 +117,7 @@ def _finished(record: JobRecord, event: Event) -> JobRecord:
     else:
         state = after(record.state, "exit" if record.state is State.RUNNING else "refuse")
     return _end(
-        record,
+        _with_usage(record, event.get("usage")),
         state=state,
         reason=reason,
         at=event["at"],
@@ -148,6 +148,14 @@ def _end(
         output_bytes=end,
         output_complete=complete,
     )
+
+
+def _with_usage(record: JobRecord, usage: Event | None) -> JobRecord:
+    ran = [n for n, o in enumerate(record.commands) if o.started_at is not None]
+    if usage is None or not ran:
+        return record
+    known = Usage(usage["cpu_s"], usage["peak_bytes"])
+    return _with_outcome(record, ran[-1], replace(record.commands[ran[-1]], usage=known))
 
 
 def _with_outcome(record: JobRecord, number: int, outcome: CommandOutcome) -> JobRecord:

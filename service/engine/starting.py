@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from service.engine.ceilings import limits_of
 from service.jobs.spec import JobSpec
 from service.kinds import CannotRun, Context, kind_of, plan
 from service.settings import Settings
@@ -41,6 +42,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     cwd, is_own = working_directory(
         settings.state_dir, job_id, spec.working_dir, kind_of(command).directory(command)
     )
+    limits = limits_of(spec, settings)
     is_last = number == len(spec.commands) - 1
     message = {
         "t": "start",
@@ -51,8 +53,10 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "end_if": "always" if is_last else "never" if command.continue_on_failure else "nonzero",
         "drain_s": settings.drain_grace,
         "timeout_s": spec.timeout_s,
+        "idle_s": spec.idle_timeout_s,
         "grace_s": spec.grace_s,
         "output_limit": _output_limit(settings, spec),
+        "limits": limits,
     }
     context = Context(
         job_id=job_id,
@@ -61,6 +65,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         directory=job_directory(settings.state_dir, job_id),
         root=root,
         environment=spec.environment,
+        limits=limits,
     )
     try:
         planned = plan(command, context)

@@ -13,10 +13,19 @@ import msgspec
 from service.jobs.lifecycle import Reason, State
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What a job has used, as far as it is known: seconds of processor time, and the most bytes of
+    memory at a time.
+    """
+
+    cpu_s: float | None = None
+    peak_bytes: int | None = None
+
+
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):
-    """How one command stands."""
+    """How one command stands. `usage` is that of the whole job; its last command has it."""
 
     state: State = State.PENDING
     exit_code: int | None = None
@@ -25,6 +34,7 @@ class CommandOutcome(
     oom_killed: bool = False
     started_at: int | None = None
     finished_at: int | None = None
+    usage: Usage | None = None
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +81,12 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = -1
     output_bytes: int | None = None
     output_complete: bool = True
+
+    @property
+    def usage(self) -> Usage:
+        """What the job has used; nothing is known of one that runs."""
+        known = (o.usage for o in self.commands if o.usage is not None)
+        return next(known, Usage())
 
 
 def signal_name(number: int) -> str:

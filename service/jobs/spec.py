@@ -55,6 +55,7 @@ Labels = Annotated[
 ]
 OutputLimit = Annotated[Bytes, _also(anyOf=[{"const": 0}, {"minimum": MIN_OUTPUT_LIMIT}])]
 Commands = Annotated[list[dict[str, Any]], _also(minItems=1, maxItems=MAX_COMMANDS)]
+Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]
 
 
 class CommandSpec(
@@ -67,9 +68,45 @@ class CommandSpec(
     continue_on_failure: bool = False
 
 
+class Limits(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """What a job may use: bytes of memory, processors, processes; and each process of it: open
+    descriptors, bytes of a file. None, or 0: as much as the service allows.
+    """
+
+    memory: Annotated[int, msgspec.Meta(ge=0, le=2**60)] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=0, le=100_000)] | None = msgspec.field(
+        default=None, name="CPUs"
+    )
+    pids: Annotated[int, msgspec.Meta(ge=0, le=2**22)] | None = msgspec.field(
+        default=None, name="PIDs"
+    )
+    open_files: Annotated[int, msgspec.Meta(ge=0, le=2**30)] | None = None
+    file_size: Annotated[int, msgspec.Meta(ge=0, le=2**60)] | None = None
+
+    def within(self, ceilings: Limits) -> Limits:
+        """What holds: the lower one of each; None where there is none."""
+        both = {
+            name: [most for limits in (self, ceilings) if (most := getattr(limits, name))]
+            for name in self.__struct_fields__
+        }
+        return Limits(**{name: min(mosts, default=None) for name, mosts in both.items()})
+
+
+# Below it no shell starts, and the job could tell nobody why.
+LOWEST_LIMITS: Final = {
+    "memory": (4 << 20, "bytes"),
+    "cpus": (0.01, "processors"),
+    "pids": (1, "processes"),
+    "open_files": (16, "descriptors"),
+    "file_size": (512, "bytes"),
+}
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One validated job. `timeout_s` 0 means none; `working_dir` None: the job's own directory;
-    `output_limit` 0: that of the service.
+    """One validated job. A timeout of 0 means none, a higher `priority` comes first; `working_dir`
+    None: the job's own directory; `output_limit` 0: that of the service.
     """
 
     commands: tuple[CommandSpec, ...]
@@ -78,8 +115,12 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     name: str | None = None
     labels: dict[str, str] = {}
     timeout_s: float = 0.0
+    idle_timeout_s: float = 0.0
+    queue_timeout_s: float = 0.0
+    priority: int = 0
     grace_s: float = DEFAULT_GRACE_S
     output_limit: int = 0
+    limits: Limits = Limits()
 
 
 class JobBody(
@@ -94,8 +135,12 @@ class JobBody(
     name: Name | None = None
     labels: Labels = {}
     timeout: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    queue_timeout: Seconds | None = None
+    priority: Priority | None = None
     grace: Seconds | None = None
     output_limit: OutputLimit | None = None
+    limits: Limits | None = None
 
 
 def places_in_job(body: JobBody) -> Iterator[Place]:
@@ -139,6 +184,19 @@ def places_in_job(body: JobBody) -> Iterator[Place]:
                     pointer,
                     f"expected a {what} of at most {MAX_NAME_CHARS} characters, got {len(text)}",
                 )
+
+
+def places_in_limits(limits: Limits, ceilings: Limits) -> Iterator[Place]:
+    """Each limit that is too low for any job, or above what the service allows."""
+    wire_names = dict(zip(limits.__struct_fields__, limits.__struct_encode_fields__, strict=True))
+    for name, (lowest, unit) in LOWEST_LIMITS.items():
+        asked, ceiling = getattr(limits, name) or 0, getattr(ceilings, name)
+        pointer = f"/Limits/{wire_names[name]}"
+        if 0 < asked < lowest:
+            yield Place(pointer, f"expected 0 or at least {lowest} {unit}, got {asked}")
+        if ceiling and asked > ceiling:
+            expected = f"expected at most {ceiling} {unit}, this service's own limit"
+            yield Place(pointer, f"{expected}, got {asked}")
 
 
 def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[Place]:

@@ -26,7 +26,7 @@ class Context:
     """Where a command will run.
 
     `directory` is where the job's files are, `root` the directory on this box that the job's
-    `WorkingDir` names. `environment` is the job's.
+    `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     """
 
     job_id: str
@@ -35,6 +35,7 @@ class Context:
     directory: str
     root: str
     environment: Mapping[str, str]
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -105,7 +106,8 @@ class Kind:
     `plan` raises CannotRun. `directory` is the part of a command's `WorkingDir` that is a directory
     of this box. `fault` says why no command of this Kind can run now, None if it can; `leftovers`
     lists what its commands left behind, and raises CannotRun when that can't be seen; `remove`
-    removes such. These three may take seconds.
+    removes such. These three may take seconds. What runs without being a child of the supervisor is
+    kept within the context's limits by the plan.
     """
 
     name: str

@@ -16,8 +16,10 @@ from service.jobs.spec import (
     CommandSpec,
     JobBody,
     JobSpec,
+    Limits,
     places_in_command,
     places_in_job,
+    places_in_limits,
 )
 from service.kinds import KINDS, Site, kind_of
 from service.kinds.places import place_of
@@ -27,10 +29,14 @@ DEFAULT_KIND: Final = "bash"
 
 
 def parse_submission(
-    body: bytes, *, output_ceiling: int = 0, settings: Settings | None = None
+    body: bytes,
+    *,
+    output_ceiling: int = 0,
+    ceilings: Limits | None = None,
+    settings: Settings | None = None,
 ) -> JobSpec:
     """The job that `body` describes; it may ask for `output_ceiling` bytes at the most, 0: for any,
-    and for what `settings` allow (None: the default ones).
+    for no more than `ceilings`, and for what `settings` allow (None: the default ones).
 
     Raises:
         MalformedBody: `body` is not JSON.
@@ -53,6 +59,8 @@ def parse_submission(
     if 0 < output_ceiling < (job.output_limit or 0):
         expected = f"expected at most {output_ceiling} bytes, this service's own limit"
         places.append(Place("/OutputLimit", f"{expected}, got {job.output_limit}"))
+    limits = job.limits or Limits()
+    places += places_in_limits(limits, ceilings or Limits())
     if places:
         raise InvalidJob(places)
     commands = _commands(job, Site(job, settings))
@@ -63,8 +71,12 @@ def parse_submission(
         name=job.name,
         labels=job.labels,
         timeout_s=job.timeout or 0.0,
+        idle_timeout_s=job.idle_timeout or 0.0,
+        queue_timeout_s=job.queue_timeout or 0.0,
+        priority=job.priority or 0,
         grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
         output_limit=job.output_limit or 0,
+        limits=limits,
     )
 
 

@@ -178,6 +178,13 @@ class LogWriter:
         return self._output_fd >= 0
 
     @property
+    def last_output_s(self) -> float:
+        """When the last byte came, by the clock; told up to 10 ms later than it was, and 0 when
+        none came since this was opened.
+        """
+        return self._due_ns / 1e9
+
+    @property
     def state(self) -> LogState:
         """What the header says, or will say once it can be written."""
         return self._closed_as or self._state()

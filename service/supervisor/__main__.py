@@ -25,6 +25,7 @@ from typing import Any
 import service
 from service.supervisor import upgrade
 from service.supervisor.cgroup import Cgroups
+from service.supervisor.controllers import Controllers
 from service.supervisor.journal import note
 from service.supervisor.serve import serve
 from service.supervisor.spawn import reset_dispositions
@@ -46,34 +47,39 @@ def main() -> int:
     is_new = options.resume_fd < 0
     if is_new and not options.stay:
         _leave_parent(state_dir)
-    cgroups = _cgroups(state_dir) if options.cgroup == "auto" else None
+    cgroups, controllers = _cgroups(state_dir) if options.cgroup == "auto" else (None, None)
     state: dict[str, Any] | None
     if not is_new:
         state = upgrade.read(options.resume_fd)
         state["upgrades"] = state.get("upgrades", 0) + 1
         note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     else:
-        state = _begin(state_dir, cgroups, options.ready_fd)
+        state = _begin(state_dir, cgroups, controllers, options.ready_fd)
         if state is None:
             return 0
         if options.soft_limit >= 0:
             state["child_soft"] = options.soft_limit
     listener = upgrade.inherited_listener(state["listener"])
     upgrade.keep(state["lock"])
-    while state := asyncio.run(serve(listener, state_dir, cgroups, state, stay=options.stay)):
+    while state := asyncio.run(
+        serve(listener, state_dir, cgroups, controllers, state, stay=options.stay)
+    ):
         arguments = [str(state_dir), "--cgroup", options.cgroup, *(["--stay"] * options.stay)]
         try:
             upgrade.execute(arguments, state)
         except OSError as exc:
             note("upgrade_failed", error=str(exc))  # and go on as before
         listener = upgrade.inherited_listener(state["listener"])
-    if cgroups is not None:
-        cgroups.close()
+    for kept in (controllers, cgroups):
+        if kept is not None:
+            kept.close()
     note("supervisor_ended", pid=os.getpid())
     return 0
 
 
-def _begin(state_dir: Path, cgroups: Cgroups | None, ready_fd: int) -> dict[str, Any] | None:
+def _begin(
+    state_dir: Path, cgroups: Cgroups | None, controllers: Controllers | None, ready_fd: int
+) -> dict[str, Any] | None:
     """Become the one supervisor; its first state, or None when another one serves."""
     directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     start_lock = _lock(state_dir / "supervisor.start.lock")
@@ -89,7 +95,8 @@ def _begin(state_dir: Path, cgroups: Cgroups | None, ready_fd: int) -> dict[str,
     _become_subreaper()
     jobs_directory = state_dir / "jobs"
     jobs_directory.mkdir(mode=0o711, exist_ok=True)
-    swept = sweep(jobs_directory) + (cgroups.sweep() if cgroups is not None else 0)
+    swept = sweep(jobs_directory)
+    swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
     listener = _listen(directory)
     os.close(start_lock)
     note("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
@@ -162,13 +169,14 @@ def _become_subreaper() -> None:
         raise OSError(error, f"prctl: {os.strerror(error)}")
 
 
-def _cgroups(state_dir: Path) -> Cgroups | None:
+def _cgroups(state_dir: Path) -> tuple[Cgroups | None, Controllers]:
     token = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    cgroups = None
     try:
-        return Cgroups.open(token)
+        cgroups = Cgroups.open(token)
     except OSError as exc:
         note("no_cgroup", why=str(exc))
-        return None
+    return cgroups, Controllers.open(token, cgroups)
 
 
 def _tell_ready(descriptor: int) -> None:

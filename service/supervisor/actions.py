@@ -10,7 +10,9 @@ from typing import Any
 class Timer(Enum):
     """Each timer of a job runs at most once at a time; arming it again moves it."""
 
+    QUEUE = "queue"
     DEADLINE = "deadline"
+    IDLE = "idle"
     DRAIN = "drain"
     GRACE = "grace"
     STUCK = "stuck"
@@ -25,10 +27,13 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Run the verdict of this command, whose process ended with `status`."""
+    """Run the verdict of this command, whose process ended with `status`. `signal`: 0, or that of
+    the kill under way, which the verdict came too late for.
+    """
 
     number: int
     status: int
+    signal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

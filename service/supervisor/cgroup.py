@@ -16,6 +16,8 @@ from pathlib import Path
 
 # Seconds for cgroup.kill to take effect on what a dead supervisor left.
 _SWEEP_S = 10.0
+# What the supervisor's own cgroup is called beside that of all jobs, where it needs one.
+_LEAF = "-supervisor"
 
 
 class Cgroup:
@@ -52,6 +54,14 @@ class Cgroup:
                 return 0
         return max(1, sum(1 for _ in self.pids()))
 
+    def cpu_s(self) -> float | None:
+        """Processor time of all its processes, dead ones too; version 2 counts it by itself."""
+        with suppress(OSError), open(f"{self._path}/cpu.stat", "rb", buffering=0) as file:
+            key, number = file.read(256).split(maxsplit=2)[:2]
+            if key == b"usage_usec":
+                return int(number) / 1e6
+        return None
+
     def remove(self) -> None:
         """Remove the cgroup and what the job made inside."""
         with suppress(OSError):
@@ -77,10 +87,12 @@ class Cgroups:
     @classmethod
     def open(cls, token: str) -> Cgroups:
         """`token` names the state directory, so that the next supervisor finds what is left."""
-        own = _own_cgroup()
+        present = own = _own_cgroup()
+        if own.name == f"jobrunner-{token}{_LEAF}":
+            own = own.parent  # this process was in service before, as an older release
         path = own / f"jobrunner-{token}"
         path.mkdir(mode=0o755, exist_ok=True)
-        home = os.open(own / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        home = os.open(present / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
             # In and out once, so that what can't work is known before the first job.
             _write(str(path / "cgroup.procs"), b"0")
@@ -91,6 +103,42 @@ class Cgroups:
             os.close(home)
             raise
         return cls(path, home)
+
+    @property
+    def path(self) -> str:
+        """Where jobs have their cgroups."""
+        return str(self._path)
+
+    def enable(self, controllers: list[str]) -> set[str]:
+        """Have jobs' cgroups carry these controllers, and say which of them they do.
+
+        A cgroup that has processes gives none on, so this process moves to one of its own; where it
+        isn't alone, it can't. Source: "No Internal Process Constraint" of cgroup-v2.rst.
+        """
+        own = self._path.parent
+        offered = set(controllers) & set((own / "cgroup.controllers").read_text().split())
+        if not offered:
+            return set()
+        leaf = own / f"{self._path.name}{_LEAF}"
+        with suppress(FileExistsError):
+            leaf.mkdir(0o755)
+        home = os.open(leaf / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(home, b"0", 0)
+            for directory in (own, self._path):
+                _write(
+                    str(directory / "cgroup.subtree_control"),
+                    " ".join(f"+{name}" for name in sorted(offered)).encode(),
+                )
+        except OSError:
+            os.pwrite(self._home, b"0", 0)
+            os.close(home)
+            with suppress(OSError):
+                leaf.rmdir()
+            return set()
+        os.close(self._home)
+        self._home = home
+        return offered
 
     def make(self, job_id: str) -> Cgroup:
         """The cgroup of a job; one that is there already (a predecessor's) is taken as it is."""

@@ -23,7 +23,10 @@ Rules
 5. The job is finished only when the tree was seen empty, the pipes have ended and every clean-up
    is over. All waits are bounded, and what a bound cut off is told: `verified_gone` and `complete`
    are then false.
-6. A command with a verdict has its wait status when the verdict is in, not before. KILL ends the
+6. A job that waits for its first command longer than it may, or that has been silent for too long,
+   is killed like one whose time is up. Nothing counts as silence while no command runs, or while
+   the disk takes no bytes.
+7. A command with a verdict has its wait status when the verdict is in, not before. KILL ends the
    verdict too, and begins the clean-up at once: what it is about is no child of ours.
 """
 
@@ -74,6 +77,12 @@ SWEEP_GRACE_S: Final = 2.0
 # Seconds after KILL until a process counts as stuck in the kernel: KILL acts in milliseconds,
 # unless the process sits in an uninterruptible wait.
 STUCK_AFTER_KILL_S: Final = 30.0
+# Why a job is killed when one of these has passed.
+_REASONS: Final = {
+    Timer.QUEUE: "queue-timeout",
+    Timer.DEADLINE: "timeout",
+    Timer.IDLE: "idle-timeout",
+}
 
 
 class Phase(Enum):
@@ -109,6 +118,7 @@ class Course:
         "_expires",
         "_gone",
         "_hard",
+        "_idle_s",
         "_killed",
         "_missing",
         "_open",
@@ -138,6 +148,7 @@ class Course:
         self._end_if = "always"
         self._drain_s = 2.0
         self._deadline_grace_s = 0.0
+        self._idle_s = 0.0
         self._killed = False  # the verdict, set when the job ends
         self._hard = False  # KILL has begun
         self._gone = True
@@ -178,6 +189,11 @@ class Course:
     def _is_up(self) -> bool:
         return self.phase in (Phase.RUNNING, Phase.JUDGING, Phase.DRAINING)
 
+    def wait_for_turn(self, queue_s: float, grace_s: float) -> list[Action]:
+        """The job may be pending for so long."""
+        self._deadline_grace_s = grace_s
+        return [Arm(Timer.QUEUE, queue_s)]
+
     def start(
         self,
         number: int,
@@ -194,6 +210,7 @@ class Course:
         """
         if self.phase is not Phase.IDLE or number <= self.asked:
             return []
+        is_first = self.asked < 0
         self.asked = number
         self._end_if = end_if
         self._drain_s = drain_s
@@ -203,17 +220,25 @@ class Course:
         self._was_judged = False
         self._report = {}
         self._cleans = cleans
-        return [Spawn(number)]
+        return [Disarm(Timer.QUEUE), Spawn(number)] if is_first else [Spawn(number)]
 
-    def spawned(self, *, streams: int, timeout_s: float, grace_s: float, at: int) -> list[Action]:
-        """The command runs. `timeout_s` (0: none) counts from the first command of the job."""
+    def spawned(
+        self, *, streams: int, timeout_s: float, grace_s: float, at: int, idle_s: float = 0.0
+    ) -> list[Action]:
+        """The command runs. `timeout_s` counts from the first command of the job, `idle_s` from its
+        last byte of output; 0: none.
+        """
         self.phase = Phase.RUNNING
         first = not self._open
         self._open[self.asked] = streams
         actions: list[Action] = [Emit("started", {"n": self.asked, "at": at})]
-        if first and timeout_s:
+        if first:
             self._deadline_grace_s = grace_s
-            actions.append(Arm(Timer.DEADLINE, timeout_s))
+            self._idle_s = idle_s
+            if timeout_s:
+                actions.append(Arm(Timer.DEADLINE, timeout_s))
+            if idle_s:
+                actions.append(Arm(Timer.IDLE, idle_s))
         return actions
 
     def refused(self, error: str, at: int) -> list[Action]:
@@ -231,8 +256,12 @@ class Course:
         if not self._hard and any(low <= status <= high for low, high in self._verdict_if):
             self.phase = Phase.JUDGING
             self._was_judged = True
-            return [Judge(self.asked, status)]
+            return [Judge(self.asked, status, self.kill.signal if self.kill is not None else 0)]
         return self._has_status(status, at)
+
+    def ran_out_of_memory(self) -> None:
+        """The kernel has ended a process of the command that is just ending."""
+        self._report["oom_killed"] = True
 
     def judging(self, streams: int) -> None:
         """The verdict was spawned; it writes into the command's output."""
@@ -244,7 +273,8 @@ class Course:
         """
         if self.phase is not Phase.JUDGING:
             return []
-        self._report = {key: report[key] for key in ("error", "oom_killed") if report.get(key)}
+        said = {key: report[key] for key in ("error", "oom_killed") if report.get(key)}
+        self._report = {**self._report, **said}
         self._missing = self._missing or report.get("complete") is False
         return self._has_status(None if "error" in self._report else status, at)
 
@@ -274,7 +304,7 @@ class Course:
         if self.kill is not None or self.phase is Phase.ENDING:
             return self._shorten(request, now, hard=hard)
         self.kill = request
-        actions: list[Action] = [Disarm(Timer.DEADLINE)]
+        actions = self._disarm_deadlines()
         if hard:
             request.signal = signal.SIGKILL
             actions += self._kill_hard()
@@ -287,11 +317,16 @@ class Course:
             actions.append(Look())
         return actions
 
-    def timer_passed(self, timer: Timer, *, at: int, now: float, stalled: bool) -> list[Action]:
-        """`stalled`: bytes wait in the pipes as the disk takes none; no bound cuts them off."""
-        if timer is Timer.DEADLINE:
-            request = KillRequest(signal.SIGTERM, self._deadline_grace_s, "timeout", at)
-            return self.request_kill(request, now)
+    def timer_passed(
+        self, timer: Timer, *, at: int, now: float, stalled: bool, quiet_s: float = 0.0
+    ) -> list[Action]:
+        """`stalled`: bytes wait in the pipes as the disk takes none; no bound cuts them off.
+        `quiet_s`: since the last byte of output, or the job's first command.
+        """
+        if timer in _REASONS:
+            rest = self._rest_of_silence(quiet_s, stalled=stalled) if timer is Timer.IDLE else 0.0
+            request = KillRequest(signal.SIGTERM, self._deadline_grace_s, _REASONS[timer], at)
+            return [Arm(timer, rest)] if rest else self.request_kill(request, now)
         if timer is Timer.DRAIN and self.phase is Phase.DRAINING:
             if stalled and not self.kill:
                 return [Arm(Timer.DRAIN, self._drain_s)]
@@ -400,7 +435,16 @@ class Course:
     def _end(self, *, killed: bool) -> list[Action]:
         self.phase = Phase.ENDING
         self._killed = killed
-        return [Disarm(Timer.DEADLINE), Look()]
+        return [*self._disarm_deadlines(), Look()]
+
+    def _disarm_deadlines(self) -> list[Action]:
+        timers = [Timer.DEADLINE, Timer.IDLE] if self._idle_s else [Timer.DEADLINE]
+        return [Disarm(timer) for timer in ([Timer.QUEUE] if self.asked < 0 else timers)]
+
+    def _rest_of_silence(self, quiet_s: float, *, stalled: bool) -> float:
+        if stalled or self.phase is Phase.IDLE:
+            return self._idle_s
+        return max(0.0, self._idle_s - quiet_s)
 
     def _close(self) -> list[Action]:
         self.phase = Phase.CLOSING

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,10 +20,13 @@ from service.output.pump import Pump, StallTimer
 from service.supervisor import actions as a
 from service.supervisor import course as c
 from service.supervisor.aftermath import Aftermath, memory_file
+from service.supervisor.controllers import Controllers
 from service.supervisor.journal import note
+from service.supervisor.limits import Limiting
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, spawn
 from service.supervisor.tree import Tree
+from service.supervisor.usage import Usage
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -38,6 +42,7 @@ class Host:
     stalls: StallTimer
     make_tree: Callable[[str], Tree]
     emit: Callable[[Job, str, dict[str, Any]], None]
+    controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
     watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
 
@@ -49,11 +54,14 @@ class Job:
         "_aftermath",
         "_grace_s",
         "_host",
+        "_limiting",
         "_log",
         "_pump",
+        "_quiet_from",
         "_request",
         "_timers",
         "_tree",
+        "_usage",
         "course",
         "id",
     )
@@ -69,6 +77,9 @@ class Job:
         self._request: Message = {}
         self._grace_s = c.SWEEP_GRACE_S
         self._aftermath = Aftermath(job_id)
+        self._limiting = Limiting()
+        self._usage = Usage()
+        self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
 
     def state(self) -> dict[str, Any]:
         """All of it as JSON has it, for a successor in this process. Pipes are handed over and stay
@@ -79,12 +90,15 @@ class Job:
             "id": self.id,
             "course": self.course.state(),
             "grace_s": self._grace_s,
+            "quiet_from": self._spoke_at(),
             "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
             "pids": pids,
             "tree": self._tree.state() if self._tree is not None else None,
             "pipes": self._pump.hand_over() if self._pump is not None else [],
             "has_log": self._log is not None,
             "aftermath": self._aftermath.state(),
+            "limiting": self._limiting.state(),
+            "usage": self._usage.state(),
         }
         if self._log is not None:
             self._log.detach()
@@ -96,6 +110,7 @@ class Job:
         job = cls(state["id"], host)
         job.course = c.Course.from_state(state["course"])
         job._grace_s = state["grace_s"]
+        job._quiet_from = state.get("quiet_from", host.loop.time())
         if job.is_finished:
             return job
         if state["has_log"]:
@@ -109,6 +124,9 @@ class Job:
             job._tree.restore(state["tree"])
         if "aftermath" in state:
             job._aftermath.restore(state["aftermath"])
+        if "limiting" in state:
+            job._limiting.restore(state["limiting"], host.controllers)
+            job._usage = Usage(*state["usage"])
         for pid in state["pids"]:
             host.commands[pid] = job
         for name, when in state["timers"].items():
@@ -126,6 +144,10 @@ class Job:
     def end(self) -> int:
         """Bytes in the log."""
         return self._log.end if self._log is not None else 0
+
+    def wait_for_turn(self, *, queue_s: float, grace_s: float) -> None:
+        """Have the job killed when it is still pending after `queue_s`."""
+        self._apply(self.course.wait_for_turn(queue_s, grace_s))
 
     def start(self, request: Message) -> None:
         """Start a command, as the message `start` asks; a repeat changes nothing."""
@@ -155,13 +177,16 @@ class Job:
             signal=15, grace_s=min(grace_s, self._grace_s), reason="shutdown", at=time.time_ns()
         )
 
-    def reaped(self, pid: int, status: int) -> None:
+    def reaped(self, pid: int, status: int, used: resource.struct_rusage) -> None:
         """A process that this job started was reaped. `status`: an exit code, or minus a signal."""
         if (ok := self._aftermath.has_cleaned(pid, status)) is not None:
             self._apply(self.course.cleaned_up(ok=ok))
             return
         assert self._tree is not None  # noqa: S101 - a command was spawned
         self._tree.reaped(pid)
+        self._usage.add(used)
+        if self._limiting.ran_out_of_memory():
+            self.course.ran_out_of_memory()
         if (verdict := self._aftermath.verdict_of(pid, status)) is not None:
             self._apply(self.course.judged(*verdict, time.time_ns()))
         else:
@@ -216,24 +241,28 @@ class Job:
     def _carry_out_aftermath(self, action: c.Action) -> None:
         match action:
             case a.Judge():
-                self._judge(action.number, action.status)
+                self._judge(action)
             case a.CleanUp():
                 self._clean_up(action)
             case a.AbandonCleanUp():
                 self._host.commands.pop(self._aftermath.abandon(), None)
 
-    def _judge(self, number: int, status: int) -> None:
+    def _judge(self, action: a.Judge) -> None:
         tree, pump = self._tree, self._pump
         assert tree is not None and pump is not None  # noqa: S101, PT018 - a command was spawned
         try:
-            spawned = self._aftermath.judge(number, status, tree, self._host.descriptors)
+            spawned = self._aftermath.judge(
+                action.number, action.status, tree, self._host.descriptors
+            )
         except Refused:
-            self._apply(self.course.judged(status, {}, time.time_ns()))
+            self._apply(self.course.judged(action.status, {}, time.time_ns()))
             return
+        if action.signal:
+            os.kill(spawned.pid, action.signal)  # not reaped, so the number is its own
         self._host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
-        pump.add(spawned.stdout, STDOUT, number)
-        pump.add(spawned.stderr, STDERR, number)
+        pump.add(spawned.stdout, STDOUT, action.number)
+        pump.add(spawned.stderr, STDERR, action.number)
         self.course.judging(streams=2)
 
     def _clean_up(self, action: a.CleanUp) -> None:
@@ -249,8 +278,11 @@ class Job:
 
     def _finish(self, fields: dict[str, Any]) -> None:
         receipt = self.course.receipt(self._tree.found if self._tree else 0)
+        usage = None
+        if self._tree is not None:
+            usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
         self._release()
-        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt}
+        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt, "usage": usage}
         self._host.emit(self, "finished", {**fields, **seen})
 
     def _look(self) -> list[c.Action]:
@@ -270,11 +302,19 @@ class Job:
         stalled = self._pump is not None and self._pump.stalled
         was_killed = self.course.kill is not None
         actions = self.course.timer_passed(
-            timer, at=time.time_ns(), now=self._host.loop.time(), stalled=stalled
+            timer,
+            at=time.time_ns(),
+            now=self._host.loop.time(),
+            stalled=stalled,
+            quiet_s=self._host.loop.time() - self._spoke_at(),
         )
         if not was_killed and self.course.kill is not None:
             self._tell_kill(self.course.kill)
         self._apply(actions)
+
+    def _spoke_at(self) -> float:
+        """When the last byte of output came, or the first command, by the loop's clock."""
+        return max(self._quiet_from, self._log.last_output_s if self._log is not None else 0.0)
 
     def _spawn(self, number: int) -> list[c.Action]:
         request, host = self._request, self._host
@@ -287,14 +327,17 @@ class Job:
                 _make_directory(request["cwd"])
             if text := request.get("input"):
                 stdin = memory_file(text.encode(errors="surrogateescape"))
-            spawned = spawn(
-                request["argv"],
-                request["env"],
-                request["cwd"],
-                descriptors=host.descriptors,
-                inside=tree.spawning(),
-                stdin=stdin,
-            )
+            self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
+            with ExitStack() as held:
+                spawned = spawn(
+                    request["argv"],
+                    request["env"],
+                    request["cwd"],
+                    descriptors=host.descriptors,
+                    inside=self._limiting.inside(tree),
+                    stdin=stdin,
+                    entering=self._limiting.entering(held),
+                )
         except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
         finally:
@@ -305,11 +348,13 @@ class Job:
         tree.spawned(spawned.pid)
         pump.add(spawned.stdout, STDOUT, number)
         pump.add(spawned.stderr, STDERR, number)
+        self._quiet_from = self._quiet_from or host.loop.time()
         return self.course.spawned(
             streams=2,
             timeout_s=request["timeout_s"],
             grace_s=request["grace_s"],
             at=time.time_ns(),
+            idle_s=request.get("idle_s", 0.0),
         )
 
     def _prepare(self) -> tuple[Tree, Pump]:
@@ -350,6 +395,7 @@ class Job:
         if self._tree is not None:
             self._tree.close()
         self._aftermath.close()
+        self._limiting.close()
         self._host.watching.discard(self)
 
 

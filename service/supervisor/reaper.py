@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 
 
 class Reaper:
-    """Reaps on SIGCHLD. `on_death(pid, status)` is called for each child, with an exit code or
-    minus a signal; `on_batch()` after all that were dead together.
+    """Reaps on SIGCHLD. `on_death(pid, status, used)` is called for each child, with an exit code
+    or minus a signal, and with what it and the children that it waited for have used; `on_batch()`
+    after all that were dead together.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        on_death: Callable[[int, int], None],
+        on_death: Callable[[int, int, resource.struct_rusage], None],
         on_batch: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -33,14 +35,13 @@ class Reaper:
         any_died = False
         while True:
             try:
-                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
-            if info is None:
+            if not pid:
                 break
             any_died = True
-            exited = info.si_code == os.CLD_EXITED
-            self._on_death(info.si_pid, info.si_status if exited else -info.si_status)
+            self._on_death(pid, os.waitstatus_to_exitcode(status), used)
         if any_died:
             self._on_batch()
 

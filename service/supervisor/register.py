@@ -1,4 +1,4 @@
-"""The register of live jobs: who owns each, what its owner hasn't acknowledged, whose turn it is.
+"""The register of live jobs: who owns each, what its owner hasn't acknowledged, who has a turn.
 
 Pure: it decides and remembers; `server.py` sends. `Owner` is whatever stands for a connection.
 """
@@ -12,19 +12,23 @@ from typing import Any, Generic, TypeVar
 
 from service.supervisor.job import Job
 from service.supervisor.protocol import Message
+from service.supervisor.turns import Turns
 
 Owner = TypeVar("Owner")
 
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[Owner]):
-    """One live job. `events` are those its owner hasn't acknowledged, oldest first; `is_recovered`
-    when it was claimed from its record, so that a dead supervisor may have run it.
+    """One live job. `owner` drives it, `principal` submitted it. `events` are those its owner
+    hasn't acknowledged, oldest first; `is_recovered` when it was claimed from its record, so that a
+    dead supervisor may have run it.
     """
 
     job: Job
     owner: Owner | None
     has_turn: bool = False
+    priority: int = 0
+    principal: str = ""
     seq: int = 0
     is_recovered: bool = False
     events: deque[Message] = field(default_factory=deque)
@@ -36,7 +40,7 @@ class Register(Generic[Owner]):
     def __init__(self) -> None:
         self.max_running = 1
         self._entries: dict[str, Entry[Owner]] = {}
-        self._waiting: dict[str, Entry[Owner]] = {}  # in the order of their claims
+        self._turns: Turns[str] = Turns()
         self._running = 0
 
     def state(self) -> dict[str, Any]:
@@ -45,7 +49,9 @@ class Register(Generic[Owner]):
             {
                 "job": entry.job.state(),
                 "has_turn": entry.has_turn,
-                "waits": entry.job.id in self._waiting,
+                "waits": entry.job.id in self._turns,
+                "priority": entry.priority,
+                "principal": entry.principal,
                 "seq": entry.seq,
                 "is_recovered": entry.is_recovered,
                 "events": list(entry.events),
@@ -60,11 +66,13 @@ class Register(Generic[Owner]):
         for kept in state["entries"]:
             entry: Entry[Owner] = Entry(make_job(kept["job"]), None, kept["has_turn"], kept["seq"])
             entry.is_recovered = kept.get("is_recovered", False)
+            entry.priority, entry.principal = kept.get("priority", 0), kept.get("principal", "")
             entry.events.extend(kept["events"])
             self._entries[entry.job.id] = entry
-            self._running += entry.has_turn
+            if entry.has_turn:
+                self._count(entry)
             if kept["waits"]:
-                self._waiting[entry.job.id] = entry
+                self._wait(entry)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,16 +91,29 @@ class Register(Generic[Owner]):
         """How many jobs have their turn."""
         return self._running
 
-    def claim(self, job: Job, owner: Owner, *, may_run: bool = True) -> Entry[Owner]:
+    @property
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return len(self._turns)
+
+    def claim(
+        self,
+        job: Job,
+        owner: Owner,
+        *,
+        may_run: bool = True,
+        priority: int = 0,
+        principal: str = "",
+    ) -> Entry[Owner]:
         """Enter a job that isn't in the register; its turn comes at once when there is a slot, and
         when it `may_run`.
         """
-        entry = Entry(job, owner)
+        entry = Entry(job, owner, priority=priority, principal=principal)
         self._entries[job.id] = entry
-        if may_run and self._running < self.max_running and not self._waiting:
+        if may_run and self._running < self.max_running and not self._turns:
             self._give_turn(entry)
         else:
-            self._waiting[job.id] = entry
+            self._wait(entry)
         return entry
 
     def record(self, entry: Entry[Owner], event: Message) -> None:
@@ -108,10 +129,11 @@ class Register(Generic[Owner]):
 
     def give_back_turn(self, entry: Entry[Owner]) -> None:
         """The job uses its slot no more."""
-        self._waiting.pop(entry.job.id, None)
+        self._turns.leave(entry.job.id)
         if entry.has_turn:
             entry.has_turn = False
             self._running -= 1
+            self._turns.ended(entry.principal)
 
     def release(self, job_id: str) -> Entry[Owner] | None:
         """Forget a job; its record is final."""
@@ -121,12 +143,12 @@ class Register(Generic[Owner]):
         return entry
 
     def next_turns(self, may_run: Callable[[], bool] = lambda: True) -> list[Entry[Owner]]:
-        """Give free slots to those who wait longest, each if one more `may_run`, and say who got
+        """Give free slots to those whose turn it is, each if one more `may_run`, and say who got
         one.
         """
         given = []
-        while self._waiting and self._running < self.max_running and may_run():
-            entry = self._waiting.pop(next(iter(self._waiting)))
+        while self._turns and self._running < self.max_running and may_run():
+            entry = self._entries[self._turns.take()]
             self._give_turn(entry)
             given.append(entry)
         return given
@@ -134,6 +156,13 @@ class Register(Generic[Owner]):
     def owned_by(self, owner: Owner | None) -> list[Entry[Owner]]:
         return [entry for entry in self._entries.values() if entry.owner is owner]
 
+    def _wait(self, entry: Entry[Owner]) -> None:
+        self._turns.wait(entry.job.id, priority=entry.priority, principal=entry.principal)
+
     def _give_turn(self, entry: Entry[Owner]) -> None:
         entry.has_turn = True
+        self._count(entry)
+
+    def _count(self, entry: Entry[Owner]) -> None:
         self._running += 1
+        self._turns.began(entry.principal)

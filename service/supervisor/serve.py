@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.supervisor.cgroup import Cgroups
+    from service.supervisor.controllers import Controllers
 
 # Seconds between TERM and KILL when the supervisor itself is told to end.
 _SIGNALLED_GRACE_S: Final = 4.0
@@ -33,6 +35,7 @@ async def serve(
     listener: socket.socket,
     state_dir: Path,
     cgroups: Cgroups | None,
+    controllers: Controllers | None,
     state: dict[str, Any],
     *,
     stay: bool,
@@ -57,6 +60,7 @@ async def serve(
         stalls=StallTimer(loop),
         make_tree=make_tree,
         emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
+        controllers=controllers,
         commands=commands,
     )
     upgrades = state.get("upgrades", 0)
@@ -64,10 +68,10 @@ async def serve(
         host, nonce=state["nonce"], stay=stay, upgrades=upgrades, state=state.get("register")
     )
 
-    def died(pid: int, status: int) -> None:
+    def died(pid: int, status: int, used: resource.struct_rusage) -> None:
         job = commands.pop(pid, None)
         if job is not None:
-            job.reaped(pid, status)
+            job.reaped(pid, status, used)
         else:
             server.trial_ended(pid, status)
 

@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import service
 from service.output.log import LogWriter
+from service.supervisor.abilities import ABILITIES
 from service.supervisor.connection import Connection
 from service.supervisor.job import Host, Job
 from service.supervisor.journal import note
+from service.supervisor.limits import why_not
 from service.supervisor.protocol import PROTOCOL, Message
 from service.supervisor.register import Entry, Register
 from service.supervisor.upgrade import try_new_code
@@ -61,6 +63,7 @@ class Server:
         self._register: Register[Connection] = Register()
         self._connections: set[Connection] = set()
         self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
+        self._max_pending = 0  # none
         self._idle: asyncio.TimerHandle | None = None
         self._trials: dict[int, tuple[Connection, Message]] = {}  # pid → who wants the upgrade
         self.ended: asyncio.Future[End] = host.loop.create_future()
@@ -90,6 +93,8 @@ class Server:
                 "nonce": self._nonce,
                 "upgrades": self._upgrades,
                 "pid": os.getpid(),
+                "can": ABILITIES,
+                "limits": why_not(self._host.controllers),
                 "jobs": self._register.ids(),
             }
         )
@@ -130,6 +135,7 @@ class Server:
         connection.pid = message["pid"]
         if connection.role == WORKER:
             self._register.max_running = message["max_running"]
+            self._max_pending = message.get("max_pending", 0)
             for entry in self._register.owned_by(None):
                 self._hand_over(entry, connection)
             self._give_turns()
@@ -144,12 +150,25 @@ class Server:
             refusal = "claimed"
         elif not may_run and self._has_slot() and not message.get("stored", False):
             refusal = "descriptors"  # one that is stored, or that finds no slot, waits instead
+        elif self._is_queue_full() and not message.get("stored", False):
+            refusal = "pending"
         if refusal is not None:
             self._reply(connection, message, ok=False, why=refusal)
             return
-        entry = self._register.claim(Job(job_id, self._host), connection, may_run=may_run)
+        entry = self._register.claim(
+            Job(job_id, self._host),
+            connection,
+            may_run=may_run,
+            priority=message.get("priority", 0),
+            principal=message.get("owner") or "",
+        )
         entry.is_recovered = message.get("stored", False)
+        if queue_s := message.get("queue_s"):
+            entry.job.wait_for_turn(queue_s=queue_s, grace_s=message["grace_s"])
         self._reply(connection, message, ok=True, turn=entry.has_turn)
+
+    def _is_queue_full(self) -> bool:
+        return 0 < self._max_pending <= self._register.waiting
 
     def _has_slot(self) -> bool:
         return self._register.running < self._register.max_running

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +116,11 @@ def spawn(
     descriptors: Descriptors,
     inside: AbstractContextManager[None],
     stdin: int | None = None,
+    entering: Callable[[], None] | None = None,
 ) -> Spawned:
     """Start `argv` in `directory`; `inside` is entered around the fork, to place the child. `stdin`
-    is the caller's; without one the child reads the end of a file.
+    is the caller's; without one the child reads the end of a file. `entering` is called by the
+    child, which costs a fork instead of a vfork; this process has one thread, so it may be Python.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -137,10 +139,13 @@ def spawn(
                 env=dict(environment),
                 start_new_session=True,
                 restore_signals=True,
+                preexec_fn=entering,  # noqa: PLW1509 - see above
             )
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, subprocess.SubprocessError) as exc:
         for end in pipes:
             os.close(end)
+        if isinstance(exc, subprocess.SubprocessError):
+            raise Refused("What the command may use could not be put in force.") from exc
         raise Refused(_sentence(exc, argv[0], directory)) from exc
     os.close(pipes[1])
     os.close(pipes[3])

@@ -51,6 +51,9 @@ class Tree(Protocol):
     def alive(self) -> int:
         """How many members live now; zombies are dead."""
 
+    def cpu_s(self) -> float | None:
+        """Processor time that all members have used, dead ones too; None where nobody counts."""
+
     def close(self) -> None:
         """The job is over; nothing is signalled any more."""
 
@@ -92,6 +95,9 @@ class CgroupTree:
 
     def alive(self) -> int:
         return self._cgroup.populated()
+
+    def cpu_s(self) -> float | None:
+        return self._cgroup.cpu_s()
 
     def close(self) -> None:
         self._seen.clear()
@@ -154,6 +160,9 @@ class WalkTree:
 
     def alive(self) -> int:
         return len(self._members())
+
+    def cpu_s(self) -> float | None:
+        return None
 
     def close(self) -> None:
         self._known.clear()

@@ -37,8 +37,13 @@ JOB_KEYS = {
     "WorkingDir",
     "Environment",
     "Timeout",
+    "IdleTimeout",
+    "QueueTimeout",
+    "Priority",
+    "Limits",
     "Grace",
     "Commands",
+    "Usage",
     "Output",
     "Kill",
 }
@@ -52,6 +57,7 @@ COMMAND_KEYS = {
     "ExitCode",
     "Signal",
     "Error",
+    "OOMKilled",
     "StartedAt",
     "FinishedAt",
 }

@@ -169,6 +169,23 @@ def test_limits_reach_the_container(service: Service, dockerd: Dockerd, allowed:
     assert service.output(job_id, stream="stderr").count(b"Read-only file system") == 2
 
 
+def test_the_limits_of_the_job_hold_in_its_containers(service: Service):
+    limits = {"Memory": 64 << 20, "PIDs": 50, "OpenFiles": 64, "FileSize": 1 << 20}
+    line = (
+        "ulimit -n; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max;"
+        " head -c 2000000 /dev/zero > big; stat -c %s big; exit 0"
+    )
+    view = service.run(job(docker(line), docker(line, Memory=32 << 20, PIDs=90), Limits=limits))
+    numbers = [int(word) for word in service.output(view["ID"], stream="stdout").split()]
+    assert numbers == [64, 64 << 20, 50, 1 << 20, 64, 32 << 20, 50, 1 << 20]
+
+
+def test_a_limit_that_no_container_can_keep_is_refused(service: Service):
+    body = job("true", docker(), Limits={"Memory": 5 << 20})
+    answer = assert_problem(service.client.post("/", json=body), 422)
+    assert pointers(answer) == ["/Limits/Memory"]
+
+
 def test_a_volume_or_directory_that_is_not_allowed_is_refused(
     service: Service, allowed: Path, tmp_path: Path
 ):

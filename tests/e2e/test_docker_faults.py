@@ -206,6 +206,24 @@ def test_a_kill_while_the_daemon_is_away_says_that_it_saw_nothing_gone(
         assert own_dockerd.containers(job_id) == []
 
 
+def test_an_upgraded_supervisor_goes_on_with_its_containers(service: Service, own_dockerd: Dockerd):
+    job_id = started(service, own_dockerd, "echo no")
+    upgraded = subprocess.run(
+        [sys.executable, "-m", "service", "supervisor", "upgrade"],
+        env={**os.environ, "JOBRUNNER_STATE_DIR": str(service.state_dir)},  # noqa: TID251 - what a person's shell would pass
+        capture_output=True,
+        check=False,
+        timeout=FUSE_S,
+    )
+    assert upgraded.returncode == 0, upgraded.stderr
+    let_go(service, job_id, 2)
+    view = service.wait(job_id)
+    assert (view["State"], outcome(view)) == ("exited", ("exited", 7, None))
+    assert view["Output"]["Complete"]
+    assert service.output(job_id) == b"ready\non\nend\n"
+    assert own_dockerd.containers(job_id) == []
+
+
 def test_a_stopping_service_ends_its_containers(service: Service, own_dockerd: Dockerd):
     job_id = started(service, own_dockerd)
     assert service.stop() == 0

@@ -9,18 +9,20 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import time_of
+from answers import assert_problem, time_of
 from gates import Gate, attached, lines
 from running import Service, running
 from watching import Watched
 
 pytestmark = pytest.mark.e2e
+
+MAX_PENDING = 20
 
 
 @pytest.fixture(
@@ -41,6 +43,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that runs one job at a time, and waits long for the end of output."""
     settings = {"JOBRUNNER_MAX_RUNNING": "1", "JOBRUNNER_DRAIN_GRACE": "600"}
+    settings["JOBRUNNER_MAX_PENDING"] = str(MAX_PENDING)
     state_dir = tmp_path_factory.mktemp("narrow") / "jobrunner"
     with running(state_dir, "--single-process", environment=settings) as service:
         yield service
@@ -380,6 +383,16 @@ def test_timeout_is_of_the_whole_job(service: Service):
     assert service.output(view["ID"]) == b"first\n"
 
 
+def test_idle_timeout_ends_a_silent_job_and_keeps_its_output(service: Service):
+    job_id = service.submit({"CommandLine": "printf partial; sleep 600", "IdleTimeout": 0.5})
+    view = service.wait(job_id)
+
+    assert (view["State"], view["Reason"], view["Signal"]) == ("killed", "idle-timeout", "SIGTERM")
+    assert (view["IdleTimeout"], view["Timeout"]) == (0.5, None)
+    assert (view["Kill"]["Escalated"], view["Kill"]["VerifiedGone"]) == (False, True)
+    assert service.output(job_id) == b"partial"
+
+
 # Pending jobs, and between two commands
 
 
@@ -409,6 +422,50 @@ def test_pending_job_that_is_killed_never_starts(narrow: Service, gate: Gate, tm
     assert not marker.exists()
     assert narrow.wait(first)["State"] == "exited"
     assert narrow.client.post(f"/{killed}/clean").status_code == 200
+
+
+def test_queue_timeout_kills_a_pending_job(narrow: Service, gate: Gate, tmp_path: Path):
+    first = narrow.submit(f"read -r _ < {gate}")
+    view = narrow.run({"CommandLine": f"touch {tmp_path}/marker", "QueueTimeout": 0.2})
+    gate.open()
+    assert narrow.wait(first)["ExitCode"] == 0
+
+    assert (view["State"], view["Reason"]) == ("killed", "queue-timeout")
+    assert (view["QueueTimeout"], view["StartedAt"]) == (0.2, None)
+    assert (view["Kill"]["Found"], view["Kill"]["VerifiedGone"]) == (0, True)
+    assert time_of(view["FinishedAt"]) - time_of(view["CreatedAt"]) >= timedelta(seconds=0.2)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_pending_jobs_of_higher_priority_run_first(narrow: Service, gate: Gate, tmp_path: Path):
+    log = tmp_path / "log"
+    ids = [narrow.submit(f"read -r _ < {gate}")]
+    for priority in (-1, 0, 100, 0, 5):
+        line = f"echo {priority} >> {log}"
+        ids.append(narrow.submit({"CommandLine": line, "Priority": priority}))
+    gate.open()
+    views = [narrow.wait(job_id) for job_id in ids]
+
+    assert log.read_text().split() == ["100", "5", "0", "0", "-1"]
+    assert [view["Priority"] for view in views] == [0, -1, 0, 100, 0, 5]
+
+
+def test_submission_beyond_the_pending_jobs_that_may_be_is_told_to_come_again(
+    narrow: Service, gate: Gate
+):
+    ids = [narrow.submit(f"read -r _ < {gate}") for _ in range(MAX_PENDING + 1)]
+    key = {"Idempotency-Key": "once"}
+    refused = narrow.client.post("/", json={"CommandLine": "true"}, headers=key)
+    problem = assert_problem(refused, 429)
+    gate.open(len(ids))
+    for job_id in ids:
+        narrow.wait(job_id)
+    later = narrow.client.post("/", json={"CommandLine": "true"}, headers=key)
+
+    assert int(refused.headers["retry-after"]) > 0
+    assert str(MAX_PENDING) in problem["detail"]
+    assert later.status_code == 201
+    assert narrow.wait(later.json()["ID"])["ExitCode"] == 0
 
 
 def test_pending_jobs_run_first_come_first_served(narrow: Service, gate: Gate, tmp_path: Path):

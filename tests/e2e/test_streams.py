@@ -710,7 +710,7 @@ def test_a_reader_that_never_reads_costs_nobody_anything(service, gate):
 def test_idle_streams_and_stalled_readers_are_not_cut(state_dir, gate):
     """By a limit on the time of an answer, here of one second; the connection has it back later."""
     # Sanic looks at a connection's limits twice in the shortest of them.
-    environment = {"SANIC_RESPONSE_TIMEOUT": "1", "SANIC_REQUEST_TIMEOUT": "2"}
+    environment = {"SANIC_RESPONSE_TIMEOUT": "1", "JOBRUNNER_REQUEST_TIMEOUT": "2"}
     with running(state_dir, environment=environment) as service, contextlib.ExitStack() as stack:
         silent = service.submit(f"{passing(gate)}; echo spoke")
         large = service.submit(f"head -c {10 * MB} /dev/zero")

@@ -14,7 +14,7 @@ import structlog
 
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
-from service.jobs.errors import IdempotencyKeyReused, JobIsLive, Unavailable, UnknownJob
+from service.jobs.errors import IdempotencyKeyReused, InvalidJob, JobIsLive, Unavailable, UnknownJob
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
@@ -222,6 +222,68 @@ async def test_a_pending_job_is_killed_through_another_engine(open_engine, fifo)
     go.go(2)
     for other in blocking:
         await ended(first, other)
+
+
+async def test_a_job_that_is_pending_too_long_is_killed(open_engine, fifo):
+    go = fifo()
+    engine = await open_engine()
+    blocking = [await submitted(engine, f"read < {go}") for _ in range(2)]
+    record = await ended(engine, await submitted(engine, "echo no", queue_timeout_s=0.1))
+    assert (record.state, record.reason) == (State.KILLED, Reason.QUEUE_TIMEOUT)
+    assert (record.started_at, record.commands[0].state) == (None, State.SKIPPED)
+    assert record.kill.verified_gone
+    assert record.finished_at - record.created_at >= 0.1e9
+    go.go(2)
+    for other in blocking:
+        await ended(engine, other)
+
+
+async def test_a_job_that_was_pending_too_long_while_nobody_lived_is_killed(open_engine, settings):
+    long_ago = JobRecord(
+        id=str(uuid.uuid4()),
+        created_at=1,
+        spec=encode_spec(spec("echo no", queue_timeout_s=60.0)),
+        commands=(CommandOutcome(),),
+    )
+    store = Store(settings.state_dir / "jobs.db")
+    store.insert(long_ago)
+    store.close()
+    record = await ended(await open_engine(), long_ago.id)
+    assert (record.state, record.reason) == (State.KILLED, Reason.QUEUE_TIMEOUT)
+    assert (record.kill.found, record.kill.verified_gone) == (0, True)
+
+
+async def test_what_an_older_supervisor_cannot_do_is_refused(open_engine):
+    engine = await open_engine()
+    engine._link.hello = {k: v for k, v in engine._link.hello.items() if k != "can"}
+    with pytest.raises(InvalidJob) as refused:
+        await submitted(engine, "true", idle_timeout_s=1.0, queue_timeout_s=1.0, priority=1)
+    assert [place.pointer for place in refused.value.places] == [
+        "/IdleTimeout",
+        "/QueueTimeout",
+        "/Priority",
+    ]
+    assert (await ended(engine, await submitted(engine, "true"))).exit_code == 0
+
+
+async def test_one_principal_does_not_starve_the_others(open_engine, fifo):
+    gates = [fifo() for _ in range(6)]
+    engine = await open_engine()
+
+    async def submit(number, owner):
+        return (await engine.submit(spec(f"read < {gates[number]}"), owner=owner)).id
+
+    jobs = [await submit(number, "greedy") for number in range(4)]
+    jobs += [await submit(4, "ann"), await submit(5, "bob")]
+    gates[0].go()  # one of the two slots is greedy's still, and ann has none
+    await started(engine, jobs[4])
+    gates[4].go()
+    await started(engine, jobs[5])
+    assert [engine.show(job).state for job in jobs[2:4]] == [State.PENDING] * 2
+    for number in (1, 2, 3, 5):
+        gates[number].go()
+    for job in jobs:
+        assert (await ended(engine, job)).exit_code == 0
 
 
 # ------------------------------------------------------------------------------------------- keys

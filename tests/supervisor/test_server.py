@@ -152,6 +152,41 @@ def test_turns_come_in_order_across_owners(supervisor):
     assert not [m for m in second.sync() if m["t"] == "turn"]
 
 
+def test_turns_go_by_priority_then_by_fair_share_also_after_an_upgrade(plain_supervisor):
+    client = plain_supervisor.connect(max_running=2)
+    for job, owner, priority in (
+        ("a", "greedy", 0),
+        ("b", "greedy", 0),
+        ("c", "greedy", 0),
+        ("d", "ann", 0),
+        ("e", "greedy", 1),
+    ):
+        client.request("claim", job=job, owner=owner, priority=priority)
+    assert client.request("upgrade")["ok"]
+    assert client.hung_up()
+    client = plain_supervisor.connect(max_running=2)
+    for job, then in (("a", "e"), ("e", "d"), ("d", "c")):
+        client.send("release", job=job)
+        client.expect("turn", job=then)
+    assert not [m for m in client.sync() if m["t"] == "turn"]
+
+
+def test_no_more_are_pending_than_may_be_but_those_that_are_stored(supervisor):
+    client = supervisor.connect(role=None)
+    client.send("hello", role="worker", pid=1, protocol=1, max_running=1, max_pending=2)
+    turns = [client.request("claim", job=job) for job in "abcd"]
+    assert [(r["ok"], r.get("turn"), r.get("why")) for r in turns] == [
+        (True, True, None),
+        (True, False, None),
+        (True, False, None),
+        (False, None, "pending"),
+    ]
+    assert client.request("claim", job="d", stored=True)["ok"]
+    for job in "abcd":
+        client.send("release", job=job)
+    client.sync()
+
+
 def test_a_released_claim_frees_its_slot(supervisor):
     client = supervisor.connect(max_running=1)
     client.claim("a")

@@ -9,8 +9,9 @@ import posixpath
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from service.kinds.docker import ending
 from service.kinds.docker.environment import passed
@@ -59,7 +60,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     argv += ["--workdir", _inner_directory(spec, context)]
     for bound in _mounts(spec, context):
         argv += ["--mount", bound]
-    argv += [*_limits(spec), *_what_runs(spec, image)]
+    argv += [*_limits(spec, context.limits), *_what_runs(spec, image)]
     program = (sys.executable, "-I", "-S", ending.__file__)
     return Plan(
         argv=tuple(argv),
@@ -72,7 +73,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         input=lines,
         verdict=(*program, "judge", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
-        verdict_if=_UNCLEAR if spec.memory is None else _ANY,
+        verdict_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
         tidy=(client, "rm", "--force", "--volumes", name),
         cleanup=(*program, "remove", client, name, image, *labels),
     )
@@ -130,17 +131,26 @@ def _mounts(spec: DockerCommand, context: Context) -> list[str]:
     return [mount(root, DATA), *volumes]
 
 
-def _limits(spec: DockerCommand) -> list[str]:
+def _limits(spec: DockerCommand, of_job: Mapping[str, Any]) -> list[str]:
+    """The command's own, within those of its job: the daemon's children know nothing of these."""
     options = []
     if spec.read_only:
         options.append("--read-only")
-    if spec.memory is not None:
-        options += ["--memory", str(spec.memory)]
-    if spec.cpus is not None:
-        options += ["--cpus", f"{spec.cpus:.9f}".rstrip("0").rstrip(".")]
-    if spec.pids is not None:
-        options += ["--pids-limit", str(spec.pids)]
+    if (memory := _lower(spec.memory, of_job.get("memory"))) is not None:
+        # Equal to the memory, it leaves no swap beside it.
+        options += ["--memory", str(memory), "--memory-swap", str(memory)]
+    if (cpus := _lower(spec.cpus, of_job.get("cpus"))) is not None:
+        options += ["--cpus", f"{cpus:.9f}".rstrip("0").rstrip(".")]
+    if (pids := _lower(spec.pids, of_job.get("pids"))) is not None:
+        options += ["--pids-limit", str(pids)]
+    for name, ulimit in (("open_files", "nofile"), ("file_size", "fsize")):
+        if name in of_job:
+            options += ["--ulimit", f"{ulimit}={of_job[name]}"]
     return options
+
+
+def _lower(one: float | None, other: float | None) -> float | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 def _what_runs(spec: DockerCommand, image: str) -> list[str]:

@@ -70,6 +70,10 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
     yield from _places_in_what_runs(spec, pointer)
     if spec.network is not None and not _NETWORK.fullmatch(spec.network):
         yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
+    limits = site.job.limits
+    if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
+        expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
+        yield Place("/Limits/Memory", f"{expected}, got {limits.memory}")
     below = site.settings.docker_volumes if site.settings is not None else ()
     for number, text in enumerate(spec.volumes):
         place = f"{pointer}/Volumes/{number}"

@@ -1,0 +1,13 @@
+"""What a supervisor can do of what messages may ask beyond the first release's: told in its hello,
+so that what an older one would pass over is refused and never ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+IDLE_TIMEOUT: Final = "idle_timeout"
+QUEUE_TIMEOUT: Final = "queue_timeout"
+PRIORITY: Final = "priority"
+
+ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY)

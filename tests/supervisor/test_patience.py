@@ -1,0 +1,143 @@
+"""A job that is silent for too long, or pending for too long, is ended: by the supervisor, whoever
+else lives.
+"""
+
+import pytest
+
+from service.supervisor.course import Arm, Course, Disarm, Emit, Phase, Timer
+
+NOW = 100.0
+
+
+@pytest.fixture
+def ready(fifo):
+    return fifo()
+
+
+@pytest.fixture
+def go(fifo):
+    return fifo()
+
+
+def upgraded(supervisor, client):
+    """The supervisor has become the installed code; a connection to it."""
+    assert client.request("upgrade")["ok"]
+    assert client.hung_up()
+    return supervisor.connect()
+
+
+# ------------------------------------------------------------------------------------- decisions
+
+
+def running(idle_s):
+    course = Course()
+    course.start(0, end_if="nonzero", drain_s=2.0)
+    actions = course.spawned(streams=2, timeout_s=0, grace_s=5, idle_s=idle_s, at=1)
+    return course, actions
+
+
+def passed(course, timer, *, quiet_s=0.0, stalled=False):
+    return course.timer_passed(timer, at=2, now=NOW, stalled=stalled, quiet_s=quiet_s)
+
+
+def test_silence_counts_from_the_last_byte():
+    course, actions = running(60.0)
+    assert Arm(Timer.IDLE, 60.0) in actions
+    assert passed(course, Timer.IDLE, quiet_s=20.0) == [Arm(Timer.IDLE, 40.0)]
+    assert course.kill is None
+    passed(course, Timer.IDLE, quiet_s=60.0)
+    assert (course.kill.reason, course.kill.grace_s) == ("idle-timeout", 5)
+
+
+def test_what_a_full_disk_keeps_back_is_no_silence():
+    course, _ = running(60.0)
+    assert passed(course, Timer.IDLE, quiet_s=1000.0, stalled=True) == [Arm(Timer.IDLE, 60.0)]
+
+
+def test_between_two_commands_nothing_is_silent():
+    course, _ = running(60.0)
+    course.stream_ended(0, at=2)
+    course.stream_ended(0, at=2)
+    course.wait_status(0, at=2)
+    assert course.phase is Phase.IDLE
+    assert passed(course, Timer.IDLE, quiet_s=1000.0) == [Arm(Timer.IDLE, 60.0)]
+
+
+def test_a_job_that_is_being_killed_has_no_timeouts():
+    course, _ = running(60.0)
+    kill = passed(course, Timer.IDLE, quiet_s=60.0)
+    assert {Disarm(Timer.IDLE), Disarm(Timer.DEADLINE)} <= set(kill)
+
+
+def test_a_first_command_ends_the_wait_for_it():
+    course = Course()
+    assert course.wait_for_turn(3.0, 5.0) == [Arm(Timer.QUEUE, 3.0)]
+    assert Disarm(Timer.QUEUE) in course.start(0, end_if="always", drain_s=2.0)
+
+
+def test_a_job_that_waited_too_long_never_starts():
+    course = Course()
+    course.wait_for_turn(3.0, 5.0)
+    actions = passed(course, Timer.QUEUE)
+    actions += course.tree_seen(0, NOW)
+    assert [a.fields["verdict"] for a in actions if isinstance(a, Emit)] == ["killed"]
+    assert course.start(0, end_if="always", drain_s=2.0) == []
+    assert course.receipt(0)["reason"] == "queue-timeout"
+
+
+# ------------------------------------------------------------------------------------ real jobs
+
+
+def test_a_silent_job_is_ended_and_keeps_its_output(client, job):
+    client.run(job, "echo partial; exec sleep 1000", idle_s=0.3)
+    assert client.event(job, "killing")["reason"] == "idle-timeout"
+    event = client.event(job, "finished")
+    assert (event["verdict"], event["complete"]) == ("killed", True)
+    assert event["kill"]["verified_gone"]
+    assert client.output(job) == b"partial\n"
+
+
+def test_output_of_either_stream_is_a_sign_of_life(client, job):
+    speak = "for i in {1..8}; do sleep 0.2; echo . >&$((i % 2 + 1)); done"
+    client.run(job, speak, idle_s=1)
+    assert client.event(job, "finished")["verdict"] == "exited"
+
+
+def test_silence_goes_on_over_an_upgrade(plain_supervisor, ready):
+    client = plain_supervisor.connect()
+    client.run("job", f"echo > {ready}; exec sleep 1000", idle_s=1.5)
+    ready.line()
+    client = upgraded(plain_supervisor, client)
+    assert client.hello["upgrades"] == 1
+    assert client.event("job", "finished")["kill"]["reason"] == "idle-timeout"
+
+
+def test_a_job_that_stays_pending_too_long_is_killed_unstarted(client, job, go):
+    client.introduce("worker", 1)
+    client.run(job, f"read < {go}")
+    client.request("claim", job="late", queue_s=0.2, grace_s=7)
+    killing = client.event("late", "killing")
+    assert (killing["reason"], killing["grace_s"]) == ("queue-timeout", 7)
+    event = client.event("late", "finished")
+    assert (event["verdict"], event["kill"]["found"]) == ("killed", 0)
+    client.start("late", "echo no")
+    client.sync()
+    assert not (client.state_dir / "jobs" / "late").exists()
+    client.send("release", job="late")
+    go.go()
+    client.event(job, "finished")
+    client.introduce("worker")
+
+
+def test_a_pending_job_is_ended_while_no_worker_lives_and_after_an_upgrade(plain_supervisor, go):
+    client = plain_supervisor.connect(max_running=1)
+    client.run("first", f"read < {go}")
+    client.request("claim", job="late", queue_s=1.0, grace_s=7)
+    client = upgraded(plain_supervisor, client)
+    client.expect("adopt", job="late")
+    client.close()
+    successor = plain_supervisor.connect(max_running=1)
+    events = successor.expect("adopt", job="late")["events"]
+    ended = [event for event in events if event["name"] == "finished"]
+    (event,) = ended or [successor.event("late", "finished")]
+    assert event["kill"]["reason"] == "queue-timeout"
