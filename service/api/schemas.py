@@ -33,6 +33,8 @@ def schemas(*types: type) -> dict[str, Any]:
         (asked, shown, *wanted), ref_template=REF
     )
     components[KINDS[DEFAULT_KIND].spec.__name__]["required"].remove("Kind")
+    for kind in KINDS.values():
+        components[kind.spec.__name__].update(kind.rules)
     components["Command"] = of_asked
     components["CommandView"] = of_shown
     body = components["JobBody"]

@@ -96,6 +96,7 @@ class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     error: str | None
     started_at: Time | None
     finished_at: Time | None
+    oom_killed: bool = msgspec.field(name="OOMKilled")
 
 
 class Accepted(msgspec.Struct, frozen=True):

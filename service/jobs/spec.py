@@ -32,29 +32,30 @@ _TEXT: Final = "^[^\\u0000]*$"
 _VARIABLE: Final = "^[^=\\u0000]+$"
 
 
-def _also(**schema: Any) -> msgspec.Meta:
+def also(**schema: Any) -> msgspec.Meta:
+    """What the description of the API says of a type, and `places` checks."""
     return msgspec.Meta(extra_json_schema=schema)
 
 
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS), _also(pattern=_TEXT)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS), also(pattern=_TEXT)]
 # Blank is what Python takes for it: some separators more than ECMA does.
 CommandLine = Annotated[
-    str, _also(pattern="^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$")
+    str, also(pattern="^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$")
 ]
-WorkingDir = Annotated[str, _also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$")]
-Text = Annotated[str, _also(pattern=_TEXT)]
-Environment = Annotated[dict[str, Text], _also(propertyNames={"pattern": _VARIABLE})]
+WorkingDir = Annotated[str, also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$")]
+Text = Annotated[str, also(pattern=_TEXT)]
+Environment = Annotated[dict[str, Text], also(propertyNames={"pattern": _VARIABLE})]
 Labels = Annotated[
-    dict[str, Annotated[str, _also(pattern=_TEXT, maxLength=MAX_NAME_CHARS)]],
-    _also(
+    dict[str, Annotated[str, also(pattern=_TEXT, maxLength=MAX_NAME_CHARS)]],
+    also(
         maxProperties=MAX_LABELS,
         propertyNames={"pattern": _VARIABLE, "maxLength": MAX_NAME_CHARS},
     ),
 ]
-OutputLimit = Annotated[Bytes, _also(anyOf=[{"const": 0}, {"minimum": MIN_OUTPUT_LIMIT}])]
-Commands = Annotated[list[dict[str, Any]], _also(minItems=1, maxItems=MAX_COMMANDS)]
+OutputLimit = Annotated[Bytes, also(anyOf=[{"const": 0}, {"minimum": MIN_OUTPUT_LIMIT}])]
+Commands = Annotated[list[dict[str, Any]], also(minItems=1, maxItems=MAX_COMMANDS)]
 Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]
 
 
@@ -68,32 +69,6 @@ class CommandSpec(
     continue_on_failure: bool = False
 
 
-class Limits(
-    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
-):
-    """What a job may use: bytes of memory, processors, processes; and each process of it: open
-    descriptors, bytes of a file. None, or 0: as much as the service allows.
-    """
-
-    memory: Annotated[int, msgspec.Meta(ge=0, le=2**60)] | None = None
-    cpus: Annotated[float, msgspec.Meta(ge=0, le=100_000)] | None = msgspec.field(
-        default=None, name="CPUs"
-    )
-    pids: Annotated[int, msgspec.Meta(ge=0, le=2**22)] | None = msgspec.field(
-        default=None, name="PIDs"
-    )
-    open_files: Annotated[int, msgspec.Meta(ge=0, le=2**30)] | None = None
-    file_size: Annotated[int, msgspec.Meta(ge=0, le=2**60)] | None = None
-
-    def within(self, ceilings: Limits) -> Limits:
-        """What holds: the lower one of each; None where there is none."""
-        both = {
-            name: [most for limits in (self, ceilings) if (most := getattr(limits, name))]
-            for name in self.__struct_fields__
-        }
-        return Limits(**{name: min(mosts, default=None) for name, mosts in both.items()})
-
-
 # Below it no shell starts, and the job could tell nobody why.
 LOWEST_LIMITS: Final = {
     "memory": (4 << 20, "bytes"),
@@ -102,6 +77,36 @@ LOWEST_LIMITS: Final = {
     "open_files": (16, "descriptors"),
     "file_size": (512, "bytes"),
 }
+
+
+def _or_none(name: str) -> msgspec.Meta:
+    return also(anyOf=[{"const": 0}, {"minimum": LOWEST_LIMITS[name][0]}])
+
+
+class Limits(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """What a job may use: bytes of memory, processors, processes; and each process of it: open
+    descriptors, bytes of a file. None, or 0: as much as the service allows.
+    """
+
+    memory: Annotated[int, msgspec.Meta(ge=0, le=2**60), _or_none("memory")] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=0, le=100_000), _or_none("cpus")] | None = msgspec.field(
+        default=None, name="CPUs"
+    )
+    pids: Annotated[int, msgspec.Meta(ge=0, le=2**22), _or_none("pids")] | None = msgspec.field(
+        default=None, name="PIDs"
+    )
+    open_files: Annotated[int, msgspec.Meta(ge=0, le=2**30), _or_none("open_files")] | None = None
+    file_size: Annotated[int, msgspec.Meta(ge=0, le=2**60), _or_none("file_size")] | None = None
+
+    def within(self, ceilings: Limits) -> Limits:
+        """What holds: the lower one of each; None where there is none."""
+        both = {
+            name: [most for limits in (self, ceilings) if (most := getattr(limits, name))]
+            for name in self.__struct_fields__
+        }
+        return Limits(**{name: min(mosts, default=None) for name, mosts in both.items()})
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):

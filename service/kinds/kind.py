@@ -107,7 +107,8 @@ class Kind:
     of this box. `fault` says why no command of this Kind can run now, None if it can; `leftovers`
     lists what its commands left behind, and raises CannotRun when that can't be seen; `remove`
     removes such. These three may take seconds. What runs without being a child of the supervisor is
-    kept within the context's limits by the plan.
+    kept within the context's limits by the plan. `rules` is what `places` checks between keys, in
+    JSON Schema, for the description of the API.
     """
 
     name: str
@@ -118,3 +119,4 @@ class Kind:
     fault: Callable[[Settings], str | None] = field(default=_no_fault)
     leftovers: Callable[[Settings], list[Leftover]] = field(default=_nothing_left)
     remove: Callable[[Settings, Sequence[Leftover]], None] = field(default=_remove_nothing)
+    rules: Mapping[str, Any] = field(default_factory=dict)

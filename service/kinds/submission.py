@@ -28,6 +28,16 @@ from service.settings import Settings
 DEFAULT_KIND: Final = "bash"
 
 
+def _number(text: str) -> int | float:
+    """JSON has one kind of numbers: what is whole is an integer, however it is written."""
+    number = float(text)
+    # Beyond 2**53 a float names no single integer.
+    return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+
+
+_body: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=_number)
+
+
 def parse_submission(
     body: bytes,
     *,
@@ -43,14 +53,11 @@ def parse_submission(
         InvalidJob: it is JSON, but not a valid job.
     """
     try:
-        raw = msgspec.json.decode(body)
+        raw = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise MalformedBody(_why_malformed(body, exc)) from exc
     if not isinstance(raw, dict):
         raise InvalidJob([place_of_type("", "object", raw)])
-    limit = raw.get("OutputLimit")
-    if isinstance(limit, float) and limit.is_integer():
-        raw["OutputLimit"] = int(limit)  # JSON has one kind of numbers
     try:
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:

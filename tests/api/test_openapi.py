@@ -12,7 +12,7 @@ from jsonschema_rs import meta, validator_for
 
 from service import kinds
 from service.api import schemas
-from service.api.openapi import document
+from service.api.openapi import ANYWHERE, document
 from service.api.routes import ROUTES
 from service.jobs import errors
 from service.jobs.spec import CommandSpec, JobBody
@@ -104,8 +104,17 @@ def test_operations_have_names_of_their_own_and_links_lead_to_them(described):
 def test_every_error_that_a_caller_is_told_about_is_described():
     told = {problem for route in ROUTES for problem in route.problems}
     leaves = set(errors.JobrunnerError.__subclasses__())
-    # One is an error of ours, and one can meet any request.
-    assert leaves - told == {errors.IllegalTransition, errors.Unavailable}
+    # One is an error of ours, and the others can meet any request.
+    anywhere = leaves - told - {errors.IllegalTransition}
+    assert {leaf.code for leaf in anywhere} == {
+        "host_not_allowed",
+        "missing_scope",
+        "origin_not_allowed",
+        "too_many_requests",
+        "unauthenticated",
+        "unavailable",
+    }
+    assert {leaf.status for leaf in anywhere} <= set(ANYWHERE)
 
 
 def validator(described, name):
@@ -114,6 +123,10 @@ def validator(described, name):
 
 
 RUNS = {"CommandLine": "true"}
+
+
+def in_container(**keys):
+    return {"Commands": [{"Kind": "docker", "Repository": "busybox", **keys}]}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +165,44 @@ RUNS = {"CommandLine": "true"}
         {**RUNS, "OutputLimit": 65536.0},
         {**RUNS, "OutputLimit": 0.5},
         {**RUNS, "Timeout": -1},
+        {**RUNS, "IdleTimeout": 1.5, "QueueTimeout": 0, "Priority": -100},
+        {**RUNS, "IdleTimeout": -1},
+        {**RUNS, "QueueTimeout": "1"},
+        {**RUNS, "Priority": 101},
+        {**RUNS, "Priority": 0.5},
+        {**RUNS, "Limits": {"Memory": 0, "CPUs": 0.5, "PIDs": 1, "OpenFiles": 16, "FileSize": 512}},
+        {**RUNS, "Limits": {"Memory": 1}},
+        {**RUNS, "Limits": {"CPUs": 0.001}},
+        {**RUNS, "Limits": {"PIDs": -1}},
+        {**RUNS, "Limits": {"OpenFiles": 15}},
+        {**RUNS, "Limits": {"FileSize": 511}},
+        {**RUNS, "Limits": {"Cpus": 1}},
+        in_container(),
+        in_container(Repository="a/b__c", Registry="", Tag=""),
+        in_container(Repository="a/b", Registry="h.example:5000", Tag="1"),
+        in_container(Repository="A"),
+        in_container(Repository="a", Tag="-"),
+        in_container(Image="h/a:1", Repository=None, Registry=None),
+        in_container(Image="h/a:1", Repository="a"),
+        in_container(Image="h/a:1", Repository=None, Tag=""),
+        in_container(Image="--privileged", Repository=None),
+        in_container(Repository=None),
+        in_container(CommandLine="a", Arguments=["b"]),
+        in_container(CommandLine=" "),
+        in_container(Arguments=[]),
+        in_container(Arguments=[""], Entrypoint="/a"),
+        in_container(Entrypoint=""),
+        in_container(CommandLine="a", Shell=True),
+        in_container(CommandLine="a", Shell=True, Entrypoint="/a"),
+        in_container(Shell=True),
+        in_container(Network="none"),
+        in_container(Network="-n"),
+        in_container(Memory=1),
+        in_container(Memory=1e8, PIDs=10.0),
+        {**RUNS, "Priority": 1.0, "Limits": {"Memory": 1e8, "CPUs": 2}},
+        {**RUNS, "Limits": {"Memory": 1e300}},
+        {**RUNS, "Timeout": 1e300},
+        in_container(Pull="often"),
     ],
 )
 def test_the_description_takes_and_refuses_what_the_service_does(described, body):

@@ -19,6 +19,7 @@ from answers import assert_problem
 from running import Service, running
 
 from service.api.routes import ROUTES, Route
+from service.kinds import KINDS
 
 pytestmark = pytest.mark.e2e
 
@@ -128,7 +129,9 @@ def test_a_view_has_the_keys_described_and_no_others(service: Service):
 
 def test_readiness_names_each_thing_that_it_looked_at(service: Service):
     body = service.client.get("/health/ready").json()
-    assert body == {
-        "Checks": {name: {"Ok": True, "Why": None} for name in ("supervisor", "room", "records")},
-        "Status": "ready",
-    }
+    assert set(body) == {"Checks", "Kinds", "Status"}
+    assert body["Status"] == "ready"
+    looked_at = ("supervisor", "room", "records")
+    assert body["Checks"] == {name: {"Ok": True, "Why": None} for name in looked_at}
+    assert set(body["Kinds"]) == set(KINDS)
+    assert body["Kinds"]["bash"] == {"Usable": True, "Error": None}

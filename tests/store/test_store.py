@@ -451,10 +451,10 @@ def test_an_older_file_is_led_forwards_with_what_it_holds(path, monkeypatch):
     assert version_of(path) == len(newer)
 
 
-def test_a_file_of_the_first_version_is_counted_when_it_is_led_forwards(path, monkeypatch):
-    with monkeypatch.context() as first:
-        first.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        first.setattr(schema, "VERSION", 1)
+def test_a_file_from_before_the_count_is_counted_when_it_is_led_forwards(path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        before.setattr(schema, "VERSION", 2)
         with contextlib.closing(Store(path)) as store:
             for name, state in (("a", "killed"), ("b", "exited"), ("c", "exited")):
                 store.update(finished(store.insert(a_record(name)), State(state)))

@@ -22,3 +22,20 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
         case.query["after"] = FIRST
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    if isinstance(case.body, dict):
+        _without_what_is_the_box_s(case.body)
+
+
+def _without_what_is_the_box_s(job: dict[str, Any]) -> None:
+    """What may be used of this box, and how a shell splits words, stands in no schema."""
+    commands = job.get("Commands") or ()
+    in_containers = [command for command in commands if command.get("Kind") == "docker"]
+    for command in in_containers:
+        command.pop("Volumes", None)
+        if isinstance(command.get("CommandLine"), str):
+            command["CommandLine"] = "true"
+    if in_containers:
+        for asked in (job, *in_containers):
+            asked.pop("Environment", None)
+            asked.pop("WorkingDir", None)
+        job.pop("Limits", None)

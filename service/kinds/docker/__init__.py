@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from service.kinds.docker.leftovers import fault, leftovers, remove
 from service.kinds.docker.plan import directory, plan
-from service.kinds.docker.spec import DockerCommand, places
+from service.kinds.docker.spec import RULES, DockerCommand, places
 from service.kinds.kind import Kind
 
 DOCKER = Kind(
@@ -19,4 +19,5 @@ DOCKER = Kind(
     fault=fault,
     leftovers=leftovers,
     remove=remove,
+    rules=RULES,
 )

@@ -10,30 +10,31 @@ import re
 from typing import Final
 
 _PART: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_REGISTRY: Final = rf"(?:{_PART}(?:\.{_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_REPOSITORY: Final = (
+REGISTRY: Final = rf"(?:{_PART}(?:\.{_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+REPOSITORY: Final = (
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
-_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST: Final = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 
 # The reference's own bound is 255 characters for registry and repository.
-_MAX_CHARS: Final = 600
+MAX_CHARS: Final = 600
+IMAGE: Final = rf"(?:{REGISTRY}/)?{REPOSITORY}(?::{TAG})?(?:@{_DIGEST})?"
 
-_registry: Final = re.compile(_REGISTRY)
-_repository: Final = re.compile(_REPOSITORY)
-_tag: Final = re.compile(_TAG)
-_image: Final = re.compile(rf"(?:{_REGISTRY}/)?{_REPOSITORY}(?::{_TAG})?(?:@{_DIGEST})?")
+_registry: Final = re.compile(REGISTRY)
+_repository: Final = re.compile(REPOSITORY)
+_tag: Final = re.compile(TAG)
+_image: Final = re.compile(IMAGE)
 
 
 def is_registry(text: str) -> bool:
     """Whether `text` is a host name or address, with a port or without."""
-    return len(text) <= _MAX_CHARS and _registry.fullmatch(text) is not None
+    return len(text) <= MAX_CHARS and _registry.fullmatch(text) is not None
 
 
 def is_repository(text: str) -> bool:
     """Whether `text` is a path of lower-case names."""
-    return len(text) <= _MAX_CHARS and _repository.fullmatch(text) is not None
+    return len(text) <= MAX_CHARS and _repository.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
@@ -43,4 +44,4 @@ def is_tag(text: str) -> bool:
 
 def is_image(text: str) -> bool:
     """Whether `text` is a whole reference."""
-    return len(text) <= _MAX_CHARS and _image.fullmatch(text) is not None
+    return len(text) <= MAX_CHARS and _image.fullmatch(text) is not None

@@ -5,25 +5,43 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from service.jobs.errors import Place
-from service.jobs.spec import CommandSpec, escape, places_in_text
+from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
 from service.kinds.docker.environment import is_passable
-from service.kinds.docker.image import is_image, is_registry, is_repository, is_tag
+from service.kinds.docker.image import (
+    IMAGE,
+    MAX_CHARS,
+    REGISTRY,
+    REPOSITORY,
+    TAG,
+    is_image,
+    is_registry,
+    is_repository,
+    is_tag,
+)
 from service.kinds.docker.volumes import NotAllowed, allowed, volume
 from service.kinds.kind import Site
 
 # Bytes: Docker refuses a smaller limit.
 MIN_MEMORY: Final = 6 << 20
 
-_NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+_NETWORK: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+_network: Final = re.compile(_NETWORK)
 
 Memory = Annotated[int, msgspec.Meta(ge=MIN_MEMORY, le=2**63 - 1)]
 CPUs = Annotated[float, msgspec.Meta(ge=0.01, le=100_000)]
 PIDs = Annotated[int, msgspec.Meta(ge=1, le=2**22)]
+Image = Annotated[str, also(pattern=f"^{IMAGE}$", maxLength=MAX_CHARS)]
+Registry = Annotated[str, also(pattern=f"^({REGISTRY})?$", maxLength=MAX_CHARS)]
+Repository = Annotated[str, also(pattern=f"^{REPOSITORY}$", maxLength=MAX_CHARS)]
+Tag = Annotated[str, also(pattern=f"^({TAG})?$")]
+Network = Annotated[str, also(pattern=f"^{_NETWORK}$")]
+Arguments = Annotated[list[Text], also(minItems=1)]
+Entrypoint = Annotated[Text, also(minLength=1)]
 
 
 class DockerCommand(
@@ -39,21 +57,53 @@ class DockerCommand(
     path in the container. Without `command_line` and `arguments` the image's own command runs.
     """
 
-    image: str | None = None
-    registry: str | None = None
-    repository: str | None = None
-    tag: str | None = None
+    image: Image | None = None
+    registry: Registry | None = None
+    repository: Repository | None = None
+    tag: Tag | None = None
     pull: Literal["missing", "always", "never"] = "missing"
-    command_line: str | None = None
+    command_line: CommandLine | None = None
     shell: bool = False
-    arguments: list[str] | None = None
-    entrypoint: str | None = None
-    network: str | None = None
+    arguments: Arguments | None = None
+    entrypoint: Entrypoint | None = None
+    network: Network | None = None
     read_only: bool = False
     memory: Memory | None = None
     cpus: CPUs | None = msgspec.field(default=None, name="CPUs")
     pids: PIDs | None = msgspec.field(default=None, name="PIDs")
     volumes: list[str] = msgspec.field(default_factory=list)
+
+
+_NULL: Final = {"type": "null"}
+_STRING: Final = {"type": "string"}
+# What `places` checks between keys. How a shell splits words, which paths of the box are allowed
+# and which variables pass no pattern can say.
+RULES: Final[dict[str, Any]] = {
+    "oneOf": [
+        {
+            "required": ["Image"],
+            "properties": {
+                "Image": _STRING,
+                "Registry": _NULL,
+                "Repository": _NULL,
+                "Tag": _NULL,
+            },
+        },
+        {"required": ["Repository"], "properties": {"Repository": _STRING, "Image": _NULL}},
+    ],
+    "allOf": [
+        {"anyOf": [{"properties": {key: _NULL}} for key in ("CommandLine", "Arguments")]},
+        {
+            "anyOf": [
+                {"properties": {"Shell": {"const": False}}},
+                {
+                    "required": ["CommandLine"],
+                    "properties": {"CommandLine": _STRING, "Entrypoint": _NULL},
+                },
+            ]
+        },
+    ],
+}
 
 
 def reference(spec: DockerCommand) -> str:
@@ -68,7 +118,7 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     yield from _places_in_image(spec, pointer)
     yield from _places_in_what_runs(spec, pointer)
-    if spec.network is not None and not _NETWORK.fullmatch(spec.network):
+    if spec.network is not None and not _network.fullmatch(spec.network):
         yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
     limits = site.job.limits
     if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
