@@ -80,12 +80,12 @@ class ChunkedAnswer:
             if kind is None:
                 raise StreamCut(f"{self._sent} of {self._length} bytes were there to send")
             return
-        if self._is_framed:
+        if self._is_framed and self._request.method != "HEAD":
             await self._response.eof()
-        else:
+        else:  # of a HEAD, Sanic's own end raises
             self._http.response_func = None
             self._http.stage = Stage.IDLE
-            if self._length is None:
+            if self._length is None and not self._is_framed:
                 self._http.keep_alive = False
 
     async def write(self, chunk: bytes) -> None:

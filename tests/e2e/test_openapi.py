@@ -77,9 +77,12 @@ def test_the_service_answers_as_it_is_described(harmless: Service, tmp_path: Pat
     assert links, done.stdout
     assert int(cases[1]) > 300
     assert int(links[1]) >= 5
-    assert not [
-        line for line in harmless.lines if re.search("request_failed|Traceback|ERROR", line)
+    wrong = [
+        n
+        for n, line in enumerate(harmless.lines)
+        if re.search("request_failed|Traceback|ERROR", line)
     ]
+    assert not wrong, "\n".join(harmless.lines[wrong[0] :])
     assert harmless.client.get("/health/ready").status_code == 200
 
 

@@ -595,6 +595,7 @@ def test_head_tells_what_get_would_and_keeps_the_connection(service, gate, kind,
         assert head.request("/health/live").rest() == b'{"Status":"live"}\n'
     gate.open()
     service.wait(job_id)
+    assert [line for line in service.lines if "ERROR" in line] == []
 
 
 # ------------------------------------------------------------------------------------------ HTTP/1.0
