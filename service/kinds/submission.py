@@ -10,6 +10,7 @@ from typing import Any, Final, Union
 
 import msgspec
 
+from service.jobs.bounds import Bounds, places_out_of_bounds
 from service.jobs.errors import InvalidJob, MalformedBody, Place
 from service.jobs.spec import (
     DEFAULT_GRACE_S,
@@ -58,6 +59,8 @@ def parse_submission(
         raise MalformedBody(_why_malformed(body, exc)) from exc
     if not isinstance(raw, dict):
         raise InvalidJob([place_of_type("", "object", raw)])
+    if places := list(places_out_of_bounds(raw, _bounds(settings))):
+        raise InvalidJob(places)
     try:
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:
@@ -84,6 +87,17 @@ def parse_submission(
         grace_s=DEFAULT_GRACE_S if job.grace is None else job.grace,
         output_limit=job.output_limit or 0,
         limits=limits,
+    )
+
+
+def _bounds(settings: Settings | None) -> Bounds:
+    if settings is None:
+        return Bounds()
+    return Bounds(
+        commands=settings.max_commands,
+        labels=settings.max_labels,
+        nesting=settings.max_nesting,
+        text=settings.max_text,
     )
 
 

@@ -20,6 +20,7 @@ from running import START_FUSE_S, Service, free_port, running
 
 from service.access import tokens
 from service.access.scopes import Scope
+from service.api import routes
 from service.app import Jobrunner
 from service.settings import Settings
 
@@ -108,6 +109,36 @@ ROUTES = [
     ("POST", "/clean", "run"),
 ]
 ORDER = ["read", "run", "admin"]
+# What isn't a job's; the first two have tests of their own.
+OTHERS = [
+    ("POST", "/", "run"),
+    ("GET", "/", "read"),
+    ("GET", "/metrics", "read"),
+    ("GET", "/openapi.json", "read"),
+    ("GET", "/health/live", None),
+    ("GET", "/health/ready", None),
+]
+
+
+def test_every_route_stands_in_the_tables() -> None:
+    of_jobs = {(method, f"/{{ID}}{path}") for method, path, _ in ROUTES if method != "HEAD"}
+    others = {(method, path) for method, path, _ in OTHERS}
+    assert of_jobs | others == {(route.method, route.path) for route in routes.ROUTES}
+
+
+@pytest.mark.parametrize("scope", [None, *ORDER])
+@pytest.mark.parametrize(
+    ("path", "needed"), [(path, needed) for method, path, needed in OTHERS if method == "GET"]
+)
+def test_what_is_no_jobs_takes_a_token_but_for_health(
+    closed: Service, callers: dict[str, Caller], path: str, needed: str | None, scope: str | None
+) -> None:
+    for method in ("GET", "HEAD"):
+        if scope is None:
+            status = closed.client.request(method, path).status_code
+            assert status == (200 if needed is None else 401)
+        else:
+            assert callers[scope](method, path).status_code == 200
 
 
 @pytest.mark.parametrize("whose", ["own", "foreign", "unknown"])

@@ -44,6 +44,23 @@ def test_null_stands_for_what_is_not_given():
     assert parse({"CommandLine": "x", **dict.fromkeys(keys)}) == parse({"CommandLine": "x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "body", "pointer"),
+    [
+        ("COMMANDS", "1", {"Commands": [{"CommandLine": "a"}, {"CommandLine": "b"}]}, "/Commands"),
+        ("LABELS", "0", {"CommandLine": "a", "Labels": {"b": "c"}}, "/Labels"),
+        ("NESTING", "4", {"CommandLine": [[[[]]]]}, "/CommandLine/0/0/0"),
+        ("TEXT", "1024", {"CommandLine": "x" * 1025}, "/CommandLine"),
+    ],
+)
+def test_a_service_may_take_less_than_others(tmp_path, name, value, body, pointer):
+    environment = {"JOBRUNNER_STATE_DIR": str(tmp_path), f"JOBRUNNER_MAX_{name}": value}
+    settings = Settings.from_environment(environment)
+    with pytest.raises(InvalidJob) as refused:
+        parse_submission(json.dumps(body).encode(), settings=settings)
+    assert [place.pointer for place in refused.value.places] == [pointer]
+
+
 def test_a_whole_number_may_be_written_with_a_fraction():
     assert parse({"CommandLine": "x", "OutputLimit": 65536.0}).output_limit == 65536
     assert refusal({"CommandLine": "x", "OutputLimit": 65536.5})[0][0] == "/OutputLimit"

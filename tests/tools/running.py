@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from secrecy import CANARY, Secrets
 from watching import Watched, in_session
 
 # Seconds: fuses, not waits. A start takes about one second, on a busy machine several.
@@ -71,6 +72,7 @@ class Service:
             start_new_session=True,  # Sanic signals whole process groups
             env={
                 **inherited,
+                **CANARY,
                 "PYTHONUNBUFFERED": "1",
                 "JOBRUNNER_STATE_DIR": str(state_dir),
                 "JOBRUNNER_PORT": str(self.port),
@@ -79,7 +81,10 @@ class Service:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.secrets = Secrets()
+        self.client = httpx.Client(
+            base_url=self.url, timeout=60, event_hooks={"request": [self.secrets.remember]}
+        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -208,12 +213,14 @@ def _end_supervisor(state_dir: Path) -> None:
 
 @contextmanager
 def running(state_dir: Path, *arguments: str, **options: Any) -> Iterator[Service]:
-    """A service that is ready, and ended afterwards."""
+    """A service that is ready, and ended afterwards; it has kept its secrets."""
     service = Service(state_dir, *arguments, **options)
     try:
         yield service.wait_ready()
     finally:
         service.close()
+    if state_dir.is_dir():
+        service.secrets.assert_kept(state_dir, service.lines)
 
 
 @contextmanager
