@@ -18,7 +18,7 @@ import structlog
 from sanic import Request, Sanic
 from sanic.config import Config
 
-from service import logs, state_dir
+from service import confinement, logs, state_dir
 from service.access import tokens
 from service.access.audit import Trail
 from service.api.attach import attach
@@ -122,9 +122,15 @@ def create_app(_arguments: object = None) -> Jobrunner:
         lock = None
         if _is_main_process():
             lock = _take_state_dir(settings)
+            confinement.check(settings)
+            if confinement.is_root(settings):
+                print(
+                    "jobrunner: Jobs run as root; JOBRUNNER_RUN_AS names another user.",
+                    file=sys.stderr,
+                )
             for variable in settings.unknown:
                 print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201 - as below
-    except (SettingError, state_dir.StateDirError, StoreError) as exc:
+    except (SettingError, state_dir.StateDirError, StoreError, confinement.Unconfined) as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201 - before there is a log
         raise SystemExit(EXIT_USAGE) from exc
     app = Jobrunner(

@@ -6,7 +6,9 @@ as unset, as it does for compose files and unit files.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -150,6 +152,32 @@ def _user(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """A user of this box, with the group that their processes have."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+def _run_as(text: str) -> RunAs | None:
+    name, _, group = _user(text).partition(":")
+    if not name:
+        return None
+    try:
+        user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        gid = user.pw_gid
+        if group:
+            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError as exc:
+        raise ValueError(text) from exc
+    if os.geteuid() != 0 or not user.pw_uid:
+        raise ValueError(text)
+    return RunAs(user.pw_name, user.pw_uid, gid, user.pw_dir)
+
+
 def _network(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
         raise ValueError(text)
@@ -167,6 +195,10 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _yes_or_no(text: str) -> bool:
+    return _one_of("0", "1")(text) == "1"
 
 
 def _on_or_off(text: str) -> bool:
@@ -398,6 +430,30 @@ TABLE: Final[tuple[Setting, ...]] = (
         " cleaned; `N%`: that share of the file system; 0: off",
     ),
     Setting(
+        "RUN_AS",
+        _run_as,
+        "",
+        "a user of this box other than root (with `:group` another group than theirs), for a"
+        " service that runs as root",
+        "whom jobs run as when the service is root, `user` or `user:group`: with that group alone,"
+        " and the user's home",
+    ),
+    Setting(
+        "ALLOW_ROOT_JOBS",
+        _yes_or_no,
+        "0",
+        "'0' or '1'",
+        "`1`: with tokens, a service that is root and has no `JOBRUNNER_RUN_AS` starts all the"
+        " same, and whoever may submit a job is root",
+    ),
+    Setting(
+        "SANDBOX",
+        _one_of("off", "bwrap"),
+        "off",
+        "'off' or 'bwrap'",
+        "`bwrap`: commands of the kind `bash` run in a sandbox made by bubblewrap",
+    ),
+    Setting(
         "DOCKER",
         _program,
         "docker",
@@ -409,7 +465,8 @@ TABLE: Final[tuple[Setting, ...]] = (
         _user,
         "",
         "a user, or a user and a group (1000:1000)",
-        "whom commands in containers run as, `user` or `user:group`; default the service's own",
+        "whom commands in containers run as, `user` or `user:group`; default `JOBRUNNER_RUN_AS`, else"
+        " the service's own",
     ),
     Setting(
         "DOCKER_NETWORK",
@@ -444,8 +501,8 @@ TABLE: Final[tuple[Setting, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings, read and validated; `base_environment` is what every job starts from,
-    `program_environment` what the programs get besides that Kinds run commands with.
+    """The settings, read and validated; `base_environment` is what of the service's own every
+    program starts from, `program_environment` what those get besides that Kinds run commands with.
     """
 
     hostname: str
@@ -478,6 +535,9 @@ class Settings:
     retain_age: float
     retain_jobs: int
     retain_bytes: int | Share
+    run_as: RunAs | None
+    allow_root_jobs: bool
+    sandbox: str
     docker: str
     docker_user: str
     docker_network: str
@@ -487,6 +547,13 @@ class Settings:
     base_environment: dict[str, str]
     program_environment: dict[str, str]
     unknown: tuple[str, ...]
+
+    @property
+    def job_environment(self) -> dict[str, str]:
+        """What every command of a job starts from that is the job's own program."""
+        if (user := self.run_as) is None:
+            return self.base_environment
+        return {**self.base_environment, "HOME": user.home, "USER": user.name}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Final
 
-from service import state_dir
+from service import confinement, state_dir
 from service.access import tokens
 from service.access.scopes import Scope
 from service.access.tokens import Token, TokenError
@@ -84,6 +84,10 @@ def _create(settings: Settings, options: argparse.Namespace) -> None:
     )
     until = f" until {rfc3339(token.expires_at)}" if token.expires_at is not None else ""
     scopes = ", ".join(token.scopes)
+    if confinement.is_root_for_strangers(settings):
+        print(
+            f"jobrunner: The next start will be refused. {confinement.ROOT_JOBS}", file=sys.stderr
+        )
     print(f"The token {token.name!r} ({scopes}) is good{until}. It is shown only now: {text}")
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import service
 from service import state_dir
+from service.client.confined import callers, confined
 from service.client.findings import Finding, Verdict
 from service.client.kinds import leftovers, usable
 from service.client.supervisor import NoSupervisor, greeting
@@ -58,7 +59,7 @@ def examine(*, fix: bool = False) -> list[Finding]:
         _descriptors,
     ]
     findings = [finding for check in checks for finding in check(settings)]
-    findings += [*_cgroup(settings), *_inotify()]
+    findings += [*_cgroup(settings), *_inotify(), *callers(settings), *confined(settings)]
     return [*findings, *usable(settings), *leftovers(settings, fix=fix), *_versions()]
 
 

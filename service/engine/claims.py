@@ -10,7 +10,8 @@ from typing import Any
 from service.jobs.errors import Place
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
-from service.supervisor.abilities import IDLE_TIMEOUT, PRIORITY, QUEUE_TIMEOUT
+from service.settings import Settings
+from service.supervisor.abilities import IDLE_TIMEOUT, PRIORITY, QUEUE_TIMEOUT, RUN_AS
 from service.supervisor.protocol import Message
 
 
@@ -45,12 +46,13 @@ def overdue_at(record: JobRecord, spec: JobSpec) -> int:
     return record.created_at + round(spec.queue_timeout_s * 1e9)
 
 
-def beyond(spec: JobSpec, hello: Message) -> list[Place]:
+def beyond(spec: JobSpec, settings: Settings, hello: Message) -> list[Place]:
     """What the supervisor that said `hello` can't do: an older release would pass it over."""
     asked = {
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
         PRIORITY: ("/Priority", spec.priority),
+        RUN_AS: ("", settings.run_as),
     }
     known = hello.get("can", ())
     why = (

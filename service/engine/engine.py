@@ -237,7 +237,10 @@ class Engine:
             job_id = str(uuid.uuid4())
             connection = await self._link.connection()
             hello = self._link.hello
-            if places := [*beyond(spec, hello), *unkept(spec, self._settings, hello)]:
+            if places := [
+                *beyond(spec, self._settings, hello),
+                *unkept(spec, self._settings, hello),
+            ]:
                 raise InvalidJob(places)
             self._owner.claiming(job_id)
             try:

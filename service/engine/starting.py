@@ -58,6 +58,8 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "output_limit": _output_limit(settings, spec),
         "limits": limits,
     }
+    if (user := settings.run_as) is not None:
+        message["owner"] = (user.uid, user.gid)
     context = Context(
         job_id=job_id,
         number=number,
@@ -72,6 +74,8 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     except CannotRun as exc:
         return {**message, "argv": ("",), "env": {}, "refuse": str(exc)}
     message |= {"argv": planned.argv, "env": planned.environment, "cleanup": planned.cleanup}
+    if user is not None and not planned.is_of_service:
+        message["user"] = (user.uid, user.gid)
     if planned.input:
         message["input"] = planned.input
     if planned.verdict:

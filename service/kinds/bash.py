@@ -1,14 +1,20 @@
-"""Kind `bash`: a command line run by `bash -c`, without profile and rc files."""
+"""Kind `bash`: a command line run by `bash -c`, without profile and rc files; in a sandbox where
+the service has one.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Iterator
+from typing import Literal
 
 from service.jobs.errors import Place
 from service.jobs.spec import CommandLine, CommandSpec, places_in_text
 from service.kinds.kind import Context, Kind, Plan, Site
+from service.kinds.sandbox import in_sandbox
+from service.kinds.sandbox_trial import fault
 
 
 class BashCommand(
@@ -20,23 +26,33 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
+    """`network`: `host`, that of this box, or `none`; where there is a sandbox `none` by default."""
+
     command_line: CommandLine
+    network: Literal["none", "host"] | None = None
 
 
-def places(spec: BashCommand, pointer: str, _site: Site) -> Iterator[Place]:
+def places(spec: BashCommand, pointer: str, site: Site) -> Iterator[Place]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     if not spec.command_line.strip():
         yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
     yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
+    if spec.network == "none" and site.settings is not None and site.settings.sandbox == "off":
+        why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
+        yield Place(f"{pointer}/Network", why)
 
 
 def plan(spec: BashCommand, context: Context) -> Plan:
     """The argv, with the bash that the service's own PATH finds."""
     # When there is no bash the bare name goes to the supervisor, whose refusal names it.
+    argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
+    if context.settings.sandbox != "off":
+        directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
+        argv = in_sandbox(argv, context, directory, network=spec.network == "host")
     return Plan(
-        argv=(_find_bash(context.path) or "bash", "-c", spec.command_line),
+        argv=argv,
         environment={
-            **context.settings.base_environment,
+            **context.settings.job_environment,
             **context.environment,
             **spec.environment,
             **context.marker,
@@ -50,4 +66,4 @@ def _find_bash(path: str) -> str | None:
     return shutil.which("bash", path=path)
 
 
-BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan)
+BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan, fault=fault)

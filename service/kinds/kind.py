@@ -57,7 +57,8 @@ class CannotRun(Exception):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a command is run: `argv` by execve, without a shell of ours in between, with exactly this
-    `environment`, and `input` as its standard input (empty: there is none).
+    `environment`, and `input` as its standard input (empty: there is none). `is_of_service`: as the
+    service's own user, also where jobs run as another.
 
     `verdict` is run by the supervisor when the wait status is in one of the ranges `verdict_if`: it
     finds out how the command really ended. `cleanup` is run when the command has ended or is
@@ -67,6 +68,7 @@ class Plan:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    is_of_service: bool = False
     input: str = ""
     verdict: tuple[str, ...] = ()
     verdict_if: tuple[tuple[int, int], ...] = ()

@@ -9,5 +9,6 @@ from typing import Final
 IDLE_TIMEOUT: Final = "idle_timeout"
 QUEUE_TIMEOUT: Final = "queue_timeout"
 PRIORITY: Final = "priority"
+RUN_AS: Final = "run_as"
 
-ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY)
+ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS)

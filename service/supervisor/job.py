@@ -21,10 +21,11 @@ from service.supervisor import actions as a
 from service.supervisor import course as c
 from service.supervisor.aftermath import Aftermath, memory_file
 from service.supervisor.controllers import Controllers
+from service.supervisor.identity import identity_of, open_directory
 from service.supervisor.journal import note
 from service.supervisor.limits import Limiting
 from service.supervisor.protocol import Message
-from service.supervisor.spawn import Descriptors, Refused, spawn
+from service.supervisor.spawn import Descriptors, Refused, about_directory, spawn
 from service.supervisor.tree import Tree
 from service.supervisor.usage import Usage
 
@@ -323,8 +324,6 @@ class Job:
             tree, pump = self._prepare()
             if why := request.get("refuse"):
                 raise Refused(why)
-            if request["create"]:
-                _make_directory(request["cwd"])
             if text := request.get("input"):
                 stdin = memory_file(text.encode(errors="surrogateescape"))
             self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
@@ -332,11 +331,12 @@ class Job:
                 spawned = spawn(
                     request["argv"],
                     request["env"],
-                    request["cwd"],
+                    _directory(request, held),
                     descriptors=host.descriptors,
                     inside=self._limiting.inside(tree),
                     stdin=stdin,
                     entering=self._limiting.entering(held),
+                    identity=identity_of(request.get("user")),
                 )
         except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
@@ -366,6 +366,8 @@ class Job:
                 for path in (directory, f"{directory}/work"):
                     with suppress(FileExistsError):
                         os.mkdir(path, 0o711)
+                if (owner := identity_of(self._request.get("owner"))) is not None:
+                    os.chown(f"{directory}/work", *owner, follow_symlinks=False)
                 limit = self._request.get("output_limit", 0)
                 self._log = LogWriter.create(directory, limit=limit)
             if self._pump is None:
@@ -397,6 +399,25 @@ class Job:
         self._aftermath.close()
         self._limiting.close()
         self._host.watching.discard(self)
+
+
+def _directory(request: Message, held: ExitStack) -> str:
+    """Where the command begins, made when it is the job's own and missing; `held` keeps it open.
+
+    Raises: Refused.
+    """
+    path: str = request["cwd"]
+    owner = identity_of(request.get("owner"))
+    if owner is None:
+        if request["create"]:
+            _make_directory(path)
+        return path
+    try:
+        descriptor = open_directory(path, owner, create=request["create"])
+    except OSError as exc:
+        raise Refused(about_directory(exc, path)) from exc
+    held.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _make_directory(path: str) -> None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from service.supervisor.identity import Identity
+
 # Source: nptl(7), signal numbers 32 and 33.
 _RESERVED: Final = (32, 33)
 # The number of rt_sigaction by machine. Source: syscalls(2), asm/unistd.h.
@@ -117,10 +119,12 @@ def spawn(
     inside: AbstractContextManager[None],
     stdin: int | None = None,
     entering: Callable[[], None] | None = None,
+    identity: Identity | None = None,
 ) -> Spawned:
     """Start `argv` in `directory`; `inside` is entered around the fork, to place the child. `stdin`
     is the caller's; without one the child reads the end of a file. `entering` is called by the
     child, which costs a fork instead of a vfork; this process has one thread, so it may be Python.
+    With an `identity` the child becomes that user, without supplementary groups, at the same cost.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -140,13 +144,16 @@ def spawn(
                 start_new_session=True,
                 restore_signals=True,
                 preexec_fn=entering,  # noqa: PLW1509 - see above
+                user=None if identity is None else identity.uid,
+                group=None if identity is None else identity.gid,
+                extra_groups=None if identity is None else (),
             )
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
         for end in pipes:
             os.close(end)
         if isinstance(exc, subprocess.SubprocessError):
             raise Refused("What the command may use could not be put in force.") from exc
-        raise Refused(_sentence(exc, argv[0], directory)) from exc
+        raise Refused(sentence(exc, argv[0], directory)) from exc
     os.close(pipes[1])
     os.close(pipes[3])
     # The reaper waits for every child; a Popen that thinks its child lives would wait for it too,
@@ -155,17 +162,13 @@ def spawn(
     return Spawned(child.pid, pipes[0], pipes[2])
 
 
-def _sentence(exc: Exception, program: str, directory: str) -> str:
+def sentence(exc: Exception, program: str, directory: str) -> str:
+    """Why `program` can't be started in `directory`, for a job's record."""
     if not isinstance(exc, OSError):
         return f"The command could not be started: {exc}."
-    about_directory = exc.filename == directory
+    if exc.filename == directory:
+        return about_directory(exc, directory)
     match exc.errno:
-        case errno.ENOENT if about_directory:
-            return f"The working directory {directory!r} does not exist."
-        case errno.ENOTDIR if about_directory:
-            return f"The working directory {directory!r} is not a directory."
-        case errno.EACCES if about_directory:
-            return f"The working directory {directory!r} may not be entered."
         case errno.ENOENT:
             return f"The program {program!r} was not found."
         case errno.E2BIG:
@@ -177,3 +180,16 @@ def _sentence(exc: Exception, program: str, directory: str) -> str:
             return "The command could not be started: no file descriptor is free."
     reason = os.strerror(exc.errno) if exc.errno else str(exc)
     return f"The program {program!r} could not be started: {reason}."
+
+
+def about_directory(error: OSError, directory: str) -> str:
+    """Why a command can't begin in `directory`, for a job's record."""
+    match error.errno:
+        case errno.ENOENT:
+            return f"The working directory {directory!r} does not exist."
+        case errno.ENOTDIR:
+            return f"The working directory {directory!r} is not a directory."
+        case errno.EACCES:
+            return f"The working directory {directory!r} may not be entered."
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"The working directory {directory!r} can't be used: {reason}."

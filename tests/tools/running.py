@@ -76,6 +76,7 @@ class Service:
                 "PYTHONUNBUFFERED": "1",
                 "JOBRUNNER_STATE_DIR": str(state_dir),
                 "JOBRUNNER_PORT": str(self.port),
+                "JOBRUNNER_ALLOW_ROOT_JOBS": "1",  # many tests have tokens, and run as root in CI
                 **(environment or {}),
             },
         )

@@ -55,7 +55,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     argv += ["--log-driver", "none", "--env-file", "/dev/stdin"]
     for variable in others:
         argv += ["--env", variable]
-    argv += ["--user", settings.docker_user or f"{os.getuid()}:{os.getgid()}"]
+    argv += ["--user", _user(settings)]
     argv += ["--network", spec.network or settings.docker_network]
     argv += ["--workdir", _inner_directory(spec, context)]
     for bound in _mounts(spec, context):
@@ -70,6 +70,8 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
             **settings.program_environment,
             **context.marker,
         },
+        # The client is the operator's, and what it reads is theirs: the job's user has no part in it.
+        is_of_service=True,
         input=lines,
         verdict=(*program, "judge", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
@@ -83,6 +85,13 @@ def directory(spec: DockerCommand) -> str | None:
     """What of the working directory is on this box: an absolute one is in the container."""
     is_inner = spec.working_dir is not None and spec.working_dir.startswith("/")
     return None if is_inner else spec.working_dir
+
+
+def _user(settings: Settings) -> str:
+    if settings.docker_user:
+        return settings.docker_user
+    user = settings.run_as
+    return f"{os.getuid()}:{os.getgid()}" if user is None else f"{user.uid}:{user.gid}"
 
 
 def client_of(settings: Settings) -> str:

@@ -1,0 +1,63 @@
+"""Commands in bubblewrap: what they see of this box, and what they can change of it.
+
+The system is read-only; /tmp, /run, /dev and /proc are the command's own; of the state directory
+there is the job's working directory, which can be written to; there are no other processes, no
+capabilities, and no network unless it was asked for. The sandbox and all in it are children of the
+supervisor, so they are killed as any tree is. Source: bwrap(1).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Final
+
+from service.kinds.kind import CannotRun, Context
+
+PROGRAM: Final = "bwrap"
+# They are the sandbox's own, so nothing of the box can be a working directory there.
+_OWN: Final = ("/tmp", "/run", "/var/run", "/dev", "/proc")  # noqa: S108 - names, no files
+# Where a name server's address may be, in /run, which the rest of is sockets to the box's daemons.
+_RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
+
+
+def in_sandbox(
+    argv: tuple[str, ...], context: Context, directory: str, *, network: bool
+) -> tuple[str, ...]:
+    """`argv` as it runs in a sandbox, beginning in `directory`. Raises: CannotRun."""
+    own = f"{context.directory}/work"
+    if not _is_below(directory, own):
+        real = os.path.realpath(directory)
+        for hidden in (*_OWN, str(context.settings.state_dir)):
+            if _is_below(real, os.path.realpath(hidden)):
+                raise CannotRun(f"The working directory {directory!r} is not in the sandbox.")
+    return (
+        find(context.path) or PROGRAM,
+        *options(str(context.settings.state_dir), own, network=network),
+        *("--chdir", directory, "--"),
+        *argv,
+    )
+
+
+def options(state_dir: str | None, own: str | None, *, network: bool) -> list[str]:
+    """What makes the sandbox of one command; without directories: of a trial."""
+    made = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    made += ["--tmpfs", "/tmp", "--tmpfs", "/run"]  # noqa: S108 - inside
+    made += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
+    if network:
+        for path in _RESOLVERS:
+            made += ["--ro-bind-try", path, path]
+    else:
+        made.append("--unshare-net")
+    if state_dir is not None and own is not None:
+        made += ["--tmpfs", state_dir, "--bind", own, own]
+    return made
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
+def find(path: str) -> str | None:
+    """The program, where this search path has it."""
+    return shutil.which(PROGRAM, path=path)

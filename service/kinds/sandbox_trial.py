@@ -1,0 +1,40 @@
+"""Whether a sandbox works on this box: found out by making one."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final
+
+from service.kinds.sandbox import find, options
+from service.settings import Settings
+
+# Seconds: a fuse.
+_FUSE_S: Final = 20
+
+
+def fault(settings: Settings) -> str | None:
+    """Why no command can run in a sandbox here, found by running one; None if it can, or needn't."""
+    if settings.sandbox == "off":
+        return None
+    program = find(settings.base_environment["PATH"])
+    if program is None:
+        return "bubblewrap (the program bwrap) is not installed."
+    user = settings.run_as
+    try:
+        tried = subprocess.run(
+            [program, *options(None, None, network=False), "--", "/bin/true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else (),
+            timeout=_FUSE_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        return f"bubblewrap can't be run here: {exc}."
+    if tried.returncode:
+        said = tried.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"bubblewrap doesn't work here: {said or f'exit status {tried.returncode}'}."
+    return None
