@@ -465,8 +465,8 @@ TABLE: Final[tuple[Setting, ...]] = (
         _user,
         "",
         "a user, or a user and a group (1000:1000)",
-        "whom commands in containers run as, `user` or `user:group`; default `JOBRUNNER_RUN_AS`, else"
-        " the service's own",
+        "whom commands in containers run as, `user` or `user:group`; default `JOBRUNNER_RUN_AS`,"
+        " else the service's own",
     ),
     Setting(
         "DOCKER_NETWORK",

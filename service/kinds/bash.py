@@ -26,7 +26,7 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
-    """`network`: `host`, that of this box, or `none`; where there is a sandbox `none` by default."""
+    """`network`: `host`, that of this box, or `none`, the default where there is a sandbox."""
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None

@@ -13,7 +13,7 @@ _FUSE_S: Final = 20
 
 
 def fault(settings: Settings) -> str | None:
-    """Why no command can run in a sandbox here, found by running one; None if it can, or needn't."""
+    """Why no command can run in a sandbox here; None if it can, or if there is to be none."""
     if settings.sandbox == "off":
         return None
     program = find(settings.base_environment["PATH"])

@@ -70,7 +70,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
             **settings.program_environment,
             **context.marker,
         },
-        # The client is the operator's, and what it reads is theirs: the job's user has no part in it.
+        # The client and what it reads are the operator's: the job's user has no part in it.
         is_of_service=True,
         input=lines,
         verdict=(*program, "judge", client, name, image, cid_file),
