@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,14 +46,20 @@ def as_nobody(place: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def sandboxed(place: Path) -> Iterator[Service]:
+def bubblewrap() -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+
+
+@pytest.fixture(scope="module")
+def sandboxed(place: Path, bubblewrap: None) -> Iterator[Service]:
     environment = {"JOBRUNNER_SANDBOX": "bwrap"}
     with running(place / "sandboxed", environment=environment) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def both(place: Path) -> Iterator[Service]:
+def both(place: Path, bubblewrap: None) -> Iterator[Service]:
     environment = {"JOBRUNNER_SANDBOX": "bwrap", "JOBRUNNER_RUN_AS": USER}
     with running(place / "both", environment=environment) as service:
         yield service
@@ -249,6 +256,7 @@ def jobrunner(
     )
 
 
+@pytest.mark.usefixtures("bubblewrap")
 def test_doctor_says_whom_jobs_run_as(as_nobody: Service) -> None:
     assert f"Jobs run as the user '{USER}'." in jobrunner(as_nobody, "doctor", RUN_AS=USER).stdout
     assert "Jobs run as root." in jobrunner(as_nobody, "doctor").stdout
