@@ -48,8 +48,6 @@ from service.watchdog import end_with_main_process, watch
 
 _log = structlog.get_logger("jobrunner.app")
 
-_JOBS_ARE_ROOT: Final = "jobrunner: Jobs run as root; JOBRUNNER_RUN_AS can name another user."
-
 NAME: Final = "jobrunner"
 # Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
 # 78; 2 is what shells and argparse use for wrong usage.
@@ -126,7 +124,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
             lock = _take_state_dir(settings)
             confinement.check(settings)
             if confinement.is_root(settings):
-                print(_JOBS_ARE_ROOT, file=sys.stderr)  # noqa: T201 - as below
+                _log.warning("jobs_run_as_root", mend="JOBRUNNER_RUN_AS")
             for variable in settings.unknown:
                 print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201 - as below
     except (SettingError, state_dir.StateDirError, StoreError, confinement.Unconfined) as exc:

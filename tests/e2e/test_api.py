@@ -53,6 +53,7 @@ COMMAND_KEYS = {
     "WorkingDir",
     "Environment",
     "ContinueOnFailure",
+    "Network",
     "State",
     "ExitCode",
     "Signal",

@@ -232,7 +232,7 @@ def test_root_with_tokens_says_whom_jobs_run_as(place: Path) -> None:
 def test_the_first_token_does_not_end_a_service_that_is_root(place: Path) -> None:
     environment = {"JOBRUNNER_ALLOW_ROOT_JOBS": "0"}
     with running(place / "first", environment=environment) as service:
-        assert any("Jobs run as root" in line for line in service.lines)
+        assert any("jobs_run_as_root" in line for line in service.lines)
         made = jobrunner(service, "token", "create", "--name", "ann", "--scope", "run")
         assert "The next start will be refused." in made.stderr
         token = made.stdout.split()[-1]

@@ -53,6 +53,8 @@ CHECKS = {
     "open files",
     "cgroup",
     "inotify",
+    "tokens",
+    "jobs",
     "kind bash",
     "kind docker",
     "versions",
