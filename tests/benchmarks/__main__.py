@@ -14,7 +14,8 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "tools")]
 
-from case import Lab, Outcome, Skipped, measure  # noqa: E402 - found through the line above
+import baseline  # noqa: E402 - found through the line above
+from case import Lab, Outcome, Skipped, measure  # noqa: E402 - the same
 from cases import CASES  # noqa: E402 - the same
 from table import as_json, machine, render  # noqa: E402 - the same
 
@@ -42,6 +43,8 @@ def main() -> int:
         print(render(outcomes))
         if options.json is not None:
             options.json.write_text(as_json(outcomes, lab.directory))
+        if options.keep:
+            baseline.store(outcomes, machine(lab.directory))
     return 0
 
 
@@ -60,6 +63,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--idle-jobs", type=_count, default=500, help="(%(default)s)")
     parser.add_argument("--lines", type=_count, default=2000, help="(%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    parser.add_argument(
+        "--keep", action="store_true", help="make these the baseline that later runs compare with"
+    )
     parser.add_argument(
         "--dir", type=Path, help="where state and comparators' files go (the system's for /tmp)"
     )

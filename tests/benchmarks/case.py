@@ -46,12 +46,20 @@ def at_most(bound: float) -> Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `comparator`: what the other number is of; empty, there is none."""
+    """One line of the table. `comparator`: what the other number is of; empty, there is none. `takes`:
+    how the two numbers are judged, as their `ratio` or their `difference`.
+    """
 
     name: str
     unit: str
     comparator: str = ""
     goal: Goal | None = None
+    takes: str = "ratio"
+
+    @property
+    def more_is_better(self) -> bool:
+        """As the goal says; without one, rates end in `/s` and everything else is a cost."""
+        return self.unit.endswith("/s") if self.goal is None else self.goal.is_lower_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,10 @@ class Outcome:
         """What the goal is about, by round."""
         if not self.row.comparator:
             return self.ours
-        return [ours / other for ours, other in zip(self.ours, self.comparator, strict=True)]
+        pairs = zip(self.ours, self.comparator, strict=True)
+        if self.row.takes == "difference":
+            return [ours - other for ours, other in pairs]
+        return [ours / other for ours, other in pairs]
 
     @property
     def is_met(self) -> bool | None:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from baseline import compared, spread, stored
 from case import Outcome
 
-_HEAD = ("case", "ours", "comparator", "ratio", "goal", "min–max", "")
+_HEAD = ("case", "ours", "comparator", "ratio", "goal", "spread", "min–max", "", "")
 
 
 def render(outcomes: Iterable[Outcome]) -> str:
@@ -58,10 +59,12 @@ def _line(outcome: Outcome) -> tuple[str, ...]:
         f"{_number(statistics.median(outcome.comparator))} {row.unit}  {row.comparator}"
         if has_comparator
         else "",
-        f"{statistics.median(judged):.2f}" if has_comparator else "",
+        _judged(outcome) if has_comparator else "",
         str(row.goal) if row.goal else "",
+        f"±{_number(spread(judged))}",
         f"{_number(min(judged))}–{_number(max(judged))}",
         "" if met is None else "met" if met else "MISSED",
+        compared(outcome, stored()),
     )
 
 
@@ -76,8 +79,14 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "median": statistics.median(judged),
         "min": min(judged),
         "max": max(judged),
+        "spread": spread(judged),
         "rounds": {"ours": outcome.ours, "comparator": outcome.comparator},
     }
+
+
+def _judged(outcome: Outcome) -> str:
+    value = statistics.median(outcome.judged)
+    return f"{value:.2f}" if outcome.row.takes == "ratio" else f"{value:+.3g} {outcome.row.unit}"
 
 
 def _number(value: float) -> str:

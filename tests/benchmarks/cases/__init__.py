@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from case import Case
 
-from cases import busy, container, idle, latency, output, stored, submit
+from cases import busy, calm, container, crowd, idle, kill, latency, output, start, stored, submit
 
 CASES: dict[str, Case] = {
     case.name: case
-    for module in (submit, output, idle, latency, busy, stored, container)
+    for module in (
+        *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container),
+    )
     for case in module.CASES
 }

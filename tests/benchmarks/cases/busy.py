@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from case import Case, Lab, Row, Setup, at_most
-from memory import family, private_kb
-from running import Service, running
+from memory import private_kb
+from processes import cpu_s, of_service
+from running import running
 from wire import Line, request
 
 _JOBS = 1_000
@@ -22,7 +21,7 @@ _COMMAND = "exec 9<> <(:); while :; do echo a line; read -t 1 -u 9; done"
 @contextmanager
 def _busy(lab: Lab) -> Iterator[Setup]:
     with running(lab.directory / "busy") as service, Line(service.port) as line:
-        before = sum(map(private_kb, _processes(service)))
+        before = sum(map(private_kb, of_service(service)))
         job = [line.submit({"CommandLine": _COMMAND}) for _ in range(_JOBS)][-1]
         while line.ask(request("GET", "/?state=pending"))["IDs"]:
             pass
@@ -31,27 +30,14 @@ def _busy(lab: Lab) -> Iterator[Setup]:
             with service.client.stream("GET", f"/{job}/attach?offset=-1") as answer:
                 lines = answer.iter_lines()
                 next(lines)
-                cpu, begun = _cpu_s(service), time.perf_counter()
+                cpu, begun = cpu_s(of_service(service)), time.perf_counter()
                 for _ in range(_LINES):
                     next(lines)
-                cores = (_cpu_s(service) - cpu) / (time.perf_counter() - begun)
-            kilobytes = sum(map(private_kb, _processes(service))) - before
+                cores = (cpu_s(of_service(service)) - cpu) / (time.perf_counter() - begun)
+            kilobytes = sum(map(private_kb, of_service(service))) - before
             return cores, kilobytes * 1024 / 1000 / _JOBS
 
         yield Setup(ours, warm_up=False)
-
-
-def _processes(service: Service) -> list[int]:
-    return [*family(service.process.pid), service.supervisor_pid()]
-
-
-def _cpu_s(service: Service) -> float:
-    """Seconds of processor time that all service processes have used. Source: proc(5), stat."""
-    ticks = 0
-    for pid in _processes(service):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 CASES = (

@@ -59,7 +59,7 @@ CASES = (
         "idle",
         "kB of memory per idle running job, --idle-jobs of them, in all service processes",
         (
-            Row("idle", "kB", goal=at_most(20)),
+            Row("idle", "kB", goal=at_most(10)),
             Row("idle: proportional", "kB"),
             Row("idle: of it Sanic's", "kB"),
             Row("idle: of it supervisor's", "kB"),

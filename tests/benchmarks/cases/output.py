@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from case import Case, Lab, Row, Setup, at_least
-from program import seconds_of_bash
+from program import python, seconds_of_bash
 from running import running
 from wire import BadAnswer, Line, request
 
@@ -75,17 +76,42 @@ def _replay(lab: Lab) -> Iterator[Setup]:
         yield Setup(ours, bare)
 
 
+@contextmanager
+def _replay_to_four(lab: Lab) -> Iterator[Setup]:
+    with running(lab.directory / "replay-4") as service, Line(service.port) as line:
+        job_id = line.submit({"CommandLine": _flood(lab)})
+        line.ask(request("GET", f"/{job_id}/wait"))
+        argv = python("reader", service.port, f"/{job_id}/attach")
+
+        def read(readers: int) -> tuple[float]:
+            started_s = time.monotonic()
+            processes = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(readers)]
+            for process in processes:
+                got = int(process.communicate()[0])
+                if got != lab.size_bytes:
+                    raise BadAnswer(f"{got} bytes came, {lab.size_bytes} were written")
+            return (readers * lab.size_bytes / (time.monotonic() - started_s) / _MB,)
+
+        yield Setup(lambda: read(4), lambda: read(1))
+
+
 CASES = (
     Case(
         "attach",
         "a flood of --size bytes, from the POST until its live reader has the last byte",
-        (Row("attach", "MB/s", "head | cat > file", at_least(0.5)),),
+        (Row("attach", "MB/s", "head | cat > file", at_least(0.65)),),
         _live,
     ),
     Case(
         "replay",
         "the output of a finished job of --size bytes, to one reader",
-        (Row("replay", "MB/s", "head | cat > /dev/null", at_least(0.35)),),
+        (Row("replay", "MB/s", "head | cat > /dev/null", at_least(0.7)),),
         _replay,
+    ),
+    Case(
+        "replay-4",
+        "the same to four readers at once, all together",
+        (Row("replay-4", "MB/s", "one reader", at_least(1.0)),),
+        _replay_to_four,
     ),
 )

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from case import Case, Goal, Lab, Row, Setup, at_least
 from program import answer_of, python
 from running import running
-from wire import run_jobs
+from wire import Line, run_jobs
+
+_IDLE = 1000
 
 
-def submit(name: str, *, at_once: int, goal: Goal | None) -> Case:
+def submit(name: str, *, at_once: int, goal: Goal, workers: int = 1) -> Case:
     @contextmanager
     def opened(lab: Lab) -> Iterator[Setup]:
-        with running(lab.directory / name) as service:
+        with running(lab.directory / name, workers=workers) as service:
 
             def ours() -> tuple[float]:
                 body = {"CommandLine": "true"}
@@ -29,7 +31,32 @@ def submit(name: str, *, at_once: int, goal: Goal | None) -> Case:
     return Case(name, about, (Row(name, "/s", "posix_spawn loop", goal),), opened)
 
 
+@contextmanager
+def _beside(lab: Lab) -> Iterator[Setup]:
+    slots = {"JOBRUNNER_MAX_RUNNING": "2000"}
+    full_directory, empty_directory = lab.directory / "full", lab.directory / "empty"
+    with (
+        running(full_directory, environment=slots) as full,
+        running(empty_directory, environment=slots) as empty,
+    ):
+        with Line(full.port) as line:
+            for _ in range(_IDLE):
+                line.submit({"CommandLine": "exec sleep infinity"})
+
+        def rate(port: int) -> tuple[float]:
+            return (lab.jobs / run_jobs(port, {"CommandLine": "true"}, lab.jobs, at_once=4),)
+
+        yield Setup(lambda: rate(full.port), lambda: rate(empty.port))
+
+
 CASES = (
-    submit("submit-4", at_once=4, goal=at_least(0.55)),
-    submit("submit-1", at_once=1, goal=None),
+    submit("submit-4", at_once=4, goal=at_least(0.70)),
+    submit("submit-1", at_once=1, goal=at_least(0.65)),
+    submit("submit-4-of-2", at_once=4, goal=at_least(0.75), workers=2),
+    Case(
+        "submit-beside",
+        "jobs per second, 4 at a time, with 1000 idle jobs running, against a service without any",
+        (Row("submit-beside", "/s", "no idle jobs", at_least(0.9)),),
+        _beside,
+    ),
 )

@@ -1,0 +1,204 @@
+"""Many readers of one job: those that follow, against a bare broadcaster, and those that never read."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import select
+import shlex
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from case import Case, Lab, Row, Setup, Skipped, at_least, at_most
+from memory import private_kb
+from processes import cpu_s, of_service
+from program import python
+from running import Service, running
+from wire import BadAnswer, Line, request
+
+_READERS = 1000
+_LINES = 300
+_INTERVAL_S = 0.01
+_SILENT = 100
+_FUSE_S = 60.0
+_MB = 1e6
+_STAMP = re.compile(rb"(\d{20})\n")
+_BROADCASTER = Path(__file__).parents[1] / "programs" / "broadcaster.py"
+
+
+class Crowd:
+    """Connections that are read until each has every line."""
+
+    def __init__(self, port: int, greeting: bytes) -> None:
+        self._peers = [
+            socket.create_connection(("127.0.0.1", port), _FUSE_S) for _ in range(_READERS)
+        ]
+        for peer in self._peers:
+            if greeting:
+                peer.sendall(greeting)
+                while b"\r\n\r\n" not in peer.recv(4096):
+                    pass
+            peer.settimeout(0)
+
+    def tell(self) -> None:
+        """Have one of them say something."""
+        self._peers[0].sendall(b"\n")
+
+    def follow(self) -> float:
+        """Read all lines on all of them; the p99 in µs of how long one was under way."""
+        delays_us: list[float] = []
+        came = {peer.fileno(): bytearray() for peer in self._peers}
+        peers = {peer.fileno(): peer for peer in self._peers}
+        left = dict.fromkeys(came, _LINES)
+        with select.epoll() as poller:
+            for number in peers:
+                poller.register(number, select.EPOLLIN)
+            while left:
+                ready = poller.poll(_FUSE_S)
+                now_ns = time.monotonic_ns()
+                for number, _ in ready:
+                    data = peers[number].recv(65536)
+                    came[number] += data
+                    if number % 8 == 0 and (found := _STAMP.search(data)):
+                        delays_us.append((now_ns - int(found[1])) / 1000)
+                    if number in left and len(came[number]) >= _LINES * 21:
+                        left[number] = _LINES - len(_STAMP.findall(bytes(came[number])))
+                        if not left[number]:
+                            del left[number]
+                    if not data:
+                        poller.unregister(number)
+                if not ready:
+                    raise BadAnswer(f"{len(left)} readers wait for lines")
+        return statistics.quantiles(delays_us, n=100)[98]
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+@contextmanager
+def _following(lab: Lab) -> Iterator[Setup]:
+    _may_open(_READERS * 2 + 100)
+    stamps = shlex.join(python("stamps", _LINES, _INTERVAL_S))
+    gate = lab.directory / "gate"
+    os.mkfifo(gate)
+    with running(lab.directory / "crowd") as service, Line(service.port) as line:
+
+        def ours() -> tuple[float, float]:
+            job_id = line.submit(
+                {"CommandLine": f"read -r _ < {shlex.quote(str(gate))}; exec {stamps}"}
+            )
+            crowd = Crowd(service.port, request("GET", f"/{job_id}/attach"))
+            before = cpu_s(of_service(service))
+            with gate.open("w") as opened:
+                opened.write("go\n")
+            p99 = crowd.follow()
+            line.ask(request("GET", f"/{job_id}/wait"))
+            used = cpu_s(of_service(service)) - before
+            crowd.close()
+            return used, p99
+
+        yield Setup(ours, _broadcast)
+
+
+def _broadcast() -> tuple[float, float]:
+    argv = [sys.executable, str(_BROADCASTER), str(_LINES), str(_INTERVAL_S)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            crowd = Crowd(int(process.stdout.readline()), b"")
+            before = cpu_s([process.pid])
+            crowd.tell()
+            p99 = crowd.follow()
+            used = cpu_s([process.pid]) - before
+            crowd.close()
+            return used, p99
+        finally:
+            process.kill()
+
+
+def _may_open(descriptors: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < descriptors:
+        if hard != resource.RLIM_INFINITY and hard < descriptors:
+            raise Skipped(f"{descriptors} descriptors are needed, {hard} allowed")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+
+
+# Readers that never read
+
+
+@contextmanager
+def _silent(lab: Lab) -> Iterator[Setup]:
+    size_bytes = lab.size_bytes // 4
+    with running(lab.directory / "silent") as service, Line(service.port) as line:
+
+        def rate(job_id: str, begin: Callable[[], None]) -> float:
+            with Line(service.port) as reader:
+                stream = reader.open_stream(f"/{job_id}/attach")
+                begin()
+                started_s = time.monotonic()
+                if (got := stream.count()) != size_bytes:
+                    raise BadAnswer(f"{got} bytes came, {size_bytes} were written")
+                return size_bytes / (time.monotonic() - started_s) / _MB
+
+        def flood(silent: int) -> tuple[float, float, float]:
+            gate = lab.directory / f"silent-gate-{time.monotonic_ns()}"
+            os.mkfifo(gate)
+            wait = f"read -r _ < {shlex.quote(str(gate))}"
+            job_id = line.submit({"CommandLine": f"{wait}; head -c {size_bytes} /dev/zero"})
+            with ExitStack() as open_:
+                before_kb, before_mb = _private(service), _kernel_mb()
+                for _ in range(silent):
+                    open_.enter_context(Line(service.port)).open_stream(f"/{job_id}/attach")
+                rate_mb = rate(job_id, lambda: gate.write_text("go\n") and None)
+                grown = (_private(service) - before_kb) * 1024 / _MB
+                kernel = (_kernel_mb() - before_mb) / max(1, silent)
+            line.ask(request("GET", f"/{job_id}/wait"))
+            line.ask(request("POST", f"/{job_id}/clean"))
+            return rate_mb, grown, kernel
+
+        yield Setup(lambda: flood(_SILENT), lambda: flood(0)[:1])
+
+
+def _private(service: Service) -> int:
+    return sum(map(private_kb, of_service(service)))
+
+
+def _kernel_mb() -> float:
+    """Memory of all TCP sockets. Source: proc(5), net/sockstat: in pages."""
+    for line in Path("/proc/net/sockstat").read_text().splitlines():
+        if line.startswith("TCP:"):
+            words = line.split()
+            return int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGESIZE") / _MB
+    raise Skipped("this kernel doesn't tell the memory of its sockets")
+
+
+CASES = (
+    Case(
+        "crowd",
+        "1000 attached readers of 100 lines a second: processor time, and how long a line takes",
+        (
+            Row("crowd: CPU", "s", "bare broadcaster", at_most(1.3)),
+            Row("crowd: p99", "µs", "bare broadcaster", at_most(2)),
+        ),
+        _following,
+    ),
+    Case(
+        "silent",
+        "a quarter of --size to one reader, while 100 others are attached that never read",
+        (
+            Row("silent", "MB/s", "the reader alone", at_least(0.9)),
+            Row("silent: memory", "MB", goal=at_most(20)),
+            Row("silent: kernel", "MB each", goal=at_most(0.5)),
+        ),
+        _silent,
+    ),
+)
