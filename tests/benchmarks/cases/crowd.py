@@ -109,7 +109,7 @@ def _following(lab: Lab) -> Iterator[Setup]:
 
 
 def _broadcast() -> tuple[float, float]:
-    argv = [sys.executable, str(_BROADCASTER), str(_LINES), str(_INTERVAL_S)]
+    argv = [sys.executable, str(_BROADCASTER), str(_READERS), str(_LINES), str(_INTERVAL_S)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -1,6 +1,6 @@
-"""`broadcaster.py LINES INTERVAL_S`: on uvloop, what `stamps.py` writes to everybody who connects.
+"""`broadcaster.py READERS LINES INTERVAL_S`: on uvloop, what `stamps.py` writes to all who connect.
 
-Prints its port. The lines begin when somebody sends a byte. The limit for anything that passes one
+Prints its port. The lines begin when so many are there and one has sent a byte. The limit for anything that passes one
 stream on to many: one read, and one write to each.
 """
 
@@ -16,13 +16,16 @@ class Peer(asyncio.Protocol):
     """One who listens."""
 
     all = frozenset()
+    was_told = False
     begin = None
 
     def connection_made(self, transport):
         self.transport = transport
         Peer.all = Peer.all | {transport}
+        Peer.begin()
 
     def data_received(self, _data):
+        Peer.was_told = True
         Peer.begin()
 
     def connection_lost(self, _exc):
@@ -43,10 +46,13 @@ class Pipe(asyncio.Protocol):
 
 async def main():
     loop = asyncio.get_running_loop()
-    argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("stamps.py")), *sys.argv[1:]]
+    readers, *arguments = sys.argv[1:]
+    argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("stamps.py")), *arguments]
     over = loop.create_future()
 
     def begin():
+        if over.done() or not Peer.was_told or len(Peer.all) < int(readers):
+            return
         source = subprocess.Popen(argv, stdout=subprocess.PIPE)
         pipe = loop.connect_read_pipe(Pipe, source.stdout)
         over.set_result((source, loop.create_task(pipe)))
