@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from case import Case
 
-from cases import busy, calm, container, crowd, idle, kill, latency, output, start, stored, submit
+from cases import (
+    busy,
+    calm,
+    container,
+    crowd,
+    idle,
+    kill,
+    latency,
+    output,
+    peers,
+    start,
+    stored,
+    submit,
+)
 
 CASES: dict[str, Case] = {
     case.name: case
     for module in (
-        *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container),
+        *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container, peers),
     )
     for case in module.CASES
 }

@@ -1,0 +1,133 @@
+"""Tools that do part of the same work today, on the same box: how much dearer, or cheaper, this is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from case import Case, Lab, Row, Setup, Skipped
+from running import free_port, running
+from wire import BUFFER_BYTES, BadAnswer, Line, request, run_jobs
+
+_FUSE_S = 60.0
+_MB = 1e6
+# Source: RFC 6455, section 5.2: bytes of a frame's head by what its second byte says.
+_LONG, _LONGER = 126, 127
+
+
+def _found(program: str, package: str) -> str:
+    """Raises: Skipped."""
+    path = shutil.which(program)
+    if path is None:
+        raise Skipped(f"{program} is not installed (Debian's package {package})")
+    return path
+
+
+@contextmanager
+def _task_spooler(lab: Lab) -> Iterator[Setup]:
+    tsp = _found("tsp", "task-spooler")
+    jobs = min(lab.jobs, 200)
+    own = {"TS_SOCKET": str(lab.directory / "tsp"), "TMPDIR": str(lab.directory)}
+    environment = {**os.environ, **own}  # noqa: TID251 - what its users give it
+
+    def spooled() -> tuple[float]:
+        begun = time.monotonic()
+        for _ in range(jobs):
+            queued = [tsp, "bash", "-c", "true"]
+            subprocess.run(queued, env=environment, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run([tsp, "-w"], env=environment, check=True)
+        return (jobs / (time.monotonic() - begun),)
+
+    with running(lab.directory / "peer-tsp") as service:
+        try:
+            yield Setup(
+                lambda: (jobs / run_jobs(service.port, {"CommandLine": "true"}, jobs, at_once=1),),
+                spooled,
+            )
+        finally:
+            subprocess.run([tsp, "-K"], env=environment, check=False)
+
+
+@contextmanager
+def _websocketd(lab: Lab) -> Iterator[Setup]:
+    program = _found("websocketd", "websocketd")
+    port = free_port()
+    flood = f"head -c {lab.size_bytes} /dev/zero"
+    argv = [program, f"--port={port}", "--address=127.0.0.1", "--binary", "--loglevel=error"]
+    with (
+        running(lab.directory / "peer-websocketd") as service,
+        subprocess.Popen([*argv, "bash", "-c", flood], stdout=subprocess.DEVNULL) as process,
+        Line(service.port) as line,
+    ):
+
+        def ours() -> tuple[float]:
+            begun = time.monotonic()
+            job_id = line.submit({"CommandLine": flood})
+            with Line(service.port) as reader:
+                got = reader.open_stream(f"/{job_id}/attach").count()
+            elapsed_s = time.monotonic() - begun
+            if got != lab.size_bytes:
+                raise BadAnswer(f"{got} bytes came, {lab.size_bytes} were written")
+            line.ask(request("POST", f"/{job_id}/clean"))
+            return (lab.size_bytes / elapsed_s / _MB,)
+
+        def theirs() -> tuple[float]:
+            begun = time.monotonic()
+            got = _websocket_bytes(port)
+            if got != lab.size_bytes:
+                raise BadAnswer(f"websocketd: {got} bytes came, {lab.size_bytes} were written")
+            return (lab.size_bytes / (time.monotonic() - begun) / _MB,)
+
+        try:
+            yield Setup(ours, theirs)
+        finally:
+            process.kill()
+
+
+def _websocket_bytes(port: int) -> int:
+    """How many bytes of messages come until the other side closes."""
+    with _connected(port) as peer, peer.makefile("rb", BUFFER_BYTES) as stream:
+        peer.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        while stream.readline() not in (b"\r\n", b""):
+            pass
+        total = 0
+        while (head := stream.read(2)) and head[0] & 0x0F in (0, 1, 2):
+            size = head[1]
+            if size in (_LONG, _LONGER):
+                size = int.from_bytes(stream.read(2 if size == _LONG else 8), "big")
+            total += len(stream.read(size))
+        return total
+
+
+def _connected(port: int) -> socket.socket:
+    begun = time.monotonic()
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), _FUSE_S)
+        except ConnectionRefusedError:
+            if time.monotonic() - begun > _FUSE_S:
+                raise
+
+
+CASES = (
+    Case(
+        "peer-tsp",
+        "jobs per second, one at a time, against task-spooler",
+        (Row("peer-tsp", "/s", "task-spooler"),),
+        _task_spooler,
+    ),
+    Case(
+        "peer-websocketd",
+        "a flood of --size bytes to one reader, against websocketd, which stores nothing",
+        (Row("peer-websocketd", "MB/s", "websocketd"),),
+        _websocketd,
+    ),
+)
