@@ -17,6 +17,7 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "tools")]
 import baseline  # noqa: E402 - found through the line above
 from case import Lab, Outcome, Skipped, measure  # noqa: E402 - the same
 from cases import CASES  # noqa: E402 - the same
+from scaling import SCALES, draw  # noqa: E402 - the same
 from table import as_json, machine, render  # noqa: E402 - the same
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -41,6 +42,8 @@ def main() -> int:
             except Skipped as exc:
                 _tell(f"{name}: skipped: {exc}")
         print(render(outcomes))
+        for scale in SCALES if options.plot is not None else ():
+            _tell(f"drawn: {draw(scale, lab, options.plot, _tell)}")
         if options.json is not None:
             options.json.write_text(as_json(outcomes, lab.directory))
         if options.keep:
@@ -63,6 +66,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--idle-jobs", type=_count, default=500, help="(%(default)s)")
     parser.add_argument("--lines", type=_count, default=2000, help="(%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="also draw there how costs grow with size, as SVG"
+    )
     parser.add_argument(
         "--keep", action="store_true", help="make these the baseline that later runs compare with"
     )

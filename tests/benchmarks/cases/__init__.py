@@ -19,10 +19,7 @@ from cases import (
     submit,
 )
 
-CASES: dict[str, Case] = {
-    case.name: case
-    for module in (
-        *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container, peers),
-    )
-    for case in module.CASES
-}
+_ORDER = (
+    *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container, peers),
+)
+CASES: dict[str, Case] = {case.name: case for module in _ORDER for case in module.CASES}

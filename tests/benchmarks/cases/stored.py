@@ -24,7 +24,7 @@ _FEW = 1_000  # one full page, so that both lists are of the same length
 _REQUESTS = 200
 
 
-def _fill(directory: Path, jobs: int) -> str:
+def fill(directory: Path, jobs: int) -> str:
     """Records as finished jobs leave them; the ID of the one in the middle."""
     state_dir.prepare(directory)
     store = Store(directory / "jobs.db")
@@ -68,7 +68,7 @@ def _time(line: Line, path: str, times: int) -> float:
 def _stored(lab: Lab) -> Iterator[Setup]:
     keep_all = {"JOBRUNNER_RETAIN_BYTES": "0"}
     many, few = lab.directory / "many", lab.directory / "few"
-    in_many, in_few = _fill(many, _MANY), _fill(few, _FEW)
+    in_many, in_few = fill(many, _MANY), fill(few, _FEW)
 
     def run(directory: Path, known: str) -> tuple[float, ...]:
         begun = time.perf_counter()
