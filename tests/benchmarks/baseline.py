@@ -54,5 +54,6 @@ def store(outcomes: Sequence[Outcome], machine: dict[str, Any]) -> None:
         for outcome in outcomes
         if outcome.judged
     }
-    document = {"machine": machine, "rows": dict(sorted(rows.items()))}
+    where = {key: machine[key] for key in ("processors", "python", "file_system")}
+    document = {"machine": where, "rows": dict(sorted(rows.items()))}
     FILE.write_text(json.dumps(document, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import statistics
 import threading
@@ -55,20 +56,22 @@ def _quiet(lab: Lab) -> Iterator[Setup]:
 
 @contextmanager
 def _attached(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "attached") as service, Line(service.port) as line:
-        job_id = line.submit({"CommandLine": "exec sleep infinity"})
+    numbers = itertools.count()
 
-        def ours() -> tuple[float]:
-            with ExitStack() as open_:
-                for _ in range(50):
-                    open_.enter_context(Line(service.port)).open_stream(f"/{job_id}/attach")
-                before = sum(map(private_kb, of_service(service)))
-                for _ in range(_READERS):
-                    open_.enter_context(Line(service.port)).open_stream(f"/{job_id}/attach")
-                grown = sum(map(private_kb, of_service(service))) - before
-            return (grown * 1024 / 1000 / _READERS,)
+    def ours() -> tuple[float]:
+        # Memory that was used once is used again, so each round has a service of its own.
+        directory = lab.directory / f"attached-{next(numbers)}"
+        with running(directory) as service, Line(service.port) as line, ExitStack() as open_:
+            path = f"/{line.submit({'CommandLine': 'exec sleep infinity'})}/attach"
+            for _ in range(50):
+                open_.enter_context(Line(service.port)).open_stream(path)
+            before = sum(map(private_kb, of_service(service)))
+            for _ in range(_READERS):
+                open_.enter_context(Line(service.port)).open_stream(path)
+            grown = sum(map(private_kb, of_service(service))) - before
+        return (grown * 1024 / 1000 / _READERS,)
 
-        yield Setup(ours, warm_up=False)
+    yield Setup(ours, warm_up=False)
 
 
 @contextmanager
