@@ -60,7 +60,7 @@ class SignalTree:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Look at the tree, and tell by `tree_seen` how many processes are alive."""
+    """Look at the tree, and tell by `tree_seen` whether a process of it lives."""
 
 
 @dataclass(frozen=True, slots=True)

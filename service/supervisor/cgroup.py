@@ -47,12 +47,10 @@ class Cgroup:
     def kill(self) -> None:
         _write(f"{self._path}/cgroup.kill", b"1")
 
-    def populated(self) -> int:
-        """How many living processes there are; the common case, none, is one small read."""
+    def is_populated(self) -> bool:
+        """Whether a process of it lives; one small read."""
         with open(f"{self._path}/cgroup.events", "rb", buffering=0) as file:
-            if b"populated 0" in file.read(256):
-                return 0
-        return max(1, sum(1 for _ in self.pids()))
+            return b"populated 0" not in file.read(256)
 
     def cpu_s(self) -> float | None:
         """Processor time of all its processes, dead ones too; version 2 counts it by itself."""

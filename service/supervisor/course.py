@@ -347,13 +347,13 @@ class Course:
             return self.cleaning.timer_passed() + self._finish_if_over()
         return []
 
-    def tree_seen(self, alive: int, now: float) -> list[Action]:
+    def tree_seen(self, *, is_alive: bool, now: float) -> list[Action]:
         """The tree was looked at: after `Look`, and after each batch of deaths while
         `watches_tree`.
         """
-        if self.phase is Phase.ENDING and not alive:
+        if self.phase is Phase.ENDING and not is_alive:
             return self._close()
-        if self._hard and alive and self.watches_tree:
+        if self._hard and is_alive and self.watches_tree:
             return [SignalTree(signal.SIGKILL)]
         if self.phase is Phase.ENDING and self.kill is None and not self._expires:
             self._expires = now + SWEEP_GRACE_S

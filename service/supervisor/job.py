@@ -287,8 +287,8 @@ class Job:
         self._host.emit(self, "finished", {**fields, **seen})
 
     def _look(self) -> list[c.Action]:
-        alive = self._tree.alive() if self._tree is not None else 0
-        return self.course.tree_seen(alive, self._host.loop.time())
+        is_alive = self._tree is not None and self._tree.is_alive()
+        return self.course.tree_seen(is_alive=is_alive, now=self._host.loop.time())
 
     def _arm(self, timer: c.Timer, seconds: float) -> None:
         self._disarm(timer)

@@ -48,8 +48,8 @@ class Tree(Protocol):
     def signal(self, number: int) -> None:
         """Signal every member; KILL is repeated until no new one turns up."""
 
-    def alive(self) -> int:
-        """How many members live now; zombies are dead."""
+    def is_alive(self) -> bool:
+        """Whether a member lives now; zombies are dead."""
 
     def cpu_s(self) -> float | None:
         """Processor time that all members have used, dead ones too; None where nobody counts."""
@@ -67,10 +67,11 @@ class Tree(Protocol):
 class CgroupTree:
     """Members are what the kernel says."""
 
-    __slots__ = ("_cgroup", "_seen", "found")
+    __slots__ = ("_cgroup", "_is_killed", "_seen", "found")
 
     def __init__(self, cgroup: Cgroup) -> None:
         self._cgroup = cgroup
+        self._is_killed = False
         self._seen: set[tuple[int, int]] = set()
         self.found = 0
 
@@ -84,17 +85,25 @@ class CgroupTree:
         pass  # the kernel knows
 
     def signal(self, number: int) -> None:
+        if number == signal.SIGKILL and (self._is_killed or not self._seen):
+            # Who is told from whom only where they are looked at again: here all die of one write.
+            if not self._is_killed:
+                self.found = sum(1 for _ in self._cgroup.pids())
+            self._cgroup.kill()
+            self._is_killed = True
+            return
         members = [p for pid in self._cgroup.pids() if (p := look_at(pid)) and not p.is_dead]
         self._seen.update((p.pid, p.started) for p in members)
         self.found = len(self._seen)
         if number == signal.SIGKILL:
             self._cgroup.kill()
+            self._is_killed = True
             return
         for process in members:
             signal_process(process, number)
 
-    def alive(self) -> int:
-        return self._cgroup.populated()
+    def is_alive(self) -> bool:
+        return self._cgroup.is_populated()
 
     def cpu_s(self) -> float | None:
         return self._cgroup.cpu_s()
@@ -104,11 +113,11 @@ class CgroupTree:
         self._cgroup.remove()
 
     def state(self) -> dict[str, Any]:
-        return {"seen": sorted(self._seen)}
+        return {"seen": sorted(self._seen), "found": self.found}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._seen = {(pid, started) for pid, started in state["seen"]}
-        self.found = len(self._seen)
+        self.found = state.get("found", len(self._seen))
 
 
 class WalkTree:
@@ -158,8 +167,8 @@ class WalkTree:
             if not fresh or number != signal.SIGKILL:
                 return
 
-    def alive(self) -> int:
-        return len(self._members())
+    def is_alive(self) -> bool:
+        return bool(self._members())
 
     def cpu_s(self) -> float | None:
         return None

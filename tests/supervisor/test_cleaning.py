@@ -96,7 +96,7 @@ def test_a_plain_end_waits_for_its_clean_up_and_is_not_judged(order, is_seen_fir
     for step in order:
         assert of(CleanUp, actions) == []
         actions += course.wait_status(0, 2) if step == "status" else course.stream_ended(0, 2)
-    last = [lambda: course.tree_seen(0, 100.0), lambda: course.cleaned_up(ok=True)]
+    last = [lambda: course.tree_seen(is_alive=False, now=100.0), lambda: course.cleaned_up(ok=True)]
     for step in last if is_seen_first else reversed(last):
         assert course.phase is not Phase.FINISHED
         actions += step()
@@ -130,7 +130,7 @@ def test_an_unclear_end_is_what_the_verdict_says(client, report, status, fields,
     actions = course.judged(status, report, 3)
     for _ in range(2):
         actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(0, 100.0)
+    actions += course.tree_seen(is_alive=False, now=100.0)
     assert of(CleanUp, actions) == [CleanUp(0, thorough=True)]
     actions += course.cleaned_up(ok=True)
     (name, ended), (_, finished) = events(actions)
@@ -158,7 +158,7 @@ def test_a_kill_while_it_is_judged_is_a_kill():
     actions = course.judged(143, {}, 3)
     for _ in range(4):
         actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(0, 100.0) + course.cleaned_up(ok=True)
+    actions += course.tree_seen(is_alive=False, now=100.0) + course.cleaned_up(ok=True)
     assert events(actions)[0][1]["killed"]
     assert events(actions)[-1] == ("finished", {"verdict": "killed", "complete": True})
 
@@ -180,7 +180,7 @@ def test_kill_cleans_up_at_once_and_the_receipt_says_whether_that_worked(ok):
     assert of(Judge, actions) == []
     for _ in range(2):
         actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(0, 100.0)
+    actions += course.tree_seen(is_alive=False, now=100.0)
     assert course.phase is Phase.CLOSING
     for _ in range(1 if ok else ATTEMPTS):
         actions += course.cleaned_up(ok=ok)

@@ -165,7 +165,7 @@ class World:
 
     def _batch(self):
         if self.course.watches_tree:
-            self.apply(self.course.tree_seen(self.living, NOW))
+            self.apply(self.course.tree_seen(is_alive=bool(self.living), now=NOW))
 
     @property
     def living(self):
@@ -214,7 +214,7 @@ class World:
                 case SignalTree(number):
                     self.signals.append(int(number))
                 case Look():
-                    self.apply(self.course.tree_seen(self.living, NOW))
+                    self.apply(self.course.tree_seen(is_alive=bool(self.living), now=NOW))
                 case Arm(timer, seconds):
                     assert seconds > 0
                     if timer is Timer.GRACE and timer in self.timers:

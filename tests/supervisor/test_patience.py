@@ -79,7 +79,7 @@ def test_a_job_that_waited_too_long_never_starts():
     course = Course()
     course.wait_for_turn(3.0, 5.0)
     actions = passed(course, Timer.QUEUE)
-    actions += course.tree_seen(0, NOW)
+    actions += course.tree_seen(is_alive=False, now=NOW)
     assert [a.fields["verdict"] for a in actions if isinstance(a, Emit)] == ["killed"]
     assert course.start(0, end_if="always", drain_s=2.0) == []
     assert course.receipt(0)["reason"] == "queue-timeout"
