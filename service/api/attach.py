@@ -44,7 +44,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine
     check_sees(request, job_id)
-    record = engine.show(job_id)
+    engine.state(job_id)  # a job that is known
     _check_room(request)
     leave_trace(request, "attach", job_id)
     follower: Follower = request.app.ctx.follower
@@ -60,11 +60,11 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
         raise Unavailable("This worker is stopping.") from exc
     except FileNotFoundError:
-        record = engine.show(job_id)  # it may have been cleaned just now
+        state = engine.state(job_id)  # it may have been cleaned just now
         # No command of it was started.
         if offset > 0:
             raise OffsetBeyondEnd(offset, 0) from None
-    if record.state is not State.PENDING or not follow:
+    if state is not State.PENDING or not follow:
         return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
     with unlimited_answer_time(request):
         await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
@@ -112,7 +112,7 @@ async def _wait_and_send(
                 async with Following(follower, directory, 0, stream, into_gap=marked) as following:
                     await _pass_on(engine, job_id, following, answer, marked=marked)
             except FileNotFoundError:
-                engine.show(job_id)  # it may have been cleaned just now
+                engine.state(job_id)  # it may have been cleaned just now
                 _log.debug("no_output", job=job_id)  # it ended before its first command
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))
@@ -121,20 +121,18 @@ async def _wait_and_send(
 async def _pass_on(
     engine: Engine, job_id: str, following: Following, answer: ChunkedAnswer, *, marked: bool
 ) -> None:
-    at_line_start = True
     while True:
         try:
-            async for chunk in following.chunks():
+            async for chunk in following.chunks(answer):
                 await answer.write(chunk)
-                at_line_start = chunk.endswith(b"\n")
             break
         except OutputDropped as dropped:
             if not marked:
                 await answer.flush()
                 raise
+            starts_line = answer.at_line_start
             line = b"[jobrunner: %d bytes dropped]\n" % following.skip(dropped)
-            await answer.write(line if at_line_start else b"\n" + line)
-            at_line_start = True
+            await answer.write(line if starts_line else b"\n" + line)
     if following.length is None:
         # Whoever saw the end of the output finds the job finished.
         await engine.wait_finished(job_id)

@@ -8,6 +8,7 @@ plain close would look like a clean end.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from types import TracebackType
@@ -18,6 +19,7 @@ from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
 from service.api.standard_loop import write_parts
+from service.output.caught_up import MAX_HANDED_BYTES
 
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
 # it the buffer grows to 4 MB. At this size the throughput is the same.
@@ -29,11 +31,46 @@ class StreamCut(Exception):
     """The stream can't be completed and was cut; never seen by the client as anything but that."""
 
 
+class _Frame:
+    """The last chunk in its frame: one that is given to many is framed once. Larger ones aren't
+    copied: there the frame and the chunk go to the transport as they are.
+    """
+
+    __slots__ = ("_chunk", "_framed")
+
+    def __init__(self) -> None:
+        self._chunk = self._framed = b""
+
+    def around(self, chunk: bytes) -> bytes:
+        if chunk is not self._chunk:
+            self._chunk, self._framed = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        return self._framed
+
+
+_frame: Final = _Frame()
+
+
 class ChunkedAnswer:
     """The body of one answer. Entered, it sends the head; left without an error, the end; left with
     one, it cuts the connection. Meanwhile it stands in `app.ctx.open_answers`, so that a worker
-    that stops can cut it.
+    that stops can cut it. `at_line_start`: what was written ends with a line.
     """
+
+    __slots__ = (
+        "_answers",
+        "_can_write",
+        "_content_type",
+        "_has_body",
+        "_headers",
+        "_http",
+        "_is_framed",
+        "_length",
+        "_protocol",
+        "_request",
+        "_response",
+        "_sent",
+        "at_line_start",
+    )
 
     def __init__(
         self, request: Request, headers: dict[str, str], content_type: str, length: int | None
@@ -42,13 +79,16 @@ class ChunkedAnswer:
         self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
         self._protocol: Any = request.stream.protocol
+        self._can_write: asyncio.Event = self._protocol._can_write  # noqa: SLF001 - Sanic has no public name for it
         self._headers = headers
         self._content_type = content_type
         self._length = length
         self._sent = 0
         self._is_framed = length is None and request.version != "1.0"
+        self._has_body = request.method != "HEAD"
         self._response: Any = None
         self._answers: set[ChunkedAnswer] = request.app.ctx.open_answers
+        self.at_line_start = True
 
     async def __aenter__(self) -> Self:
         if self._length is not None:
@@ -74,13 +114,13 @@ class ChunkedAnswer:
         self._answers.discard(self)
         self._request.app.ctx.metrics.detached()
         self._request.streamed_bytes = self._sent
-        is_short = self._length not in (None, self._sent) and self._request.method != "HEAD"
+        is_short = self._length not in (None, self._sent) and self._has_body
         if kind is not None or is_short:
             self.cut()
             if kind is None:
                 raise StreamCut(f"{self._sent} of {self._length} bytes were there to send")
             return
-        if self._is_framed and self._request.method != "HEAD":
+        if self._is_framed and self._has_body:
             await self._response.eof()
         else:  # of a HEAD, Sanic's own end raises
             self._http.response_func = None
@@ -90,17 +130,30 @@ class ChunkedAnswer:
 
     async def write(self, chunk: bytes) -> None:
         """Send a chunk once the client has taken the ones before."""
-        await self._protocol._can_write.wait()  # noqa: SLF001 - Sanic has no public name for it
+        while not self.take(chunk):
+            transport = self._protocol.transport
+            if transport is None or transport.is_closing():
+                raise StreamCut("the client is gone")
+            await self._can_write.wait()
+
+    def take(self, chunk: bytes) -> bool:
+        """Send a chunk now; False, and nothing is sent, while the client has those before to take,
+        and when it is gone.
+        """
         transport = self._protocol.transport
-        if transport is None or transport.is_closing():
-            raise StreamCut("the client is gone")
+        if not self._can_write.is_set() or transport is None or transport.is_closing():
+            return False
         self._sent += len(chunk)
-        if self._request.method == "HEAD":
-            return
-        if self._is_framed:
-            write_parts(transport, b"%x\r\n" % len(chunk), chunk, b"\r\n")
-        else:
+        self.at_line_start = chunk.endswith(b"\n")
+        if not self._has_body:
+            return True
+        if not self._is_framed:
             transport.write(chunk)
+        elif len(chunk) <= MAX_HANDED_BYTES:
+            transport.write(_frame.around(chunk))
+        else:
+            write_parts(transport, b"%x\r\n" % len(chunk), chunk, b"\r\n")
+        return True
 
     async def flush(self) -> None:
         """Return once all that was written is with the kernel: a cut after it takes nothing away
@@ -109,7 +162,7 @@ class ChunkedAnswer:
         transport = self._protocol.transport
         if transport is not None and not transport.is_closing():
             transport.set_write_buffer_limits(0)  # writing is paused until nothing is left
-            await self._protocol._can_write.wait()  # noqa: SLF001 - as in `write`
+            await self._can_write.wait()
 
     def cut(self) -> None:
         """End the connection so that nobody takes it for a clean end."""

@@ -150,10 +150,7 @@ class Engine:
         with self._notices.subscribed(job_id, to_end=False) as changed:
             while True:
                 changed.clear()
-                state = self._store.state_of(job_id)
-                if state is None:
-                    raise UnknownJob(job_id)
-                if state is not State.PENDING:
+                if self.state(job_id) is not State.PENDING:
                     return
                 self._check_open()
                 await changed.wait()
@@ -174,6 +171,13 @@ class Engine:
         if record is None:
             raise UnknownJob(job_id)
         return record
+
+    def state(self, job_id: str) -> State:
+        """Raises: UnknownJob, Unavailable."""
+        state = self._store.state_of(job_id)
+        if state is None:
+            raise UnknownJob(job_id)
+        return state
 
     def is_of(self, job_id: str, owner: str) -> bool:
         """Whether the principal `owner` submitted that job. Raises: Unavailable."""
@@ -294,9 +298,7 @@ class Engine:
         return self._store.state_of(job_id)
 
     async def _clean(self, job_id: str) -> None:
-        state = self._store.state_of(job_id)
-        if state is None:
-            raise UnknownJob(job_id)
+        state = self.state(job_id)
         if state in LIVE:
             raise JobIsLive(
                 f"The job {job_id} is {state.value}; only a finished job can be cleaned."

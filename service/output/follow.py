@@ -2,7 +2,8 @@
 
 A follower has one inotify descriptor per event loop. All who follow a job in a process share one
 `Tail`: one pair of open files, one watch, one read of the header per wake-up, however many they
-are. Works alike on asyncio's own loop and on uvloop.
+are; and one read of what has come, for those who have a `Taker` (`caught_up`). Works alike on
+asyncio's own loop and on uvloop.
 
 Why no wake-up is lost: a tail first registers its watch, and only then reads the header, so what
 was written before is seen, and what is written after makes an event. From then on `Tail.state` is
@@ -18,6 +19,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from service.output.caught_up import CaughtUp
 from service.output.errors import FollowerClosed, OutputError
 from service.output.inotify import OVERFLOW, Inotify
 from service.output.reader import LogReader
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from service.output.caught_up import Member
     from service.output.index import LogState
 
 __all__ = ["Follower", "Tail"]
@@ -49,6 +52,7 @@ class Tail:
         self._users = 0
         self._watch: int | None = None
         self._waiters: set[asyncio.Future[None]] = set()
+        self._caught_up: dict[int | None, CaughtUp] = {}  # by stream
         self._error: Exception | None = None
         self.reader = reader
         self.state: LogState = reader.state()
@@ -69,7 +73,7 @@ class Tail:
     @property
     def waiting(self) -> int:
         """How many wait for this log to change."""
-        return len(self._waiters)
+        return len(self._waiters) + sum(map(len, self._caught_up.values()))
 
     async def changed(self, since: LogState) -> LogState:
         """Waits until the log's state is another than `since`, or the log is finished.
@@ -82,9 +86,7 @@ class Tail:
         if not since.closed and self.state == since:
             self._start_watching()
         while self.state == since and not since.closed:
-            if self._error is not None:
-                # A new object for each, or they would add to each other's traceback.
-                raise type(self._error)(*self._error.args)
+            self._check()
             waiter = self._follower.loop.create_future()
             self._waiters.add(waiter)
             try:
@@ -102,6 +104,27 @@ class Tail:
         while state.size(stream) <= offset and not state.closed:
             state = await self.changed(state)
         return state
+
+    async def hand_on(self, member: Member, stream: int | None) -> None:
+        """Has `member` given what comes behind its offset, until it must read on by itself: it
+        wasn't ready, more has come than one chunk, or the log is finished.
+
+        Raises: as `changed` does.
+        """
+        self._start_watching()
+        if self.state.closed or self.state.size(stream) > member.offset:
+            return
+        self._check()
+        caught_up = self._caught_up.get(stream)
+        if caught_up is None:
+            caught_up = CaughtUp(self.reader, member.offset, stream)
+            self._caught_up[stream] = caught_up
+        caught_up.join(member)
+        try:
+            await member.read_on
+        finally:
+            caught_up.leave(member)
+            self._drop_empty(stream)
 
     async def in_thread(
         self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs
@@ -140,12 +163,28 @@ class Tail:
         self._error = None
         if state != self.state:
             self.state = state
+            for stream, caught_up in list(self._caught_up.items()):
+                caught_up.push(state)
+                self._drop_empty(stream)
             self._wake()
 
     def fail(self, error: Exception) -> None:
         """Makes all who wait, and who will wait, fail with this error."""
         self._error = error
+        for caught_up in self._caught_up.values():
+            caught_up.let_go()
+        self._caught_up.clear()
         self._wake()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            # A new object for each, or they would add to each other's traceback.
+            raise type(self._error)(*self._error.args)
+
+    def _drop_empty(self, stream: int | None) -> None:
+        # At once: it may be behind, and the next who has caught up begins another.
+        if stream in self._caught_up and not self._caught_up[stream]:
+            del self._caught_up[stream]
 
     def _start_watching(self) -> None:
         if self._watch is None and self._error is None:

@@ -1,7 +1,8 @@
 """One reader's way through a log: replay from an offset, then live, in chunks of bytes.
 
 Nothing is buffered between the log and the consumer: the next chunk is read when the consumer
-asks for it, so a slow one lags behind, is served from the disk, and slows nobody.
+asks for it, so a slow one lags behind, is served from the disk, and slows nobody. One that has all
+there is may have the next chunk handed to it instead, as soon as it comes (`caught_up`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
+from service.output.caught_up import Member
 from service.output.cursor import Cursor
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from service.output.caught_up import Taker
     from service.output.errors import OutputDropped
     from service.output.follow import Follower, Tail
     from service.output.index import LogState
@@ -39,6 +42,19 @@ class Following:
         length: how many bytes will come in all, when that is known at opening, else None; those
             that were dropped are counted.
     """
+
+    __slots__ = (
+        "_cursor",
+        "_directory",
+        "_follow",
+        "_follower",
+        "_into_gap",
+        "_stream",
+        "_tail",
+        "length",
+        "offset",
+        "opening",
+    )
 
     def __init__(
         self,
@@ -118,11 +134,12 @@ class Following:
         self.offset = self._cursor.offset = until
         return missed
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, taker: Taker | None = None) -> AsyncIterator[bytes]:
         """The bytes from `offset` on, 1 byte to 256 KiB at a time.
 
-        Ends when the log is finished and all of it was delivered. Stopping in between loses
-        nothing: `offset` tells how far it came, and calling again goes on from there.
+        With a `taker`, what comes while the consumer waits is given to it, if it is ready, and not
+        to the consumer. Ends when the log is finished and all of it was delivered. Stopping in
+        between loses nothing: `offset` tells how far it came, and calling again goes on from there.
 
         Raises:
             OutputDropped: the next byte was dropped; after `skip`, calling again goes on behind
@@ -142,8 +159,17 @@ class Following:
                     await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
             elif state.closed or not self._follow:
                 return
-            else:
+            elif taker is None:
                 await self._tail.changed(state)
+            else:
+                await self._hand_on(taker)
+
+    async def _hand_on(self, taker: Taker) -> None:
+        member = Member(self.offset, taker, self._follower.loop.create_future())
+        try:
+            await self._tail.hand_on(member, self._stream)
+        finally:
+            self.offset = self._cursor.offset = member.offset
 
     async def _read(self, state: LogState) -> bytes:
         try:

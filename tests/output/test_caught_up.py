@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from service.output.caught_up import MAX_HANDED_BYTES
+from service.output.errors import CorruptLog, FollowerClosed
+from service.output.follow import Follower
+from service.output.following import Following
+from service.output.index import STDERR, STDOUT
+from service.output.log import LogWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from tests.output.conftest import Pipe
+
+    Run = Callable[[Awaitable[object]], None]
+
+
+async def turn() -> None:
+    """Lets everything run that is ready to, once."""
+    await asyncio.sleep(0)  # noqa: TID251 - waits for nothing
+
+
+class Job:
+    """A log with a pipe into it."""
+
+    def __init__(self, directory: Path, pipe: Pipe) -> None:
+        self.directory = directory
+        self.log = LogWriter.create(directory)
+        self._pipe = pipe
+
+    def put(self, data: bytes, stream: int = STDOUT) -> None:
+        view = memoryview(data)
+        while view:
+            self._pipe.write(view[:60_000])
+            self.log.splice_from(self._pipe.reader, stream, 0)
+            view = view[60_000:]
+
+
+class Reader:
+    """Takes what it is handed, unless it is held up, and notes how each chunk came."""
+
+    def __init__(self) -> None:
+        self.handed: list[bytes] = []
+        self.read: list[bytes] = []
+        self.all = b""
+        self.is_held_up = False
+        self._more = asyncio.Event()
+
+    def take(self, chunk: bytes) -> bool:
+        if self.is_held_up:
+            return False
+        self.handed.append(chunk)
+        self._came(chunk)
+        return True
+
+    async def follow(self, following: Following) -> None:
+        async for chunk in following.chunks(self):
+            self.read.append(chunk)
+            self._came(chunk)
+
+    async def has(self, expected: bytes) -> None:
+        while len(self.all) < len(expected):
+            self._more.clear()
+            await self._more.wait()
+        assert self.all == expected
+
+    def _came(self, chunk: bytes) -> None:
+        self.all += chunk
+        self._more.set()
+
+
+@pytest.fixture
+def job(job_dir: Path, make_pipe: Callable[[], Pipe]) -> Iterator[Job]:
+    job = Job(job_dir, make_pipe())
+    yield job
+    job.log.detach()
+
+
+class Crowd:
+    """Readers that have all there is, and wait."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._stack = AsyncExitStack()
+        self.readers: list[Reader] = []
+        self.followings: list[Following] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.follower: Follower
+
+    async def __aenter__(self) -> Self:
+        self.follower = await self._stack.enter_async_context(Follower())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def join(self, stream: int | None = None, offset: int = 0) -> Reader:
+        following = Following(self.follower, self._job.directory, offset, stream)
+        await self._stack.enter_async_context(following)
+        reader = Reader()
+        self.readers.append(reader)
+        self.followings.append(following)
+        self.tasks.append(asyncio.ensure_future(reader.follow(following)))
+        await self.waiting(len(self.readers))
+        return reader
+
+    async def waiting(self, count: int) -> None:
+        with self.follower.watch(self._job.directory) as tail:
+            while tail.waiting < count:
+                await turn()
+
+
+def test_all_who_have_caught_up_are_handed_one_object(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            job.put(b"before ")
+            readers = [await crowd.join() for _ in range(3)]
+            job.put(b"live")
+            for reader in readers:
+                await reader.has(b"before live")
+                assert reader.read == [b"before "]
+            assert len({id(reader.handed[0]) for reader in readers}) == 1
+            job.log.close(complete=True)
+            await asyncio.gather(*crowd.tasks)
+            assert [following.offset for following in crowd.followings] == [11] * 3
+
+    run(scenario())
+
+
+def test_who_cannot_take_it_reads_it_from_the_file_and_holds_nobody_up(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            slow, quick = await crowd.join(), await crowd.join()
+            slow.is_held_up = True
+            job.put(b"one ")
+            await quick.has(b"one ")
+            await slow.has(b"one ")
+            assert (slow.handed, slow.read) == ([], [b"one "])
+            assert (quick.handed, quick.read) == ([b"one "], [])
+            await crowd.waiting(2)
+            slow.is_held_up = False
+            job.put(b"two")
+            await slow.has(b"one two")
+            await quick.has(b"one two")
+            assert slow.handed[0] is quick.handed[1]
+
+    run(scenario())
+
+
+def test_flood_is_read_and_not_handed_on(job: Job, run: Run) -> None:
+    flood = os.urandom(MAX_HANDED_BYTES + 1)
+
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            readers = [await crowd.join() for _ in range(2)]
+            job.put(flood)
+            for reader in readers:
+                await reader.has(flood)
+                assert reader.handed == []
+            await crowd.waiting(2)
+            job.put(b"line")
+            for reader in readers:
+                await reader.has(flood + b"line")
+                assert reader.handed == [b"line"]
+
+    run(scenario())
+
+
+def test_one_stream_is_handed_to_those_who_follow_it(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            both = await crowd.join()
+            out, err = await crowd.join(STDOUT), await crowd.join(STDERR)
+            job.put(b"o1")
+            job.put(b"e1", STDERR)
+            job.put(b"o2")
+            await both.has(b"o1e1o2")
+            await out.has(b"o1o2")
+            await err.has(b"e1")
+            job.log.close(complete=True)
+            await asyncio.gather(*crowd.tasks)
+            assert [f.offset for f in crowd.followings] == [6, 4, 2]
+
+    run(scenario())
+
+
+def test_reader_that_joins_later_is_handed_what_comes_then(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            first = await crowd.join()
+            job.put(b"a")
+            second = await crowd.join()
+            third = await crowd.join(offset=1)
+            job.put(b"b")
+            await first.has(b"ab")
+            await second.has(b"ab")
+            await third.has(b"b")
+
+    run(scenario())
+
+
+def test_reader_that_goes_is_handed_nothing_more(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            going, staying = await crowd.join(), await crowd.join()
+            job.put(b"a")
+            await going.has(b"a")
+            crowd.tasks[0].cancel()
+            await asyncio.wait(crowd.tasks[:1])
+            assert crowd.followings[0].offset == 1
+            job.put(b"b")
+            await staying.has(b"ab")
+            assert going.all == b"a"
+
+    run(scenario())
+
+
+def test_reader_is_handed_all_though_it_goes_on_after_the_last_one_left(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            await crowd.join()
+            crowd.tasks[0].cancel()
+            await asyncio.wait(crowd.tasks[:1])
+            job.put(b"nobody waits for this ")
+            crowd.readers.clear()
+            late = await crowd.join()
+            job.put(b"but for this")
+            await late.has(b"nobody waits for this but for this")
+            assert late.handed == [b"but for this"]
+
+    run(scenario())
+
+
+def test_closing_the_follower_ends_those_who_are_handed_output(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            await crowd.join()
+            await crowd.join(STDERR)
+            crowd.follower.close()
+            ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
+            assert [type(end) for end in ends] == [FollowerClosed] * 2
+
+    run(scenario())
+
+
+def test_damaged_header_ends_those_who_are_handed_output(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            await crowd.join()
+            with open(job.directory / "runs", "r+b") as file:
+                file.write(b"\0" * 128)
+            ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
+            assert isinstance(ends[0], CorruptLog)
+
+    run(scenario())
+
+
+def test_output_that_is_missing_from_the_file_ends_who_was_to_get_it(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            reader = await crowd.join()
+            job.put(b"there")
+            await reader.has(b"there")
+            await crowd.waiting(1)
+            # The header speaks of bytes that the file hasn't.
+            os.truncate(job.directory / "output", 2)
+            job.log.end += 4
+            job.log.stdout_end += 4
+            job.log._write_header(job.log.state)
+            ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
+            assert isinstance(ends[0], CorruptLog)
+            assert reader.all == b"there"
+
+    run(scenario())
