@@ -1,5 +1,8 @@
 """The service's side of the socket: one connection to the supervisor.
 
+JSON goes through msgspec here, at a fifth of the standard library's cost, which is what the
+supervisor itself stays with. What msgspec refuses, lone surrogates, the standard library takes.
+
 A connection says by `lost` that it is gone. Requests under way then fail with `ConnectionLost`;
 what was merely sent may or may not have arrived, and the supervisor's register is what counts.
 """
@@ -8,14 +11,36 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError, encode
+import msgspec
+
+from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError, encode, frame
 
 # Seconds until the supervisor must have said hello; it says it on accepting.
 _HELLO_S: Final = 10.0
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder()
+
+
+def framed(message: Message) -> bytes:
+    """What `encode` gives, in fewer instructions."""
+    try:
+        return frame(_ENCODER.encode(message))
+    except UnicodeEncodeError:
+        return encode(message)
+
+
+def parse(body: bytes) -> Any:
+    """What json.loads gives, in fewer instructions. Raises: ValueError."""
+    try:
+        return _DECODER.decode(body)
+    except msgspec.DecodeError:
+        return json.loads(body)
 
 
 class ConnectionLost(Exception):
@@ -35,7 +60,7 @@ class SupervisorConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._on_messages = on_messages
         self._on_lost = on_lost
-        self._frames = Frames()
+        self._frames = Frames(parse)
         self._transport: asyncio.WriteTransport | None = None
         self._requests: dict[int, asyncio.Future[Message]] = {}
         self._rids = itertools.count(1)
@@ -73,7 +98,7 @@ class SupervisorConnection(asyncio.Protocol):
     def send(self, *messages: Message) -> None:
         """Send, and expect no answer. On a lost connection nothing happens."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(map(encode, messages)))
+            self._transport.write(b"".join(map(framed, messages)))
 
     async def request(self, message: Message) -> Message:
         """Send, and wait for the reply. Raises: ConnectionLost."""

@@ -16,7 +16,7 @@ is answered by one reply with the same `rid`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 PROTOCOL: Final = 1
@@ -34,17 +34,23 @@ class ProtocolError(Exception):
 
 def encode(message: Message) -> bytes:
     """One frame."""
-    body = _ENCODER.encode(message).encode("ascii")
+    return frame(_ENCODER.encode(message).encode("ascii"))
+
+
+def frame(body: bytes) -> bytes:
+    """The frame around a message that is JSON already."""
     return len(body).to_bytes(4, "big") + body
 
 
 class Frames:
     """Frames out of a stream, under any chunking."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_parse")
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[bytes], Any] = json.loads) -> None:
+        """`parse` reads JSON, and raises ValueError for anything else."""
         self._buffer = bytearray()
+        self._parse = parse
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that `data` completes. Raises: ProtocolError."""
@@ -60,16 +66,15 @@ class Frames:
                     break
                 body = bytes(buffer[at + 4 : at + 4 + size])
                 at += 4 + size
-                yield _decode(body)
+                yield self._decoded(body)
         finally:
             del buffer[:at]
 
-
-def _decode(body: bytes) -> Message:
-    try:
-        message = json.loads(body)
-    except ValueError as exc:
-        raise ProtocolError(f"a frame that is not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not isinstance(message.get("t"), str):
-        raise ProtocolError("a frame without `t`")
-    return message
+    def _decoded(self, body: bytes) -> Message:
+        try:
+            message = self._parse(body)
+        except ValueError as exc:
+            raise ProtocolError(f"a frame that is not JSON: {exc}") from exc
+        if not isinstance(message, dict) or not isinstance(message.get("t"), str):
+            raise ProtocolError("a frame without `t`")
+        return message

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.supervisor.client import framed, parse
 from service.supervisor.protocol import MAX_FRAME_BYTES, Frames, ProtocolError, encode
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.floats(0, 1))
@@ -27,6 +28,20 @@ def test_messages_come_out_alike_under_any_chunking(sent, sizes):
         if at >= len(stream):
             break
     assert got == sent
+
+
+@given(messages, st.text(st.characters(codec=None, categories=["Cs", "L", "S"])))
+def test_both_sides_write_and_read_the_same(message, text):
+    message = {**message, "env": {text: text}}
+    for write, read in itertools.product((encode, framed), (json.loads, parse)):
+        assert list(Frames(read).feed(write(message))) == [message]
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"\xff", b'{"t": "x"'])
+def test_what_is_no_json_is_refused_by_both_sides(body):
+    for read in (json.loads, parse):
+        with pytest.raises(ProtocolError):
+            list(Frames(read).feed(frame(body)))
 
 
 def test_a_byte_at_a_time_is_enough():
