@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from xmlrpc.client import ServerProxy
 
 from case import Case, Lab, Row, Setup, Skipped
+from program import python
 from running import free_port, running
 from wire import BUFFER_BYTES, BadAnswer, Line, request, run_jobs
+
+from cases.latency import latencies_us
 
 _FUSE_S = 60.0
 _MB = 1e6
 # Source: RFC 6455, section 5.2: bytes of a frame's head by what its second byte says.
 _LONG, _LONGER = 126, 127
+# Lines and seconds between two of them. supervisord looks at a log that is followed once a second.
+_LINES, _INTERVAL_S = 2000, 0.001
+# Lines that may be missing at the end: those that come after its last look.
+_SLACK = 1000
 
 
 def _found(program: str, package: str) -> str:
@@ -117,6 +126,51 @@ def _connected(port: int) -> socket.socket:
                 raise
 
 
+@contextmanager
+def _supervisord(lab: Lab) -> Iterator[Setup]:
+    program = _found("supervisord", "supervisor")
+    port, directory = free_port(), lab.directory / "supervisord"
+    directory.mkdir()
+    command = shlex.join(python("stamps", _LINES + _SLACK, _INTERVAL_S))
+    file = directory / "supervisord.conf"
+    file.write_text(
+        f"[supervisord]\nlogfile={directory}/log\npidfile={directory}/pid\n"
+        f"childlogdir={directory}\n"
+        f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+        "[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+        f"[program:stamps]\ncommand={command}\nautostart=false\nautorestart=false\nstartsecs=0\n"
+    )
+    with (
+        running(lab.directory / "peer-supervisord") as service,
+        subprocess.Popen(
+            [program, "--nodaemon", "--configuration", str(file)], stdout=subprocess.DEVNULL
+        ) as process,
+    ):
+
+        def ours() -> tuple[float]:
+            with Line(service.port) as line:
+                job_id = line.submit({"CommandLine": f"exec {command}"})
+                stream = line.open_stream(f"/{job_id}/attach")
+                return latencies_us(stream.receive, _LINES)[:1]
+
+        def theirs() -> tuple[float]:
+            with ServerProxy(f"http://127.0.0.1:{port}/RPC2") as proxy, Line(port) as line:
+                proxy.supervisor.clearProcessLogs("stamps")
+                wait = False
+                stream = line.open_stream("/logtail/stamps/stdout")
+                proxy.supervisor.startProcess("stamps", wait)
+                median_us = latencies_us(stream.receive, _LINES)[0]
+                proxy.supervisor.stopProcess("stamps")
+                return (median_us,)
+
+        try:
+            _connected(port).close()
+            yield Setup(ours, theirs)
+        finally:
+            process.terminate()
+
+
 CASES = (
     Case(
         "peer-tsp",
@@ -129,5 +183,11 @@ CASES = (
         "a flood of --size bytes to one reader, against websocketd, which stores nothing",
         (Row("peer-websocketd", "MB/s", "websocketd"),),
         _websocketd,
+    ),
+    Case(
+        "peer-supervisord",
+        "the median time from a write in the job to the client, against supervisord's log tail",
+        (Row("peer-supervisord", "µs", "supervisord's log tail"),),
+        _supervisord,
     ),
 )
