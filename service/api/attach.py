@@ -18,7 +18,7 @@ from service.api.queries import attach_query
 from service.api.reserve import refuse_in_reserve
 from service.engine.engine import Engine
 from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
-from service.jobs.lifecycle import State
+from service.jobs.lifecycle import FINISHED, State
 from service.output.errors import FollowerClosed, OutputDropped, OutputError
 from service.output.follow import Follower
 from service.output.following import Following
@@ -44,9 +44,44 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     content_type = _content_type(request)
     engine: Engine = request.app.ctx.engine
     check_sees(request, job_id)
-    engine.state(job_id)  # a job that is known
+    # Asked before the log is looked for: of a finished job it is there, or never will be.
+    state = engine.state(job_id)
     _check_room(request)
     leave_trace(request, "attach", job_id)
+
+    async def send_log() -> bool:
+        return await _send_log(
+            request, engine, job_id, (offset, stream), content_type, follow=follow, marked=marked
+        )
+
+    if await send_log():
+        return None
+    engine.state(job_id)  # it may have been cleaned just now
+    if offset > 0:
+        raise OffsetBeyondEnd(offset, 0)
+    if follow and state is State.RUNNING:
+        await engine.make_log(job_id)
+        if await send_log():
+            return None
+    if not follow or state in FINISHED:
+        return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
+    with unlimited_answer_time(request):
+        await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
+    return None
+
+
+async def _send_log(
+    request: Request,
+    engine: Engine,
+    job_id: str,
+    place: tuple[int, int | None],
+    content_type: str,
+    *,
+    follow: bool,
+    marked: bool,
+) -> bool:
+    """Answer with the log from `place` (offset and stream) on; False when there is none."""
+    offset, stream = place
     follower: Follower = request.app.ctx.follower
     following = Following(
         follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
@@ -56,19 +91,11 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
             refuse_in_reserve(following.descriptor)
             with unlimited_answer_time(request):
                 await _send(request, engine, job_id, following, content_type, marked=marked)
-        return None
     except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
         raise Unavailable("This worker is stopping.") from exc
     except FileNotFoundError:
-        state = engine.state(job_id)  # it may have been cleaned just now
-        # No command of it was started.
-        if offset > 0:
-            raise OffsetBeyondEnd(offset, 0) from None
-    if state is not State.PENDING or not follow:
-        return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
-    with unlimited_answer_time(request):
-        await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
-    return None
+        return False
+    return True
 
 
 async def _send(
@@ -100,20 +127,21 @@ async def _wait_and_send(
     *,
     marked: bool,
 ) -> None:
-    """A pending job: the answer opens now, and its output follows."""
+    """A job without a log: the answer opens now, and its output follows."""
     follower: Follower = request.app.ctx.follower
     try:
         async with ChunkedAnswer(request, _headers(0), content_type, None) as answer:
             if request.method == "HEAD":
                 return
             await engine.wait_started(job_id)
+            await engine.make_log(job_id)
             try:
                 directory = engine.directory(job_id)
                 async with Following(follower, directory, 0, stream, into_gap=marked) as following:
                     await _pass_on(engine, job_id, following, answer, marked=marked)
             except FileNotFoundError:
                 engine.state(job_id)  # it may have been cleaned just now
-                _log.debug("no_output", job=job_id)  # it ended before its first command
+                await engine.wait_finished(job_id)  # it has none, and gets none any more
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))
 

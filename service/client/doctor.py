@@ -28,8 +28,9 @@ from service.client.supervisor import NoSupervisor, greeting
 from service.settings import SettingError, Settings
 from service.store.schema import VERSION
 from service.supervisor.cgroup import why_unusable
+from service.supervisor.job import JOB_DESCRIPTORS
 from service.supervisor.protocol import PROTOCOL
-from service.supervisor.server import JOB_DESCRIPTORS, SPARE_DESCRIPTORS
+from service.supervisor.server import SPARE_DESCRIPTORS
 
 # The first kernel that has cgroup.kill.
 _KERNEL: Final = (5, 14)

@@ -46,6 +46,7 @@ from service.metrics.series import Metrics
 from service.settings import Settings
 from service.state_dir import MIN_FREE_BYTES
 from service.store import DuplicateKey, Page, Query, Store
+from service.supervisor.abilities import LOG_ON_DEMAND
 from service.supervisor.client import ConnectionLost
 
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
@@ -155,6 +156,19 @@ class Engine:
                 self._check_open()
                 await changed.wait()
 
+    async def make_log(self, job_id: str) -> None:
+        """Have the log of a running job made, of which no byte has come yet; nothing happens when
+        the job is over.
+
+        Raises: NoRoom; Unavailable.
+        """
+        await self._link.connection()
+        if LOG_ON_DEMAND not in self._link.hello.get("can", ()):
+            return  # an older release makes it at once
+        reply = await self._link.request({"t": "log", "job": job_id})
+        if why := reply.get("why"):
+            raise NoRoom(f"The log of {job_id} can't be made: {why}.")
+
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone."""
         with self._notices.subscribed(job_id, to_end=True) as changed:
@@ -187,7 +201,9 @@ class Engine:
         return self._store.page(query, full=full)
 
     def directory(self, job_id: str) -> str:
-        """Where the job's files are; it exists from its first command on."""
+        """Where the job's files are; it exists from its first command on, its log from its first
+        byte on, or from `make_log`.
+        """
         return job_directory(self._settings.state_dir, job_id)
 
     def readiness(self) -> dict[str, str | None]:

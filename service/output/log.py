@@ -17,6 +17,9 @@ tells of the gap, then the place on disk is freed. A writer that is killed in be
 whose bytes are still there; a successor frees them. On kernels before 6.14, ext4 writes what is
 freed to the disk first, so there a job beyond its limit makes others wait for that, a step at a
 time.
+
+A log made `on_demand` has no files before its first byte, or before somebody wants to read it: a
+silent command costs the file system nothing, and the writer no descriptor.
 """
 
 from __future__ import annotations
@@ -74,6 +77,7 @@ class LogWriter:
         "_bound",
         "_clock_ns",
         "_closed_as",
+        "_directory",
         "_due_ns",
         "_freed",
         "_held",
@@ -89,12 +93,18 @@ class LogWriter:
     )
 
     def __init__(
-        self, output_fd: int, runs_fd: int, clock_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        output_fd: int,
+        runs_fd: int,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        limit: int = 0,
     ) -> None:
-        """For `create` and `reopen`."""
+        """For `create`, `on_demand` and `reopen`."""
         self._output_fd = output_fd
         self._runs_fd = runs_fd
         self._clock_ns = clock_ns
+        self._directory: Directory | None = None  # where its files are yet to be made
         self._record_count = 0
         self._last: Record | None = None
         self._closed_as: LogState | None = None
@@ -103,7 +113,7 @@ class LogWriter:
         self._owes_header = False
         self._freed = NO_GAP
         self.gap = NO_GAP
-        self._bound = Bound(0, NO_GAP, self._record)
+        self._bound = Bound(limit, NO_GAP, self._record)
         self.end = 0
         self.stdout_end = 0
         self.repairs: list[str] = []
@@ -126,19 +136,24 @@ class LogWriter:
             FileExistsError: there is one already; it is left as it is.
             OSError: no room, or no such directory; nothing is left behind.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        with contextlib.ExitStack() as undo:
-            output_fd = open_in(directory, OUTPUT_NAME, flags)
-            undo.callback(_remove, directory, OUTPUT_NAME, output_fd)
-            runs_fd = open_in(directory, INDEX_NAME, flags)
-            undo.callback(_remove, directory, INDEX_NAME, runs_fd)
-            log = cls(output_fd, runs_fd, clock_ns)
-            if limit:
-                check_holes(output_fd)
-                check_holes(runs_fd)
-                log._bound = Bound(limit, NO_GAP, log._record)
-            log._write_header(log.state)
-            undo.pop_all()
+        log = cls.on_demand(directory, limit=limit, clock_ns=clock_ns)
+        log.make()
+        return log
+
+    @classmethod
+    def on_demand(
+        cls,
+        directory: Directory,
+        *,
+        limit: int = 0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> Self:
+        """The same, but the files are made with its first byte, or by `make`.
+
+        The directory must exist by then; an open descriptor of it must be open still.
+        """
+        log = cls(-1, -1, clock_ns, limit=limit)
+        log._directory = directory
         return log
 
     @classmethod
@@ -175,7 +190,12 @@ class LogWriter:
     @property
     def is_open(self) -> bool:
         """Whether this object can still write."""
-        return self._output_fd >= 0
+        return self._output_fd >= 0 or self._directory is not None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its files are there, or will never be."""
+        return self._directory is None
 
     @property
     def last_output_s(self) -> float:
@@ -188,6 +208,27 @@ class LogWriter:
     def state(self) -> LogState:
         """What the header says, or will say once it can be written."""
         return self._closed_as or self._state()
+
+    def make(self) -> None:
+        """Makes the files, if that is still to be done: readers then find an empty log.
+
+        Raises: as `create` does.
+        """
+        directory = self._directory
+        if directory is None:
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        with contextlib.ExitStack() as undo:
+            output_fd = open_in(directory, OUTPUT_NAME, flags)
+            undo.callback(_remove, directory, OUTPUT_NAME, output_fd)
+            runs_fd = open_in(directory, INDEX_NAME, flags)
+            undo.callback(_remove, directory, INDEX_NAME, runs_fd)
+            if self._bound.limit:
+                check_holes(output_fd)
+                check_holes(runs_fd)
+            _write_header(runs_fd, self.state)
+            undo.pop_all()
+        self._output_fd, self._runs_fd, self._directory = output_fd, runs_fd, None
 
     def splice_from(self, pipe_fd: int, stream: int, command: int) -> int:
         """Moves up to 256 KiB of what is in the pipe to the log's end, as that stream's output.
@@ -208,6 +249,7 @@ class LogWriter:
             # Neither the end of output nor a needless wake-up shall leave a record behind.
             if not has_bytes(pipe_fd):
                 return 0
+            self.make()
             self._write_record(stream, command)
         try:
             moved = os.splice(
@@ -228,7 +270,7 @@ class LogWriter:
     def close(self, *, complete: bool) -> None:
         """Finishes the log: readers learn that no more comes, and whether all of it is there.
 
-        Closing it again does nothing.
+        Closing it again does nothing. One that has no files by now gets none.
 
         Raises:
             OSError: that could not be written; the log is still open, so call again.
@@ -240,7 +282,8 @@ class LogWriter:
         except OSError:
             complete = False
         closed = self._state(closed=True, complete=complete)
-        self._write_header(closed)
+        if self.is_made:
+            self._write_header(closed)
         self._closed_as = closed
         self.detach()
 
@@ -248,6 +291,7 @@ class LogWriter:
         """Lets go of the files without finishing the log: another process may reopen it."""
         output_fd, runs_fd = self._output_fd, self._runs_fd
         self._output_fd = self._runs_fd = -1
+        self._directory = None
         if output_fd >= 0:
             os.close(output_fd)
             os.close(runs_fd)
@@ -329,9 +373,13 @@ class LogWriter:
         return LogState(self.end, self.stdout_end, closed, complete, self._bound.limit, self.gap)
 
     def _write_header(self, state: LogState) -> None:
-        if os.pwrite(self._runs_fd, state.pack(), 0) != HEADER_BYTES:
-            raise OSError(errno.EIO, "the header was written only in part")
+        _write_header(self._runs_fd, state)
         self._owes_header = False
+
+
+def _write_header(runs_fd: int, state: LogState) -> None:
+    if os.pwrite(runs_fd, state.pack(), 0) != HEADER_BYTES:
+        raise OSError(errno.EIO, "the header was written only in part")
 
 
 def _remove(directory: Directory, name: str, fd: int) -> None:

@@ -10,5 +10,7 @@ IDLE_TIMEOUT: Final = "idle_timeout"
 QUEUE_TIMEOUT: Final = "queue_timeout"
 PRIORITY: Final = "priority"
 RUN_AS: Final = "run_as"
+# It makes a log when its first byte comes, or when it is told to (`log`).
+LOG_ON_DEMAND: Final = "log_on_demand"
 
-ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS)
+ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS, LOG_ON_DEMAND)

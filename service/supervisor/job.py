@@ -31,6 +31,10 @@ from service.supervisor.usage import Usage
 
 STDOUT: Final = 1
 STDERR: Final = 2
+# Descriptors of a log: its output and its index.
+LOG_DESCRIPTORS: Final = 2
+# Descriptors that a job takes while it starts: two pipes of two ends, and its log.
+JOB_DESCRIPTORS: Final = 4 + LOG_DESCRIPTORS
 
 
 @dataclass(slots=True)
@@ -115,7 +119,7 @@ class Job:
         if job.is_finished:
             return job
         if state["has_log"]:
-            job._log = LogWriter.reopen(os.path.join(host.jobs_directory, job.id))
+            job._log = _reopened(os.path.join(host.jobs_directory, job.id))
             job._pump = Pump(host.loop, job._log, job._stream_ended, stalls=host.stalls)
             for descriptor, stream, command in state["pipes"]:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - os takes it by position only
@@ -192,6 +196,18 @@ class Job:
             self._apply(self.course.judged(*verdict, time.time_ns()))
         else:
             self._apply(self.course.wait_status(status, time.time_ns()))
+
+    @property
+    def descriptors_to_come(self) -> int:
+        """How many more it takes once it runs and has output."""
+        if self.course.asked < 0:
+            return JOB_DESCRIPTORS
+        return LOG_DESCRIPTORS if self._log is not None and not self._log.is_made else 0
+
+    def make_log(self) -> None:
+        """Somebody wants to read the output, of which no byte may have come. Raises: OSError."""
+        if self._log is not None:
+            self._log.make()
 
     def look(self) -> None:
         """Something died: see what is left of the tree."""
@@ -368,8 +384,10 @@ class Job:
                         os.mkdir(path, 0o711)
                 if (owner := identity_of(self._request.get("owner"))) is not None:
                     os.chown(f"{directory}/work", *owner, follow_symlinks=False)
-                limit = self._request.get("output_limit", 0)
-                self._log = LogWriter.create(directory, limit=limit)
+                if limit := self._request.get("output_limit", 0):
+                    self._log = LogWriter.create(directory, limit=limit)
+                else:
+                    self._log = LogWriter.on_demand(directory)
             if self._pump is None:
                 self._pump = Pump(host.loop, self._log, self._stream_ended, stalls=host.stalls)
             if self._tree is None:
@@ -399,6 +417,13 @@ class Job:
         self._aftermath.close()
         self._limiting.close()
         self._host.watching.discard(self)
+
+
+def _reopened(directory: str) -> LogWriter:
+    try:
+        return LogWriter.reopen(directory)
+    except FileNotFoundError:
+        return LogWriter.on_demand(directory)  # no byte had come, and nobody has asked
 
 
 def _directory(request: Message, held: ExitStack) -> str:

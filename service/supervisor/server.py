@@ -16,7 +16,7 @@ import service
 from service.output.log import LogWriter
 from service.supervisor.abilities import ABILITIES
 from service.supervisor.connection import Connection
-from service.supervisor.job import Host, Job
+from service.supervisor.job import JOB_DESCRIPTORS, Host, Job
 from service.supervisor.journal import note
 from service.supervisor.limits import why_not
 from service.supervisor.protocol import PROTOCOL, Message
@@ -25,8 +25,6 @@ from service.supervisor.upgrade import try_new_code
 
 # Seconds without a connection after which an idle supervisor ends.
 IDLE_S: Final = 5.0
-# Descriptors that a job takes while it starts: two pipes of two ends, its output and its index.
-JOB_DESCRIPTORS: Final = 6
 # Descriptors kept for connections, for looking through /proc, for what a spawn opens on its way,
 # and for later commands of jobs whose earlier ones left something behind that holds their pipes.
 SPARE_DESCRIPTORS: Final = 24
@@ -181,8 +179,8 @@ class Server:
         descriptors = self._host.descriptors
         if not running or (running + 1) * JOB_DESCRIPTORS < descriptors.limit // 2:
             return True
-        unopened = sum(1 for e in self._register if e.has_turn and e.job.course.asked < 0)
-        return descriptors.free() >= (unopened + 1) * JOB_DESCRIPTORS + SPARE_DESCRIPTORS
+        to_come = sum(e.job.descriptors_to_come for e in self._register if e.has_turn)
+        return descriptors.free() >= to_come + JOB_DESCRIPTORS + SPARE_DESCRIPTORS
 
     def _on_start(self, connection: Connection, message: Message) -> None:
         entry = self._register.get(message["job"])
@@ -199,6 +197,19 @@ class Server:
                 at=message["at"],
             )
         self._reply(connection, message, ok=entry is not None)
+
+    def _on_log(self, connection: Connection, message: Message) -> None:
+        """Make the log of a job of which somebody wants to read what comes."""
+        entry = self._register.get(message["job"])
+        if entry is None:
+            self._reply(connection, message, ok=False)
+            return
+        try:
+            entry.job.make_log()
+        except OSError as exc:
+            self._reply(connection, message, ok=False, why=os.strerror(exc.errno or 0))
+        else:
+            self._reply(connection, message, ok=True)
 
     def _on_ack(self, connection: Connection, message: Message) -> None:
         self._register.acknowledge(message["job"], message["seq"])
@@ -234,7 +245,9 @@ class Server:
         try:
             log = LogWriter.reopen(directory)
         except FileNotFoundError:
-            self._reply(connection, message, ok=True, end=0, complete=True)
+            # Without a directory it never began; else what it wrote may have been in its pipes.
+            complete = not os.path.isdir(directory)
+            self._reply(connection, message, ok=True, end=0, complete=complete)
             return
         except OSError as exc:
             self._reply(connection, message, ok=False, why=f"its log can't be mended: {exc}")

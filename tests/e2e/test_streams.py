@@ -252,6 +252,29 @@ def test_a_job_that_waits_for_its_turn_is_attached_to_at_once(state_dir, gate):
         assert service.output(third) == b""
 
 
+def test_a_reader_of_a_silent_job_gets_what_it_says_later(state_dir, gate):
+    with running(state_dir, workers=2) as service:
+        job_id = service.submit(f"{passing(gate)}; echo said; {passing(gate)}")
+        quiet = service.submit(passing(gate))
+        for silent in (job_id, quiet):
+            while service.show(silent)["State"] == "pending":
+                pass  # each look is a request
+            assert not (state_dir / "jobs" / silent / "output").exists()
+            with attached(service, silent, "?follow=false") as now:
+                assert (now.headers["content-length"], now.rest()) == ("0", b"")
+            with attached(service, silent, "?offset=1") as beyond:
+                assert beyond.status == 416
+        with contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(attached(service, job_id)) for _ in range(6)]
+            others = [stack.enter_context(attached(service, quiet)) for _ in range(6)]
+            assert {reader.status for reader in (*readers, *others)} == {200}
+            gate.open(3)
+            assert [reader.rest() for reader in readers] == [b"said\n"] * 6
+            assert [reader.rest() for reader in others] == [b""] * 6
+        assert service.wait(quiet)["Output"] == {"Bytes": 0, "Complete": True, "Gaps": []}
+        assert (service.output(job_id), service.output(quiet)) == (b"said\n", b"")
+
+
 def wait_closed(directory: Path) -> None:
     """Until the log says that no more comes."""
 

@@ -167,6 +167,23 @@ def test_closing_a_stalled_pump_stops_the_timer(
         assert reader.state().closed
 
 
+def test_a_log_on_demand_without_room_is_made_once_there_is_some(
+    small_disk: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    pipe = make_pipe()
+    log = LogWriter.on_demand(small_disk)
+    fill(small_disk / "ballast")
+    pipe.write(b"kept")
+    with pytest.raises(OSError, match="No space left"):
+        log.splice_from(pipe.reader, STDOUT, 0)
+    assert os.listdir(small_disk) == ["ballast"]
+    assert bytes_waiting(pipe.reader) == len(b"kept")
+    (small_disk / "ballast").unlink()
+    assert log.splice_from(pipe.reader, STDOUT, 0) == len(b"kept")
+    log.close(complete=True)
+    assert read_stream(small_disk, STDOUT) == b"kept"
+
+
 def test_index_without_room_moves_no_byte(small_disk: Path, make_pipe: Callable[[], Pipe]) -> None:
     pipe = make_pipe()
     log = LogWriter.create(small_disk)

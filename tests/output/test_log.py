@@ -39,6 +39,51 @@ def test_bytes_come_out_as_they_went_in(job_dir: Path, make_pipe: Callable[[], P
     assert (job_dir / "output").read_bytes() == data
 
 
+def test_a_log_on_demand_has_no_files_before_its_first_byte(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    pipe = make_pipe()
+    log = LogWriter.on_demand(job_dir)
+    with pytest.raises(BlockingIOError):
+        log.splice_from(pipe.reader, STDERR, 0)
+    assert (os.listdir(job_dir), log.is_open, log.is_made) == ([], True, False)
+    pipe.write(b"now")
+    assert log.splice_from(pipe.reader, STDERR, 0) == 3
+    assert log.is_made
+    with LogReader.open(job_dir) as reader:
+        assert (reader.state().stderr_end, reader.read(0)) == (3, b"now")
+        log.close(complete=True)
+        assert reader.state().complete
+
+
+def test_a_log_on_demand_is_made_for_whoever_wants_to_read_it(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    pipe = make_pipe()
+    log = LogWriter.on_demand(job_dir)
+    log.make()
+    log.make()
+    with LogReader.open(job_dir) as reader:
+        assert reader.state() == LogState()
+        pipe.write(b"now")
+        log.splice_from(pipe.reader, STDOUT, 0)
+        assert reader.read(0) == b"now"
+    log.close(complete=True)
+
+
+def test_a_silent_log_on_demand_leaves_no_file(
+    job_dir: Path, make_pipe: Callable[[], Pipe]
+) -> None:
+    pipe = make_pipe()
+    log = LogWriter.on_demand(job_dir)
+    pipe.end()
+    assert log.splice_from(pipe.reader, STDOUT, 0) == 0
+    log.close(complete=True)
+    log.make()
+    assert (os.listdir(job_dir), log.is_open) == ([], False)
+    assert (log.state.closed, log.state.complete, log.state.end) == (True, True, 0)
+
+
 def test_files_are_private_and_not_inherited(job_dir: Path) -> None:
     log = LogWriter.create(job_dir)
     for name in ("output", "runs"):

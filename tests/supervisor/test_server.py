@@ -207,6 +207,33 @@ def test_more_slots_are_given_at_once(supervisor):
 # --------------------------------------------------------------------------------------- hand over
 
 
+def test_a_silent_job_has_no_log_until_somebody_wants_to_read_it(plain_supervisor, ready, go):
+    client = plain_supervisor.connect()
+    client.run("job", f"echo > {ready}; read -r _ < {go}; echo said")
+    ready.line()
+    directory = plain_supervisor.state_dir / "jobs" / "job"
+    assert os.listdir(directory) == ["work"]
+    assert client.request("upgrade")["ok"]  # the next one makes it as well
+    assert client.hung_up()
+    client = plain_supervisor.connect()
+    for _ in range(2):
+        assert client.request("log", job="job")["ok"]
+        assert sorted(os.listdir(directory)) == ["output", "runs", "work"]
+    go.go()
+    client.event("job", "finished")
+    assert client.output("job") == b"said\n"
+    client.send("release", job="job")
+    assert not client.request("log", job="job")["ok"]
+
+
+def test_a_silent_job_that_is_over_has_no_log(supervisor):
+    client = supervisor.connect()
+    client.run("job", "exit 0")
+    assert client.event("job", "finished")["end"] == 0
+    assert client.request("log", job="job")["ok"]
+    assert os.listdir(supervisor.state_dir / "jobs" / "job") == ["work"]
+
+
 def test_a_lost_connection_hands_its_jobs_over_with_what_was_not_acknowledged(supervisor, go):
     first, second = supervisor.connect(max_running=1), supervisor.connect(max_running=1)
     first.run("running", f"read < {go}", end_if="nonzero")

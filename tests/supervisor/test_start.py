@@ -256,7 +256,19 @@ def test_the_log_of_a_dead_ones_job_is_closed_as_incomplete(start_supervisor, re
     reply = successor.request("bury", job="job")
     assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, len(b"said\n"))
     assert successor.request("bury", job="job") == {**reply, "rid": reply["rid"] + 1}
-    assert successor.request("bury", job="never began")["end"] == 0
+    reply = successor.request("bury", job="never began")
+    assert (reply["end"], reply["complete"]) == (0, True)
+
+
+def test_a_dead_ones_job_without_a_log_may_have_lost_output(start_supervisor, ready):
+    first = start_supervisor("--cgroup", "off")
+    client = first.connect()
+    client.run("job", f"echo > {ready}; exec sleep 1000")
+    ready.line()
+    first.process.kill()
+    first.process.wait()
+    reply = start_supervisor("--cgroup", "off").connect().request("bury", job="job")
+    assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, 0)
 
 
 # ------------------------------------------------------------------------------- what it is made of
