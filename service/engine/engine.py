@@ -79,7 +79,14 @@ class Engine:
         counting = Counting(store, self._metrics)
         self._notices = Notices()
         self._retention = Retention(settings, store, self.directory, self._forget)
-        self._owner = Owner(settings, store, self._changed, self._retention.finished, counting)
+        self._owner = Owner(
+            settings,
+            store,
+            self._changed,
+            self._retention.finished,
+            counting,
+            self._notices.awaits_more_than_end,
+        )
         self._link = Link(settings, store, self._owner, self._notices.wake_all, counting)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -139,7 +146,7 @@ class Engine:
                 async with asyncio.timeout(timeout_s):
                     while True:
                         changed.clear()
-                        if self._store.state_of(job_id) not in LIVE:
+                        if not self._is_live(job_id):
                             return self.show(job_id)
                         self._check_open()
                         await changed.wait()
@@ -174,13 +181,14 @@ class Engine:
         with self._notices.subscribed(job_id, to_end=True) as changed:
             while True:
                 changed.clear()
-                if self._store.state_of(job_id) not in LIVE:
+                if not self._is_live(job_id):
                     return
                 self._check_open()
                 await changed.wait()
 
     def show(self, job_id: str) -> JobRecord:
         """Raises: UnknownJob, Unavailable."""
+        self._owner.settle()
         record = self._store.get(job_id)
         if record is None:
             raise UnknownJob(job_id)
@@ -188,6 +196,7 @@ class Engine:
 
     def state(self, job_id: str) -> State:
         """Raises: UnknownJob, Unavailable."""
+        self._owner.settle()
         state = self._store.state_of(job_id)
         if state is None:
             raise UnknownJob(job_id)
@@ -198,6 +207,7 @@ class Engine:
         return self._store.owner_of(job_id) == owner
 
     def page(self, query: Query, *, full: bool) -> Page:
+        self._owner.settle()
         return self._store.page(query, full=full)
 
     def directory(self, job_id: str) -> str:
@@ -301,6 +311,7 @@ class Engine:
         kill = Kill(
             reason=Reason.REQUESTED, requested_at=at, signal=signal_name(signal), grace_s=grace_s
         )
+        self._owner.settle()
         try:
             state = self._store.request_kill(job_id, kill)
         except JobrunnerError as exc:
@@ -343,6 +354,9 @@ class Engine:
             _log.error("files_not_removed", job=job_id, error=str(exc))
             return
         self._store.files_removed(job_id)
+
+    def _is_live(self, job_id: str) -> bool:
+        return self._owner.drives(job_id) or self._store.state_of(job_id) in LIVE
 
     def _check_open(self) -> None:
         if self._closing:

@@ -31,6 +31,11 @@ class Notices:
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]
 
+    def awaits_more_than_end(self, job_id: str) -> bool:
+        """Whether somebody waits for any change of the job."""
+        waiters = self._waiters.get(job_id)
+        return waiters is not None and not all(waiters.values())
+
     def wake(self, job_id: str, *, finished: bool) -> None:
         """The job changed."""
         for event, to_end in self._waiters.get(job_id, {}).items():

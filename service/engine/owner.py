@@ -4,6 +4,8 @@ Rules
 1. Events of one batch are stored in one transaction; only after its commit is anything sent.
 2. That a start was asked for is stored before it is asked for: at most once.
 3. When storing fails, nothing is acknowledged: the events are kept, and tried again.
+4. That a command has started may wait a moment, unless somebody asks: most that end soon are then
+   stored once, not twice. Until then it isn't acknowledged, so nothing is lost with this process.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from service.supervisor.protocol import Message
 
 # Seconds between two tries to store what couldn't be stored.
 _RETRY_S: Final = 1.0
+# Seconds that the start of a command waits to be stored: the shortest commands take two
+# milliseconds, and nobody who polls sees the difference.
+_HOLD_S: Final = 0.005
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -52,6 +57,8 @@ class _Outbox:
     """What is sent after the commit."""
 
     dirty: dict[str, JobRecord] = field(default_factory=dict)  # stored in one transaction
+    before: dict[str, State] = field(default_factory=dict)  # in which states they were
+    acks: dict[str, int] = field(default_factory=dict)  # job → the last event that is stored
     messages: list[Message] = field(default_factory=list)
     changed: dict[str, State] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
@@ -68,18 +75,23 @@ class Owner:
         on_change: Callable[[str, State], None],
         on_finished: Callable[[str], None],
         counting: Counting,
+        is_awaited: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`on_change` is called for every job that changes, `on_finished` for those whose end was
-        stored here. Records are stored through `counting`.
+        stored here. Records are stored through `counting`. `is_awaited` says whether somebody
+        waits to hear that a job has started.
         """
         self._settings = settings
         self._store = store
         self._on_change = on_change
         self._on_finished = on_finished
         self._counting = counting
+        self._is_awaited = is_awaited
         self._jobs: dict[str, Owned] = {}
         self._claiming: dict[str, list[Message]] = {}  # job → what came of it before its record
         self._deferred: list[Message] = []
+        self._held: list[Message] = []  # starts that are yet to be stored
+        self._holding: asyncio.TimerHandle | None = None
         self._connection: SupervisorConnection | None = None
         # Called with a job and whether it has its turn, when it was adopted from one who died while
         # taking it over: a dead supervisor may have run it, so it isn't started.
@@ -91,9 +103,14 @@ class Owner:
     def connected(self, connection: SupervisorConnection) -> None:
         self._connection = connection
 
+    def drives(self, job_id: str) -> bool:
+        """Whether the job is this process's, and therefore live."""
+        return job_id in self._jobs
+
     def lost(self) -> None:
         """The connection is gone, and so is everything owned."""
         self._connection = None
+        self._take_held()
         self._jobs.clear()
         self._claiming.clear()
         self._deferred.clear()
@@ -132,23 +149,56 @@ class Owner:
 
     def received(self, batch: list[Message]) -> None:
         """Messages of the supervisor, in order."""
+        batch = [message for message in batch if not self._is_notice(message)]
         if self._deferred:
             self._deferred += batch
-            return
+        elif all(map(self._can_wait, batch)):
+            self._held += batch
+            if self._holding is None and batch:
+                loop = asyncio.get_running_loop()
+                self._holding = loop.call_later(_HOLD_S, self.settle)
+        else:
+            self._take_in(self._take_held() + batch)
+
+    def settle(self) -> None:
+        """Store now what may have waited: somebody wants to know how jobs stand."""
+        if self._held:
+            self._take_in(self._take_held())
+
+    def _is_notice(self, message: Message) -> bool:
+        if message["t"] != "notice":
+            return False
+        self._on_change(message["job"], State(message["state"]))
+        return True
+
+    def _can_wait(self, message: Message) -> bool:
+        if message["t"] != "event" or message["name"] != "started":
+            return False
+        return message["job"] in self._jobs and not self._is_awaited(message["job"])
+
+    def _take_held(self) -> list[Message]:
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+        held, self._held = self._held, []
+        return held
+
+    def _take_in(self, batch: list[Message]) -> None:
         outbox = _Outbox()
         try:
             for message in batch:
                 self._handle(message, outbox)
             if outbox.dirty:
-                self._counting.update(*outbox.dirty.values())
+                self._counting.update(*outbox.dirty.values(), before=outbox.before)
         except JobrunnerError as exc:
             self._defer(batch, exc)
             return
-        self._send(*_with_states(outbox.messages, outbox.changed))
+        for job_id in outbox.dropped:
+            self._jobs.pop(job_id, None)
+        self._send(*_all_messages(outbox))
         for job_id, state in outbox.changed.items():
             self._on_change(job_id, state)
         for job_id in outbox.dropped:
-            self._jobs.pop(job_id, None)
             self._on_finished(job_id)
         for job_id, has_turn in outbox.unsure:
             if self.on_unsure is not None:
@@ -157,8 +207,6 @@ class Owner:
     def _handle(self, message: Message, outbox: _Outbox) -> None:
         job_id = message.get("job", "")
         match message["t"]:
-            case "notice":
-                self._on_change(job_id, State(message["state"]))
             case "adopt":
                 self._adopt(message, outbox)
             case "turn" | "event" if job_id in self._claiming:
@@ -201,12 +249,13 @@ class Owner:
             record = self._ask_next(record, ends=event["ends"], number=event["n"])
         if record is not before:
             owned.record = outbox.dirty[job_id] = record
+            outbox.before.setdefault(job_id, before.state)
         if record.state is not before.state or event["name"] == "finished":
             outbox.changed[job_id] = record.state
         if event["name"] == "finished":
             self._drop(job_id, record.state, outbox)
             return
-        outbox.messages.append({"t": "ack", "job": job_id, "seq": event["seq"]})
+        outbox.acks[job_id] = event["seq"]
         if record.asked > owned.asked:
             outbox.messages.append(self._start(owned, record))
 
@@ -222,6 +271,7 @@ class Owner:
         if record is None or not owned.has_turn:
             return
         if record.asked < 0:
+            outbox.before.setdefault(job_id, record.state)
             record = owned.record = outbox.dirty[job_id] = replace(record, asked=0)
         if record.asked > owned.asked:
             outbox.messages.append(self._start(owned, record))
@@ -238,6 +288,7 @@ class Owner:
 
     def _drop(self, job_id: str, state: State, outbox: _Outbox) -> None:
         outbox.changed[job_id] = state
+        outbox.acks.pop(job_id, None)  # with the job its events are forgotten
         outbox.messages.append({"t": "release", "job": job_id})
         outbox.dropped.append(job_id)
 
@@ -266,11 +317,15 @@ class Owner:
             self._connection.send(*messages)
 
 
-def _with_states(messages: list[Message], changed: dict[str, State]) -> list[Message]:
-    """The messages, telling the other workers what changed: along with what is said of the job
-    anyway, or in a notice of its own.
+def _all_messages(outbox: _Outbox) -> list[Message]:
+    """What is to be sent, telling the other workers what changed: along with what is said of the
+    job anyway, or in a notice of its own.
     """
-    untold = {job_id: state.value for job_id, state in changed.items()}
+    messages: list[Message] = [
+        {"t": "ack", "job": job, "seq": seq} for job, seq in outbox.acks.items()
+    ]
+    messages += outbox.messages
+    untold = {job_id: state.value for job_id, state in outbox.changed.items()}
     for message in messages:
         if message["t"] in ("ack", "release") and message["job"] in untold:
             message["state"] = untold.pop(message["job"])

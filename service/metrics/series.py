@@ -82,7 +82,7 @@ class Metrics:
         """A new job is stored."""
         self._submitted.inc()
 
-    def changed(self, before: State | None, record: JobRecord) -> None:
+    def changed(self, before: State, record: JobRecord) -> None:
         """`record` is stored, where the job was in the state `before`."""
         if before is State.PENDING and record.started_at is not None:
             self._queue_wait.observe((record.started_at - record.created_at) / _NS)

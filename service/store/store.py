@@ -170,33 +170,43 @@ class Store:
                 self._db.executemany("INSERT INTO labels VALUES (?, ?, ?)", rows)
         return msgspec.structs.replace(record, seq=seq)
 
-    def update(self, record: JobRecord) -> bool:
-        """Store what changed. False, and nothing changes, when the stored job is finished already.
+    def update(self, record: JobRecord, *, before: State = State.RUNNING) -> State | None:
+        """Store what changed; the state that the job was in. None, and nothing changes, when the
+        stored job is finished already.
 
-        A kill that was recorded meanwhile is kept when `record` knows of none.
+        A kill that was recorded meanwhile is kept when `record` knows of none. `before` is the
+        state that is to be expected: any other one costs more.
         """
+        with _translated():
+            if self._update(record, before):
+                self._commits += not self._db.in_transaction
+                return before
         with self.transaction():
-            cursor = self._db.execute(
-                "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"  # noqa: S608 - constants
-                " started_at = ?, finished_at = ?, asked = ?, output_bytes = ?,"
-                " output_complete = ?, kill = coalesce(?, kill), commands = ?"
-                f" WHERE seq = ? AND state IN ({_LIVE_SQL})",
-                (
-                    record.state.value,
-                    record.reason.value if record.reason else None,
-                    record.exit_code,
-                    record.signal,
-                    record.error,
-                    record.started_at,
-                    record.finished_at,
-                    record.asked,
-                    record.output_bytes,
-                    record.output_complete,
-                    _text(record.kill) if record.kill else None,
-                    _text(record.commands),
-                    record.seq,
-                ),
-            )
+            return next((state for state in LIVE if self._update(record, state)), None)
+
+    def _update(self, record: JobRecord, before: State) -> bool:
+        cursor = self._db.execute(
+            "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
+            " started_at = ?, finished_at = ?, asked = ?, output_bytes = ?,"
+            " output_complete = ?, kill = coalesce(?, kill), commands = ?"
+            " WHERE seq = ? AND state = ?",
+            (
+                record.state.value,
+                record.reason.value if record.reason else None,
+                record.exit_code,
+                record.signal,
+                record.error,
+                record.started_at,
+                record.finished_at,
+                record.asked,
+                record.output_bytes,
+                record.output_complete,
+                _text(record.kill) if record.kill else None,
+                _text(record.commands),
+                record.seq,
+                before.value,
+            ),
+        )
         return cursor.rowcount == 1
 
     def request_kill(self, job_id: str, kill: Kill) -> State | None:
