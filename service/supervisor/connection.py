@@ -8,6 +8,9 @@ from typing import Final, Protocol
 from service.supervisor.journal import note
 from service.supervisor.protocol import Frames, Message, ProtocolError, encode
 
+# Bytes that are received at once: most messages have some hundreds. The loop's own way allocates
+# 256 KiB for each read, by the kernel and back to it.
+_READ_BYTES: Final = 64 << 10
 # Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
 _MAX_BACKLOG_BYTES: Final = 64 << 20
 
@@ -25,7 +28,11 @@ class Listener(Protocol):
         """The peer is gone."""
 
 
-class Connection(asyncio.Protocol):
+# What was read last, whoever read it: it is taken out before the next read.
+_received: Final = memoryview(bytearray(_READ_BYTES))
+
+
+class Connection(asyncio.BufferedProtocol):
     """One service process."""
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
@@ -42,9 +49,12 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._listener.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return _received
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
-            for message in self._frames.feed(data):
+            for message in self._frames.feed(_received[:nbytes]):
                 self._listener.received(self, message)
         except (ProtocolError, KeyError, TypeError, ValueError) as exc:
             note("peer_dropped", pid=self.pid, error=repr(exc))

@@ -52,7 +52,7 @@ class Frames:
         self._buffer = bytearray()
         self._parse = parse
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Message]:
         """The messages that `data` completes. Raises: ProtocolError."""
         buffer = self._buffer
         buffer += data
