@@ -12,6 +12,8 @@ import asyncio
 import multiprocessing
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -43,7 +45,7 @@ from service.metrics.series import Metrics
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Store, StoreError
-from service.supervisor.launch import SupervisorFailed, start
+from service.supervisor.launch import Starting, SupervisorFailed
 from service.watchdog import end_with_main_process, watch
 
 _log = structlog.get_logger("jobrunner.app")
@@ -174,8 +176,14 @@ async def _start_supervisor(app: Jobrunner) -> None:
     app.ctx.has_manager = True
     settings: Settings = app.ctx.settings
     signal.signal(signal.SIGTERM, _end_early)
+    with _refusals():
+        app.ctx.starting = Starting(settings.state_dir, cgroup=settings.cgroup)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        start(settings.state_dir, cgroup=settings.cgroup)
+        yield
     except SupervisorFailed as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_USAGE) from exc
@@ -189,8 +197,13 @@ def _end_early(_number: int, _frame: object) -> None:
 
 
 async def _watch_workers(app: Jobrunner) -> None:
-    app.ctx.has_served = True
-    watch(app.manager)
+    def confirm() -> None:
+        # Only now, beside the workers: they take longer than it does, and need it last.
+        with _refusals():
+            app.ctx.starting.wait()
+        app.ctx.has_served = True
+
+    watch(app.manager, confirm)
 
 
 async def _open(app: Jobrunner) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import util
 from multiprocessing.connection import Client, wait
@@ -19,6 +20,7 @@ from multiprocessing.managers import dispatch  # type: ignore[attr-defined]  # a
 from typing import Any, Final
 
 import structlog
+from sanic.worker.constants import ProcessState
 
 # Seconds between two starts of the same worker, so that one that can't start is no busy loop.
 _PAUSE_S: Final = 1.0
@@ -31,8 +33,11 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 _log = structlog.get_logger("jobrunner.watchdog")
 
 
-def watch(manager: Any) -> None:
+def watch(manager: Any, confirm: Callable[[], None]) -> None:
     """Watch the workers of `manager`, Sanic's WorkerManager, which hasn't started them yet.
+
+    `confirm` is called when they were started, and may wait for what starts beside them. What it
+    raises ends the main process, and the workers before.
 
     SIGINT and SIGTERM are kept until all of them serve. One that is told to stop while it starts
     may miss it or die of it, and Sanic's main process would wait for its word for ever.
@@ -47,6 +52,11 @@ def watch(manager: Any) -> None:
         return any_died or all(state.get("serving") for state in states)
 
     def wait_and_watch() -> None:
+        try:
+            confirm()
+        except BaseException:
+            _end_at_once(manager)
+            raise
         wait_for_ack()
         for number in _STOPPING:
             signal.signal(number, stop)
@@ -69,6 +79,17 @@ def watch(manager: Any) -> None:
         signal.signal(number, lambda number, _: kept.append(number))
     manager.wait_for_ack = wait_and_watch
     manager._all_workers_ack = is_over  # noqa: SLF001 - Sanic has no public name for it
+
+
+def _end_at_once(manager: Any) -> None:
+    """Kill every process that `manager` has just started. A worker that serves already has stored
+    what it has answered.
+    """
+    for process in manager.processes:
+        process._current_process.kill()  # noqa: SLF001 - Sanic has no public name for it
+        process._current_process.join()  # noqa: SLF001 - as above
+        # Else Sanic waits ten seconds for it to say so by itself.
+        process.set_state(ProcessState.TERMINATED, force=True)
 
 
 class Watchdog(threading.Thread):

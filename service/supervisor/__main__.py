@@ -19,6 +19,7 @@ import os
 import secrets
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def _cgroups(state_dir: Path) -> tuple[Cgroups | None, Controllers]:
 
 def _tell_ready(descriptor: int) -> None:
     if descriptor >= 0:
-        os.write(descriptor, b"1")
+        with suppress(BrokenPipeError):  # who started it may have ended since
+            os.write(descriptor, b"1")
         os.close(descriptor)
 
 

@@ -13,7 +13,8 @@ import select
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -64,34 +65,58 @@ def start(state_dir: Path, *, cgroup: str) -> None:
 
     Raises: SupervisorFailed.
     """
+    Starting(state_dir, cgroup=cgroup).wait()
+
+
+class Starting:
+    """A supervisor that was just started. `wait` may be called once; who never calls it leaves the
+    supervisor to itself.
+    """
+
+    def __init__(self, state_dir: Path, *, cgroup: str) -> None:
+        """Raises: SupervisorFailed."""
+        self._log = state_dir / "supervisor.log"
+        with _told():
+            self._ours, theirs = os.pipe2(os.O_CLOEXEC)
+            arguments = [str(state_dir), "--cgroup", cgroup, "--ready-fd", str(theirs)]
+            arguments += ["--soft-limit", str(_SOFT_LIMIT)]
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "service.supervisor", *arguments],
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=(theirs,),
+                    env=_environment(),
+                )
+            except BaseException:
+                os.close(self._ours)
+                raise
+            finally:
+                os.close(theirs)
+
+    def wait(self) -> None:
+        """Until it serves, or has found another that does. Blocks. Raises: SupervisorFailed."""
+        with _told():
+            try:
+                # The pipe first: a process can only be waited for by looking again and again, and
+                # the one that was started has forked and left before the word comes.
+                poller = select.poll()
+                poller.register(self._ours, select.POLLIN)
+                is_ready = bool(poller.poll(_START_S * 1000)) and os.read(self._ours, 1) == b"1"
+                self._process.wait(_START_S)
+            finally:
+                os.close(self._ours)
+        if not is_ready:
+            raise SupervisorFailed(f"the supervisor did not start; {self._log} says why")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-    except OSError as exc:
-        raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
-    arguments = [str(state_dir), "--cgroup", cgroup, "--ready-fd", str(theirs)]
-    arguments += ["--soft-limit", str(_SOFT_LIMIT)]
-    try:
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.supervisor", *arguments],
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs,),
-                env=_environment(),
-            )
-        finally:
-            os.close(theirs)
-        process.wait(_START_S)  # the one that was started forks and leaves
-        poller = select.poll()
-        poller.register(ours, select.POLLIN)
-        if not poller.poll(_START_S * 1000) or os.read(ours, 1) != b"1":
-            log = state_dir / "supervisor.log"
-            raise SupervisorFailed(f"the supervisor did not start; {log} says why")
+        yield
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
-    finally:
-        os.close(ours)
 
 
 def _environment() -> dict[str, str] | None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from gates import Gate, attached, lines
-from running import Service, again, running
+from running import START_FUSE_S, Service, again, running
 from watching import Watched, in_session
 
 pytestmark = pytest.mark.e2e
@@ -281,6 +281,25 @@ def test_a_start_that_fails_ends_no_job_that_was_left(
             assert next_one.show(job_id)["State"] == "running"
             gate.open()
             assert next_one.wait(job_id)["ExitCode"] == 5
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_start_without_a_supervisor_ends_with_status_2_and_says_why(
+    state_dir: Path, workers: int
+):
+    state_dir.mkdir()
+    (state_dir / "supervisor.start.lock").mkdir()
+    service = Service(state_dir, workers=workers)
+    try:
+        assert service.process.wait(START_FUSE_S) == 2
+        with Watched(in_session(service.process.pid), some_ended=True) as others:
+            others.wait_gone()
+    finally:
+        service.close()
+    (said,) = [line for line in service.lines if line.startswith("jobrunner: ")]
+    assert said == (f"jobrunner: the supervisor did not start; {state_dir}/supervisor.log says why")
+    assert "IsADirectoryError" in (state_dir / "supervisor.log").read_text()
+    assert not service.worker_pids()
 
 
 def test_a_killed_main_process_leaves_none_of_the_others(state_dir: Path):
