@@ -32,7 +32,7 @@ from service.api.metrics import metrics
 from service.api.observed import Observer
 from service.api.openapi import openapi
 from service.api.origins import is_loopback
-from service.api.problems import Problems
+from service.api.problems import ERROR_FORMAT, Problems
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
@@ -143,7 +143,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     app.config.REQUEST_MAX_SIZE = settings.max_body
     app.config.REQUEST_TIMEOUT = settings.request_timeout
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
-    app.config.FALLBACK_ERROR_FORMAT = "json"
+    app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT
     app.ctx.settings = settings
     app.ctx.lock = lock
     app.ctx.has_manager = False

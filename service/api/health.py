@@ -5,6 +5,7 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.jobs import answer
+from service.api.problems import ERROR_FORMAT
 from service.api.views import CheckView, KindView, Live, Ready
 from service.engine.engine import Engine
 from service.jobs.errors import NotReady
@@ -12,13 +13,13 @@ from service.jobs.errors import NotReady
 health = Blueprint("health", url_prefix="/health")
 
 
-@health.route("/live", methods=["GET", "HEAD"], name="live")
+@health.route("/live", methods=["GET", "HEAD"], name="live", error_format=ERROR_FORMAT)
 async def live(_request: Request) -> HTTPResponse:
     """Answer: this process is there."""
     return answer(Live())
 
 
-@health.route("/ready", methods=["GET", "HEAD"], name="ready")
+@health.route("/ready", methods=["GET", "HEAD"], name="ready", error_format=ERROR_FORMAT)
 async def ready(request: Request) -> HTTPResponse:
     """Answer: a job would be taken now, what was looked at, and which Kinds of command would run.
 

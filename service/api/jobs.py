@@ -12,6 +12,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.callers import check_sees, leave_trace, owner_seen, sees
 from service.api.patience import unlimited_answer_time
+from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
 from service.engine.ceilings import ceilings
@@ -40,7 +41,7 @@ def _view(request: Request, record: Any) -> Any:
     return job_view(record, request.app.ctx.engine, request.app.ctx.settings)
 
 
-@jobs.post("/")
+@jobs.post("/", error_format=ERROR_FORMAT)
 async def submit(request: Request) -> HTTPResponse:
     """Store a job: 201, or 200 when the idempotency key has been used for the same body.
 
@@ -64,7 +65,7 @@ async def submit(request: Request) -> HTTPResponse:
     return answer(Accepted(submission.id), status=status, headers={"Location": f"/{submission.id}"})
 
 
-@jobs.route("/", methods=["GET", "HEAD"], name="list")
+@jobs.route("/", methods=["GET", "HEAD"], name="list", error_format=ERROR_FORMAT)
 async def list_jobs(request: Request) -> HTTPResponse:
     """One page of jobs, oldest first, and a link to the next. Raises: BadQuery, Unavailable."""
     query, full = list_query(request.query_string)
@@ -80,7 +81,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
     return answer(Listing(page.ids, views, after), headers=headers)
 
 
-@jobs.route("/<job_id:str>", methods=["GET", "HEAD"], name="show")
+@jobs.route("/<job_id:str>", methods=["GET", "HEAD"], name="show", error_format=ERROR_FORMAT)
 async def show(request: Request, job_id: str) -> HTTPResponse:
     """The job as it is now. Raises: UnknownJob, BadQuery, Unavailable."""
     Parameters(request.query_string, known=())
@@ -88,7 +89,7 @@ async def show(request: Request, job_id: str) -> HTTPResponse:
     return answer(_view(request, request.app.ctx.engine.show(job_id)))
 
 
-@jobs.route("/<job_id:str>/wait", methods=["GET", "HEAD"], name="wait")
+@jobs.route("/<job_id:str>/wait", methods=["GET", "HEAD"], name="wait", error_format=ERROR_FORMAT)
 async def wait(request: Request, job_id: str) -> HTTPResponse:
     """The job once it is finished, or as it is after `?timeout=`.
 
@@ -101,7 +102,7 @@ async def wait(request: Request, job_id: str) -> HTTPResponse:
     return answer(_view(request, record))
 
 
-@jobs.delete("/<job_id:str>")
+@jobs.delete("/<job_id:str>", error_format=ERROR_FORMAT)
 async def kill(request: Request, job_id: str) -> HTTPResponse:
     """Kill the job; its state, null when it is unknown. Raises: BadQuery, Unavailable."""
     signal, grace_s, wait_for_end = kill_query(request.query_string)
@@ -116,7 +117,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
     return answer(Killed(job_id, state.value if state else None))
 
 
-@jobs.post("/<job_id:str>/clean")
+@jobs.post("/<job_id:str>/clean", error_format=ERROR_FORMAT)
 async def clean(request: Request, job_id: str) -> HTTPResponse:
     """Forget a finished job. Raises: UnknownJob, JobIsLive, BadQuery, NoRoom, Unavailable."""
     Parameters(request.query_string, known=())

@@ -6,13 +6,14 @@ import asyncio
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from service.api.problems import ERROR_FORMAT
 from service.metrics.exposition import Stored, exposition
 from service.store import Store
 
 metrics = Blueprint("metrics")
 
 
-@metrics.route("/metrics", methods=["GET", "HEAD"], name="metrics")
+@metrics.route("/metrics", methods=["GET", "HEAD"], name="metrics", error_format=ERROR_FORMAT)
 async def scrape(request: Request) -> HTTPResponse:
     """The series in the format that is asked for. Raises: Unavailable."""
     store: Store = request.app.ctx.store

@@ -10,6 +10,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 import service
 from service.api import problems
+from service.api.problems import ERROR_FORMAT
 from service.api.routes import JSON, ROUTES, Parameter, Route, Success
 from service.api.schemas import reference, schemas
 from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
@@ -51,7 +52,7 @@ ANYWHERE: Final[dict[int, str]] = {
 _TITLE: Final = "jobrunner"
 
 
-@openapi.route("/openapi.json", methods=["GET", "HEAD"], name="openapi")
+@openapi.route("/openapi.json", methods=["GET", "HEAD"], name="openapi", error_format=ERROR_FORMAT)
 async def describe(_request: Request) -> HTTPResponse:
     """The description; the same bytes from every worker of a release."""
     return HTTPResponse(_encoded(), content_type=JSON)

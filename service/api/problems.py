@@ -39,6 +39,9 @@ from service.jobs.errors import (
 
 CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:jobrunner:problem:"
+# What each route says of its errors, whose form is this module's alone. Where a route says nothing,
+# Sanic parses the source of its handler, at every start.
+ERROR_FORMAT = "json"
 
 _log = structlog.get_logger("jobrunner.api")
 
