@@ -12,7 +12,7 @@ from jsonschema_rs import meta, validator_for
 
 from service import kinds
 from service.api import schemas
-from service.api.openapi import ANYWHERE, document
+from service.api.description import ANYWHERE, document
 from service.api.routes import ROUTES
 from service.jobs import errors
 from service.jobs.spec import CommandSpec, JobBody

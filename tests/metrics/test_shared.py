@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.openapi import document
+from service.api.description import document
 from service.jobs.lifecycle import State
 from service.metrics import shared
 from service.metrics.exposition import Stored, exposition
