@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import importlib.util
 import itertools
 import os
 import signal
@@ -34,9 +36,20 @@ def _first_answer_s(port: int, begun: float) -> float:
     raise TimeoutError(f"nothing answered on {port}")
 
 
+def _compile_service() -> None:
+    """As pip does with what it installs, and has done with Sanic: a work tree has no byte code
+    where Python may write none (PYTHONDONTWRITEBYTECODE), and each process would compile it anew.
+    """
+    package = importlib.util.find_spec("service")
+    assert package is not None
+    for directory in package.submodule_search_locations or ():
+        compileall.compile_dir(directory, quiet=2)
+
+
 @contextmanager
 def _start(lab: Lab) -> Iterator[Setup]:
     numbers = itertools.count()
+    _compile_service()
 
     def ours() -> tuple[float]:
         directory = lab.directory / f"start-{next(numbers)}"
