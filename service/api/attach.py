@@ -14,6 +14,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from service.api.callers import check_sees, leave_trace
 from service.api.chunks import ChunkedAnswer, StreamCut
 from service.api.patience import unlimited_answer_time
+from service.api.problems import ERROR_FORMAT
 from service.api.queries import attach_query
 from service.api.reserve import refuse_in_reserve
 from service.engine.engine import Engine
@@ -33,7 +34,9 @@ _BYTES: Final = "application/octet-stream"
 _log = structlog.get_logger("jobrunner.api")
 
 
-@attach.route("/<job_id:str>/attach", methods=["GET", "HEAD"], name="attach")
+@attach.route(
+    "/<job_id:str>/attach", methods=["GET", "HEAD"], name="attach", error_format=ERROR_FORMAT
+)
 async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     """Stream the output; None when it was sent already.
 
