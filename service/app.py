@@ -31,6 +31,7 @@ from service.access import tokens
 from service.access.audit import Trail
 from service.api.attach import attach
 from service.api.certificates import loader_for
+from service.api.connection import Connection
 from service.api.gate import Gate
 from service.api.health import health
 from service.api.jobs import jobs
@@ -89,7 +90,8 @@ class Jobrunner(Sanic[Config, Any]):
 
     def prepare(self, *args: Any, **options: Any) -> None:
         # Sanic's own log of requests, which it writes with --dev, has their query strings.
-        super().prepare(*args, **{"backlog": _BACKLOG, **options, "access_log": False})
+        ours = {"access_log": False, "protocol": Connection}
+        super().prepare(*args, **{"backlog": _BACKLOG, **options, **ours})
 
     async def handle_request(self, request: Any) -> None:
         observer: Observer = self.ctx.observer

@@ -8,7 +8,6 @@ plain close would look like a clean end.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from types import TracebackType
@@ -18,6 +17,7 @@ from sanic import Request
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
+from service.api.connection import connection_of
 from service.api.standard_loop import write_parts
 from service.output.caught_up import MAX_HANDED_BYTES
 
@@ -75,11 +75,10 @@ class ChunkedAnswer:
     def __init__(
         self, request: Request, headers: dict[str, str], content_type: str, length: int | None
     ) -> None:
-        assert request.stream is not None  # noqa: S101 - set for every request that a handler gets
         self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
-        self._protocol: Any = request.stream.protocol
-        self._can_write: asyncio.Event = self._protocol._can_write  # noqa: SLF001 - Sanic has no public name for it
+        self._protocol: Any = connection_of(request)
+        self._can_write = connection_of(request).can_write
         self._headers = headers
         self._content_type = content_type
         self._length = length

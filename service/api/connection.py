@@ -1,0 +1,78 @@
+"""A client's connection: Sanic's protocol, with flags that cost little while nobody waits for them.
+
+Most of what a quiet service holds in memory is one connection's part many times over: keep-alive
+connections and attached readers wait for hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+from sanic import Request
+from sanic.server import HttpProtocol
+
+
+class Flag:
+    """What Sanic uses of an `asyncio.Event`, in a tenth of its memory: that one makes a deque when
+    it is made, whose first block is 0.7 KB. For one event loop.
+    """
+
+    __slots__ = ("_is_set", "_waiters")
+
+    def __init__(self, *, is_set: bool) -> None:
+        self._is_set = is_set
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """Let everybody go on who waits, and whoever comes, until it is cleared."""
+        self._is_set = True
+        for waiter in self._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def wait(self) -> Literal[True]:
+        """Return once it is set, even if it is cleared again before this goes on."""
+        if self._is_set:
+            return True
+        waiter = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+            if not self._waiters:
+                self._waiters = None
+        return True
+
+
+class Connection(HttpProtocol):
+    """One in each connection; made by Sanic."""
+
+    __slots__ = ()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._can_write: Any = Flag(is_set=True)
+        self._data_received: Any = Flag(is_set=False)
+
+    @property
+    def can_write(self) -> Flag:
+        """Set while the client takes what is written, and once it is gone."""
+        flag: Flag = self._can_write
+        return flag
+
+
+def connection_of(request: Request) -> Connection:
+    """What the request came over."""
+    stream: Any = request.stream
+    connection: Connection = stream.protocol
+    return connection
