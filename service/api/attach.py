@@ -13,7 +13,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.callers import check_sees, leave_trace
 from service.api.chunks import ChunkedAnswer, StreamCut
-from service.api.patience import unlimited_answer_time
+from service.api.patience import UnlimitedAnswerTime
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import attach_query
 from service.api.reserve import refuse_in_reserve
@@ -68,7 +68,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
             return None
     if not follow or state in FINISHED:
         return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
-    with unlimited_answer_time(request):
+    with UnlimitedAnswerTime(request):
         await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
     return None
 
@@ -92,7 +92,7 @@ async def _send_log(
     try:
         async with following:
             refuse_in_reserve(following.descriptor)
-            with unlimited_answer_time(request):
+            with UnlimitedAnswerTime(request):
                 await _send(request, engine, job_id, following, content_type, marked=marked)
     except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
         raise Unavailable("This worker is stopping.") from exc

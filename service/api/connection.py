@@ -7,6 +7,7 @@ connections and attached readers wait for hours.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, Literal
 
 from sanic import Request
@@ -69,6 +70,21 @@ class Connection(HttpProtocol):
         """Set while the client takes what is written, and once it is gone."""
         flag: Flag = self._can_write
         return flag
+
+    def pause_timeouts(self) -> None:
+        """No time limit is looked at until `resume_timeouts`."""
+        timer: Any = self._callback_check_timeouts
+        if timer is not None:
+            timer.cancel()
+            self._callback_check_timeouts = None
+
+    def resume_timeouts(self) -> None:
+        """Look at the time limits again, which count from now on. Once the connection is lost there
+        is nothing to look at.
+        """
+        if self.conn_info is not None and not self.conn_info.lost:
+            self._time = monotonic()
+            self.check_timeouts()  # type: ignore[no-untyped-call]
 
 
 def connection_of(request: Request) -> Connection:

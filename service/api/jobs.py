@@ -11,7 +11,7 @@ from msgspec import UNSET
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.callers import check_sees, leave_trace, owner_seen, sees
-from service.api.patience import unlimited_answer_time
+from service.api.patience import UnlimitedAnswerTime
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
@@ -97,7 +97,7 @@ async def wait(request: Request, job_id: str) -> HTTPResponse:
     """
     timeout_s = Parameters(request.query_string, known=("timeout",)).seconds("timeout")
     check_sees(request, job_id)
-    with unlimited_answer_time(request):
+    with UnlimitedAnswerTime(request):
         record = await request.app.ctx.engine.wait(job_id, timeout_s)
     return answer(_view(request, record))
 
@@ -112,7 +112,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
     leave_trace(request, "kill", job_id)
     state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
     if wait_for_end and state is not None:
-        with unlimited_answer_time(request):
+        with UnlimitedAnswerTime(request):
             state = (await engine.wait(job_id)).state
     return answer(Killed(job_id, state.value if state else None))
 

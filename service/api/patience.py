@@ -1,25 +1,33 @@
 """Answers that take as long as a job does.
 
 Sanic ends a request that isn't answered, or whose client reads nothing, after RESPONSE_TIMEOUT. The
-limit is the connection's, and the connection outlives the request, so it is set back.
+limit is looked at by a timer of the connection, which outlives the request, so it is set again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from sanic import Request
 
+from service.api.connection import connection_of
 
-@contextmanager
-def unlimited_answer_time(request: Request) -> Iterator[None]:
-    """No time limit for this request's answer."""
-    assert request.stream is not None  # noqa: S101 - set for every request that a handler gets
-    protocol = request.stream.protocol
-    before = protocol.response_timeout
-    protocol.response_timeout = float("inf")
-    try:
-        yield
-    finally:
-        protocol.response_timeout = before
+
+class UnlimitedAnswerTime:
+    """No time limit for this request's answer within the block."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, request: Request) -> None:
+        self._connection = connection_of(request)
+
+    def __enter__(self) -> None:
+        self._connection.pause_timeouts()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._connection.resume_timeouts()
