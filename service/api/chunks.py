@@ -13,7 +13,8 @@ import struct
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sanic import Request
+from sanic import HTTPResponse, Request
+from sanic.compat import Header
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
@@ -24,6 +25,8 @@ from service.output.caught_up import MAX_HANDED_BYTES
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
 # it the buffer grows to 4 MB. At this size the throughput is the same.
 _SEND_BUFFER_BYTES: Final = 128 << 10
+# In place of the headers of an answer once they are sent: nobody reads them again.
+_SENT: Final = Header()
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -59,9 +62,7 @@ class ChunkedAnswer:
     __slots__ = (
         "_answers",
         "_can_write",
-        "_content_type",
         "_has_body",
-        "_headers",
         "_http",
         "_is_framed",
         "_length",
@@ -79,26 +80,24 @@ class ChunkedAnswer:
         self._http: Any = request.stream
         self._protocol: Any = connection_of(request)
         self._can_write = connection_of(request).can_write
-        self._headers = headers
-        self._content_type = content_type
         self._length = length
         self._sent = 0
         self._is_framed = length is None and request.version != "1.0"
         self._has_body = request.method != "HEAD"
-        self._response: Any = None
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        self._response: Any = HTTPResponse(headers=headers, content_type=content_type)
         self._answers: set[ChunkedAnswer] = request.app.ctx.open_answers
         self.at_line_start = True
 
     async def __aenter__(self) -> Self:
-        if self._length is not None:
-            self._headers["Content-Length"] = str(self._length)
         _bound_send_buffer(self._protocol.transport)
-        self._response = await self._request.respond(
-            headers=self._headers, content_type=self._content_type
-        )
+        self._response = await self._request.respond(self._response)
         if self._length is None and not self._is_framed:
             self._http.response_func = self._send_plain_head
         await self._response.send(b"")
+        self._response.headers = _SENT
+        self._request.forget_head()
         self._answers.add(self)
         self._request.streamed_bytes = 0
         self._request.app.ctx.metrics.attached()

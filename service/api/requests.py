@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sanic import Request
+from sanic.compat import Header
 from sanic.exceptions import BadRequest
 
 from service.api.heads import UnclearHead, check_head
@@ -17,6 +18,8 @@ from service.api.heads import UnclearHead, check_head
 # What Sanic gives its stand-in as a method, and what it gives as a URL when it knows none.
 _STAND_IN: Final = "NONE"
 _NO_URL: Final = b"*"
+# In place of the headers of a request of which they were forgotten.
+_FORGOTTEN: Final = Header()
 
 
 class ForgivingRequest(Request):
@@ -26,15 +29,16 @@ class ForgivingRequest(Request):
     `perf_counter`, how many bytes of output were sent, and whether that was cut before its end.
     """
 
-    began: float = 0.0
-    is_observed: bool = False
-    streamed_bytes: int | None = None
-    was_cut: bool = False
+    __slots__ = ("began", "is_observed", "streamed_bytes", "was_cut")
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *others: Any, **more: Any
     ) -> None:
         """Raises: BadRequest, which Sanic answers, and then closes the connection."""
+        self.began = 0.0
+        self.is_observed = False
+        self.streamed_bytes: int | None = None
+        self.was_cut = False
         if method == _STAND_IN:
             url_bytes = _NO_URL
         elif "head" in more:
@@ -43,3 +47,12 @@ class ForgivingRequest(Request):
             except UnclearHead as exc:
                 raise BadRequest(f"The head of the request has no one meaning: {exc}.") from exc
         super().__init__(url_bytes, headers, version, method, *others, **more)
+
+    def forget_head(self) -> None:
+        """Let go of the headers, and of what was read from them, once the answer has begun: a
+        browser's are a kilobyte or more, and a stream may last for days. Method and URL stay.
+        """
+        self.head = b""
+        self.headers = _FORGOTTEN
+        self.parsed_accept = None
+        self.parsed_forwarded = None
