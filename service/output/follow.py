@@ -105,25 +105,30 @@ class Tail:
             state = await self.changed(state)
         return state
 
-    async def hand_on(self, member: Member, stream: int | None) -> None:
-        """Has `member` given what comes behind its offset, until it must read on by itself: it
-        wasn't ready, more has come than one chunk, or the log is finished.
+    def join(self, member: Member, stream: int | None) -> bool:
+        """Has `member` given what comes behind its offset, until its `read_on` is done: it wasn't
+        ready, more has come than one chunk, or the log is finished. To be followed by `leave`.
+
+        Returns: False when it has to read on at once, and is given nothing.
 
         Raises: as `changed` does.
         """
         self._start_watching()
         if self.state.closed or self.state.size(stream) > member.offset:
-            return
+            return False
         self._check()
         caught_up = self._caught_up.get(stream)
         if caught_up is None:
             caught_up = CaughtUp(self.reader, member.offset, stream)
             self._caught_up[stream] = caught_up
         caught_up.join(member)
-        try:
-            await member.read_on
-        finally:
-            caught_up.leave(member)
+        return True
+
+    def leave(self, member: Member, stream: int | None) -> None:
+        """It is given nothing any more, and its offset is its own again."""
+        # Those that were let go are in none, also when others have begun another meanwhile.
+        if stream in self._caught_up:
+            self._caught_up[stream].leave(member)
             self._drop_empty(stream)
 
     async def in_thread(

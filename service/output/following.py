@@ -162,14 +162,14 @@ class Following:
             elif taker is None:
                 await self._tail.changed(state)
             else:
-                await self._hand_on(taker)
-
-    async def _hand_on(self, taker: Taker) -> None:
-        member = Member(self.offset, taker, self._follower.loop.create_future())
-        try:
-            await self._tail.hand_on(member, self._stream)
-        finally:
-            self.offset = self._cursor.offset = member.offset
+                # Awaited here: a coroutine around it would be held by each reader while it waits.
+                member = Member(self.offset, taker, self._follower.loop.create_future())
+                try:
+                    if self._tail.join(member, self._stream):
+                        await member.read_on
+                finally:
+                    self._tail.leave(member, self._stream)
+                    self.offset = self._cursor.offset = member.offset
 
     async def _read(self, state: LogState) -> bytes:
         try:
