@@ -23,7 +23,7 @@ if _is_collecting := gc.isenabled():
     gc.disable()
 
 import structlog
-from sanic import Request, Sanic
+from sanic import Sanic
 from sanic.config import Config
 
 from service import confinement, logs, state_dir
@@ -94,29 +94,26 @@ class Jobrunner(Sanic[Config, Any]):
         super().prepare(*args, **{"backlog": _BACKLOG, **options, **ours})
 
     async def handle_request(self, request: Any) -> None:
+        """The gate comes first. A signal or a middleware of Sanic costs as much as a whole short
+        request does, and comes too late for what has no route.
+        """
         observer: Observer = self.ctx.observer
+        gate: Gate = self.ctx.gate
         observer.begun(request)
         try:
-            await self._handle_admitted(request)
+            try:
+                principal = request.ctx.principal = gate.admit(request)
+            except JobrunnerError as exc:
+                await self.handle_exception(request, exc, run_middleware=False)
+                return
+            try:
+                await super().handle_request(request)
+            finally:
+                gate.leave(principal)
         except asyncio.CancelledError:
             observer.cancelled(request)
             raise
         observer.ended(request)
-
-    async def _handle_admitted(self, request: Request) -> None:
-        """The gate comes first. A signal or a middleware of Sanic costs as much as a whole short
-        request does, and comes too late for what has no route.
-        """
-        gate: Gate = self.ctx.gate
-        try:
-            principal = request.ctx.principal = gate.admit(request)
-        except JobrunnerError as exc:
-            await self.handle_exception(request, exc, run_middleware=False)
-            return
-        try:
-            await super().handle_request(request)
-        finally:
-            gate.leave(principal)
 
     async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
         try:
