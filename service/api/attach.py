@@ -52,53 +52,32 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     _check_room(request)
     leave_trace(request, "attach", job_id)
 
-    async def send_log() -> bool:
-        return await _send_log(
-            request, engine, job_id, (offset, stream), content_type, follow=follow, marked=marked
+    follower: Follower = request.app.ctx.follower
+    for may_make in (follow and state is State.RUNNING, False):
+        following = Following(
+            follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
         )
-
-    if await send_log():
-        return None
-    engine.state(job_id)  # it may have been cleaned just now
-    if offset > 0:
-        raise OffsetBeyondEnd(offset, 0)
-    if follow and state is State.RUNNING:
-        await engine.make_log(job_id)
-        if await send_log():
+        try:
+            async with following:
+                refuse_in_reserve(following.descriptor)
+                with UnlimitedAnswerTime(request):
+                    await _send(request, engine, job_id, following, content_type, marked=marked)
             return None
+        except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
+            raise Unavailable("This worker is stopping.") from exc
+        except FileNotFoundError:
+            engine.state(job_id)  # it may have been cleaned just now
+        # Not a byte of it has come.
+        if offset > 0:
+            raise OffsetBeyondEnd(offset, 0)
+        if not may_make:
+            break
+        await engine.make_log(job_id)
     if not follow or state in FINISHED:
         return HTTPResponse(b"", content_type=content_type, headers=_headers(0))
     with UnlimitedAnswerTime(request):
         await _wait_and_send(request, engine, job_id, stream, content_type, marked=marked)
     return None
-
-
-async def _send_log(
-    request: Request,
-    engine: Engine,
-    job_id: str,
-    place: tuple[int, int | None],
-    content_type: str,
-    *,
-    follow: bool,
-    marked: bool,
-) -> bool:
-    """Answer with the log from `place` (offset and stream) on; False when there is none."""
-    offset, stream = place
-    follower: Follower = request.app.ctx.follower
-    following = Following(
-        follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
-    )
-    try:
-        async with following:
-            refuse_in_reserve(following.descriptor)
-            with UnlimitedAnswerTime(request):
-                await _send(request, engine, job_id, following, content_type, marked=marked)
-    except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
-        raise Unavailable("This worker is stopping.") from exc
-    except FileNotFoundError:
-        return False
-    return True
 
 
 async def _send(
