@@ -46,6 +46,7 @@ def main() -> int:
             _tell(f"drawn: {draw(scale, lab, options.plot, _tell)}")
         if options.json is not None:
             options.json.write_text(as_json(outcomes, lab.directory))
+            _tell(f"all numbers: {options.json}")
         if options.keep:
             baseline.store(outcomes, machine(lab.directory))
     return 0
