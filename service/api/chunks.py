@@ -39,15 +39,13 @@ class _Frame:
     copied: there the frame and the chunk go to the transport as they are.
     """
 
-    __slots__ = ("_chunk", "_framed")
+    __slots__ = ("chunk", "framed")
 
     def __init__(self) -> None:
-        self._chunk = self._framed = b""
+        self.chunk = self.framed = b""
 
-    def around(self, chunk: bytes) -> bytes:
-        if chunk is not self._chunk:
-            self._chunk, self._framed = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
-        return self._framed
+    def put_around(self, chunk: bytes) -> None:
+        self.chunk, self.framed = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
 
 
 _frame: Final = _Frame()
@@ -66,10 +64,10 @@ class ChunkedAnswer:
         "_http",
         "_is_framed",
         "_length",
-        "_protocol",
         "_request",
         "_response",
         "_sent",
+        "_transport",
         "at_line_start",
     )
 
@@ -78,8 +76,9 @@ class ChunkedAnswer:
     ) -> None:
         self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
-        self._protocol: Any = connection_of(request)
-        self._can_write = connection_of(request).can_write
+        connection = connection_of(request)
+        self._can_write = connection.can_write
+        self._transport: Any = connection.transport
         self._length = length
         self._sent = 0
         self._is_framed = length is None and request.version != "1.0"
@@ -91,7 +90,7 @@ class ChunkedAnswer:
         self.at_line_start = True
 
     async def __aenter__(self) -> Self:
-        _bound_send_buffer(self._protocol.transport)
+        _bound_send_buffer(self._transport)
         self._response = await self._request.respond(self._response)
         if self._length is None and not self._is_framed:
             self._http.response_func = self._send_plain_head
@@ -129,8 +128,7 @@ class ChunkedAnswer:
     async def write(self, chunk: bytes) -> None:
         """Send a chunk once the client has taken the ones before."""
         while not self.take(chunk):
-            transport = self._protocol.transport
-            if transport is None or transport.is_closing():
+            if self._transport.is_closing():
                 raise StreamCut("the client is gone")
             await self._can_write.wait()
 
@@ -138,43 +136,44 @@ class ChunkedAnswer:
         """Send a chunk now; False, and nothing is sent, while the client has those before to take,
         and when it is gone.
         """
-        transport = self._protocol.transport
-        if not self._can_write.is_set() or transport is None or transport.is_closing():
+        # A thousand readers of a line come through here one after the other: no call that isn't
+        # needed.
+        transport = self._transport
+        if not self._can_write.is_up or transport.is_closing():
             return False
-        self._sent += len(chunk)
+        length = len(chunk)
+        self._sent += length
         self.at_line_start = chunk.endswith(b"\n")
         if not self._has_body:
             return True
         if not self._is_framed:
             transport.write(chunk)
-        elif len(chunk) <= MAX_HANDED_BYTES:
-            transport.write(_frame.around(chunk))
+        elif length <= MAX_HANDED_BYTES:
+            if chunk is not _frame.chunk:
+                _frame.put_around(chunk)
+            transport.write(_frame.framed)
         else:
-            write_parts(transport, b"%x\r\n" % len(chunk), chunk, b"\r\n")
+            write_parts(transport, b"%x\r\n" % length, chunk, b"\r\n")
         return True
 
     async def flush(self) -> None:
         """Return once all that was written is with the kernel: a cut after it takes nothing away
         (but over HTTP/1.0, where a cut is a reset).
         """
-        transport = self._protocol.transport
-        if transport is not None and not transport.is_closing():
-            transport.set_write_buffer_limits(0)  # writing is paused until nothing is left
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(0)  # writing is paused until nothing is left
             await self._can_write.wait()
 
     def cut(self) -> None:
         """End the connection so that nobody takes it for a clean end."""
-        transport = self._protocol.transport
         self._http.keep_alive = False
         self._http.response_func = None
         self._http.stage = Stage.IDLE
         self._request.was_cut = True
-        if transport is None:
-            return
-        if not self._is_framed and self._length is None:
-            peer = transport.get_extra_info("socket")
+        if not self._is_framed and self._length is None and not self._transport.is_closing():
+            peer = self._transport.get_extra_info("socket")
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
+        self._transport.abort()
 
     async def _send_plain_head(
         self,
@@ -185,7 +184,7 @@ class ChunkedAnswer:
         self._http.keep_alive = False
         self._response.headers["connection"] = "close"
         head = format_http1_response(self._response.status, self._response.processed_headers)
-        await self._protocol.send(head)
+        await connection_of(self._request).send(head)  # type: ignore[no-untyped-call]
         self._http.stage = Stage.RESPONSE
 
 
