@@ -10,7 +10,7 @@ Of a log that drops bytes, what lies before the gap and what lies behind it are 
 each for itself. While the gap may still grow, the header is read again after the bytes: what was
 dropped meanwhile may have been read as zeros, and is thrown away.
 
-Memory: one chunk, one read of at most 256 KiB, and at most 4096 runs at a time.
+Memory: one chunk, one read of at most 128 KiB, and at most 4096 runs at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from service.output.errors import CorruptLog, OutputDropped
-from service.output.files import CHUNK_BYTES
+from service.output.files import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Cursor:
         self.stream = stream
 
     def next_chunk(
-        self, state: LogState | None = None, limit: int = CHUNK_BYTES, *, wait: bool = True
+        self, state: LogState | None = None, limit: int = READ_BYTES, *, wait: bool = True
     ) -> bytes:
         """The next bytes, at most `limit`; b"" when caught up.
 
@@ -226,7 +226,7 @@ def _clusters(spans: list[_Span]) -> Iterator[list[_Span]]:
     cluster: list[_Span] = []
     for span in spans:
         if cluster and (
-            span[0] - cluster[-1][1] > _GAP_BYTES or span[1] - cluster[0][0] > CHUNK_BYTES
+            span[0] - cluster[-1][1] > _GAP_BYTES or span[1] - cluster[0][0] > READ_BYTES
         ):
             yield cluster
             cluster = []

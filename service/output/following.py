@@ -135,7 +135,7 @@ class Following:
         return missed
 
     async def chunks(self, taker: Taker | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `offset` on, 1 byte to 256 KiB at a time.
+        """The bytes from `offset` on, 1 byte to 128 KiB at a time.
 
         With a `taker`, what comes while the consumer waits is given to it, if it is ready, and not
         to the consumer. Ends when the log is finished and all of it was delivered. Stopping in

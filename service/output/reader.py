@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from service.output.errors import CorruptLog
-from service.output.files import CHUNK_BYTES, INDEX_NAME, OUTPUT_NAME, open_in
+from service.output.files import INDEX_NAME, OUTPUT_NAME, READ_BYTES, open_in
 from service.output.index import (
     HEADER_BYTES,
     RECORD_BYTES,
@@ -122,7 +122,7 @@ class LogReader:
     def read(
         self,
         offset: int,
-        limit: int = CHUNK_BYTES,
+        limit: int = READ_BYTES,
         *,
         end: int | None = None,
         wait: bool = True,
@@ -166,7 +166,7 @@ class LogReader:
     def share(self, *, among_many: bool) -> None:
         """Says whether many read the same places through this object, one after the other.
 
-        It then keeps the last chunk, up to 256 KiB, and all of them get that one object.
+        It then keeps the last chunk, up to 128 KiB, and all of them get that one object.
         """
         self._is_shared = among_many
         if not among_many:
