@@ -8,8 +8,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from service.trusted_path import distrust
+
 # Others may pass through to a job's working directory, and may list nothing.
 DIRECTORY_MODE: Final = 0o711
+# Of what is missing above it, whatever the umask.
+_PARENT_MODE: Final = 0o755
 LOCK_NAME: Final = "service.lock"
 # Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
 # a disk this full stalls every job's output.
@@ -23,7 +27,11 @@ class StateDirError(Exception):
 def prepare(path: Path) -> None:
     """Make the directory, or see that what is there can be used. Raises: StateDirError."""
     try:
-        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        if (wrong := distrust(path)) is not None:  # before anything is made where others may write
+            raise StateDirError(_untrusted(path, wrong))
+        for parent in reversed(path.parents):
+            parent.mkdir(mode=_PARENT_MODE, exist_ok=True)
+        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         if (wrong := fault(path)) is not None:
             raise StateDirError(wrong)
         (path / "jobs").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -45,6 +53,8 @@ def fault(path: Path) -> str | None:
         return f"The state directory {path} is on a file system that is mounted read-only."
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         return f"The state directory {path} can't be written to."
+    if (wrong := distrust(path)) is not None:
+        return _untrusted(path, wrong)
     return None
 
 
@@ -91,6 +101,10 @@ def holder(path: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _untrusted(path: Path, wrong: str) -> str:
+    return f"The state directory {path} isn't safe from other users: {wrong}."
 
 
 def _unusable(path: Path, error: OSError) -> StateDirError:

@@ -11,7 +11,6 @@ import os
 import platform
 import resource
 import sqlite3
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -75,7 +74,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 def _directory(settings: Settings) -> Iterator[Finding]:
     path = settings.state_dir
     try:
-        found = path.stat()
+        path.stat()
     except FileNotFoundError:
         text = f"The state directory {path} does not exist yet; the service makes it."
         yield Finding("state directory", Verdict.OK, text)
@@ -85,13 +84,11 @@ def _directory(settings: Settings) -> Iterator[Finding]:
         yield Finding("state directory", Verdict.PROBLEM, text, "Run this as the service's user.")
         return
     if (wrong := state_dir.fault(path)) is not None:
-        advice = "Run this and the service as its owner, on a file system that can be written to."
+        advice = (
+            "Run this and the service as its owner, on a file system that can be written to, where"
+            " only root and the owner may write to it and to each directory above it (chmod go-w)."
+        )
         yield Finding("state directory", Verdict.PROBLEM, wrong, advice)
-        return
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o022:
-        text = f"Others may write to the state directory {path} (mode {mode:04o})."
-        yield Finding("state directory", Verdict.WARNING, text, f"Run: chmod 711 {path}")
         return
     text = f"The state directory {path} is ours and can be written to."
     yield Finding("state directory", Verdict.OK, text)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import service
+from service.state_dir import fault
 from service.supervisor import upgrade
 from service.supervisor.cgroup import Cgroups
 from service.supervisor.controllers import Controllers
@@ -46,6 +47,9 @@ def main() -> int:
         return 0 if options.can_resume <= upgrade.STATE_VERSION else 1
     state_dir: Path = options.state_dir
     is_new = options.resume_fd < 0
+    if is_new and (wrong := fault(state_dir)) is not None:
+        print(f"jobrunner: {wrong}", file=sys.stderr)  # noqa: T201 - before there is a log
+        return 2
     if is_new and not options.stay:
         _leave_parent(state_dir)
     cgroups, controllers = _cgroups(state_dir) if options.cgroup == "auto" else (None, None)

@@ -145,10 +145,10 @@ def test_a_directory_of_another_owner_is_a_problem(tmp_path: Path):
     assert "belongs to user 12345" in found["state directory"]["text"]
 
 
-def test_a_directory_that_others_may_write_to_is_a_warning(tmp_path: Path):
+def test_a_directory_that_others_may_write_to_is_a_problem(tmp_path: Path):
     tmp_path.chmod(0o777)
     status, found = findings(tmp_path)
-    assert status == 0
+    assert status == 1
     assert "chmod" in found["state directory"]["advice"]
 
 
