@@ -6,6 +6,8 @@ import os
 import signal
 from dataclasses import dataclass
 
+from service.supervisor.identity import Identity
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -58,23 +60,36 @@ def children_of(pid: int) -> list[int]:
 
 def has_variable(pid: int, variable: bytes) -> bool:
     """True if `pid` was executed with `variable` (`NAME=value`) in its environment."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return variable in file.read().split(b"\0")
-    except OSError:
-        return False
+    return variable in _environment(pid)
 
 
 def variable_of(pid: int, name: bytes) -> str | None:
     """The value of `name` in the environment that `pid` was executed with."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            for line in file.read().split(b"\0"):
-                if line.startswith(name + b"="):
-                    return line[len(name) + 1 :].decode(errors="replace")
-    except OSError:
-        return None
+    for variable in _environment(pid):
+        if variable.startswith(name + b"="):
+            return variable[len(name) + 1 :].decode(errors="replace")
     return None
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Empty when it is gone, or may not be read. Root without the capabilities for processes of
+    others (in a container, in a unit) may read as their user. Source: ptrace(2), access checks.
+    """
+    path = f"/proc/{pid}"
+    try:
+        try:
+            return _variables_in(f"{path}/environ")
+        except PermissionError:
+            user = os.stat(path)
+            with Identity(user.st_uid, user.st_gid).assumed():
+                return _variables_in(f"{path}/environ")
+    except OSError:
+        return []
+
+
+def _variables_in(path: str) -> list[bytes]:
+    with open(path, "rb") as file:
+        return file.read().split(b"\0")
 
 
 def all_pids() -> list[int]:

@@ -54,7 +54,7 @@ printf 'home = /usr/bin\n' > $home/pyvenv.cfg
 printf '#!/opt/jobrunner/bin/python\nimport sys\nfrom service.cli import main\nsys.exit(main())\n' > $home/bin/jobrunner
 chmod 755 $home/bin/jobrunner
 cp "$4"/*.service etc/systemd/system/
-grep -q '^jobrunner:' etc/passwd || chroot . useradd --system --create-home --shell /usr/sbin/nologin jobrunner
+grep -q '^jobrunner:' etc/passwd || chroot . useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin jobrunner
 find etc/systemd/system -name '*.wants' -exec rm -rf {} +
 : > etc/machine-id
 mount -t proc proc proc
@@ -96,6 +96,7 @@ class Box:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.token = ""  # who calls
 
     def run(self, *argv: str, ok: Sequence[int] = (0,)) -> str:
         """What a command says that ends with one of these exit statuses."""
@@ -113,6 +114,8 @@ class Box:
     def curl(self, *arguments: str) -> str:
         url = "http://127.0.0.1:8080"
         *options, path = arguments
+        if self.token:
+            options += ["-H", f"Authorization: Bearer {self.token}"]
         return self.run("curl", "-sS", "--fail-with-body", "-m", "60", *options, url + path)
 
     def journal(self) -> str:
