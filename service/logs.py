@@ -30,7 +30,9 @@ _CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What has lines of its own, each of which is indented or names the error.
 _OF_LINES: Final = frozenset({"exception", "stack"})
 # Events that a caller can cause in a loop.
-_OF_CALLERS: Final = frozenset({"request_refused", "request_failed", "stream_cut"})
+_OF_CALLERS: Final = frozenset(
+    {"request_refused", "request_failed", "stream_cut", "audit_not_written"}
+)
 # Lines of one such event in a minute; a traceback has about 5 KiB.
 _MAX_LINES: Final = 60
 _MINUTE_S: Final = 60.0

@@ -25,7 +25,8 @@ def address(request: Request) -> str:
 def parsed(text: str) -> str | None:
     """`text` as an address in its normal form; None when it is none."""
     try:
-        found = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+        is_bracketed = text.startswith("[") and text.endswith("]")
+        found = ipaddress.ip_address(text[1:-1] if is_bracketed else text)
     except ValueError:
         return None
     if isinstance(found, ipaddress.IPv6Address):

@@ -64,13 +64,16 @@ class UnderWay:
     def cut_unproven(self) -> None:
         """Abort those whose principal wouldn't be let in any more."""
         is_good: dict[tuple[str | None, Principal], bool] = {}
+        cut: Counter[tuple[str | None, str | None]] = Counter()
         for request, principal in list(self._principals.items()):
             key = principal.token_id, principal
             if key not in is_good:
                 is_good[key] = self._proves_still(principal)
             if not is_good[key]:
                 _abort(request)
-                _log.info("request_cut", principal=principal.name, token=principal.token)
+                cut[principal.name, principal.token] += 1
+        for (name, token), requests in cut.items():
+            _log.info("requests_cut", principal=name, token=token, requests=requests)
 
     def close(self) -> None:
         if self._expiry is not None:

@@ -8,6 +8,15 @@ from service.access.audit import FILE_NAME, Trail
 from service.access.bounded import BoundedTrail
 
 
+class Timer:
+    def __init__(self, timers, at, callback):
+        self.timers, self.at, self.callback = timers, at, callback
+
+    def cancel(self):
+        if self in self.timers:
+            self.timers.remove(self)
+
+
 class Loop:
     """Time and timers of the test's own."""
 
@@ -19,21 +28,15 @@ class Loop:
         return self.now
 
     def call_later(self, delay_s, callback):
-        timer = [self.now + delay_s, callback]
+        timer = Timer(self.timers, self.now + delay_s, callback)
         self.timers.append(timer)
-
-        class Handle:
-            def cancel(_self):
-                if timer in self.timers:
-                    self.timers.remove(timer)
-
-        return Handle()
+        return timer
 
     def advance(self, seconds):
         self.now += seconds
-        for timer in [t for t in self.timers if t[0] <= self.now]:
+        for timer in [t for t in self.timers if t.at <= self.now]:
             self.timers.remove(timer)
-            timer[1]()
+            timer.callback()
 
 
 @pytest.fixture

@@ -485,9 +485,15 @@ def test_a_file_from_before_the_count_is_counted_when_it_is_led_forwards(path, m
         before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
         before.setattr(schema, "VERSION", 2)
         with contextlib.closing(Store(path)) as store:
-            for name, state in (("a", "killed"), ("b", "exited"), ("c", "exited")):
-                store.update(finished(store.insert(a_record(name)), State(state)))
-            store.insert(a_record("d"))
+            for name, state, finished_at in (
+                ("a", "killed", 2), ("b", "exited", 2), ("c", "exited", 2), ("d", "pending", None),
+            ):  # fmt: skip
+                seq = store._db.execute(
+                    "INSERT INTO jobs (id, state, created_at, asked, output_complete, commands,"
+                    " finished_at) VALUES (?, ?, 1, -1, 1, '[{}]', ?)",
+                    (name, state, finished_at),
+                ).lastrowid
+                store._db.execute("INSERT INTO specs VALUES (?, '{\"Commands\":[]}')", (seq,))
     with contextlib.closing(Store(path)) as store:
         assert by_state(store) == (1, 0, 2, 1)
         store.clean("a")
