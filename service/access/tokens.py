@@ -95,6 +95,7 @@ class Tokens:
         self._seen: tuple[int, int, int] | None = None
         self._by_id: dict[str, Token] = {}
         self._by_name: dict[str, Token] = {}
+        self._principals: dict[str, Principal] = {}  # by the token's ID
 
     @property
     def are_asked_for(self) -> bool:
@@ -113,7 +114,7 @@ class Tokens:
         is_right = hmac.compare_digest(_hash(text), known)
         if token is None or not is_right or token.is_expired(time.time_ns()):
             return None
-        return token.as_principal()
+        return self._principals[token.id]
 
     def principal_named(self, name: str) -> Principal | None:
         """The principal of the token with that name, whose holder proved it by other means."""
@@ -121,7 +122,7 @@ class Tokens:
         token = self._by_name.get(name)
         if token is None or token.is_expired(time.time_ns()):
             return None
-        return token.as_principal()
+        return self._principals[token.id]
 
     def proves_still(self, principal: Principal) -> bool:
         """Whether what let `principal` in lets it in now, for the same. Raises: TokenError."""
@@ -133,14 +134,14 @@ class Tokens:
         token = self._by_id.get(principal.token_id or "")
         if token is None or token.is_expired(time.time_ns()):
             return False
-        return token.as_principal() == principal
+        return self._principals[token.id] == principal
 
     def _refresh(self) -> None:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
             self._seen = None
-            self._by_id, self._by_name = {}, {}
+            self._by_id, self._by_name, self._principals = {}, {}, {}
             return
         except OSError as exc:
             raise _unreadable(self._path, exc) from exc
@@ -149,6 +150,7 @@ class Tokens:
             tokens = _read(Path(self._path))
             self._by_id = {token.id: token for token in tokens}
             self._by_name = {token.name: token for token in tokens}
+            self._principals = {token.id: token.as_principal() for token in tokens}
             self._seen = seen
 
 

@@ -10,15 +10,18 @@ from sanic import Request
 
 # A provider gives each customer a /64 at least: its addresses are one caller's.
 _IPV6_PREFIX: Final = 64
-# Addresses whose parsed form is remembered.
+# Addresses whose parsed form is remembered, and the characters of the longest one that there is
+# (with the name of an interface); longer text is none.
 _MAX_REMEMBERED: Final = 4096
+_MAX_CHARS: Final = 64
 
 
 def address(request: Request) -> str:
     """The client's address: what a trusted proxy says it is, when that is an address; else that of
     the connection's other end.
     """
-    return parsed(str(request.remote_addr)) or str(request.ip)
+    given = str(request.remote_addr)
+    return (parsed(given) if len(given) <= _MAX_CHARS else None) or str(request.ip)
 
 
 @functools.lru_cache(maxsize=_MAX_REMEMBERED)
