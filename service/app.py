@@ -32,14 +32,15 @@ from service.access.audit import Trail
 from service.api.attach import attach
 from service.api.certificates import loader_for
 from service.api.connection import Connection
+from service.api.exposure import why_exposed
 from service.api.gate import Gate
 from service.api.health import health
 from service.api.jobs import jobs
 from service.api.metrics import metrics
 from service.api.observed import Observer
 from service.api.openapi import openapi
-from service.api.origins import is_loopback
 from service.api.problems import ERROR_FORMAT, Problems
+from service.api.public import public_routes
 from service.api.requests import ForgivingRequest
 from service.api.reserve import keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
@@ -79,12 +80,9 @@ class Jobrunner(Sanic[Config, Any]):
     ) -> tuple[str, int]:
         settings: Settings = self.ctx.settings
         host = host or settings.hostname
-        if not is_loopback(host) and not tokens.exist(settings.state_dir):
-            sentence = (
-                f"{host} is not on loopback, and there are no tokens: anybody who reaches it could"
-                " run any command. Make one first: jobrunner token create --name NAME --scope admin"
-            )
-            print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
+        why = why_exposed(settings, self.config, listens_on=host)
+        if why is not None and not tokens.exist(settings.state_dir):
+            print(f"jobrunner: {why}", file=sys.stderr)  # noqa: T201 - before there is a log
             raise SystemExit(EXIT_USAGE)
         return host, settings.port if port is None else port
 
@@ -102,14 +100,14 @@ class Jobrunner(Sanic[Config, Any]):
         observer.begun(request)
         try:
             try:
-                principal = request.ctx.principal = gate.admit(request)
+                request.ctx.principal = gate.admit(request)
             except JobrunnerError as exc:
                 await self.handle_exception(request, exc, run_middleware=False)
                 return
             try:
                 await super().handle_request(request)
             finally:
-                gate.leave(principal)
+                gate.leave(request)
         except asyncio.CancelledError:
             observer.cancelled(request)
             raise
@@ -222,7 +220,9 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.open_answers = set()
     app.ctx.store = Store(settings.state_dir / "jobs.db")
     app.ctx.trail = Trail(settings.state_dir)
-    app.ctx.gate = Gate(settings, app.ctx.trail)
+    public = public_routes(app.router)
+    app.ctx.gate = Gate(settings, app.ctx.trail, public=public, sanic=app.config)
+    app.ctx.gate.open()
     app.ctx.follower = Follower()
     app.ctx.follower.open()
     app.ctx.metrics = _metrics(settings)
@@ -246,6 +246,7 @@ async def _close(app: Jobrunner) -> None:
         answer.cut()
     app.ctx.follower.close()
     await app.ctx.engine.close()
+    app.ctx.gate.close()
     app.ctx.trail.close()
 
 

@@ -240,7 +240,8 @@ TABLE: Final[tuple[Setting, ...]] = (
         _seconds(0, 1_000_000),
         "30",
         "a number of requests from 0 (off) to 1000000",
-        "requests a minute without a good token from one address, in each worker; 0: off",
+        "refused requests a minute (401 and 403) from one address, or one /64 of IPv6, in each"
+        " worker; further ones get 429; 0: off",
     ),
     Setting(
         "REQUEST_TIMEOUT",
@@ -294,7 +295,8 @@ TABLE: Final[tuple[Setting, ...]] = (
         _integer(0, 10_000_000),
         "10000",
         "a whole number from 0 (off) to 10000000",
-        "jobs that may wait for their turn; a submission beyond it gets 429; 0: off",
+        "jobs that may wait for their turn, and of one principal as many as it leaves to the others"
+        " (half of them, when it is alone); a submission beyond it gets 429; 0: off",
     ),
     Setting(
         "SHUTDOWN",

@@ -73,3 +73,50 @@ def test_what_libraries_log_is_an_object_a_line_too():
 
 def test_libraries_keep_their_own_form_in_text():
     assert logs.of_libraries("text") is None
+
+
+HOSTILE = "a\x1b[2J\u202e\x9b\u2028\udcff\nGET /"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_text_of_strangers_drives_no_terminal_and_begins_no_line(restored, capsys, log_format):
+    logs.configure(log_format)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError as exc:
+        structlog.get_logger("test").error("x", path=HOSTILE, names=[HOSTILE], exc_info=exc)
+        record = logging.LogRecord("sanic.error", 40, "", 0, "%s", (HOSTILE,), sys.exc_info())
+    said = capsys.readouterr().err
+    if log_format == "json":
+        (line,) = said.splitlines()
+        assert json.loads(line)["path"] == HOSTILE
+        line = logs.JsonFormatter().format(record)
+        assert json.loads(line)["logger"] == "sanic.error"
+    else:
+        assert logs._escape_record(record)
+        line = logging.Formatter().format(record)
+    for text in (said, line):
+        assert not set(text) & set(HOSTILE) - set(" -~\naGETJ[2/"), repr(text)
+        assert not [x for x in text.splitlines() if x.startswith("GET /")]
+
+
+def test_lines_that_callers_cause_are_bounded_and_what_was_left_out_is_told():
+    now = [0.0]
+    bound = logs.Bound(lambda: now[0])
+
+    def write(event, count):
+        lines = []
+        for _ in range(count):
+            try:
+                lines.append(bound(None, "info", {"event": event}))
+            except structlog.DropEvent:
+                continue
+        return lines
+
+    assert len(write("stream_cut", 1000)) == 60
+    assert len(write("request_failed", 1)) == 1
+    assert len(write("job_adopted", 1000)) == 1000
+    now[0] += 60
+    first, second = write("stream_cut", 2)
+    assert first["omitted"] == 940
+    assert "omitted" not in second

@@ -1,7 +1,8 @@
 """The audit trail: who submitted, attached to, killed and cleaned what, and what was refused.
 
 One JSON object a line, appended by one write, so that lines of several workers never mix. Nothing
-in it is a secret: no token, no environment, no command line, no output.
+in it is a secret: no token, no environment, no command line, no output. Text that a caller chose is
+escaped.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import Final
 import msgspec
 import structlog
 
+from service.escaping import escaped
 from service.jobs.times import rfc3339
 
 FILE_NAME: Final = "audit.log"
+# Characters of a path or an ID that a line has at most.
+_MAX_CHARS: Final = 200
 _ENCODER: Final = msgspec.json.Encoder()
 
 _log = structlog.get_logger("jobrunner.audit")
@@ -26,6 +30,9 @@ _log = structlog.get_logger("jobrunner.audit")
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. `action`: `submit`, `attach`, `kill`, `clean`, `refuse`. `of`: the address that the
     request came from. `job` and `code` where there is one; `code` is that of the problem document.
+
+    `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
+    by the callers who caused most of them (`callers`: addresses, or principals).
     """
 
     at: str
@@ -36,6 +43,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     job: str | None = None
     code: str | None = None
     request: str | None = None
+    omitted: int = 0
+    since: str | None = None
+    codes: dict[str, int] = {}
+    callers: dict[str, int] = {}
 
 
 class Trail:
@@ -58,23 +69,28 @@ class Trail:
         code: str | None = None,
         request: str | None = None,
     ) -> None:
-        """Append a line. One that can't be written is told in the log, and stops nobody."""
-        entry = Entry(
-            at=rfc3339(time.time_ns()),
-            action=action,
-            principal=principal,
-            token=token,
-            of=of,
-            job=job,
-            code=code,
-            request=request,
+        """Append a line."""
+        self.write(
+            Entry(
+                at=rfc3339(time.time_ns()),
+                action=action,
+                principal=principal,
+                token=token,
+                of=escaped(of),
+                job=None if job is None else escaped(job[:_MAX_CHARS]),
+                code=code,
+                request=None if request is None else escaped(request[:_MAX_CHARS]),
+            )
         )
+
+    def write(self, entry: Entry) -> None:
+        """Append a line. One that can't be written is told in the log, and stops nobody."""
         try:
             line = _ENCODER.encode(entry) + b"\n"
             if os.write(self._file(), line) != len(line):
                 raise OSError(errno.ENOSPC, "a line was written only in part")
         except OSError as exc:
-            _log.error("audit_not_written", action=action, job=job, error=str(exc))
+            _log.error("audit_not_written", action=entry.action, job=entry.job, error=str(exc))
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from service.jobs.ceilings import NO_CEILINGS, Ceilings
+from service.jobs.visibility import ALL, NOTHING, Only, Visibility
 
 
 class Scope(StrEnum):
@@ -30,27 +33,32 @@ _ORDER: Final = tuple(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever calls. `name` is None while the service asks nobody for a name; `token` is the name
-    of the token that proved it.
+    """Whoever calls. `name` is None for ANYBODY and NOBODY; `token` is the name of the token that
+    proved it, `token_id` its ID, and `expires_at` its end (nanoseconds since 1970).
     """
 
     name: str | None
     scopes: frozenset[Scope]
     token: str | None = None
+    ceilings: Ceilings = field(default=NO_CEILINGS, compare=False)
+    token_id: str | None = field(default=None, compare=False)
+    expires_at: int | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether `scope`, or one that includes it, is among its own."""
         return any(_ORDER.index(own) >= _ORDER.index(scope) for own in self.scopes)
 
     @property
-    def sees_all(self) -> bool:
-        """Whether it sees the jobs of others."""
-        return self.may(Scope.ADMIN)
+    def visibility(self) -> Visibility:
+        """The jobs that it sees: by its scopes, never by the absence of a name."""
+        if self.may(Scope.ADMIN):
+            return ALL
+        if self.name is not None and self.scopes:
+            return Only(self.name)
+        return NOTHING
 
-    @property
-    def only_owner(self) -> str | None:
-        """The principal whose jobs alone it sees; None when it sees all."""
-        return None if self.sees_all else self.name
 
-
+# Whoever calls a service without tokens.
 ANYBODY: Final = Principal(None, frozenset({Scope.ADMIN}))
+# Whoever calls a public route of a service with tokens.
+NOBODY: Final = Principal(None, frozenset())

@@ -25,7 +25,8 @@ from typing import Final
 
 import msgspec
 
-from service.access.scopes import Principal, Scope
+from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
+from service.jobs.ceilings import MAX_PRIORITY, Ceilings
 
 FILE_NAME: Final = "tokens.json"
 _LOCK_NAME: Final = "tokens.lock"
@@ -45,7 +46,9 @@ class TokenError(Exception):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token. Times are nanoseconds since 1970; `expires_at` None: never."""
+    """What is kept of a token. Times are nanoseconds since 1970; `expires_at` None: never. The
+    ceilings are those of the jobs submitted with it; `max_priority` None: that of its scopes.
+    """
 
     name: str
     principal: str
@@ -54,12 +57,29 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     created_at: int
     expires_at: int | None = None
+    max_priority: int | None = None
+    max_pending: int = 0
+    max_running: int = 0
+
+    @property
+    def ceilings(self) -> Ceilings:
+        priority = self.max_priority
+        if priority is None:
+            priority = MAX_PRIORITY if Scope.ADMIN in self.scopes else 0
+        return Ceilings(priority, self.max_pending, self.max_running)
 
     def is_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
     def as_principal(self) -> Principal:
-        return Principal(self.principal, frozenset(self.scopes), self.name)
+        return Principal(
+            self.principal,
+            frozenset(self.scopes),
+            self.name,
+            self.ceilings,
+            token_id=self.id,
+            expires_at=self.expires_at,
+        )
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -75,6 +95,7 @@ class Tokens:
         self._seen: tuple[int, int, int] | None = None
         self._by_id: dict[str, Token] = {}
         self._by_name: dict[str, Token] = {}
+        self._principals: dict[str, Principal] = {}  # by the token's ID
 
     @property
     def are_asked_for(self) -> bool:
@@ -93,7 +114,7 @@ class Tokens:
         is_right = hmac.compare_digest(_hash(text), known)
         if token is None or not is_right or token.is_expired(time.time_ns()):
             return None
-        return token.as_principal()
+        return self._principals[token.id]
 
     def principal_named(self, name: str) -> Principal | None:
         """The principal of the token with that name, whose holder proved it by other means."""
@@ -101,14 +122,26 @@ class Tokens:
         token = self._by_name.get(name)
         if token is None or token.is_expired(time.time_ns()):
             return None
-        return token.as_principal()
+        return self._principals[token.id]
+
+    def proves_still(self, principal: Principal) -> bool:
+        """Whether what let `principal` in lets it in now, for the same. Raises: TokenError."""
+        self._refresh()
+        if principal is NOBODY:
+            return True
+        if principal is ANYBODY:
+            return self._seen is None
+        token = self._by_id.get(principal.token_id or "")
+        if token is None or token.is_expired(time.time_ns()):
+            return False
+        return self._principals[token.id] == principal
 
     def _refresh(self) -> None:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
             self._seen = None
-            self._by_id, self._by_name = {}, {}
+            self._by_id, self._by_name, self._principals = {}, {}, {}
             return
         except OSError as exc:
             raise _unreadable(self._path, exc) from exc
@@ -117,6 +150,7 @@ class Tokens:
             tokens = _read(Path(self._path))
             self._by_id = {token.id: token for token in tokens}
             self._by_name = {token.name: token for token in tokens}
+            self._principals = {token.id: token.as_principal() for token in tokens}
             self._seen = seen
 
 
@@ -138,9 +172,12 @@ def create(
     *,
     principal: str | None = None,
     lifetime_s: int | None = None,
+    max_priority: int | None = None,
+    max_pending: int = 0,
+    max_running: int = 0,
 ) -> tuple[Token, str]:
     """A new token, and its text, which is stored nowhere. `principal`: whose it is, by default of
-    one with the token's own name; `lifetime_s` None: it doesn't expire.
+    one with the token's own name; `lifetime_s` None: it doesn't expire; the ceilings as in `Token`.
 
     Raises: TokenError.
     """
@@ -162,6 +199,9 @@ def create(
         scopes=tuple(sorted(set(scopes), key=list(Scope).index)),
         created_at=now,
         expires_at=None if lifetime_s is None else now + lifetime_s * _NS,
+        max_priority=max_priority,
+        max_pending=max_pending,
+        max_running=max_running,
     )
     with _held(state_dir):
         tokens = listed(state_dir)

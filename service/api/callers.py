@@ -1,27 +1,33 @@
-"""What a handler has to know of who calls: whose jobs it may see, what it leaves in the trail."""
+"""What a handler has to know of its caller: the jobs that it sees, what the audit log says."""
 
 from __future__ import annotations
 
 from sanic import Request
 
-from service.access.audit import Trail
 from service.access.scopes import Principal
-from service.api.gate import address
+from service.api.addresses import address, network
+from service.api.gate import Gate
 from service.engine.engine import Engine
 from service.jobs.errors import UnknownJob
+from service.jobs.visibility import Sight, Visibility
 
 
-def owner_seen(request: Request) -> str | None:
-    """The principal whose jobs alone the caller sees; None when it sees all."""
+def visibility(request: Request) -> Visibility:
+    """The jobs that the caller may see."""
     principal: Principal = request.ctx.principal
-    return principal.only_owner
+    return principal.visibility
 
 
 def sees(request: Request, job_id: str) -> bool:
-    """Whether the caller may know of that job. Raises: Unavailable."""
-    owner = owner_seen(request)
+    """Whether the caller may know of that job; that it asked for one of somebody else is audited.
+
+    Raises: Unavailable.
+    """
     engine: Engine = request.app.ctx.engine
-    return owner is None or engine.is_of(job_id, owner)
+    sight = engine.sight(job_id, visibility(request))
+    if sight is Sight.FOREIGN:
+        leave_trace(request, "refuse", job_id, code="foreign_job")
+    return sight is Sight.SEEN
 
 
 def check_sees(request: Request, job_id: str) -> None:
@@ -30,10 +36,17 @@ def check_sees(request: Request, job_id: str) -> None:
         raise UnknownJob(job_id)
 
 
-def leave_trace(request: Request, action: str, job_id: str) -> None:
-    """One line in the audit trail."""
+def leave_trace(
+    request: Request, action: str, job_id: str, *, code: str | None = None, always: bool = False
+) -> None:
+    """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
     principal: Principal = request.ctx.principal
-    trail: Trail = request.app.ctx.trail
-    trail.add(
-        action, principal=principal.name, token=principal.token, of=address(request), job=job_id
-    )
+    gate: Gate = request.app.ctx.gate
+    of = address(request)
+    fields = {"principal": principal.name, "token": principal.token, "of": of, "job": job_id}
+    if code is not None:
+        fields |= {"code": code, "request": f"{request.method} {request.path}"}
+    if always:
+        gate.trail.always(action, **fields)
+    else:
+        gate.trail.add(principal.name or network(of), action, **fields)

@@ -86,6 +86,8 @@ def _operation(route: Route) -> dict[str, Any]:
             **_problems(route),
         },
     }
+    if route.public:
+        operation["security"] = []
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,

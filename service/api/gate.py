@@ -1,26 +1,35 @@
-"""Who gets in: checked for every request before anything else is, unknown routes included.
+"""Admission: checked for every request before anything else is, unknown routes included.
 
 1. The head can be read in one way only (`heads`, when the request is made).
 2. The name and the site that it comes under are ours.
-3. The caller proves who it is, once there are tokens; health is for everybody.
-4. It doesn't come too often.
+3. The caller authenticates, once there are tokens; public routes need none.
+4. The rate of its requests, and of those that are refused, is bounded.
 5. Its scopes suffice for the method: to look takes `read`, to change something `run`.
 6. What changes something can't be a form that any page may post.
-What is refused stands in the audit trail.
+What is refused stands in the audit log, within bounds. What was admitted is cut when the token that
+let it in is revoked or expires.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
 from sanic import Request
 
 from service.access.audit import Trail
+from service.access.bounded import BoundedTrail
 from service.access.rates import Rates
-from service.access.scopes import ANYBODY, Principal, Scope
+from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
 from service.access.tokens import TokenError, Tokens
+from service.access.watch import TokenWatch
+from service.api.addresses import address, network
+from service.api.exposure import proxy_field, why_exposed
 from service.api.origins import is_host_allowed, is_loopback, is_own_origin
+from service.api.public import READING
+from service.api.underway import UnderWay
 from service.jobs.errors import (
     HostNotAllowed,
     JobrunnerError,
@@ -33,32 +42,52 @@ from service.jobs.errors import (
 )
 from service.settings import Settings
 
-# Methods that look; every other one changes something.
-_LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_FOR_EVERYBODY: Final = "/health/"
 _JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.
 _BURST_S: Final = 2
 _MINUTE_S: Final = 60.0
 # Seconds after which one more request may be asked for when too many are under way.
 _ENTER_RETRY_S: Final = 5
-# Refusals that stand in the trail; a flood that is told to slow down (429) would fill the disk.
-_TRACED: Final = (401, 403)
-_NOBODY: Final = Principal(None, frozenset())
+# Refusals that are bounded and stand in the audit log.
+_AUDITED: Final = (401, 403)
+
+_log = structlog.get_logger("jobrunner.access")
 
 
 class Gate:
-    """One in each worker."""
+    """One in each worker. `public`: method and path of each route that needs no token; `sanic`: the
+    app's configuration.
+    """
 
-    def __init__(self, settings: Settings, trail: Trail) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        trail: Trail,
+        *,
+        public: frozenset[tuple[str, str]],
+        sanic: Mapping[str, Any],
+    ) -> None:
         self._settings = settings
+        self._public = public
+        self._why_exposed = why_exposed(settings, sanic, listens_on="localhost")
         self._tokens = Tokens(settings.state_dir)
-        self._trail = trail
+        self.trail = BoundedTrail(trail, asyncio.get_running_loop().call_later)
         rate = settings.rate_limit
         self._rates = Rates(rate, rate * _BURST_S)
         failures = settings.auth_failures
         self._failures = Rates(failures / _MINUTE_S, failures)
-        self._under_way: Counter[str] = Counter()
+        self._under_way = UnderWay(self._proves_still)
+        self._watch = TokenWatch(
+            settings.state_dir, self._under_way.cut_unproven, lambda: len(self._under_way) > 0
+        )
+
+    def open(self) -> None:
+        self._watch.open()
+
+    def close(self) -> None:
+        self._watch.close()
+        self._under_way.close()
+        self.trail.flush()
 
     def admit(self, request: Request) -> Principal:
         """Before the route is looked for: who calls. Each is followed by one `leave`.
@@ -70,35 +99,32 @@ class Gate:
         try:
             self._check_site(request)
             principal = self._principal(request)
-            looks = request.method in _LOOKING
-            if not looks or principal is not ANYBODY:
-                _check_scope(request, principal, Scope.READ if looks else Scope.RUN)
-            if not looks:
-                _expect_json(request)
-            self._enter(principal)
+            if principal is not NOBODY:
+                reads = request.method in READING
+                _check_scope(principal, Scope.READ if reads else Scope.RUN)
+                if not reads:
+                    _expect_json(request)
+            self._enter(request, principal)
         except JobrunnerError as exc:
-            if exc.status in _TRACED:
-                self._refused(request, exc, principal)
+            if exc.status in _AUDITED:
+                self._refuse(request, exc, principal)
             raise
         return principal
 
-    def leave(self, principal: Principal) -> None:
-        """A request that was admitted has its answer."""
-        if principal.name is not None:
-            self._under_way[principal.name] -= 1
-            if not self._under_way[principal.name]:
-                del self._under_way[principal.name]
+    def leave(self, request: Request) -> None:
+        """A request that was admitted has its response."""
+        self._under_way.leave(request)
 
-    def _enter(self, principal: Principal) -> None:
+    def _enter(self, request: Request, principal: Principal) -> None:
         most = self._settings.max_requests
-        if principal.name is None:
-            return  # without tokens there is nobody to be protected from another
-        if 0 < most <= self._under_way[principal.name]:
+        # Without tokens there is nobody to be protected from another.
+        if principal.name is not None and 0 < most <= self._under_way.of(principal.name):
             raise TooManyRequests(
                 f"{most} requests of {principal.name!r} are under way; some must end first.",
                 retry_after_s=_ENTER_RETRY_S,
             )
-        self._under_way[principal.name] += 1
+        self._under_way.enter(request, principal)
+        self._watch.look_soon()
 
     def _check_site(self, request: Request) -> None:
         host = request.headers.get("host")
@@ -118,10 +144,10 @@ class Gate:
     def _principal(self, request: Request) -> Principal:
         try:
             if not self._tokens.are_asked_for:
-                return _of_open_service(request)
-            if request.path.startswith(_FOR_EVERYBODY):
-                return _NOBODY
-            principal = self._proven(request)
+                return self._of_open_service(request)
+            if (request.method, request.path) in self._public:
+                return NOBODY
+            principal = self._authenticated(request)
         except TokenError as exc:
             raise Unavailable(str(exc)) from exc
         assert principal.name is not None  # noqa: S101 - a token has one
@@ -132,8 +158,28 @@ class Gate:
             )
         return principal
 
-    def _proven(self, request: Request) -> Principal:
-        """Raises: Unauthenticated, TooManyRequests; TokenError."""
+    def _of_open_service(self, request: Request) -> Principal:
+        """Without tokens anybody may do all, over loopback only and through no proxy. The start
+        sees to that too; this is for a service that has lost its tokens, or has got a proxy.
+
+        Raises: Unauthenticated.
+        """
+        seen: Any = request.conn_info
+        local = seen.sockname if seen is not None else None
+        if self._why_exposed is not None:
+            raise Unauthenticated(self._why_exposed)
+        if isinstance(local, tuple) and not is_loopback(local[0]):
+            raise Unauthenticated("This service has no tokens, so it is for its own host only.")
+        if (field := proxy_field(request.head)) is not None:
+            raise Unauthenticated(
+                f"This service has no tokens, so it is for its own host only; the header {field!r}"
+                " says that a proxy passed this request on. Behind a proxy it needs tokens:"
+                " jobrunner token create --name NAME --scope admin"
+            )
+        return ANYBODY
+
+    def _authenticated(self, request: Request) -> Principal:
+        """Raises: Unauthenticated; TokenError."""
         given = request.headers.getall("authorization", [])
         principal = None
         if len(given) == 1:
@@ -144,27 +190,33 @@ class Gate:
             principal = self._tokens.principal_named(subject)
         if principal is not None:
             return principal
-        if retry_s := self._failures.take(address(request)):
-            raise TooManyRequests("Too many requests without a good token.", retry_after_s=retry_s)
         if given:
             detail = "Expected one header 'Authorization: Bearer TOKEN' with a token that is good."
             raise Unauthenticated(detail, is_wrong=True)
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.")
 
-    def _refused(self, request: Request, error: JobrunnerError, principal: Principal) -> None:
-        self._trail.add(
-            "refuse",
+    def _proves_still(self, principal: Principal) -> bool:
+        try:
+            return self._tokens.proves_still(principal)
+        except TokenError as exc:
+            _log.error("tokens_unreadable", error=str(exc))
+            return False  # as for a new request
+
+    def _refuse(self, request: Request, error: JobrunnerError, principal: Principal) -> None:
+        """Audit a refusal. Raises: TooManyRequests, in its place, when they come too often."""
+        of = address(request)
+        self.trail.refuse(
+            network(of),
+            code=error.code,
             principal=principal.name,
             token=principal.token,
-            of=address(request),
-            code=error.code,
-            request=f"{request.method} {request.path[:200]}",
+            of=of,
+            request=f"{request.method} {request.path}",
         )
-
-
-def address(request: Request) -> str:
-    """Where the request comes from; behind a proxy, what Sanic was told to believe it."""
-    return str(request.remote_addr or request.ip)
+        if retry_s := self._failures.take(network(of)):
+            raise TooManyRequests(
+                "Too many requests from this address were refused.", retry_after_s=retry_s
+            ) from error
 
 
 def certificate_subject(request: Request) -> str | None:
@@ -179,21 +231,10 @@ def certificate_subject(request: Request) -> str | None:
     return None
 
 
-def _check_scope(request: Request, principal: Principal, scope: Scope) -> None:
+def _check_scope(principal: Principal, scope: Scope) -> None:
     """Raises: MissingScope."""
-    if not principal.may(scope) and not request.path.startswith(_FOR_EVERYBODY):
+    if principal is not ANYBODY and not principal.may(scope):
         raise MissingScope(scope.value)
-
-
-def _of_open_service(request: Request) -> Principal:
-    """Without tokens anybody may do all, over loopback only. The start sees to that too; this is
-    for a service that listens elsewhere and has lost its tokens.
-    """
-    seen: Any = request.conn_info
-    local = seen.sockname if seen is not None else None
-    if isinstance(local, tuple) and not is_loopback(local[0]):
-        raise Unauthenticated("This service has no tokens, so it is for its own box only.")
-    return ANYBODY
 
 
 def _expect_json(request: Request) -> None:

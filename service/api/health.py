@@ -13,13 +13,17 @@ from service.jobs.errors import NotReady
 health = Blueprint("health", url_prefix="/health")
 
 
-@health.route("/live", methods=["GET", "HEAD"], name="live", error_format=ERROR_FORMAT)
+@health.route(
+    "/live", methods=["GET", "HEAD"], name="live", error_format=ERROR_FORMAT, ctx_public=True
+)
 async def live(_request: Request) -> HTTPResponse:
     """Answer: this process is there."""
     return answer(Live())
 
 
-@health.route("/ready", methods=["GET", "HEAD"], name="ready", error_format=ERROR_FORMAT)
+@health.route(
+    "/ready", methods=["GET", "HEAD"], name="ready", error_format=ERROR_FORMAT, ctx_public=True
+)
 async def ready(request: Request) -> HTTPResponse:
     """Answer: a job would be taken now, what was looked at, and which Kinds of command would run.
 

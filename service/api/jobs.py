@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -10,13 +9,15 @@ import msgspec
 from msgspec import UNSET
 from sanic import Blueprint, HTTPResponse, Request
 
-from service.api.callers import check_sees, leave_trace, owner_seen, sees
+from service.access.scopes import Principal
+from service.api.callers import check_sees, leave_trace, sees, visibility
 from service.api.patience import UnlimitedAnswerTime
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
 from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
+from service.jobs.ceilings import check_ceilings
 from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.kinds.submission import parse_submission
 from service.settings import Settings
@@ -58,9 +59,13 @@ async def submit(request: Request) -> HTTPResponse:
         ceilings=ceilings(settings),
         settings=settings,
     )
+    principal: Principal = request.ctx.principal
+    check_ceilings(spec, principal.ceilings)
     engine: Engine = request.app.ctx.engine
-    submission = await engine.submit(spec, key=key, owner=request.ctx.principal.name)
-    leave_trace(request, "submit", submission.id)
+    submission = await engine.submit(
+        spec, key=key, owner=principal.name, ceilings=principal.ceilings
+    )
+    leave_trace(request, "submit", submission.id, always=submission.created)
     status = 201 if submission.created else 200
     return answer(Accepted(submission.id), status=status, headers={"Location": f"/{submission.id}"})
 
@@ -69,8 +74,7 @@ async def submit(request: Request) -> HTTPResponse:
 async def list_jobs(request: Request) -> HTTPResponse:
     """One page of jobs, oldest first, and a link to the next. Raises: BadQuery, Unavailable."""
     query, full = list_query(request.query_string)
-    query = replace(query, owner=owner_seen(request))
-    page = request.app.ctx.engine.page(query, full=full)
+    page = request.app.ctx.engine.page(query, visibility(request), full=full)
     views = [_view(request, record) for record in page.records] if full else UNSET
     if page.next is None:
         return answer(Listing(page.ids, views))
@@ -109,7 +113,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
     if not sees(request, job_id):
         return answer({"ID": job_id, "State": None})
     engine: Engine = request.app.ctx.engine
-    leave_trace(request, "kill", job_id)
+    leave_trace(request, "kill", job_id, always=engine.is_live(job_id))
     state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
     if wait_for_end and state is not None:
         with UnlimitedAnswerTime(request):
@@ -123,7 +127,7 @@ async def clean(request: Request, job_id: str) -> HTTPResponse:
     Parameters(request.query_string, known=())
     check_sees(request, job_id)
     await request.app.ctx.engine.clean(job_id)
-    leave_trace(request, "clean", job_id)
+    leave_trace(request, "clean", job_id, always=True)
     return answer(Accepted(job_id))
 
 

@@ -56,7 +56,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path."""
+    """One method of one path. `public`: it needs no token."""
 
     method: str
     path: str
@@ -67,6 +67,7 @@ class Route:
     problems: tuple[type[errors.JobrunnerError], ...] = ()
     body: type | None = None
     links: tuple[Link, ...] = ()
+    public: bool = False
 
 
 _TRUTH: Final = {"type": "boolean"}
@@ -259,6 +260,7 @@ ROUTES: Final = (
         "live",
         "Whether this process is there.",
         (Success(200, "Yes.", Live),),
+        public=True,
     ),
     Route(
         "GET",
@@ -268,6 +270,7 @@ ROUTES: Final = (
         (Success(200, "Yes; what was looked at.", Ready),),
         (),
         (errors.NotReady,),
+        public=True,
     ),
     Route(
         "GET",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from service.access.audit import FILE_NAME
+from service.escaping import escaped
 from service.settings import SettingError, Settings
 
 
@@ -22,7 +23,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--principal", help="of that one only")
     parser.add_argument("--job", help="about that job only")
-    parser.add_argument("--action", help="submit, attach, kill, clean or refuse only")
+    parser.add_argument("--action", help="submit, attach, kill, clean, refuse or omit only")
     parser.add_argument("--last", type=int, metavar="N", help="the last N lines only")
 
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             wanted = {"principal": options.principal, "job": options.job, "action": options.action}
             lines: Iterable[str] = _matching(file, {k: v for k, v in wanted.items() if v})
             for line in lines if options.last is None else deque(lines, max(0, options.last)):
-                print(line)
+                print(escaped(line))
     except SettingError as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from service.client.doctor import examine
 from service.client.findings import Verdict
+from service.escaping import escaped
 
 
 def doctor(*, as_json: bool, fix: bool) -> int:
@@ -18,7 +19,7 @@ def doctor(*, as_json: bool, fix: bool) -> int:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
-            print(f"{finding.verdict:<8} {finding.check}: {finding.text}")
+            print(f"{finding.verdict:<8} {finding.check}: {escaped(finding.text)}")
             if finding.advice:
-                print(f"{'':<8} → {finding.advice}")
+                print(f"{'':<8} → {escaped(finding.advice)}")
     return int(any(finding.verdict is Verdict.PROBLEM for finding in findings))

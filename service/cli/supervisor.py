@@ -7,6 +7,7 @@ import sys
 
 from service.client import supervisor
 from service.client.supervisor import NoSupervisor
+from service.escaping import escaped
 from service.settings import SettingError, Settings
 
 
@@ -26,5 +27,5 @@ def upgrade() -> int:
 
 
 def _fail(sentence: str, status: int) -> int:
-    print(f"jobrunner: {sentence}", file=sys.stderr)
+    print(f"jobrunner: {escaped(sentence)}", file=sys.stderr)
     return status

@@ -10,17 +10,21 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from service import confinement, state_dir
 from service.access import tokens
 from service.access.scopes import Scope
 from service.access.tokens import Token, TokenError
+from service.escaping import escaped
+from service.jobs.ceilings import MAX_PRIORITY
 from service.jobs.times import rfc3339
 from service.settings import SettingError, Settings
 from service.state_dir import StateDirError
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_MAX_JOBS: Final = 10_000_000
 # A hundred years: a date beyond is a mistake.
 _MAX_LIFETIME_S: Final = 100 * 365 * 86_400
 
@@ -48,6 +52,21 @@ def add_to(commands: Any) -> None:
         help="whose it is: tokens of one principal see the same jobs (default: the token's name)",
     )
     create.add_argument("--expires", type=_lifetime, help="when it ends: 90s, 12h, 30d, 8w")
+    create.add_argument(
+        "--max-priority",
+        type=_whole(0, MAX_PRIORITY),
+        metavar="N",
+        help=f"the highest Priority of its jobs (default: 0, with the scope admin {MAX_PRIORITY})",
+    )
+    for what, verb in (("pending", "wait"), ("running", "run")):
+        create.add_argument(
+            f"--max-{what}",
+            type=_whole(1, _MAX_JOBS),
+            default=0,
+            metavar="N",
+            help=f"jobs of its principal that may {verb} at a time for one more of this token to"
+            f" {verb} (default: no ceiling)",
+        )
     listing = verbs.add_parser("list", help="show them; never their text, which is stored nowhere")
     listing.add_argument("--json", action="store_true", help="as JSON, for programs")
     revoke = verbs.add_parser("revoke", help="end one; the last one leaves the service closed")
@@ -81,6 +100,9 @@ def _create(settings: Settings, options: argparse.Namespace) -> None:
         [Scope(name) for name in options.scope],
         principal=options.principal,
         lifetime_s=options.expires,
+        max_priority=options.max_priority,
+        max_pending=options.max_pending,
+        max_running=options.max_running,
     )
     until = f" until {rfc3339(token.expires_at)}" if token.expires_at is not None else ""
     scopes = ", ".join(token.scopes)
@@ -101,6 +123,9 @@ def _list(listed: list[Token], *, as_json: bool) -> None:
             "CreatedAt": rfc3339(token.created_at),
             "ExpiresAt": None if token.expires_at is None else rfc3339(token.expires_at),
             "Expired": token.is_expired(now),
+            "MaxPriority": token.ceilings.priority,
+            "MaxPending": token.max_pending or None,
+            "MaxRunning": token.max_running or None,
         }
         for token in listed
     ]
@@ -111,7 +136,26 @@ def _list(listed: list[Token], *, as_json: bool) -> None:
         end = "never expires" if token.expires_at is None else f"expires {row['ExpiresAt']}"
         if row["Expired"]:
             end = f"EXPIRED {row['ExpiresAt']}"
-        print(f"{token.name:<20} {token.principal:<20} {','.join(token.scopes):<15} {end}")
+        scopes = ",".join(token.scopes)
+        line = f"{token.name:<20} {token.principal:<20} {scopes:<15} {_ceilings(token):<40} {end}"
+        print(escaped(line))
+
+
+def _ceilings(token: Token) -> str:
+    of_jobs = (("pending", token.max_pending), ("running", token.max_running))
+    named = [f"{what} {most}" for what, most in of_jobs if most]
+    return ", ".join([f"priority {token.ceilings.priority}", *named])
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: expected a whole number from {low} to {high}"
+            )
+        return int(text)
+
+    return read
 
 
 def _lifetime(text: str) -> int:
@@ -125,5 +169,5 @@ def _lifetime(text: str) -> int:
 
 
 def _fail(sentence: str, status: int) -> int:
-    print(f"jobrunner: {sentence}", file=sys.stderr)
+    print(f"jobrunner: {escaped(sentence)}", file=sys.stderr)
     return status

@@ -7,19 +7,26 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import Place
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.settings import Settings
-from service.supervisor.abilities import IDLE_TIMEOUT, PRIORITY, QUEUE_TIMEOUT, RUN_AS
+from service.supervisor.abilities import CEILINGS, IDLE_TIMEOUT, PRIORITY, QUEUE_TIMEOUT, RUN_AS
 from service.supervisor.protocol import Message
 
 
-def claim_message(job_id: str, spec: JobSpec, *, owner: str | None) -> Message:
+def claim_message(
+    job_id: str, spec: JobSpec, *, owner: str | None, ceilings: Ceilings = NO_CEILINGS
+) -> Message:
     """The message `claim` for a new job. `owner` is the principal that submitted it."""
     message: dict[str, Any] = {"t": "claim", "job": job_id}
     if owner is not None:
         message["owner"] = owner
+        if ceilings.pending:
+            message["max_pending"] = ceilings.pending
+        if ceilings.running:
+            message["max_running"] = ceilings.running
     if spec.priority:
         message["priority"] = spec.priority
     if spec.queue_timeout_s:
@@ -29,7 +36,8 @@ def claim_message(job_id: str, spec: JobSpec, *, owner: str | None) -> Message:
 
 def claim_again(record: JobRecord, spec: JobSpec) -> Message:
     """The same for a job that is stored; it has waited since it was submitted."""
-    message = claim_message(record.id, spec, owner=record.owner)
+    ceilings = Ceilings(running=record.max_running)
+    message = claim_message(record.id, spec, owner=record.owner, ceilings=ceilings)
     if spec.queue_timeout_s:
         # One that is overdue is ended once it is claimed.
         message["queue_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
@@ -46,13 +54,36 @@ def overdue_at(record: JobRecord, spec: JobSpec) -> int:
     return record.created_at + round(spec.queue_timeout_s * 1e9)
 
 
-def beyond(spec: JobSpec, settings: Settings, hello: Message) -> list[Place]:
+def too_many_pending(
+    reply: Message, settings: Settings, owner: str | None, ceilings: Ceilings
+) -> str | None:
+    """What a claim that was refused for the jobs that are pending already has to say; None when it
+    was refused for something else.
+    """
+    match reply.get("why"):
+        case "pending":
+            return f"{settings.max_pending} jobs are pending, the most that may be."
+        case "share":
+            return (
+                f"Of the {settings.max_pending} jobs that may be pending, those of {owner!r} are as"
+                " many as are left for all others."
+            )
+        case "ceiling":
+            return f"{ceilings.pending} jobs of {owner!r} are pending, the ceiling of this token."
+        case _:
+            return None
+
+
+def beyond(
+    spec: JobSpec, settings: Settings, hello: Message, ceilings: Ceilings = NO_CEILINGS
+) -> list[Place]:
     """What the supervisor that said `hello` can't do: an older release would pass it over."""
     asked = {
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
         PRIORITY: ("/Priority", spec.priority),
         RUN_AS: ("", settings.run_as),
+        CEILINGS: ("", ceilings.pending or ceilings.running),
     }
     known = hello.get("can", ())
     why = (

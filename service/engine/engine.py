@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from service.engine.ceilings import unkept
-from service.engine.claims import beyond, claim_message
+from service.engine.claims import beyond, claim_message, too_many_pending
 from service.engine.counting import Counting
 from service.engine.link import Link
 from service.engine.notices import Notices
@@ -28,6 +28,7 @@ from service.engine.owner import Owner
 from service.engine.readiness import readiness
 from service.engine.retention import Retention
 from service.engine.starting import job_directory
+from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import (
     IdempotencyKeyReused,
     InvalidJob,
@@ -41,6 +42,7 @@ from service.jobs.errors import (
 from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
+from service.jobs.visibility import Sight, Visibility
 from service.kinds.submission import decode_spec, encode_spec
 from service.metrics.series import Metrics
 from service.settings import Settings
@@ -112,14 +114,19 @@ class Engine:
     # Verbs
 
     async def submit(
-        self, spec: JobSpec, *, key: str | None = None, owner: str | None = None
+        self,
+        spec: JobSpec,
+        *,
+        key: str | None = None,
+        owner: str | None = None,
+        ceilings: Ceilings = NO_CEILINGS,
     ) -> Submission:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
-        `owner` is the principal whose it is, and whose `key` it is.
+        `owner` is the principal whose it is, and whose `key` it is; `ceilings` those of its token.
 
         Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
-        return await self._in_task(self._submit(spec, key, owner))
+        return await self._in_task(self._submit(spec, key, owner, ceilings))
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -146,7 +153,7 @@ class Engine:
                 async with asyncio.timeout(timeout_s):
                     while True:
                         changed.clear()
-                        if not self._is_live(job_id):
+                        if not self.is_live(job_id):
                             return self.show(job_id)
                         self._check_open()
                         await changed.wait()
@@ -181,7 +188,7 @@ class Engine:
         with self._notices.subscribed(job_id, to_end=True) as changed:
             while True:
                 changed.clear()
-                if not self._is_live(job_id):
+                if not self.is_live(job_id):
                     return
                 self._check_open()
                 await changed.wait()
@@ -202,13 +209,17 @@ class Engine:
             raise UnknownJob(job_id)
         return state
 
-    def is_of(self, job_id: str, owner: str) -> bool:
-        """Whether the principal `owner` submitted that job. Raises: Unavailable."""
-        return self._store.owner_of(job_id) == owner
+    def is_live(self, job_id: str) -> bool:
+        """False as well for one that is unknown. Raises: Unavailable."""
+        return self._owner.drives(job_id) or self._store.state_of(job_id) in LIVE
 
-    def page(self, query: Query, *, full: bool) -> Page:
+    def sight(self, job_id: str, visible: Visibility) -> Sight:
+        """What a caller who sees `visible` has to do with that ID. Raises: Unavailable."""
+        return self._store.sight(job_id, visible)
+
+    def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
         self._owner.settle()
-        return self._store.page(query, full=full)
+        return self._store.page(query, visible, full=full)
 
     def directory(self, job_id: str) -> str:
         """Where the job's files are; it exists from its first command on, its log from its first
@@ -223,14 +234,16 @@ class Engine:
 
     # How
 
-    async def _submit(self, spec: JobSpec, key: str | None, owner: str | None) -> Submission:
+    async def _submit(
+        self, spec: JobSpec, key: str | None, owner: str | None, ceilings: Ceilings
+    ) -> Submission:
         data = encode_spec(spec)
         key_hash = hashlib.sha256(data).digest() if key is not None else None
         if key is not None and (known := self._known(key, key_hash, owner)) is not None:
             return known
         self._check_room()
         created_at = time.time_ns()
-        job_id, has_turn = await self._claim(spec, owner)
+        job_id, has_turn = await self._claim(spec, owner, ceilings)
         record = JobRecord(
             id=job_id,
             name=spec.name,
@@ -240,6 +253,7 @@ class Engine:
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
             asked=0 if has_turn else -1,
+            max_running=ceilings.running,
         )
         try:
             record = self._store.insert(record, key=key, key_hash=key_hash)
@@ -257,7 +271,9 @@ class Engine:
         self._maybe_checkpoint()
         return Submission(job_id, created=True)
 
-    async def _claim(self, spec: JobSpec, owner: str | None) -> tuple[str, bool]:
+    async def _claim(
+        self, spec: JobSpec, owner: str | None, ceilings: Ceilings
+    ) -> tuple[str, bool]:
         """A new ID in the supervisor's register, and whether it is its turn already.
 
         Nothing may be awaited between this and the record: until then a lost connection means that
@@ -268,13 +284,15 @@ class Engine:
             connection = await self._link.connection()
             hello = self._link.hello
             if places := [
-                *beyond(spec, self._settings, hello),
+                *beyond(spec, self._settings, hello, ceilings),
                 *unkept(spec, self._settings, hello),
             ]:
                 raise InvalidJob(places)
             self._owner.claiming(job_id)
             try:
-                reply = await connection.request(claim_message(job_id, spec, owner=owner))
+                reply = await connection.request(
+                    claim_message(job_id, spec, owner=owner, ceilings=ceilings)
+                )
             except ConnectionLost:
                 continue  # with another ID: who got that one lets go of it
             if reply["ok"] and connection.is_open:
@@ -285,11 +303,8 @@ class Engine:
                     "No file descriptors are free for another job; some must end first.",
                     retry_after_s=_DESCRIPTORS_RETRY_S,
                 )
-            if reply.get("why") == "pending":
-                raise TooManyRequests(
-                    f"{self._settings.max_pending} jobs are pending, the most that may be.",
-                    retry_after_s=_PENDING_RETRY_S,
-                )
+            if why := too_many_pending(reply, self._settings, owner, ceilings):
+                raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
         raise Unavailable("The service is stopping.")
 
     def _known(self, key: str, key_hash: bytes | None, owner: str | None) -> Submission | None:
@@ -354,9 +369,6 @@ class Engine:
             _log.error("files_not_removed", job=job_id, error=str(exc))
             return
         self._store.files_removed(job_id)
-
-    def _is_live(self, job_id: str) -> bool:
-        return self._owner.drives(job_id) or self._store.state_of(job_id) in LIVE
 
     def _check_open(self) -> None:
         if self._closing:

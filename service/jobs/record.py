@@ -59,7 +59,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     `seq` orders jobs by their submission. `owner` is the principal that submitted it, None when
     nobody was asked for a name. `spec` is the submission in canonical JSON. `asked` is
     the number of the last command whose start was asked for, -1 before the first: it is stored
-    before the asking, so that a command is never started twice.
+    before the asking, so that a command is never started twice. `max_running`: how many jobs of its
+    principal may run at a time for it to begin; 0: any number.
     """
 
     seq: int = 0
@@ -81,6 +82,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = -1
     output_bytes: int | None = None
     output_complete: bool = True
+    max_running: int = 0
 
     @property
     def usage(self) -> Usage:

@@ -18,6 +18,8 @@ OVERFLOW = -1
 """In place of a watch: events were dropped, so any watched file may have changed."""
 
 _IN_MODIFY = 0x2
+_IN_ENTRIES = 0x8 | 0x40 | 0x80 | 0x100 | 0x200
+"""Entries of a directory: closed after writing, moved from, moved to, created, deleted."""
 _IN_NONBLOCK = os.O_NONBLOCK
 _IN_CLOEXEC = os.O_CLOEXEC
 _EVENT = struct.Struct("iIII")
@@ -54,9 +56,19 @@ class Inotify:
         Raises:
             OSError: the kernel refuses; the text says which limit to raise.
         """
+        return self._watch(fd, _IN_MODIFY)
+
+    def watch_directory(self, fd: int) -> int:
+        """Reports when an entry of the directory open as `fd` comes, goes or was written.
+
+        Raises: as `watch` does.
+        """
+        return self._watch(fd, _IN_ENTRIES)
+
+    def _watch(self, fd: int, events: int) -> int:
         # Through the descriptor: exactly the file that is read, however long its path.
         path = f"/proc/self/fd/{fd}".encode()
-        watch: int = _libc.inotify_add_watch(self.fd, path, _IN_MODIFY)
+        watch: int = _libc.inotify_add_watch(self.fd, path, events)
         if watch < 0:
             what = "The kernel refuses to watch another file"
             raise _refusal(

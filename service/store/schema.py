@@ -116,7 +116,12 @@ CREATE TRIGGER finished_by_delete AFTER DELETE ON jobs WHEN OLD.finished_at IS N
 END;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3)
+# The ceiling of the token that submitted a job.
+_V4: Final = """
+ALTER TABLE jobs ADD COLUMN max_running INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4)
 VERSION: Final = len(MIGRATIONS)
 
 

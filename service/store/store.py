@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
 from service.jobs.errors import NoRoom, Unavailable
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.visibility import All, Nothing, Only, Sight, Visibility
 from service.store.schema import StoreError, migrate
 
 # Seconds to wait for another worker's transaction; one takes well under a millisecond.
@@ -32,7 +33,7 @@ _LOG_KEPT_BYTES: Final = 16 << 20
 
 _COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
-    " asked, output_bytes, output_complete, labels, owner, kill, commands"
+    " asked, output_bytes, output_complete, labels, owner, max_running, kill, commands"
 )
 _SELECT: Final = f"SELECT {_COLUMNS}, spec FROM jobs JOIN specs USING (seq)"  # noqa: S608 - constants
 _LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
@@ -48,16 +49,13 @@ class DuplicateKey(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which jobs a list shows, oldest first; `after` is the `seq` of the last one seen. `owner`:
-    those of that principal only.
-    """
+    """Which jobs a list shows, oldest first; `after` is the `seq` of the last one seen."""
 
     states: frozenset[State] = LIVE
     name: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     limit: int = 1000
     after: int = 0
-    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +144,8 @@ class Store:
             try:
                 cursor = self._db.execute(
                     "INSERT INTO jobs (id, state, name, created_at, asked, output_complete,"
-                    " idempotency_key, idempotency_hash, labels, owner, commands)"
-                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+                    " idempotency_key, idempotency_hash, labels, owner, max_running, commands)"
+                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
                     (
                         record.id,
                         record.state.value,
@@ -158,6 +156,7 @@ class Store:
                         key_hash,
                         _text(record.labels) if record.labels else None,
                         record.owner,
+                        record.max_running,
                         _text(record.commands),
                     ),
                 )
@@ -230,11 +229,16 @@ class Store:
             row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return State(row[0]) if row else None
 
-    def owner_of(self, job_id: str) -> str | None:
-        """The principal that submitted the job; None as well when it is unknown."""
+    def sight(self, job_id: str, visible: Visibility) -> Sight:
+        """What a caller who sees `visible` has to do with that ID; SEEN is any, for one of all."""
+        if isinstance(visible, All):
+            return Sight.SEEN
         with _translated():
             row = self._db.execute("SELECT owner FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return row[0] if row else None
+        if row is None:
+            return Sight.UNKNOWN
+        is_own = isinstance(visible, Only) and row[0] == visible.principal
+        return Sight.SEEN if is_own else Sight.FOREIGN
 
     def find_key(self, key: str, owner: str | None = None) -> tuple[str, bytes] | None:
         """The ID and the hash of the job that `owner` submitted with that idempotency key."""
@@ -246,9 +250,9 @@ class Store:
             ).fetchone()
         return (row[0], row[1]) if row else None
 
-    def page(self, query: Query, *, full: bool = False) -> Page:
-        """One page of a list; records only when `full`."""
-        where, values = _where(query)
+    def page(self, query: Query, visible: Visibility, *, full: bool = False) -> Page:
+        """One page of a list, of the jobs that are `visible`; records only when `full`."""
+        where, values = _where(query, visible)
         # Chosen by the narrow rows of an index first: a join would sort all jobs, wide as they are.
         sql = f"SELECT seq, id FROM jobs WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - values are bound
         if full:
@@ -378,13 +382,20 @@ def _translated() -> Iterator[None]:
         raise Unavailable(f"The records can't be reached now: {exc}.") from exc
 
 
-def _where(query: Query) -> tuple[str, list[Any]]:
+def _where(query: Query, visible: Visibility) -> tuple[str, list[Any]]:
     states = sorted(state.value for state in query.states)
     conditions = ["seq > ?", f"state IN ({', '.join('?' for _ in states)})"]
     values: list[Any] = [query.after, *states]
-    if query.owner is not None:
-        conditions.append("owner = ?")
-        values.append(query.owner)
+    match visible:
+        case All():
+            pass
+        case Only(principal):
+            conditions.append("owner = ?")
+            values.append(principal)
+        case Nothing():
+            conditions.append("0")
+        case _:
+            assert_never(visible)
     if query.name is not None:
         conditions.append("name = ?")
         values.append(query.name)
@@ -416,7 +427,8 @@ def _record(row: tuple[Any, ...]) -> JobRecord:
         output_complete=bool(row[13]),
         labels=_LABELS.decode(row[14]) if row[14] else {},
         owner=row[15],
-        kill=_KILL.decode(row[16]) if row[16] else None,
-        commands=_COMMANDS.decode(row[17]),
-        spec=row[18].encode(),
+        max_running=row[16],
+        kill=_KILL.decode(row[17]) if row[17] else None,
+        commands=_COMMANDS.decode(row[18]),
+        spec=row[19].encode(),
     )

@@ -12,5 +12,7 @@ PRIORITY: Final = "priority"
 RUN_AS: Final = "run_as"
 # It makes a log when its first byte comes, or when it is told to (`log`).
 LOG_ON_DEMAND: Final = "log_on_demand"
+# A claim names how many jobs of its principal may be pending, and running.
+CEILINGS: Final = "ceilings"
 
-ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS, LOG_ON_DEMAND)
+ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS, LOG_ON_DEMAND, CEILINGS)

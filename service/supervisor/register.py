@@ -19,9 +19,9 @@ Owner = TypeVar("Owner")
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[Owner]):
-    """One live job. `owner` drives it, `principal` submitted it. `events` are those its owner
-    hasn't acknowledged, oldest first; `is_recovered` when it was claimed from its record, so that a
-    dead supervisor may have run it.
+    """One live job. `owner` drives it, `principal` submitted it, of whom `most` jobs may run (0:
+    any number). `events` are those its owner hasn't acknowledged, oldest first; `is_recovered` when
+    it was claimed from its record, so that a dead supervisor may have run it.
     """
 
     job: Job
@@ -29,6 +29,7 @@ class Entry(Generic[Owner]):
     has_turn: bool = False
     priority: int = 0
     principal: str = ""
+    most: int = field(default=0, kw_only=True)
     seq: int = 0
     is_recovered: bool = False
     events: deque[Message] = field(default_factory=deque)
@@ -52,6 +53,7 @@ class Register(Generic[Owner]):
                 "waits": entry.job.id in self._turns,
                 "priority": entry.priority,
                 "principal": entry.principal,
+                "most": entry.most,
                 "seq": entry.seq,
                 "is_recovered": entry.is_recovered,
                 "events": list(entry.events),
@@ -67,6 +69,7 @@ class Register(Generic[Owner]):
             entry: Entry[Owner] = Entry(make_job(kept["job"]), None, kept["has_turn"], kept["seq"])
             entry.is_recovered = kept.get("is_recovered", False)
             entry.priority, entry.principal = kept.get("priority", 0), kept.get("principal", "")
+            entry.most = kept.get("most", 0)
             entry.events.extend(kept["events"])
             self._entries[entry.job.id] = entry
             if entry.has_turn:
@@ -104,17 +107,29 @@ class Register(Generic[Owner]):
         may_run: bool = True,
         priority: int = 0,
         principal: str = "",
+        most: int = 0,
     ) -> Entry[Owner]:
-        """Enter a job that isn't in the register; its turn comes at once when there is a slot, and
-        when it `may_run`.
+        """Enter a job that isn't in the register; its turn comes at once when it `may_run` and
+        needn't wait.
         """
-        entry = Entry(job, owner, priority=priority, principal=principal)
+        entry = Entry(job, owner, priority=priority, principal=principal, most=most)
         self._entries[job.id] = entry
-        if may_run and self._running < self.max_running and not self._turns:
+        if may_run and not self.must_wait(principal, most):
             self._give_turn(entry)
         else:
             self._wait(entry)
         return entry
+
+    def must_wait(self, principal: str, most: int) -> bool:
+        """Whether a job of this principal, of whom `most` may run, has to wait for its turn: for a
+        slot, behind those that wait already, or for an end of one of its principal's.
+        """
+        has_slot = self._running < self.max_running and self._turns.next() is None
+        return not (has_slot and self._turns.may_run(principal, most))
+
+    def waiting_of(self, principal: str) -> int:
+        """How many jobs of this principal wait for their turn."""
+        return self._turns.waiting_of(principal)
 
     def record(self, entry: Entry[Owner], event: Message) -> None:
         """Number the event, and keep it until it is acknowledged."""
@@ -148,7 +163,10 @@ class Register(Generic[Owner]):
         """
         given = []
         while self._turns and self._running < self.max_running and may_run():
-            entry = self._entries[self._turns.take()]
+            if (job_id := self._turns.next()) is None:
+                break  # those that wait are at the ceilings of their principals
+            self._turns.leave(job_id)
+            entry = self._entries[job_id]
             self._give_turn(entry)
             given.append(entry)
         return given
@@ -157,7 +175,9 @@ class Register(Generic[Owner]):
         return [entry for entry in self._entries.values() if entry.owner is owner]
 
     def _wait(self, entry: Entry[Owner]) -> None:
-        self._turns.wait(entry.job.id, priority=entry.priority, principal=entry.principal)
+        self._turns.wait(
+            entry.job.id, priority=entry.priority, principal=entry.principal, most=entry.most
+        )
 
     def _give_turn(self, entry: Entry[Owner]) -> None:
         entry.has_turn = True

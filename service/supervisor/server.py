@@ -148,8 +148,8 @@ class Server:
             refusal = "claimed"
         elif not may_run and self._has_slot() and not message.get("stored", False):
             refusal = "descriptors"  # one that is stored, or that finds no slot, waits instead
-        elif self._is_queue_full() and not message.get("stored", False):
-            refusal = "pending"
+        elif not message.get("stored", False):
+            refusal = self._why_no_place(message)
         if refusal is not None:
             self._reply(connection, message, ok=False, why=refusal)
             return
@@ -159,14 +159,29 @@ class Server:
             may_run=may_run,
             priority=message.get("priority", 0),
             principal=message.get("owner") or "",
+            most=message.get("max_running", 0),
         )
         entry.is_recovered = message.get("stored", False)
         if queue_s := message.get("queue_s"):
             entry.job.wait_for_turn(queue_s=queue_s, grace_s=message["grace_s"])
         self._reply(connection, message, ok=True, turn=entry.has_turn)
 
-    def _is_queue_full(self) -> bool:
-        return 0 < self._max_pending <= self._register.waiting
+    def _why_no_place(self, message: Message) -> str | None:
+        """Why a job may not wait for its turn; None when it may, or needn't wait."""
+        principal = message.get("owner") or ""
+        if not self._register.must_wait(principal, message.get("max_running", 0)):
+            return None
+        waiting, its_own = self._register.waiting, self._register.waiting_of(principal)
+        if 0 < message.get("max_pending", 0) <= its_own:
+            return "ceiling"
+        if not self._max_pending:
+            return None
+        free = self._max_pending - waiting
+        if free <= 0:
+            return "pending"
+        # A principal may take as many places as it leaves: half when it is alone, and there is
+        # always one for the next. One without a name is alone with the service.
+        return "share" if principal and its_own >= free else None
 
     def _has_slot(self) -> bool:
         return self._register.running < self._register.max_running

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import tokens
-from service.access.scopes import ANYBODY, Principal, Scope
+from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
 from service.access.tokens import TokenError, Tokens
+from service.jobs.ceilings import Ceilings
+from service.jobs.visibility import ALL, NOTHING, Only
 
 
 def make(state_dir, name="bob", *scopes, **options):
@@ -78,7 +80,8 @@ def test_two_tokens_of_one_principal_see_the_same(tmp_path):
     first = make(tmp_path, "ci-run", principal="ci")
     second = make(tmp_path, "ci-read", Scope.READ, principal="ci")
     seen = Tokens(tmp_path)
-    assert seen.principal_of(first).only_owner == seen.principal_of(second).only_owner == "ci"
+    for text in (first, second):
+        assert seen.principal_of(text).visibility == Only("ci")
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "-a", ".a", "a/b", "a\n", "x" * 65, "ä"])
@@ -124,5 +127,44 @@ def test_each_scope_includes_those_before_it():
         Scope.RUN: [Scope.READ, Scope.RUN],
         Scope.ADMIN: [Scope.READ, Scope.RUN, Scope.ADMIN],
     }
-    assert ANYBODY.only_owner is None
-    assert Principal("a", frozenset({Scope.RUN})).only_owner == "a"
+    assert ANYBODY.visibility == ALL
+    assert Principal("a", frozenset({Scope.RUN})).visibility == Only("a")
+    assert Principal("a", frozenset({Scope.ADMIN})).visibility == ALL
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        NOBODY,
+        Principal(None, frozenset()),
+        Principal(None, frozenset({Scope.RUN})),
+        Principal("a", frozenset()),
+    ],
+)
+def test_who_has_no_name_or_no_scope_sees_nothing(principal):
+    assert principal.visibility == NOTHING
+
+
+def test_a_ceiling_of_the_priority_is_that_of_the_scope_unless_it_is_given(tmp_path):
+    seen = Tokens(tmp_path)
+    for name, scope, options, priority in [
+        ("run", Scope.RUN, {}, 0),
+        ("admin", Scope.ADMIN, {}, 100),
+        ("some", Scope.RUN, {"max_priority": 7}, 7),
+        ("none", Scope.ADMIN, {"max_priority": 0}, 0),
+    ]:
+        text = make(tmp_path, name, scope, **options)
+        assert seen.principal_of(text).ceilings == Ceilings(priority)
+
+
+def test_what_let_a_caller_in_proves_it_until_it_is_gone(tmp_path):
+    seen = Tokens(tmp_path)
+    assert seen.proves_still(ANYBODY)
+    bob = seen.principal_of(make(tmp_path))
+    assert seen.proves_still(bob)
+    assert seen.proves_still(NOBODY)
+    assert not seen.proves_still(ANYBODY)  # the first token closes the service
+    tokens.revoke(tmp_path, "bob")
+    assert not seen.proves_still(bob)
+    make(tmp_path)  # another of the same name
+    assert not seen.proves_still(bob)

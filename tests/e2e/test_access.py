@@ -70,6 +70,17 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One without tokens that says why it refuses, however often it has to."""
+    with running(
+        tmp_path_factory.mktemp("state") / "jobrunner",
+        workers=2,
+        environment={"JOBRUNNER_AUTH_FAILURES": "0"},
+    ) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
 def callers(closed: Service) -> dict[str, Caller]:
     """One principal with a token of each scope, and others."""
     mine = {
@@ -350,7 +361,7 @@ def test_with_tokens_it_listens_where_it_is_told(
     state_dir.mkdir()
     monkeypatch.setenv("JOBRUNNER_STATE_DIR", str(state_dir))
     settings = Settings.from_environment()
-    app = SimpleNamespace(ctx=SimpleNamespace(settings=settings))
+    app = SimpleNamespace(ctx=SimpleNamespace(settings=settings), config={})
     with pytest.raises(SystemExit) as refused:
         Jobrunner.get_address(app, EVERYWHERE, 1)  # type: ignore[arg-type]
     assert refused.value.code == 2
@@ -362,9 +373,11 @@ def test_with_tokens_it_listens_where_it_is_told(
 def test_it_is_called_by_the_names_that_it_is_told(state_dir: Path) -> None:
     state_dir.mkdir()
     settings = {"JOBRUNNER_ALLOWED_HOSTS": "lab.example, 127.0.0.1"}
+    token = make(state_dir, "a", Scope.READ)
     with running(state_dir, environment=settings) as service:
         for host, status in [("lab.example", 200), ("LAB.example:443", 200), ("localhost", 403)]:
-            assert service.client.get("/", headers={"Host": host}).status_code == status
+            headers = bearer(token) | {"Host": host}
+            assert service.client.get("/", headers=headers).status_code == status
 
 
 # Pages

@@ -79,10 +79,14 @@ def nginx(directory: Path, service: Service) -> Iterator[httpx.Client]:
 def site(tmp_path: Path) -> Iterator[tuple[Service, httpx.Client]]:
     settings = {"JOBRUNNER_ALLOWED_HOSTS": f"{NAME},127.0.0.1", "SANIC_PROXIES_COUNT": "1"}
     (tmp_path / "nginx").mkdir()
+    (tmp_path / "jobrunner").mkdir()
+    # Without tokens it wouldn't start with these settings.
+    token = tokens.create(tmp_path / "jobrunner", "ann", [Scope.RUN])[1]
     with (
         running(tmp_path / "jobrunner", workers=2, environment=settings) as service,
         nginx(tmp_path / "nginx", service) as client,
     ):
+        client.headers["Authorization"] = f"Bearer {token}"
         yield service, client
 
 
@@ -128,11 +132,9 @@ def test_names_sites_and_tokens_hold_behind_it(
     assert_problem(client.get("/", headers={"Host": "evil.example"}), 403)
     assert_problem(client.get("/", headers={"Origin": "http://evil.example"}), 403)
     assert client.get("/", headers={"Origin": f"http://{NAME}"}).status_code == 200
-    token = tokens.create(service.state_dir, "ann", [Scope.RUN])[1]
-    assert_problem(client.get("/"), 401)
-    headers = {"Authorization": f"Bearer {token}"}
+    assert_problem(client.get("/", headers={"Authorization": "Bearer x"}), 401)
     # nginx adds whom it sees to what a client claims; only what nginx says is believed.
-    forged = headers | {"X-Forwarded-For": "203.0.113.7"}
+    forged = {"X-Forwarded-For": "203.0.113.7"}
     assert client.post("/", json={"CommandLine": "true"}, headers=forged).status_code == 201
     last = json.loads((service.state_dir / "audit.log").read_text().splitlines()[-1])
     assert (last["action"], last["principal"], last["of"]) == ("submit", "ann", "127.0.0.1")
@@ -156,3 +158,14 @@ def test_no_request_hides_behind_it(site: tuple[Service, httpx.Client]) -> None:
             while peer.recv(1 << 16):
                 continue
     assert client.get("/?state=all").json() == {"IDs": []}
+
+
+def test_a_service_without_tokens_serves_nobody_behind_it(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "jobrunner") as service,
+        nginx(tmp_path, service) as client,
+    ):
+        client.headers["Host"] = "localhost"
+        for answer in (client.get("/"), client.post("/", json={"CommandLine": "true"})):
+            assert "proxy" in assert_problem(answer, 401)["detail"]
+        assert service.client.get("/?state=all").json() == {"IDs": []}

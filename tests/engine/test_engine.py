@@ -18,6 +18,7 @@ from service.jobs.errors import IdempotencyKeyReused, InvalidJob, JobIsLive, Una
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
+from service.jobs.visibility import ALL
 from service.kinds.bash import BashCommand
 from service.kinds.submission import encode_spec
 from service.output.reader import LogReader
@@ -163,7 +164,7 @@ async def test_every_engine_answers_for_every_job(open_engine):
     job_id = await submitted(first, "exec sleep 1000")
     await started(second, job_id)
     assert second.show(job_id).state is State.RUNNING
-    assert second.page(Query(), full=False).ids == [job_id]
+    assert second.page(Query(), ALL, full=False).ids == [job_id]
     waiting = asyncio.ensure_future(first.wait(job_id))
     assert await second.kill(job_id, signal=15, grace_s=300) in (State.RUNNING, State.KILLED)
     assert (await ended(second, job_id)).reason is Reason.REQUESTED
@@ -297,7 +298,7 @@ async def test_one_key_makes_one_job_whoever_is_asked(open_engine):
         assert len({answer.id for answer in answers}) == 1
         assert [answer.created for answer in answers].count(True) == 1
         await ended(engines[0], answers[0].id)
-    assert len(engines[0].page(Query(frozenset(State)), full=False).ids) == 5
+    assert len(engines[0].page(Query(frozenset(State)), ALL, full=False).ids) == 5
 
 
 async def test_a_key_is_for_one_body(open_engine):

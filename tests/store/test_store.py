@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from service.jobs.errors import NoRoom, Unavailable
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.visibility import ALL, NOTHING, Only, Sight
 from service.store import DuplicateKey, Query, SchemaTooNew, Store, StoreError, schema
 
 KILL = Kill(reason=Reason.REQUESTED, requested_at=5, signal="SIGTERM", grace_s=10.0)
@@ -240,7 +241,7 @@ def test_only_a_finished_job_is_cleaned(store):
     store.update(finished(record))
     store.clean("a")
     assert store.get("a") is None
-    assert store.page(Query(EVERYTHING, labels=(("a", "b"),))).ids == []
+    assert store.page(Query(EVERYTHING, labels=(("a", "b"),)), ALL).ids == []
     assert store.cleaned() == ["a"]
     store.files_removed("a")
     assert store.cleaned() == []
@@ -300,7 +301,7 @@ def ids(numbers):
     ids=itertools.count(),  # the repr of a set differs from process to process
 )
 def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, full):
-    page = filled.page(query, full=full)
+    page = filled.page(query, ALL, full=full)
     assert page.ids == ids(numbers)
     assert page.next is None
     if full:
@@ -310,7 +311,7 @@ def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, fu
 
 
 def test_live_ids_are_the_live_jobs_oldest_first(filled):
-    assert filled.live_ids() == filled.page(Query()).ids
+    assert filled.live_ids() == filled.page(Query(), ALL).ids
 
 
 @pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
@@ -318,7 +319,7 @@ def test_live_ids_are_the_live_jobs_oldest_first(filled):
 def test_pages_join_to_the_whole_list(filled, limit, full):
     seen, after = [], 0
     while True:
-        page = filled.page(Query(EVERYTHING, limit=limit, after=after), full=full)
+        page = filled.page(Query(EVERYTHING, limit=limit, after=after), ALL, full=full)
         assert len(page.ids) <= limit
         seen += page.ids
         if page.next is None:
@@ -328,17 +329,44 @@ def test_pages_join_to_the_whole_list(filled, limit, full):
 
 
 def test_a_page_skips_and_repeats_nothing_while_jobs_come_and_go(filled):
-    first = filled.page(Query(EVERYTHING, limit=10))
+    first = filled.page(Query(EVERYTHING, limit=10), ALL)
     filled.clean("02")
     filled.clean("14")
     filled.insert(a_record("20"))
-    second = filled.page(Query(EVERYTHING, limit=20, after=first.next))
+    second = filled.page(Query(EVERYTHING, limit=20, after=first.next), ALL)
     assert second.ids == ids(n for n in range(10, 21) if n != 14)
 
 
 # ------------------------------------------------------------------------- at a hundred thousand
 
 MANY = 100_000
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_list_and_a_look_show_what_is_visible_and_nothing_else(store, full):
+    owners = {"of ann": "ann", "of bob": "bob", "of nobody": None, "of empty": ""}
+    for name, owner in owners.items():
+        store.insert(a_record(name, owner=owner))
+    for visible, seen in [
+        (ALL, list(owners)),
+        (Only("ann"), ["of ann"]),
+        (Only("eve"), []),
+        (Only("None"), []),
+        (Only(""), ["of empty"]),
+        (NOTHING, []),
+    ]:
+        page = store.page(Query(EVERYTHING), visible, full=full)
+        assert page.ids == seen
+        assert [r.id for r in page.records] == (seen if full else [])
+        for name in owners:
+            assert store.sight(name, visible) is (Sight.SEEN if name in seen else Sight.FOREIGN)
+        if visible != ALL:
+            assert store.sight("none", visible) is Sight.UNKNOWN
+
+
+def test_the_ceiling_of_a_job_is_kept(store):
+    store.insert(a_record("a", max_running=3))
+    assert store.get("a").max_running == 3
 
 
 @pytest.fixture(scope="module")
@@ -368,7 +396,7 @@ def steps(store, query, *, full):
     statements = []
     store._db.set_trace_callback(statements.append)
     store._db.set_progress_handler(lambda: next(count) * 0, 10)
-    page = store.page(query, full=full)
+    page = store.page(query, ALL, full=full)
     store._db.set_progress_handler(None, 0)
     store._db.set_trace_callback(None)
     plan = [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
@@ -457,9 +485,15 @@ def test_a_file_from_before_the_count_is_counted_when_it_is_led_forwards(path, m
         before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
         before.setattr(schema, "VERSION", 2)
         with contextlib.closing(Store(path)) as store:
-            for name, state in (("a", "killed"), ("b", "exited"), ("c", "exited")):
-                store.update(finished(store.insert(a_record(name)), State(state)))
-            store.insert(a_record("d"))
+            for name, state, finished_at in (
+                ("a", "killed", 2), ("b", "exited", 2), ("c", "exited", 2), ("d", "pending", None),
+            ):  # fmt: skip
+                seq = store._db.execute(
+                    "INSERT INTO jobs (id, state, created_at, asked, output_complete, commands,"
+                    " finished_at) VALUES (?, ?, 1, -1, 1, '[{}]', ?)",
+                    (name, state, finished_at),
+                ).lastrowid
+                store._db.execute("INSERT INTO specs VALUES (?, '{\"Commands\":[]}')", (seq,))
     with contextlib.closing(Store(path)) as store:
         assert by_state(store) == (1, 0, 2, 1)
         store.clean("a")

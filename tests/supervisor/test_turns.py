@@ -20,7 +20,7 @@ def waiting(*jobs):
 def all_of(turns, *, begin=True):
     """Every key in the order of its turn; each begins, and none ends."""
     taken = []
-    whose = {key: principal for key, (_, principal) in turns._places.items()}
+    whose = {key: principal for key, (_, (principal, _)) in turns._places.items()}
     while turns:
         taken.append(turns.take())
         if begin:
@@ -71,6 +71,28 @@ def test_what_is_kept_is_bounded_by_those_who_wait():
     assert len(level.heap) < 100
 
 
+def test_a_principal_at_its_ceiling_is_passed_over_and_blocks_nobody():
+    turns = Turns()
+    for key, priority, principal, most in [
+        ("a1", 9, "ann", 1), ("a2", 9, "ann", 1), ("b", 0, "bob", 0), ("a3", -1, "ann", 0),
+    ]:  # fmt: skip
+        turns.wait(key, priority=priority, principal=principal, most=most)
+    assert turns.take() == "a1"
+    turns.began("ann")
+    assert not turns.may_run("ann", 1)
+    assert turns.take() == "b"
+    turns.began("bob")
+    assert turns.take() == "a3"  # submitted with a token that has no ceiling
+    turns.began("ann")
+    assert turns.next() is None
+    assert len(turns) == turns.waiting_of("ann") == 1
+    turns.ended("ann")
+    assert turns.next() is None
+    turns.ended("ann")
+    assert turns.take() == "a2"
+    assert turns.waiting_of("ann") == 0
+
+
 class AgainstAList(RuleBasedStateMachine):
     """The model looks at everybody who waits, each time."""
 
@@ -78,16 +100,22 @@ class AgainstAList(RuleBasedStateMachine):
         super().__init__()
         self.turns, self.list, self.running, self.count = Turns(), [], Counter(), 0
 
-    @rule(priority=st.integers(-1, 1), principal=st.sampled_from("abc"))
-    def wait(self, priority, principal):
+    @rule(priority=st.integers(-1, 1), principal=st.sampled_from("abc"), most=st.integers(0, 2))
+    def wait(self, priority, principal, most):
         self.count += 1
-        self.list.append((self.count, priority, principal))
-        self.turns.wait(self.count, priority=priority, principal=principal)
+        self.list.append((self.count, priority, principal, most))
+        self.turns.wait(self.count, priority=priority, principal=principal, most=most)
 
-    @precondition(lambda self: self.list)
     @rule()
     def take(self):
-        best = min(self.list, key=lambda job: (-job[1], self.running[job[2]], job[0]))
+        may = [job for job in self.list if not 0 < job[3] <= self.running[job[2]]]
+        if not may:
+            assert self.turns.next() is None
+            with pytest.raises(IndexError):
+                self.turns.take()
+            return
+        # Of one principal with the same rank, the older job is first, whatever its ceiling.
+        best = min(may, key=lambda job: (-job[1], self.running[job[2]], job[0]))
         assert self.turns.take() == best[0]
         self.list.remove(best)
         self.turns.began(best[2])
@@ -112,6 +140,11 @@ class AgainstAList(RuleBasedStateMachine):
     def those_who_wait_are_those_of_the_list(self):
         assert len(self.turns) == len(self.list)
         assert all(job[0] in self.turns for job in self.list)
+        for principal in "abc":
+            assert self.turns.waiting_of(principal) == sum(j[2] == principal for j in self.list)
+            for most in range(3):
+                may = not 0 < most <= self.running[principal]
+                assert self.turns.may_run(principal, most) is may
 
 
 AgainstAList.TestCase.settings = settings(max_examples=200, deadline=None, stateful_step_count=60)

@@ -1,0 +1,40 @@
+"""What a token allows at most of the jobs that are submitted with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from service.jobs.errors import InvalidJob, Place
+from service.jobs.spec import JobSpec
+
+MAX_PRIORITY: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """`pending` and `running` count all jobs of the principal, whichever token submitted them; 0 is
+    no ceiling. What is counted is the principal's, what is allowed is the token's.
+    """
+
+    priority: int = MAX_PRIORITY
+    pending: int = 0
+    running: int = 0
+
+
+NO_CEILINGS: Final = Ceilings()
+
+
+def check_ceilings(spec: JobSpec, ceilings: Ceilings) -> None:
+    """Raises: InvalidJob, for a job that asks for more than the token allows."""
+    if places := list(_places(spec, ceilings)):
+        raise InvalidJob(places)
+
+
+def _places(spec: JobSpec, ceilings: Ceilings) -> Iterator[Place]:
+    if spec.priority > ceilings.priority:
+        yield Place(
+            "/Priority",
+            f"expected at most {ceilings.priority}, the ceiling of this token, got {spec.priority}",
+        )
