@@ -173,20 +173,23 @@ def test_a_flood_writes_a_bounded_audit_log_and_counts_the_rest(
         for name, job_id in jobs.items():
             path = path.replace(name, job_id)
         before = len(audit(state_dir))
+        began = time.monotonic()
         seen = [
             service.client.request(method, path, headers=JSON | headers).status_code
             for _ in range(number)
         ]
+        elapsed_s = time.monotonic() - began
         during = len(audit(state_dir)) - before
         if limits == "default":
-            assert set(seen[:20]) & {401, 403}
-            assert set(seen[-100:]) == {429}
+            assert seen[0] in (401, 403)
+            assert set(seen) == {seen[0], 429}
+            assert seen.count(seen[0]) <= 31 + elapsed_s / 2
         else:
             assert len(set(seen)) == 1
             assert set(seen) <= {200, 401, 403, 404}
         service.stop()
-    bound = 700 if is_of_reader else 100
-    assert 0 < during <= bound
+    bound = 600 + 2 * elapsed_s if is_of_reader else 30 + elapsed_s / 6
+    assert 0 < during <= bound + 1
     lines = audit(state_dir)[before:]
     written = sum(line["action"] != "omit" for line in lines)
     assert written + sum(line.get("omitted", 0) for line in lines) == number
