@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from service.access import tokens
+from service.kinds.docker import sources
 from service.kinds.sandbox_trial import fault
 from service.settings import Settings
 from service.supervisor.identity import Identity
@@ -40,6 +41,7 @@ def faults(settings: Settings) -> Iterator[str]:
             f" {settings.state_dir}. Give each directory above it the mode 711, or name another"
             " JOBRUNNER_STATE_DIR."
         )
+    yield from sources.faults(settings)
     if (wrong := fault(settings)) is not None:
         yield f"There is no sandbox (JOBRUNNER_SANDBOX): {wrong}"
 

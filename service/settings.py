@@ -178,10 +178,25 @@ def _run_as(text: str) -> RunAs | None:
     return RunAs(user.pw_name, user.pw_uid, gid, user.pw_dir)
 
 
+_NETWORK: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+
+
 def _network(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
+    if not re.fullmatch(_NETWORK, text):
         raise ValueError(text)
     return text
+
+
+def _words(pattern: str) -> Callable[[str], tuple[str, ...]]:
+    """Words with blanks between them, each of this pattern."""
+
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(text.split())
+        if not all(re.fullmatch(pattern, word) for word in words):
+            raise ValueError(text)
+        return words
+
+    return read
 
 
 def _absolute_paths(text: str) -> tuple[Path, ...]:
@@ -449,6 +464,14 @@ TABLE: Final[tuple[Setting, ...]] = (
         " same, and whoever may submit a job is root",
     ),
     Setting(
+        "ALLOW_NEW_PRIVILEGES",
+        _yes_or_no,
+        "0",
+        "'0' or '1'",
+        "`1`: with `JOBRUNNER_RUN_AS`, set-user-ID programs such as `sudo` and `ping` work in"
+        " commands of the kind `bash`; never in a sandbox",
+    ),
+    Setting(
         "SANDBOX",
         _one_of("off", "bwrap"),
         "off",
@@ -476,6 +499,30 @@ TABLE: Final[tuple[Setting, ...]] = (
         "none",
         "the name of a network",
         "the network of a container that doesn't ask for one",
+    ),
+    Setting(
+        "NETWORKS",
+        _words(_NETWORK),
+        "",
+        "names of networks, with blanks between",
+        "networks that a command may ask for besides `none` and `JOBRUNNER_DOCKER_NETWORK`, with"
+        " blanks between: names of Docker's, or `host`, which holds for commands in a sandbox, too",
+    ),
+    Setting(
+        "DOCKER_CAPABILITIES",
+        _words(r"(?:CAP_)?[A-Z][A-Z_]*"),
+        "",
+        "names of capabilities in capital letters, with blanks between",
+        "capabilities(7) of the processes in a container, with blanks between; default none",
+    ),
+    Setting(
+        "DOCKER_IMAGES",
+        _words(r"[A-Za-z0-9*?._:@/\[\]-]+"),
+        "",
+        "patterns of images, with blanks between",
+        "images that may run, as patterns with blanks between; `*` is any characters, and names are"
+        " completed as Docker does (`busybox` is `docker.io/library/busybox`, with any tag;"
+        " `registry.example/team/*` all of a registry's path); default all",
     ),
     Setting(
         "DOCKER_VOLUMES",
@@ -539,16 +586,25 @@ class Settings:
     retain_bytes: int | Share
     run_as: RunAs | None
     allow_root_jobs: bool
+    allow_new_privileges: bool
     sandbox: str
     docker: str
     docker_user: str
     docker_network: str
+    networks: tuple[str, ...]
+    docker_capabilities: tuple[str, ...]
+    docker_images: tuple[str, ...]
     docker_volumes: tuple[Path, ...]
     log_format: str
     log_requests: bool
     base_environment: dict[str, str]
     program_environment: dict[str, str]
     unknown: tuple[str, ...]
+
+    @property
+    def service_environment(self) -> dict[str, str]:
+        """All that a program gets which the service runs for a job as its own user."""
+        return {**self.base_environment, **self.program_environment}
 
     @property
     def job_environment(self) -> dict[str, str]:

@@ -12,7 +12,15 @@ from service.jobs.errors import Place
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.settings import Settings
-from service.supervisor.abilities import CEILINGS, IDLE_TIMEOUT, PRIORITY, QUEUE_TIMEOUT, RUN_AS
+from service.supervisor.abilities import (
+    CEILINGS,
+    IDLE_TIMEOUT,
+    NO_NEW_PRIVS,
+    OPTIONS,
+    PRIORITY,
+    QUEUE_TIMEOUT,
+    RUN_AS,
+)
 from service.supervisor.protocol import Message
 
 
@@ -84,6 +92,8 @@ def beyond(
         PRIORITY: ("/Priority", spec.priority),
         RUN_AS: ("", settings.run_as),
         CEILINGS: ("", ceilings.pending or ceilings.running),
+        OPTIONS: ("", settings.sandbox != "off"),
+        NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),
     }
     known = hello.get("can", ())
     why = (

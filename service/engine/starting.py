@@ -8,7 +8,7 @@ from typing import Any
 
 from service.engine.ceilings import limits_of
 from service.jobs.spec import JobSpec
-from service.kinds import CannotRun, Context, kind_of, plan
+from service.kinds import CannotRun, Context, Plan, kind_of, plan
 from service.settings import Settings
 
 
@@ -73,9 +73,16 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         planned = plan(command, context)
     except CannotRun as exc:
         return {**message, "argv": ("",), "env": {}, "refuse": str(exc)}
-    message |= {"argv": planned.argv, "env": planned.environment, "cleanup": planned.cleanup}
-    if user is not None and not planned.is_of_service:
+    message |= {"argv": planned.argv, "cleanup": planned.cleanup}
+    message |= _environments(planned, settings, context.marker)
+    if planned.is_of_service:
+        message["of_service"] = True
+    elif user is not None:
         message["user"] = (user.uid, user.gid)
+        if not settings.allow_new_privileges and not planned.keeps_privileges_down:
+            message["no_new_privs"] = True
+    if planned.options:
+        message["options"] = planned.options
     if planned.input:
         message["input"] = planned.input
     if planned.verdict:
@@ -83,3 +90,20 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     if planned.tidy:
         message["tidy"] = planned.tidy
     return message
+
+
+def _environments(planned: Plan, settings: Settings, marker: dict[str, str]) -> dict[str, Any]:
+    """The only place where a program of the service gets its environment, of which nothing is a
+    job's; `service_env` is that of the verdict and the clean-up.
+    """
+    environments: dict[str, Any] = {}
+    of_service = {**settings.service_environment, **marker}
+    if planned.verdict or planned.cleanup or planned.tidy:
+        environments["service_env"] = of_service
+    if planned.is_of_service:
+        environments["env"] = of_service
+    elif planned.environment is None:
+        environments["env"] = {**settings.job_environment, **marker}
+    else:
+        environments["env"] = planned.environment
+    return environments

@@ -12,7 +12,8 @@ from typing import Literal
 
 from service.jobs.errors import Place
 from service.jobs.spec import CommandLine, CommandSpec, places_in_text
-from service.kinds.kind import Context, Kind, Plan, Site
+from service.kinds.kind import CannotRun, Context, Kind, Plan, Site
+from service.kinds.networks import why_not_host
 from service.kinds.sandbox import in_sandbox
 from service.kinds.sandbox_trial import fault
 
@@ -37,6 +38,8 @@ def places(spec: BashCommand, pointer: str, site: Site) -> Iterator[Place]:
     if not spec.command_line.strip():
         yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
     yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
+    if spec.network == "host" and (why := why_not_host(site.settings)):
+        yield Place(f"{pointer}/Network", why)
     if spec.network == "none" and site.settings is not None and site.settings.sandbox == "off":
         why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
         yield Place(f"{pointer}/Network", why)
@@ -46,18 +49,19 @@ def plan(spec: BashCommand, context: Context) -> Plan:
     """The argv, with the bash that the service's own PATH finds."""
     # When there is no bash the bare name goes to the supervisor, whose refusal names it.
     argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
-    if context.settings.sandbox != "off":
-        directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
-        argv = in_sandbox(argv, context, directory, network=spec.network == "host")
-    return Plan(
-        argv=argv,
-        environment={
-            **context.settings.job_environment,
-            **context.environment,
-            **spec.environment,
-            **context.marker,
-        },
-    )
+    environment = {
+        **context.settings.job_environment,
+        **context.environment,
+        **spec.environment,
+        **context.marker,
+    }
+    if context.settings.sandbox == "off":
+        return Plan(argv=argv, environment=environment)
+    directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
+    network = spec.network == "host"
+    if network and (why := why_not_host(context.settings)):
+        raise CannotRun(f"The network of this box may not be used: {why}.")
+    return in_sandbox(argv, environment, context, directory, network=network)
 
 
 @functools.cache

@@ -56,24 +56,38 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a command is run: `argv` by execve, without a shell of ours in between, with exactly this
-    `environment`, and `input` as its standard input (empty: there is none). `is_of_service`: as the
-    service's own user, also where jobs run as another.
+    """How a command is run: `argv` by execve, without a shell of ours in between, with `input` as
+    its standard input (empty: there is none).
+
+    `environment` is what the job chose, for a program that is the job's own. A program that isn't
+    (`environment` None) gets the service's: docker's client, which runs as the service's user
+    (`is_of_service`), and bwrap, which runs as the job's, but outside of the sandbox. Such a
+    program hands the job's variables on as data. `options` are for bwrap: it reads them from a
+    descriptor, whose number becomes `argv[2]`, so that no process list shows them.
+    `keeps_privileges_down`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
     `verdict` is run by the supervisor when the wait status is in one of the ranges `verdict_if`: it
     finds out how the command really ended. `cleanup` is run when the command has ended or is
     killed, whoever asked and whoever has died meanwhile; `tidy`, a quicker one, when it ended in
     the ordinary way. All are empty for a Kind whose processes are all children of the supervisor.
+    They are the service's programs, with its environment, whatever the command's has.
     """
 
     argv: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] | None = None
     is_of_service: bool = False
     input: str = ""
+    options: tuple[str, ...] = ()
+    keeps_privileges_down: bool = False
     verdict: tuple[str, ...] = ()
     verdict_if: tuple[tuple[int, int], ...] = ()
     tidy: tuple[str, ...] = ()
     cleanup: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, for a program of the service with variables that a job chose."""
+        if self.is_of_service and self.environment is not None:
+            raise ValueError("a program of the service has the service's environment alone")
 
 
 @dataclass(frozen=True, slots=True)

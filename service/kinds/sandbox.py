@@ -10,32 +10,53 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Final
 
-from service.kinds.kind import CannotRun, Context
+from service.kinds.kind import CannotRun, Context, Plan
 
 PROGRAM: Final = "bwrap"
 # They are the sandbox's own, so nothing of the box can be a working directory there.
 _OWN: Final = ("/tmp", "/run", "/var/run", "/dev", "/proc")  # noqa: S108 - names, no files
 # Where a name server's address may be, in /run, which the rest of is sockets to the box's daemons.
 _RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
+# bwrap takes 9000 arguments, of which a variable needs three. Source: MAX_ARGS in bubblewrap.c.
+_MAX_VARIABLES: Final = 2900
 
 
 def in_sandbox(
-    argv: tuple[str, ...], context: Context, directory: str, *, network: bool
-) -> tuple[str, ...]:
-    """`argv` as it runs in a sandbox, beginning in `directory`. Raises: CannotRun."""
+    argv: tuple[str, ...],
+    environment: Mapping[str, str],
+    context: Context,
+    directory: str,
+    *,
+    network: bool,
+) -> Plan:
+    """`argv` with this `environment` in a sandbox, beginning in `directory`. Raises: CannotRun.
+
+    The variables reach the command as options, not through the environment of bwrap, which runs
+    outside: one that names a library would run the job's code there.
+    """
     own = f"{context.directory}/work"
     if not _is_below(directory, own):
         real = os.path.realpath(directory)
         for hidden in (*_OWN, str(context.settings.state_dir)):
             if _is_below(real, os.path.realpath(hidden)):
                 raise CannotRun(f"The working directory {directory!r} is not in the sandbox.")
-    return (
-        find(context.path) or PROGRAM,
-        *options(str(context.settings.state_dir), own, network=network),
-        *("--chdir", directory, "--"),
-        *argv,
+    if len(environment) > _MAX_VARIABLES:
+        raise CannotRun(
+            f"A command in a sandbox has at most {_MAX_VARIABLES} variables, this one has"
+            f" {len(environment)}."
+        )
+    made = options(str(context.settings.state_dir), own, network=network)
+    for name, value in environment.items():
+        made += ["--setenv", name, value]
+    program = find(context.path) or PROGRAM
+    return Plan(
+        # -1: the descriptor that the supervisor puts there; without one bwrap refuses to run.
+        argv=(program, "--args", "-1", "--", *argv),
+        options=("--clearenv", *made, "--chdir", directory),
+        keeps_privileges_down=True,
     )
 
 

@@ -26,6 +26,8 @@ def fault(settings: Settings) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
+            # The job's user may read the environment of a process that is theirs.
+            env=settings.job_environment,
             user=None if user is None else user.uid,
             group=None if user is None else user.gid,
             extra_groups=None if user is None else (),

@@ -14,5 +14,18 @@ RUN_AS: Final = "run_as"
 LOG_ON_DEMAND: Final = "log_on_demand"
 # A claim names how many jobs of its principal may be pending, and running.
 CEILINGS: Final = "ceilings"
+# It hands a program options in a file in memory (`options`); without it there is no sandbox.
+OPTIONS: Final = "options"
+# It starts commands of another user with PR_SET_NO_NEW_PRIVS (`no_new_privs`).
+NO_NEW_PRIVS: Final = "no_new_privs"
 
-ABILITIES: Final = (IDLE_TIMEOUT, QUEUE_TIMEOUT, PRIORITY, RUN_AS, LOG_ON_DEMAND, CEILINGS)
+ABILITIES: Final = (
+    IDLE_TIMEOUT,
+    QUEUE_TIMEOUT,
+    PRIORITY,
+    RUN_AS,
+    LOG_ON_DEMAND,
+    CEILINGS,
+    OPTIONS,
+    NO_NEW_PRIVS,
+)

@@ -40,7 +40,6 @@ class Plan:
     tidy: list[str]
     cleanup: list[str]
     environment: dict[str, str]
-    directory: str
 
 
 @contextmanager
@@ -92,8 +91,8 @@ class Aftermath:
                 verdict=list(request.get("verdict", ())),
                 tidy=list(request.get("tidy", ())),
                 cleanup=list(request.get("cleanup", ())),
-                environment=request["env"],
-                directory=request["cwd"],
+                # Never the command's own, in which a job's variables may be.
+                environment=request.get("service_env", {}),
             )
 
     def judge(self, number: int, status: int, tree: Tree, descriptors: Descriptors) -> Spawned:
@@ -197,7 +196,10 @@ class Aftermath:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._plans = {number: Plan(**plan) for number, plan in state["plans"]}
+        self._plans = {
+            number: Plan(**{name: plan[name] for name in Plan.__slots__})
+            for number, plan in state["plans"]
+        }
         self._verdict, self._report = state["verdict"], state["report"]
         self._status, self._cleaner = state["status"], state["cleaner"]
         if self._report >= 0:

@@ -19,8 +19,9 @@ from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
 from service.supervisor import actions as a
 from service.supervisor import course as c
-from service.supervisor.aftermath import Aftermath, memory_file
+from service.supervisor.aftermath import Aftermath
 from service.supervisor.controllers import Controllers
+from service.supervisor.handed import handed
 from service.supervisor.identity import identity_of, open_directory
 from service.supervisor.journal import note
 from service.supervisor.limits import Limiting
@@ -335,30 +336,27 @@ class Job:
 
     def _spawn(self, number: int) -> list[c.Action]:
         request, host = self._request, self._host
-        stdin = None
         try:
             tree, pump = self._prepare()
             if why := request.get("refuse"):
                 raise Refused(why)
-            if text := request.get("input"):
-                stdin = memory_file(text.encode(errors="surrogateescape"))
             self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
             with ExitStack() as held:
+                given = handed(request, held)
                 spawned = spawn(
-                    request["argv"],
+                    given.argv,
                     request["env"],
                     _directory(request, held),
                     descriptors=host.descriptors,
                     inside=self._limiting.inside(tree),
-                    stdin=stdin,
+                    stdin=given.stdin,
                     entering=self._limiting.entering(held),
                     identity=identity_of(request.get("user")),
+                    no_new_privs=request.get("no_new_privs", False),
+                    passed=given.passed,
                 )
         except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
-        finally:
-            if stdin is not None:
-                os.close(stdin)
         self._aftermath.planned(request)
         host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
@@ -428,6 +426,7 @@ def _reopened(directory: str) -> LogWriter:
 
 def _directory(request: Message, held: ExitStack) -> str:
     """Where the command begins, made when it is the job's own and missing; `held` keeps it open.
+    A program of the service begins in `/`, where no job can put a file for it to find.
 
     Raises: Refused.
     """
@@ -436,13 +435,13 @@ def _directory(request: Message, held: ExitStack) -> str:
     if owner is None:
         if request["create"]:
             _make_directory(path)
-        return path
+        return "/" if request.get("of_service") else path
     try:
         descriptor = open_directory(path, owner, create=request["create"])
     except OSError as exc:
         raise Refused(about_directory(exc, path)) from exc
     held.callback(os.close, descriptor)
-    return f"/proc/self/fd/{descriptor}"
+    return "/" if request.get("of_service") else f"/proc/self/fd/{descriptor}"
 
 
 def _make_directory(path: str) -> None:

@@ -1,7 +1,8 @@
 """Spawning one command: its own session, two pipes, nothing of the supervisor's.
 
-The child has descriptors 0–2 only, default signal dispositions and the soft RLIMIT_NOFILE that the
-supervisor was started with. Python spawns by vfork, so the cost doesn't grow with the supervisor.
+The child has descriptors 0–2 and those that are passed to it, default signal dispositions and the
+soft RLIMIT_NOFILE that the supervisor was started with. Python spawns by vfork, so the cost doesn't
+grow with the supervisor, but for a child that becomes another user: that takes a fork.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from service.supervisor.identity import Identity
+from service.supervisor.privileges import popen
 
 # Source: nptl(7), signal numbers 32 and 33.
 _RESERVED: Final = (32, 33)
@@ -110,7 +112,7 @@ def _reset_reserved() -> None:
             ctypes.CDLL(None).syscall(call, number, _DEFAULT_ACTION, None, 8)
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     argv: Sequence[str],
     environment: Mapping[str, str],
     directory: str,
@@ -120,11 +122,15 @@ def spawn(
     stdin: int | None = None,
     entering: Callable[[], None] | None = None,
     identity: Identity | None = None,
+    no_new_privs: bool = False,
+    passed: tuple[int, ...] = (),
 ) -> Spawned:
     """Start `argv` in `directory`; `inside` is entered around the fork, to place the child. `stdin`
     is the caller's; without one the child reads the end of a file. `entering` is called by the
-    child, which costs a fork instead of a vfork; this process has one thread, so it may be Python.
-    With an `identity` the child becomes that user, without supplementary groups, at the same cost.
+    child, which costs a fork instead of a vfork; no other thread of this process runs meanwhile, so
+    it may be Python. With an `identity` the child becomes that user, without supplementary groups;
+    with `no_new_privs` no program that it becomes has more than it has. `passed`
+    are the caller's descriptors that it has besides 0 to 2.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -134,8 +140,9 @@ def spawn(
         pipes += os.pipe2(os.O_CLOEXEC)
         pipes += os.pipe2(os.O_CLOEXEC)
         with descriptors, inside:
-            child = subprocess.Popen(
+            child = popen(
                 list(argv),
+                no_new_privs=no_new_privs,
                 stdin=descriptors.null if stdin is None else stdin,
                 stdout=pipes[1],
                 stderr=pipes[3],
@@ -143,10 +150,11 @@ def spawn(
                 env=dict(environment),
                 start_new_session=True,
                 restore_signals=True,
-                preexec_fn=entering,  # noqa: PLW1509 - see above
+                preexec_fn=entering,
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
                 extra_groups=None if identity is None else (),
+                pass_fds=passed,
             )
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
         for end in pipes:

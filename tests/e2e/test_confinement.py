@@ -53,14 +53,18 @@ def bubblewrap() -> None:
 
 @pytest.fixture(scope="module")
 def sandboxed(place: Path, bubblewrap: None) -> Iterator[Service]:
-    environment = {"JOBRUNNER_SANDBOX": "bwrap"}
+    environment = {"JOBRUNNER_SANDBOX": "bwrap", "JOBRUNNER_NETWORKS": "host"}
     with running(place / "sandboxed", environment=environment) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
 def both(place: Path, bubblewrap: None) -> Iterator[Service]:
-    environment = {"JOBRUNNER_SANDBOX": "bwrap", "JOBRUNNER_RUN_AS": USER}
+    environment = {
+        "JOBRUNNER_SANDBOX": "bwrap",
+        "JOBRUNNER_RUN_AS": USER,
+        "JOBRUNNER_NETWORKS": "host",
+    }
     with running(place / "both", environment=environment) as service:
         yield service
 

@@ -20,7 +20,7 @@ from service.settings import TABLE
 pytestmark = pytest.mark.e2e
 
 # No number, no word, no host, no absolute path.
-NEVER_GOOD = "no/such value"
+NEVER_GOOD = "no/such value!"
 # What is easily mistaken for a good value.
 NEARLY_GOOD = [
     ("JOBRUNNER_HOSTNAME", "http://localhost"),

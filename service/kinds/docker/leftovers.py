@@ -54,5 +54,6 @@ def remove(settings: Settings, found: Sequence[Leftover]) -> None:
 
 
 def _call(settings: Settings, *arguments: str, timeout_s: float) -> Said:
-    environment = {**settings.base_environment, **settings.program_environment}
-    return call(client_of(settings), *arguments, timeout_s=timeout_s, environment=environment)
+    client = client_of(settings)
+    environment = settings.service_environment
+    return call(client, *arguments, timeout_s=timeout_s, environment=environment)

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.kinds.docker import ending
-from service.kinds.docker.environment import passed
+from service.kinds.docker.allowed_images import canonical, is_allowed
+from service.kinds.docker.environment import is_passable, lines
+from service.kinds.docker.sources import container_user, source
 from service.kinds.docker.spec import DockerCommand, reference
-from service.kinds.docker.volumes import NotAllowed, allowed, mount, volume
+from service.kinds.docker.volumes import NotAllowed, mount, volume
 from service.kinds.kind import CannotRun, Context, Plan
+from service.kinds.networks import why_not
 from service.settings import Settings
 
 # Where the job's working directory is in the container.
@@ -48,15 +51,15 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         f"{COMMAND_LABEL}={context.number}",
     )
     variables = {**context.environment, **spec.environment, **context.marker}
-    lines, others = passed(variables)
+    network = spec.network or settings.docker_network
+    _check(image, network, variables, settings)
+    if settings.docker_images:
+        image = canonical(image)
     argv = [client, "run", "--name", name, "--cidfile", cid_file, "--init", "--pull", spec.pull]
     for label in labels:
         argv += ["--label", label]
     argv += ["--log-driver", "none", "--env-file", "/dev/stdin"]
-    for variable in others:
-        argv += ["--env", variable]
-    argv += ["--user", _user(settings)]
-    argv += ["--network", spec.network or settings.docker_network]
+    argv += ["--user", container_user(settings), "--network", network, *_privileges(settings)]
     argv += ["--workdir", _inner_directory(spec, context)]
     for bound in _mounts(spec, context):
         argv += ["--mount", bound]
@@ -64,15 +67,9 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     program = (sys.executable, "-I", "-S", ending.__file__)
     return Plan(
         argv=tuple(argv),
-        environment={
-            **others,
-            **settings.base_environment,
-            **settings.program_environment,
-            **context.marker,
-        },
         # The client and what it reads are the operator's: the job's user has no part in it.
         is_of_service=True,
-        input=lines,
+        input=lines(variables),
         verdict=(*program, "judge", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
         verdict_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
@@ -87,11 +84,25 @@ def directory(spec: DockerCommand) -> str | None:
     return None if is_inner else spec.working_dir
 
 
-def _user(settings: Settings) -> str:
-    if settings.docker_user:
-        return settings.docker_user
-    user = settings.run_as
-    return f"{os.getuid()}:{os.getgid()}" if user is None else f"{user.uid}:{user.gid}"
+def _check(image: str, network: str, variables: Mapping[str, str], settings: Settings) -> None:
+    """Again what was checked when the job came: what is allowed may have changed since."""
+    if not is_allowed(image, settings.docker_images):
+        raise CannotRun(f"The image {image!r} is not allowed any more (JOBRUNNER_DOCKER_IMAGES).")
+    if (why := why_not(network, settings)) is not None:
+        raise CannotRun(f"The network {network!r} may not be used: {why}.")
+    for name, value in variables.items():
+        if not is_passable(name, value):
+            raise CannotRun(f"The variable {name!r} can't be handed to a container.")
+
+
+def _privileges(settings: Settings) -> list[str]:
+    """No more than a user has, whatever set-user-ID programs the image has; and no capabilities,
+    which root in the container would have.
+    """
+    options = ["--security-opt", "no-new-privileges", "--cap-drop", "ALL"]
+    for capability in settings.docker_capabilities:
+        options += ["--cap-add", capability]
+    return options
 
 
 def client_of(settings: Settings) -> str:
@@ -128,11 +139,12 @@ def _inner_directory(spec: DockerCommand, context: Context) -> str:
 
 
 def _mounts(spec: DockerCommand, context: Context) -> list[str]:
-    below = context.settings.docker_volumes
+    settings = context.settings
     try:
-        root = _own_directory(context) if _is_own(context) else allowed(context.root, below)
+        # What is above the job's own directory is the service's.
+        root = _own_directory(context) if _is_own(context) else source(context.root, settings)
         volumes = [
-            mount(allowed(asked.source, below), asked.target, read_only=asked.is_read_only)
+            mount(source(asked.source, settings), asked.target, read_only=asked.is_read_only)
             for asked in map(volume, spec.volumes)
         ]
     except NotAllowed as exc:

@@ -11,7 +11,8 @@ import msgspec
 
 from service.jobs.errors import Place
 from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
-from service.kinds.docker.environment import is_passable
+from service.kinds.docker.allowed_images import is_allowed
+from service.kinds.docker.environment import MAX_LINE_BYTES, is_passable
 from service.kinds.docker.image import (
     IMAGE,
     MAX_CHARS,
@@ -23,8 +24,11 @@ from service.kinds.docker.image import (
     is_repository,
     is_tag,
 )
+from service.kinds.docker.sources import source
 from service.kinds.docker.volumes import NotAllowed, allowed, volume
 from service.kinds.kind import Site
+from service.kinds.networks import why_not
+from service.settings import Settings
 
 # Bytes: Docker refuses a smaller limit.
 MIN_MEMORY: Final = 6 << 20
@@ -118,24 +122,22 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     yield from _places_in_image(spec, pointer)
     yield from _places_in_what_runs(spec, pointer)
-    if spec.network is not None and not _network.fullmatch(spec.network):
-        yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
+    yield from _places_not_allowed(spec, pointer, site.settings)
     limits = site.job.limits
     if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
         expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
         yield Place("/Limits/Memory", f"{expected}, got {limits.memory}")
-    below = site.settings.docker_volumes if site.settings is not None else ()
     for number, text in enumerate(spec.volumes):
         place = f"{pointer}/Volumes/{number}"
         try:
-            allowed(volume(text).source, below)
+            _check_source(volume(text).source, site.settings)
         except NotAllowed as exc:
             yield Place(place, str(exc))
         except ValueError:
             yield from places_in_text(text, place)
     if (directory := site.job.working_dir) is not None and directory.startswith("/"):
         try:
-            allowed(directory, below)
+            _check_source(directory, site.settings)
         except NotAllowed as exc:
             yield Place("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
     for where, environment in (("", site.job.environment), (pointer, spec.environment)):
@@ -143,9 +145,35 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
             if not is_passable(name, value):
                 yield Place(
                     f"{where}/Environment/{escape(name)}",
-                    "expected a value of one line of at most 60000 bytes for this variable of a"
-                    " command in a container, as Docker's own client would read it",
+                    "expected a name without blanks and a value of one line, together at most"
+                    f" {MAX_LINE_BYTES} bytes, for a variable of a command in a container: Docker's"
+                    " client reads them as lines",
                 )
+
+
+def _check_source(path: str, settings: Settings | None) -> None:
+    """Raises: NotAllowed, if no container may have this directory of the host."""
+    if settings is None:
+        allowed(path, ())
+    else:
+        source(path, settings)
+
+
+def _places_not_allowed(
+    spec: DockerCommand, pointer: str, settings: Settings | None
+) -> Iterator[Place]:
+    """What the operator has to allow: the network and the image."""
+    if spec.network is not None:
+        if not _network.fullmatch(spec.network):
+            yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
+        elif (why := why_not(spec.network, settings)) is not None:
+            yield Place(f"{pointer}/Network", f"{why}, got {spec.network!r}")
+    image = reference(spec)
+    if is_image(image) and settings is not None and not is_allowed(image, settings.docker_images):
+        key = "Repository" if spec.image is None else "Image"
+        expected = "expected an image that this service allows (JOBRUNNER_DOCKER_IMAGES)"
+        patterns = " ".join(settings.docker_images)
+        yield Place(f"{pointer}/{key}", f"{expected}, {patterns}; got {image[:80]!r}")
 
 
 def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[Place]:

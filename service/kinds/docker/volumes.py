@@ -27,6 +27,9 @@ def volume(text: str) -> Volume:
     target, _, mode = rest.partition(":")
     if not colon or mode not in ("", "ro", "rw"):
         raise NotAllowed(f"expected SRC:DST or SRC:DST:ro, got {text!r}")
+    if not text.isprintable():
+        # As in a source: docker's client reads a mount as CSV, and may change line breaks.
+        raise NotAllowed(f"expected paths without control characters, got {text!r}")
     for path in (source, target):
         if not path.startswith("/") or ".." in path.split("/"):
             raise NotAllowed(f"expected absolute paths without '..', got {text!r}")

@@ -1,0 +1,65 @@
+"""Which images the operator allows, by patterns of `JOBRUNNER_DOCKER_IMAGES`.
+
+A reference and a pattern are completed as Docker completes a name: `busybox` is
+`docker.io/library/busybox`, its tag `latest`. Then the registry, the path, and the tag or digest
+are compared each by itself, with `*` for any characters and `?` for one. A pattern without a tag
+and a digest allows all of them. A digest decides what runs, so a tag beside it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_DOCKER_HUB = "docker.io"
+
+
+class Parts(NamedTuple):
+    """Of a completed reference; of `tag` and `digest` at most one isn't empty."""
+
+    registry: str
+    path: str
+    tag: str
+    digest: str
+
+
+def parts(text: str) -> Parts:
+    """A reference, or a pattern of some, completed but for the tag."""
+    registry, slash, path = text.partition("/")
+    # The rule of Docker for what is a host name.
+    if not slash or not ("." in registry or ":" in registry or registry == "localhost"):
+        registry, path = _DOCKER_HUB, text
+    if registry == "index.docker.io":
+        registry = _DOCKER_HUB
+    path, _, digest = path.partition("@")
+    path, _, tag = path.partition(":")
+    if registry == _DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return Parts(registry.lower(), path, "" if digest else tag, digest)
+
+
+def canonical(image: str) -> str:
+    """`image` completed: so it can't be the ID of another image, as a bare name may be."""
+    registry, path, tag, digest = parts(image)
+    return f"{registry}/{path}" + (f"@{digest}" if digest else f":{tag or 'latest'}")
+
+
+def is_allowed(image: str, patterns: Sequence[str]) -> bool:
+    """Whether one of these patterns allows the image; with none at all each is allowed."""
+    return not patterns or any(_matches(parts(image), parts(pattern)) for pattern in patterns)
+
+
+def _matches(image: Parts, pattern: Parts) -> bool:
+    if not (_like(image.registry, pattern.registry) and _like(image.path, pattern.path)):
+        return False
+    if pattern.digest:
+        return _like(image.digest, pattern.digest)
+    if pattern.tag:
+        return not image.digest and _like(image.tag or "latest", pattern.tag)
+    return True
+
+
+def _like(text: str, pattern: str) -> bool:
+    wild = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(wild.get(c) or re.escape(c) for c in pattern), text) is not None
