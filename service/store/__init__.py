@@ -1,5 +1,6 @@
 """The records of jobs, in one SQLite file."""
 
+from service.store.reserve import Reserve
 from service.store.schema import SchemaTooNew, StoreError
 from service.store.store import DuplicateKey, Finished, Page, Query, Store, Totals
 
@@ -8,6 +9,7 @@ __all__ = [
     "Finished",
     "Page",
     "Query",
+    "Reserve",
     "SchemaTooNew",
     "Store",
     "StoreError",
