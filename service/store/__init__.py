@@ -1,5 +1,6 @@
 """The records of jobs, in one SQLite file."""
 
+from service.store.free_space import FreeSpace
 from service.store.reserve import Reserve
 from service.store.schema import SchemaTooNew, StoreError
 from service.store.store import DuplicateKey, Finished, Page, Query, Store, Totals
@@ -7,6 +8,7 @@ from service.store.store import DuplicateKey, Finished, Page, Query, Store, Tota
 __all__ = [
     "DuplicateKey",
     "Finished",
+    "FreeSpace",
     "Page",
     "Query",
     "Reserve",
