@@ -13,6 +13,7 @@ import gc
 import multiprocessing
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -42,7 +43,7 @@ from service.api.openapi import openapi
 from service.api.problems import ERROR_FORMAT, Problems
 from service.api.public import public_routes
 from service.api.requests import ForgivingRequest
-from service.api.reserve import keep_reserve, raise_limit
+from service.api.reserve import TooFewDescriptors, check_limit, keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
@@ -52,7 +53,7 @@ from service.metrics import shared
 from service.metrics.series import Metrics
 from service.output.follow import Follower
 from service.settings import OnShutdown, SettingError, Settings
-from service.store import Store, StoreError
+from service.store import Reserve, Store, StoreError
 from service.supervisor.launch import Starting, SupervisorFailed
 from service.watchdog import end_with_main_process, watch
 
@@ -65,6 +66,15 @@ NAME: Final = "jobrunner"
 # Exit status for what is wrong with the settings or the state directory. Source: sysexits(3) has
 # 78; 2 is what shells and argparse use for wrong usage.
 EXIT_USAGE: Final = 2
+EXIT_ERROR: Final = 1
+# What a person mends; each has a sentence.
+_REFUSALS: Final = (
+    SettingError,
+    state_dir.StateDirError,
+    StoreError,
+    TooFewDescriptors,
+    confinement.Unconfined,
+)
 # Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
 # its workers, or `after_server_stop` never runs.
 _GRACEFUL_S: Final = 3.0
@@ -122,20 +132,29 @@ class Jobrunner(Sanic[Config, Any]):
 
 def create_app(_arguments: object = None) -> Jobrunner:
     """The app. In the main process it also takes the state directory, and exits with status 2 when
-    that or a setting is wrong.
+    that or a setting is wrong, with 1 after any other error: Sanic would exit with 0 then.
     """
+    try:
+        return _create_app()
+    except Exception:  # noqa: BLE001 - the outermost place, and all of it is shown
+        traceback.print_exc()
+        raise SystemExit(EXIT_ERROR) from None
+
+
+def _create_app() -> Jobrunner:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.log_format)
         lock = None
         if _is_main_process():
+            check_limit()
             lock = _take_state_dir(settings)
             confinement.check(settings)
             if confinement.is_root(settings):
                 _log.warning("jobs_run_as_root", mend="JOBRUNNER_RUN_AS")
             for variable in settings.unknown:
                 print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201 - as below
-    except (SettingError, state_dir.StateDirError, StoreError, confinement.Unconfined) as exc:
+    except _REFUSALS as exc:
         print(f"jobrunner: {exc}", file=sys.stderr)  # noqa: T201 - before there is a log
         raise SystemExit(EXIT_USAGE) from exc
     app = Jobrunner(
@@ -173,7 +192,9 @@ def _is_main_process() -> bool:
 def _take_state_dir(settings: Settings) -> int:
     state_dir.prepare(settings.state_dir)
     lock = state_dir.hold(settings.state_dir)
-    Store(settings.state_dir / "jobs.db").close()  # migrated here, before there are workers
+    records = settings.state_dir / "jobs.db"
+    Reserve(records).prepare_start()
+    Store(records).close()  # migrated here, before there are workers
     shared.prepare(settings.state_dir)
     return lock
 

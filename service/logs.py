@@ -10,6 +10,7 @@ Unsafe characters are escaped in both formats, and lines that a caller can cause
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -18,6 +19,7 @@ import textwrap
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -67,7 +69,7 @@ def configure(log_format: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Asked at each line: what standard error is may change, as it does under a test runner.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(_Lines()),  # type: ignore[arg-type]  # a TextIO has more
         cache_logger_on_first_use=False,
     )
 
@@ -124,6 +126,21 @@ def _escape_record(record: logging.LogRecord) -> bool:
     if record.exc_info:
         record.exc_text = _indented("".join(traceback.format_exception(*record.exc_info)))
     return True
+
+
+class _Lines(io.TextIOBase):
+    """Standard error, for lines that are worth less than what they tell of: a full disk takes none,
+    and whoever was about to write one goes on.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def of_libraries(log_format: str) -> dict[str, Any] | None:

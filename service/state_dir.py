@@ -15,9 +15,6 @@ DIRECTORY_MODE: Final = 0o711
 # Of what is missing above it, whatever the umask.
 _PARENT_MODE: Final = 0o755
 LOCK_NAME: Final = "service.lock"
-# Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
-# a disk this full stalls every job's output.
-MIN_FREE_BYTES: Final = 1 << 20
 
 
 class StateDirError(Exception):

@@ -55,7 +55,13 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     follower: Follower = request.app.ctx.follower
     for may_make in (follow and state is State.RUNNING, False):
         following = Following(
-            follower, engine.directory(job_id), offset, stream, follow=follow, into_gap=marked
+            follower,
+            engine.directory(job_id),
+            offset,
+            stream,
+            # The end of a finished job's log may never have been written, on a failing disk.
+            follow=follow and state not in FINISHED,
+            into_gap=marked,
         )
         try:
             async with following:

@@ -31,6 +31,8 @@ async def ready(request: Request) -> HTTPResponse:
     """
     engine: Engine = request.app.ctx.engine
     checks = engine.readiness()
+    if (why := getattr(request.ctx, "no_descriptors", None)) is not None:
+        checks["descriptors"] = why
     if any(checks.values()):
         raise NotReady(checks)
     faults = await request.app.ctx.kinds_health.view()

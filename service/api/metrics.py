@@ -8,7 +8,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.problems import ERROR_FORMAT
 from service.metrics.exposition import Stored, exposition
-from service.store import Store
+from service.store import FreeSpace, Store
 
 metrics = Blueprint("metrics")
 
@@ -17,7 +17,8 @@ metrics = Blueprint("metrics")
 async def scrape(request: Request) -> HTTPResponse:
     """The series in the format that is asked for. Raises: Unavailable."""
     store: Store = request.app.ctx.store
-    stored = Stored(store.counts(), store.totals().disk_bytes)
+    free = FreeSpace.of(request.app.ctx.settings.state_dir)
+    stored = Stored(store.counts(), store.totals().disk_bytes, free.bytes, free.inodes)
     accept = request.headers.get("accept", "")
     # In a thread: to read the files of many workers takes some milliseconds.
     text, content_type = await asyncio.to_thread(

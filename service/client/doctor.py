@@ -25,6 +25,7 @@ from service.client.findings import Finding, Verdict
 from service.client.kinds import leftovers, usable
 from service.client.supervisor import NoSupervisor, greeting
 from service.settings import SettingError, Settings
+from service.store.free_space import FreeSpace
 from service.store.schema import VERSION
 from service.supervisor.cgroup import why_unusable
 from service.supervisor.job import JOB_DESCRIPTORS
@@ -169,14 +170,12 @@ def _is_held(path: Path) -> bool:
 
 def _free_space(settings: Settings) -> Iterator[Finding]:
     existing = next(p for p in (settings.state_dir, *settings.state_dir.parents) if p.is_dir())
-    disk = os.statvfs(existing)
-    free = disk.f_bavail * disk.f_frsize
-    text = f"{free} bytes are free where {settings.state_dir} is."
+    free = FreeSpace.of(existing)
+    text = f"{free.bytes} bytes are free where {settings.state_dir} is."
     advice = "Make room, or clean finished jobs (JOBRUNNER_RETAIN_BYTES does it by itself)."
-    if free < state_dir.MIN_FREE_BYTES or (disk.f_files and not disk.f_favail):
-        text += " Submissions are refused."
-        yield Finding("free space", Verdict.PROBLEM, text, advice)
-    elif free < _LOW_FREE_BYTES:
+    if (why := free.shortage()) is not None:
+        yield Finding("free space", Verdict.PROBLEM, f"{why} Submissions are refused.", advice)
+    elif free.bytes < _LOW_FREE_BYTES:
         yield Finding("free space", Verdict.WARNING, text, advice)
     else:
         yield Finding("free space", Verdict.OK, text)

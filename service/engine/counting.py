@@ -7,7 +7,6 @@ in the records, and so says which of them changed it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 
 from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
@@ -27,11 +26,15 @@ class Counting:
         far as the caller knows, by their IDs; it saves a look. Raises: NoRoom, Unavailable.
         """
         known = before or {}
-        stored = []
-        with self._store.transaction() if len(records) > 1 else nullcontext():
+
+        def update_all() -> list[tuple[State, JobRecord]]:
+            stored = []
             for record in records:
                 was = self._store.update(record, before=known.get(record.id, State.RUNNING))
                 if was is not None:
                     stored.append((was, record))
-        for was, record in stored:
+            return stored
+
+        # One is a transaction by itself, and cheaper so.
+        for was, record in self._store.atomically(update_all) if len(records) > 1 else update_all():
             self._metrics.changed(was, record)

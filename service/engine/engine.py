@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import shutil
 import time
 import uuid
@@ -25,7 +24,8 @@ from service.engine.counting import Counting
 from service.engine.link import Link
 from service.engine.notices import Notices
 from service.engine.owner import Owner
-from service.engine.readiness import readiness
+from service.engine.patient_writes import LogKeeper, stored, while_locked
+from service.engine.readiness import RecordsCheck, readiness
 from service.engine.retention import Retention
 from service.engine.starting import job_directory
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
@@ -46,7 +46,6 @@ from service.jobs.visibility import Sight, Visibility
 from service.kinds.submission import decode_spec, encode_spec
 from service.metrics.series import Metrics
 from service.settings import Settings
-from service.state_dir import MIN_FREE_BYTES
 from service.store import DuplicateKey, Page, Query, Store
 from service.supervisor.abilities import LOG_ON_DEMAND
 from service.supervisor.client import ConnectionLost
@@ -54,6 +53,7 @@ from service.supervisor.client import ConnectionLost
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.
 _DESCRIPTORS_RETRY_S: Final = 5
+_NO_DESCRIPTORS: Final = "No file descriptors are free for another job; some must end first."
 # The same, when as many jobs are pending as may be.
 _PENDING_RETRY_S: Final = 5
 # Times that a job is claimed, when the supervisor is replaced meanwhile.
@@ -80,6 +80,8 @@ class Engine:
         self._metrics = metrics or Metrics()
         counting = Counting(store, self._metrics)
         self._notices = Notices()
+        self._records_check = RecordsCheck(store)
+        self._refused_at = float("-inf")  # when the supervisor had no descriptors for a job
         self._retention = Retention(settings, store, self.directory, self._forget)
         self._owner = Owner(
             settings,
@@ -93,7 +95,7 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._retiring: asyncio.Task[None] | None = None
-        self._checkpoint: asyncio.Task[None] | None = None
+        self._log_keeper = LogKeeper(store, self._spawn)
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
@@ -126,7 +128,7 @@ class Engine:
 
         Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
-        return await self._in_task(self._submit(spec, key, owner, ceilings))
+        return await self._in_task(while_locked(lambda: self._submit(spec, key, owner, ceilings)))
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -229,8 +231,14 @@ class Engine:
 
     def readiness(self) -> dict[str, str | None]:
         """What a new job needs, and of each what is wrong with it now, if anything."""
-        is_up = self._link.is_up and not self._closing
-        return readiness(self._store, is_up=is_up, check_room=self._check_room)
+        refused_s = time.monotonic() - self._refused_at
+        return readiness(
+            self._records_check,
+            is_up=self._link.is_up and not self._closing,
+            unstored=self._owner.fault,
+            shortage=self._store.reserve.shortage(),
+            descriptors=_NO_DESCRIPTORS if refused_s < _DESCRIPTORS_RETRY_S else None,
+        )
 
     # How
 
@@ -242,6 +250,7 @@ class Engine:
         if key is not None and (known := self._known(key, key_hash, owner)) is not None:
             return known
         self._check_room()
+        await self._log_keeper.wait_for_short_log()
         created_at = time.time_ns()
         job_id, has_turn = await self._claim(spec, owner, ceilings)
         record = JobRecord(
@@ -268,7 +277,7 @@ class Engine:
             raise
         self._metrics.submitted()
         self._owner.own(record, spec, has_turn=has_turn)
-        self._maybe_checkpoint()
+        self._log_keeper.committed()
         return Submission(job_id, created=True)
 
     async def _claim(
@@ -299,10 +308,8 @@ class Engine:
                 return job_id, reply["turn"]
             self._owner.not_claimed(job_id)
             if reply.get("why") == "descriptors":
-                raise Unavailable(
-                    "No file descriptors are free for another job; some must end first.",
-                    retry_after_s=_DESCRIPTORS_RETRY_S,
-                )
+                self._refused_at = time.monotonic()
+                raise Unavailable(_NO_DESCRIPTORS, retry_after_s=_DESCRIPTORS_RETRY_S)
             if why := too_many_pending(reply, self._settings, owner, ceilings):
                 raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
         raise Unavailable("The service is stopping.")
@@ -348,8 +355,10 @@ class Engine:
         await self._forget([job_id])
 
     async def _forget(self, job_ids: list[str]) -> int:
-        with self._store.transaction():
-            cleaned = [job_id for job_id in job_ids if self._store.clean(job_id)]
+        def clean() -> list[str]:
+            return [job_id for job_id in job_ids if self._store.clean(job_id)]
+
+        cleaned = await stored(lambda: self._store.atomically(clean))
         for job_id in cleaned:
             self._notices.wake(job_id, finished=True)
             await self._remove_files(job_id)
@@ -368,29 +377,28 @@ class Engine:
         except OSError as exc:
             _log.error("files_not_removed", job=job_id, error=str(exc))
             return
-        self._store.files_removed(job_id)
+        await stored(lambda: self._store.files_removed(job_id))
+        self._restore_reserve()
 
     def _check_open(self) -> None:
         if self._closing:
             raise Unavailable("This worker is stopping.")
 
     def _check_room(self) -> None:
-        disk = os.statvfs(self._settings.state_dir)
-        free = disk.f_bavail * disk.f_frsize
-        if free < MIN_FREE_BYTES:
-            raise NoRoom(
-                f"The disk that holds {self._settings.state_dir} has {free} bytes left,"
-                f" a submission needs {MIN_FREE_BYTES}."
-            )
+        if (why := self._store.reserve.shortage()) is not None:
+            raise NoRoom(why)
+        self._restore_reserve()
+
+    def _restore_reserve(self) -> None:
+        try:
+            self._store.reserve.restore()
+        except OSError as exc:
+            _log.warning("reserve_not_made", error=str(exc))
 
     def _changed(self, job_id: str, state: State) -> None:
         self._notices.wake(job_id, finished=state not in LIVE)
         if state not in LIVE:
-            self._maybe_checkpoint()
-
-    def _maybe_checkpoint(self) -> None:
-        if self._store.needs_checkpoint and (self._checkpoint is None or self._checkpoint.done()):
-            self._checkpoint = self._spawn(asyncio.to_thread(self._store.checkpoint))
+            self._log_keeper.committed()
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)

@@ -18,10 +18,11 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from service.engine.backoff import Backoff
 from service.engine.counting import Counting
 from service.engine.progress import advance
 from service.engine.starting import start_message
-from service.jobs.errors import JobrunnerError
+from service.jobs.errors import JobrunnerError, RecordsLocked
 from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
@@ -31,8 +32,10 @@ from service.store import Store
 from service.supervisor.client import SupervisorConnection
 from service.supervisor.protocol import Message
 
-# Seconds between two tries to store what couldn't be stored.
-_RETRY_S: Final = 1.0
+# Seconds between two tries to store what couldn't be stored: another process writes, as a rule, and
+# is done in a moment; room comes by a person's hand.
+_FIRST_RETRY_S: Final = 0.02
+_LAST_RETRY_S: Final = 1.0
 # Seconds that the start of a command waits to be stored: the shortest commands take two
 # milliseconds, and nobody who polls sees the difference.
 _HOLD_S: Final = 0.005
@@ -90,6 +93,8 @@ class Owner:
         self._jobs: dict[str, Owned] = {}
         self._claiming: dict[str, list[Message]] = {}  # job → what came of it before its record
         self._deferred: list[Message] = []
+        self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
+        self.fault: str | None = None  # why what is deferred couldn't be stored
         self._held: list[Message] = []  # starts that are yet to be stored
         self._holding: asyncio.TimerHandle | None = None
         self._connection: SupervisorConnection | None = None
@@ -114,6 +119,7 @@ class Owner:
         self._jobs.clear()
         self._claiming.clear()
         self._deferred.clear()
+        self.fault = None
 
     def claiming(self, job_id: str) -> None:
         """A claim is about to be sent; its turn or its end may come before `own`."""
@@ -193,6 +199,10 @@ class Owner:
         except JobrunnerError as exc:
             self._defer(batch, exc)
             return
+        self._backoff.reset()
+        if self.fault is not None:
+            self.fault = None
+            _log.info("events_stored", events=len(batch))
         for job_id in outbox.dropped:
             self._jobs.pop(job_id, None)
         self._send(*_all_messages(outbox))
@@ -298,14 +308,17 @@ class Owner:
         return owned.record
 
     def _defer(self, batch: list[Message], error: JobrunnerError) -> None:
-        _log.error("events_not_stored", error=error.detail, events=len(batch))
+        is_passing = isinstance(error, RecordsLocked) and not self._backoff.is_at_most
+        if self.fault != error.detail and not is_passing:  # a spell of failures is told once
+            self.fault = error.detail
+            _log.error("events_not_stored", error=error.detail, events=len(batch))
         for message in batch:
             if (owned := self._jobs.get(message.get("job", ""))) is not None:
                 # Nothing was committed and nothing sent; a start may be asked for twice.
                 owned.record = None
                 owned.asked = -1
         self._deferred += batch
-        asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+        asyncio.get_running_loop().call_later(self._backoff.next_s(), self._retry)
 
     def _retry(self) -> None:
         batch, self._deferred = self._deferred, []

@@ -25,6 +25,7 @@ from typing import Final
 
 import structlog
 
+from service.engine.patient_writes import stored
 from service.jobs.errors import JobrunnerError
 from service.settings import Settings, Share
 from service.store import Finished, Store, Totals
@@ -177,7 +178,8 @@ class Retention:
             self._arm((found.next_at - self._now()) / _NS)
 
     async def _measure(self, job_ids: list[str]) -> None:
-        self._store.measured(await asyncio.to_thread(self._usage_of, job_ids))
+        usage = await asyncio.to_thread(self._usage_of, job_ids)
+        await stored(lambda: self._store.measured(usage))
 
     def _usage_of(self, job_ids: list[str]) -> dict[str, int]:
         return {job_id: disk_usage(self._directory(job_id)) for job_id in job_ids}

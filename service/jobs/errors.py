@@ -147,6 +147,10 @@ class Unavailable(JobrunnerError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class RecordsLocked(Unavailable):
+    """Another process writes, or keeps others from writing; most are done in a moment."""
+
+
 class NotReady(JobrunnerError):
     """A job wouldn't be taken now; `checks` are all that was looked at, and what is wrong."""
 

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     QUEUE_TIMEOUT = "queue-timeout"
     SHUTDOWN = "shutdown"
     LOST = "lost"
+    OUTPUT = "output"  # its output couldn't be written any more
 
 
 JOB_STATES: Final = (State.PENDING, State.RUNNING, State.EXITED, State.KILLED)

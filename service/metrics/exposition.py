@@ -23,6 +23,8 @@ class Stored(Collector):
 
     jobs: Mapping[State, int]
     disk_bytes: int
+    free_bytes: int = 0
+    free_inodes: int | None = None  # where they are counted
 
     def collect(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily("jobrunner_jobs", "Jobs in each state.", labels=["state"])
@@ -34,6 +36,17 @@ class Stored(Collector):
             "What the files of finished jobs take on the disk.",
             value=self.disk_bytes,
         )
+        yield GaugeMetricFamily(
+            "jobrunner_free_bytes",
+            "Bytes that are free where the state directory is.",
+            value=self.free_bytes,
+        )
+        if self.free_inodes is not None:
+            yield GaugeMetricFamily(
+                "jobrunner_free_inodes",
+                "Inodes that are free where the state directory is.",
+                value=self.free_inodes,
+            )
         build = GaugeMetricFamily(
             "jobrunner_build_info", "The release that answers.", labels=["version"]
         )

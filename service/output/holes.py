@@ -1,5 +1,7 @@
 """Freeing the middle of a file: its place on disk goes back, its offsets stay what they are.
 
+And the opposite: blocks beyond its end, kept for what will be appended.
+
 Through the C library, since the standard library has no binding.
 Source: fallocate(2), FALLOC_FL_PUNCH_HOLE; ext4, XFS, Btrfs and tmpfs have it.
 """
@@ -12,7 +14,7 @@ import os
 
 from service.output.errors import NoHoles
 
-__all__ = ["BLOCK_BYTES", "check_holes", "punch"]
+__all__ = ["BLOCK_BYTES", "check_holes", "keep_room", "punch"]
 
 BLOCK_BYTES = 4096
 """Holes begin and end at multiples of this: what is freed of a smaller block would be zeroed."""
@@ -53,3 +55,14 @@ def punch(fd: int, start: int, end: int) -> None:
         code = ctypes.get_errno()
         if code != errno.EINTR:
             raise OSError(code, os.strerror(code))
+
+
+def keep_room(fd: int, start: int, length: int) -> None:
+    """Allocates blocks that nobody else can take, without a change of the file's size.
+
+    Raises:
+        OSError: there is no room, or the file system can't.
+    """
+    if _fallocate(fd, _KEEP_SIZE, start, length):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -4,15 +4,20 @@ A pump waits on the loop and moves at most 256 KiB per callback, so that pumps t
 holds no bytes: what it has not moved is in the pipe, and a full pipe stops the command that
 writes to it, as it should.
 
-When the log can't take bytes (no room, a failing disk) the pump stalls: a readable pipe would
-else call back without end. Nobody tells when there is room again, so one timer per loop tries
-all stalled pumps once a second; it is the only poll there is, and it ends with the last stall.
+When the log can't take bytes the pump stalls: a readable pipe would else call back without end.
+Nobody tells when there is room again, so one timer per loop tries all stalled pumps once a second;
+it is the only poll there is, and it ends with the last stall.
+
+Room is waited for as long as it takes: somebody will make some. Nothing else heals by waiting. An
+error that still stands after FAILING_S, or at once where it can't pass, is told as a failure.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from service.output.descriptors import bytes_waiting
@@ -23,10 +28,26 @@ if TYPE_CHECKING:
 
     from service.output.log import LogWriter
 
-__all__ = ["RETRY_S", "Pump", "StallTimer"]
+__all__ = ["FAILING_S", "RETRY_S", "Pump", "StallTimer"]
 
 RETRY_S = 1.0
 """Seconds between two tries of a stalled pump: room comes by a person's hand, not faster."""
+
+
+FAILING_S = 10.0
+"""Seconds for which a failing disk (EIO), or one that is read-only now (EROFS), is tried again: a
+path to storage that changes over takes some."""
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FINAL = frozenset({errno.EFBIG})
+"""A file that is as large as it may be (RLIMIT_FSIZE, the file system's own limit) stays so."""
+
+
+class Stalled(Protocol):
+    """What waits for the disk to take bytes again."""
+
+    def retry(self) -> None:
+        """Tries it now; leaves the timer when that worked."""
 
 
 class StallTimer:
@@ -35,21 +56,21 @@ class StallTimer:
     def __init__(self, loop: asyncio.AbstractEventLoop, interval_s: float = RETRY_S) -> None:
         self._loop = loop
         self._interval_s = interval_s
-        self._stalled: set[Pump] = set()
+        self._stalled: set[Stalled] = set()
         self._handle: asyncio.TimerHandle | None = None
 
     @property
     def is_running(self) -> bool:
-        """Whether the timer is set, that is whether any pump is stalled."""
+        """Whether the timer is set, that is whether anything is stalled."""
         return self._handle is not None
 
-    def join(self, pump: Pump) -> None:
+    def join(self, pump: Stalled) -> None:
         """Tries this pump too, from now on."""
         self._stalled.add(pump)
         if self._handle is None:
             self._handle = self._loop.call_later(self._interval_s, self.retry)
 
-    def leave(self, pump: Pump) -> None:
+    def leave(self, pump: Stalled) -> None:
         """Forgets the pump; the last one stops the timer."""
         self._stalled.discard(pump)
         if not self._stalled and self._handle is not None:
@@ -90,7 +111,9 @@ class Pump:
     `on_ended(stream, command)` is called once for each pipe that reached its end, after its last
     byte is in the log and its descriptor is closed. It may call any method of the pump.
     `on_stalled(error)` and `on_resumed()` tell when the log takes no bytes, and when again.
-    `stalls` is the timer that stalled pumps share, by default one per loop.
+    `on_failed(error)` is called once, when the log will take no bytes any more; the pump goes on
+    trying until it is closed. `stalls` is the timer that stalled pumps share, by default one per
+    loop.
     """
 
     def __init__(
@@ -101,6 +124,7 @@ class Pump:
         *,
         on_stalled: Callable[[OSError], None] | None = None,
         on_resumed: Callable[[], None] | None = None,
+        on_failed: Callable[[OSError], None] | None = None,
         stalls: StallTimer | None = None,
     ) -> None:
         self._loop = loop
@@ -108,6 +132,8 @@ class Pump:
         self._on_ended = on_ended
         self._on_stalled = on_stalled
         self._on_resumed = on_resumed
+        self._on_failed = on_failed
+        self._failing_since: float | None = None  # monotonic; of what isn't a lack of room
         self._stalls = stalls or _timer_of(loop)
         self._pipes: dict[int, _Pipe] = {}
         self.stalled = False
@@ -147,7 +173,8 @@ class Pump:
                     moved = self._log.splice_from(*pipe)
                 except BlockingIOError:
                     continue
-                except OSError:
+                except OSError as error:
+                    self._judge(error)
                     return
                 if not moved:
                     self._end(pipe)
@@ -207,8 +234,24 @@ class Pump:
         if self._on_stalled is not None:
             self._on_stalled(error)
 
+        self._judge(error)
+
+    def _judge(self, error: OSError) -> None:
+        if error.errno in _NO_ROOM:
+            self._failing_since = None
+            return
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if error.errno in _FINAL or now - self._failing_since >= FAILING_S:
+            told, self._on_failed = self._on_failed, None
+            if told is not None:
+                # Not from inside of a move: it may end all of this.
+                self._loop.call_soon(told, error)
+
     def _unstall(self) -> None:
         self.stalled = False
+        self._failing_since = None
         self._stalls.leave(self)
 
     def _resume(self) -> None:

@@ -1,13 +1,17 @@
 """The records of jobs, in one SQLite file."""
 
+from service.store.free_space import FreeSpace
+from service.store.reserve import Reserve
 from service.store.schema import SchemaTooNew, StoreError
 from service.store.store import DuplicateKey, Finished, Page, Query, Store, Totals
 
 __all__ = [
     "DuplicateKey",
     "Finished",
+    "FreeSpace",
     "Page",
     "Query",
+    "Reserve",
     "SchemaTooNew",
     "Store",
     "StoreError",

@@ -4,32 +4,45 @@ Commits go to the write-ahead log without waiting for the disk (`synchronous=NOR
 the death of any process; a power cut may cost the last moments. Copying the log back into the file
 does wait for the disk, so it happens in a thread of its own (`checkpoint`).
 
-A store belongs to one thread. Errors of SQLite become `NoRoom` (the disk is full) or `Unavailable`.
+A store belongs to one thread, and nobody else is served while it waits: for another writer it waits
+a moment, then it raises `RecordsLocked` at once until that writer is gone. Other errors of SQLite
+become `NoRoom` (the disk is full) or `Unavailable`. What must be stored on a full disk, all but a
+submission, is tried again with what the reserve gives up.
 """
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
 
 import msgspec
 
-from service.jobs.errors import NoRoom, Unavailable
+from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.visibility import All, Nothing, Only, Sight, Visibility
+from service.store.checkpoint import Checkpoints
+from service.store.reserve import Reserve
 from service.store.schema import StoreError, migrate
 
 # Seconds to wait for another worker's transaction; one takes well under a millisecond.
-_BUSY_S: Final = 5.0
-# Transactions between two checkpoints: about 4 MB of log.
-CHECKPOINT_EVERY: Final = 500
-# Bytes that the write-ahead log keeps on disk after it was emptied.
-_LOG_KEPT_BYTES: Final = 16 << 20
+_BUSY_S: Final = 0.025
+# The same at a start, when nobody is served: another worker may lead the schema forwards.
+_START_BUSY_S: Final = 5.0
+# Bytes that the log keeps on disk when SQLite has begun it anew by itself.
+_LOG_KEPT_BYTES: Final = 4 << 20
+# SQLite says I/O error when a quota is exceeded, and when its index can't grow.
+_MAY_BE_ROOM: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+# What an extended result code of SQLite is a case of.
+_PRIMARY: Final = 0xFF
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
@@ -41,6 +54,10 @@ _ENCODER: Final = msgspec.json.Encoder()
 _COMMANDS: Final = msgspec.json.Decoder(tuple[CommandOutcome, ...])
 _KILL: Final = msgspec.json.Decoder(Kill)
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
+
+
+class _PerhapsNoRoom(Unavailable):
+    """An I/O error that a quota may be the reason of."""
 
 
 class DuplicateKey(Exception):
@@ -84,19 +101,40 @@ class Totals:
     disk_bytes: int
 
 
+def _with_reserve(
+    write: Callable[Concatenate[Store, _P], _T],
+) -> Callable[Concatenate[Store, _P], _T]:
+    """`write`, a method that is all or nothing, again for each portion of the reserve."""
+
+    @functools.wraps(write)
+    def spending(self: Store, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        # Asked beforehand: a full disk ends a transaction, which is then tried again as a whole.
+        is_part = self.is_in_transaction
+        while True:
+            try:
+                return write(self, *args, **kwargs)
+            except (NoRoom, _PerhapsNoRoom):
+                if is_part or not self.reserve.give_up():
+                    raise
+
+    return spending
+
+
 class Store:
     """The records of one state directory."""
 
     def __init__(self, path: Path) -> None:
         """Raises: StoreError, with a sentence for the operator."""
-        self._path = path
-        self._commits = 0
+        self.reserve = Reserve(path)
+        self.checkpoints = Checkpoints(path, _connect)
+        self._is_locked = False
         try:
             path.touch(mode=0o600)
             with ExitStack() as undo:
                 self._db = undo.enter_context(closing(_connect(path)))
                 self._db.execute("PRAGMA foreign_keys = ON")
                 migrate(self._db)
+                self._wait_for_others(_BUSY_S)
                 undo.pop_all()
         except (sqlite3.Error, OSError) as exc:
             raise StoreError(f"The records in {path} can't be opened: {exc}.") from exc
@@ -104,13 +142,17 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._db.in_transaction
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. Raises: NoRoom, Unavailable."""
         if self._db.in_transaction:
             yield
             return
-        with _translated():
+        with self._writing():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -118,20 +160,33 @@ class Store:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")  # type: ignore[unreachable]  # BEGIN changed it
-        self._commits += 1
+        self.checkpoints.committed()
 
-    @property
-    def needs_checkpoint(self) -> bool:
-        return self._commits >= CHECKPOINT_EVERY
+    @_with_reserve
+    def atomically(self, work: Callable[[], _T]) -> _T:
+        """`work` in one transaction, perhaps more than once. Raises: NoRoom, Unavailable."""
+        with self.transaction():
+            return work()
 
-    def checkpoint(self) -> None:
-        """Copy the log back into the file; from any thread, beside readers and writers."""
-        self._commits = 0
-        db = _connect(self._path)
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Errors of a write translated; who waited in vain for another writer waits no more."""
         try:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        finally:
-            db.close()
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as exc:
+            error = _translation(exc)
+            if isinstance(error, RecordsLocked) and not self._is_locked:
+                self._is_locked = True
+                self._wait_for_others(0.0)
+            raise error from exc
+        if self._is_locked:
+            self._is_locked = False
+            self._wait_for_others(_BUSY_S)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def insert(
         self, record: JobRecord, *, key: str | None = None, key_hash: bytes | None = None
@@ -167,8 +222,10 @@ class Store:
             if record.labels:
                 rows = [(key, value, seq) for key, value in record.labels.items()]
                 self._db.executemany("INSERT INTO labels VALUES (?, ?, ?)", rows)
+        self.checkpoints.committed(len(record.spec))
         return msgspec.structs.replace(record, seq=seq)
 
+    @_with_reserve
     def update(self, record: JobRecord, *, before: State = State.RUNNING) -> State | None:
         """Store what changed; the state that the job was in. None, and nothing changes, when the
         stored job is finished already.
@@ -176,9 +233,10 @@ class Store:
         A kill that was recorded meanwhile is kept when `record` knows of none. `before` is the
         state that is to be expected: any other one costs more.
         """
-        with _translated():
+        with self._writing():
             if self._update(record, before):
-                self._commits += not self._db.in_transaction
+                if not self._db.in_transaction:
+                    self.checkpoints.committed()
                 return before
         with self.transaction():
             return next((state for state in LIVE if self._update(record, state)), None)
@@ -208,6 +266,7 @@ class Store:
         )
         return cursor.rowcount == 1
 
+    @_with_reserve
     def request_kill(self, job_id: str, kill: Kill) -> State | None:
         """Record the first request to kill a live job; the job's state, None when unknown."""
         with self.transaction():
@@ -278,6 +337,7 @@ class Store:
             ).fetchall()
         return [row[0] for row in rows]
 
+    @_with_reserve
     def clean(self, job_id: str) -> bool:
         """Forget a finished job; its files are noted as to be removed (`cleaned`).
 
@@ -300,6 +360,7 @@ class Store:
         with _translated():
             return [row[0] for row in self._db.execute("SELECT id FROM cleaned")]
 
+    @_with_reserve
     def files_removed(self, job_id: str) -> None:
         with self.transaction():
             self._db.execute("DELETE FROM cleaned WHERE id = ?", (job_id,))
@@ -341,6 +402,7 @@ class Store:
             ).fetchall()
         return [row[0] for row in rows]
 
+    @_with_reserve
     def measured(self, sizes: Mapping[str, int]) -> None:
         """Store what finished jobs take on the disk; the first word about a job counts."""
         with self.transaction():
@@ -351,14 +413,14 @@ class Store:
             )
 
     def check(self) -> None:
-        """Prove that a record can be written. Raises: NoRoom, Unavailable."""
-        with self.transaction():
-            self._db.execute("INSERT INTO cleaned VALUES ('')")
-            self._db.execute("DELETE FROM cleaned WHERE id = ''")
+        """Whether a record could be written, without writing any. Raises: Unavailable."""
+        with self._writing():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("ROLLBACK")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=64)
+    db = sqlite3.connect(path, timeout=_START_BUSY_S, isolation_level=None, cached_statements=64)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
@@ -377,9 +439,17 @@ def _translated() -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise
     except sqlite3.Error as exc:
-        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            raise NoRoom("The disk that holds the records is full.") from exc
-        raise Unavailable(f"The records can't be reached now: {exc}.") from exc
+        raise _translation(exc) from exc
+
+
+def _translation(error: sqlite3.Error) -> JobrunnerError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_FULL:
+        return NoRoom("The disk that holds the records is full.")
+    if code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return RecordsLocked("Another process has locked the records.")
+    kind = _PerhapsNoRoom if code in _MAY_BE_ROOM else Unavailable
+    return kind(f"The records can't be reached now: {error}.")
 
 
 def _where(query: Query, visible: Visibility) -> tuple[str, list[Any]]:

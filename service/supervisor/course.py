@@ -22,12 +22,15 @@ Rules
 4. A job that ended by itself leaves nothing behind either: TERM, SWEEP_GRACE_S, KILL to the rest.
 5. The job is finished only when the tree was seen empty, the pipes have ended and every clean-up
    is over. All waits are bounded, and what a bound cut off is told: `verified_gone` and `complete`
-   are then false.
+   are then false. Only for room on the disk a job waits as long as it takes, unless somebody wants
+   it ended.
 6. A job that waits for its first command longer than it may, or that has been silent for too long,
    is killed like one whose time is up. Nothing counts as silence while no command runs, or while
    the disk takes no bytes.
 7. A command with a verdict has its wait status when the verdict is in, not before. KILL ends the
    verdict too, and begins the clean-up at once: what it is about is no child of ours.
+8. A job whose output can't be written any more is killed like one whose time is up, and the command
+   that runs has an error that says why.
 """
 
 from __future__ import annotations
@@ -119,7 +122,9 @@ class Course:
         "_gone",
         "_hard",
         "_idle_s",
+        "_is_wanted_over",
         "_killed",
+        "_log_error",
         "_missing",
         "_open",
         "_report",
@@ -153,6 +158,8 @@ class Course:
         self._hard = False  # KILL has begun
         self._gone = True
         self._missing = False
+        self._is_wanted_over = False  # a kill came when only bytes in the pipes were left
+        self._log_error = ""  # why the output can't be written
         self._cut_off = False  # the last wait for the end of output has passed
         self._expires = 0.0  # monotonic end of the grace
 
@@ -292,6 +299,12 @@ class Course:
             return self._command_finished(at)
         return self._finish_if_over()
 
+    def log_failed(self, error: str, at: int, now: float) -> list[Action]:
+        """The log will take no bytes any more, and no room that is made heals that."""
+        self._log_error = self._log_error or error
+        request = KillRequest(signal.SIGTERM, self._deadline_grace_s, "output", at)
+        return self.request_kill(request, now)
+
     def cleaned_up(self, *, ok: bool) -> list[Action]:
         """The clean-up under way has ended, or couldn't be started."""
         return self.cleaning.ended(ok=ok) + self._finish_if_over()
@@ -299,6 +312,7 @@ class Course:
     def request_kill(self, request: KillRequest, now: float) -> list[Action]:
         """Somebody wants the job ended. `now` is monotonic."""
         if self.phase in (Phase.CLOSING, Phase.FINISHED):
+            self._is_wanted_over = True
             return []
         hard = request.signal == signal.SIGKILL or not request.grace_s
         if self.kill is not None or self.phase is Phase.ENDING:
@@ -330,6 +344,9 @@ class Course:
         if timer is Timer.DRAIN and self.phase is Phase.DRAINING:
             if stalled and not self.kill:
                 return [Arm(Timer.DRAIN, self._drain_s)]
+            # The same wait again would be longer than a kill may take.
+            if stalled:
+                self._missing = self._cut_off = True
             return self._command_finished(at)
         if timer is Timer.GRACE and self.watches_tree:
             if self.kill is not None:
@@ -420,6 +437,7 @@ class Course:
                     "status": status,
                     "killed": self._status_after_kill or not has_ended,
                     "ends": ends,
+                    **({"error": self._log_error} if self._log_error else {}),
                     **self._report,
                 },
             ),
@@ -449,12 +467,12 @@ class Course:
     def _close(self) -> list[Action]:
         self.phase = Phase.CLOSING
         actions: list[Action] = [Disarm(Timer.GRACE), Disarm(Timer.STUCK)]
-        if not any(self._open.values()):
+        if self._cut_off or not any(self._open.values()):
             return actions + self._finish_if_over()
         return [*actions, Arm(Timer.CLOSING, self._drain_s), Drain()]
 
     def _closing_passed(self, *, stalled: bool) -> list[Action]:
-        if stalled:
+        if stalled and not (self.kill or self._is_wanted_over or self._log_error):
             # Armed first: the last byte may come out now, and ends the job.
             return [Arm(Timer.CLOSING, self._drain_s), Drain()]
         self._missing = self._cut_off = True

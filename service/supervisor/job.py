@@ -28,6 +28,7 @@ from service.supervisor.limits import Limiting
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, about_directory, spawn
 from service.supervisor.tree import Tree
+from service.supervisor.unclosed import UnclosedLogs
 from service.supervisor.usage import Usage
 
 STDOUT: Final = 1
@@ -46,6 +47,7 @@ class Host:
     jobs_directory: str
     descriptors: Descriptors
     stalls: StallTimer
+    unclosed: UnclosedLogs
     make_tree: Callable[[str], Tree]
     emit: Callable[[Job, str, dict[str, Any]], None]
     controllers: Controllers | None = None
@@ -60,6 +62,7 @@ class Job:
         "_aftermath",
         "_grace_s",
         "_host",
+        "_is_log_unclosed",
         "_limiting",
         "_log",
         "_pump",
@@ -85,6 +88,7 @@ class Job:
         self._aftermath = Aftermath(job_id)
         self._limiting = Limiting()
         self._usage = Usage()
+        self._is_log_unclosed = False
         self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
 
     def state(self) -> dict[str, Any]:
@@ -121,7 +125,7 @@ class Job:
             return job
         if state["has_log"]:
             job._log = _reopened(os.path.join(host.jobs_directory, job.id))
-            job._pump = Pump(host.loop, job._log, job._stream_ended, stalls=host.stalls)
+            job._pump = job._make_pump(job._log)
             for descriptor, stream, command in state["pipes"]:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - os takes it by position only
                 job._pump.add(descriptor, stream, command)
@@ -301,6 +305,8 @@ class Job:
             usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
         self._release()
         seen = {"at": time.time_ns(), "end": self.end, "kill": receipt, "usage": usage}
+        if self._is_log_unclosed:
+            seen["complete"] = False
         self._host.emit(self, "finished", {**fields, **seen})
 
     def _look(self) -> list[c.Action]:
@@ -387,7 +393,7 @@ class Job:
                 else:
                     self._log = LogWriter.on_demand(directory)
             if self._pump is None:
-                self._pump = Pump(host.loop, self._log, self._stream_ended, stalls=host.stalls)
+                self._pump = self._make_pump(self._log)
             if self._tree is None:
                 self._tree = host.make_tree(self.id)
         except NoHoles as exc:
@@ -397,14 +403,35 @@ class Job:
             raise Refused(sentence) from exc
         return self._tree, self._pump
 
+    def _make_pump(self, log: LogWriter) -> Pump:
+        host = self._host
+        return Pump(
+            host.loop, log, self._stream_ended, on_failed=self._log_failed, stalls=host.stalls
+        )
+
+    def _log_failed(self, error: OSError) -> None:
+        note("output_failed", job=self.id, error=str(error))
+        was_killed = self.course.kill is not None
+        sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
+        actions = self.course.log_failed(sentence, time.time_ns(), self._host.loop.time())
+        if not was_killed and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
     def _stream_ended(self, _stream: int, command: int) -> None:
         self._apply(self.course.stream_ended(command, time.time_ns()))
 
     def _close_log(self, *, complete: bool) -> None:
         if self._pump is not None:
             self._pump.close()
-        if self._log is not None:
+        if self._log is None:
+            return
+        try:
             self._log.close(complete=complete)
+        except OSError as exc:
+            note("log_not_closed", job=self.id, error=str(exc))
+            self._is_log_unclosed = True
+            self._host.unclosed.add(self._log)
 
     def _release(self) -> None:
         for timer in self._timers.values():

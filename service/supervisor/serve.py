@@ -19,6 +19,7 @@ from service.supervisor.reaper import Reaper
 from service.supervisor.server import End, Server
 from service.supervisor.spawn import Descriptors
 from service.supervisor.tree import CgroupTree, Tree, WalkTree
+from service.supervisor.unclosed import UnclosedLogs
 
 if TYPE_CHECKING:
     import socket
@@ -53,11 +54,13 @@ async def serve(
             return CgroupTree(cgroups.make(job_id))
         return WalkTree(job_id, others=lambda: set(commands), sessions=sessions)
 
+    stalls = StallTimer(loop)
     host = Host(
         loop=loop,
         jobs_directory=str(state_dir / "jobs"),
         descriptors=descriptors,
-        stalls=StallTimer(loop),
+        stalls=stalls,
+        unclosed=UnclosedLogs(stalls),
         make_tree=make_tree,
         emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
         controllers=controllers,

@@ -4,36 +4,83 @@ import contextlib
 
 import pytest
 
-from service.engine.readiness import readiness
-from service.jobs.errors import NoRoom
+from service.engine.readiness import RecordsCheck, readiness
 from service.store import Store
 
-WELL = {"supervisor": None, "room": None, "records": None}
+WELL = {"supervisor": None, "room": None, "records": None, "descriptors": None}
 
 
 @pytest.fixture
-def store(tmp_path):
-    with contextlib.closing(Store(tmp_path / "jobs.db")) as store:
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def store(path):
+    with contextlib.closing(Store(path)) as store:
         yield store
 
 
-def no_room():
-    raise NoRoom("3 bytes left.")
-
-
-def room():
-    return None
+def ask(records, **what):
+    well = {"is_up": True, "unstored": None, "shortage": None, "descriptors": None}
+    return readiness(records, **{**well, **what})
 
 
 def test_when_all_is_well_each_check_is_named_without_a_reason(store):
-    assert readiness(store, is_up=True, check_room=room) == WELL
+    assert ask(RecordsCheck(store)) == WELL
 
 
-def test_each_thing_that_is_wrong_says_so_beside_those_that_are_not(store):
-    assert readiness(store, is_up=True, check_room=no_room) == {**WELL, "room": "3 bytes left."}
-    down = readiness(store, is_up=False, check_room=room)
+def test_each_thing_that_is_wrong_says_so_beside_those_that_are_not(path, store):
+    records = RecordsCheck(store)
+    assert ask(records, shortage="3 bytes left.") == {**WELL, "room": "3 bytes left."}
+    assert ask(records, unstored="Full.") == {**WELL, "records": "Full."}
+    assert ask(records, descriptors="None.") == {**WELL, "descriptors": "None."}
+    down = ask(records, is_up=False)
     assert down == {**WELL, "supervisor": "The supervisor can't be reached."}
-    store._db.execute("PRAGMA query_only = ON")
-    broken = readiness(store, is_up=False, check_room=no_room)
-    assert all(broken.values())
-    assert "readonly" in broken["records"]
+
+
+def test_records_that_somebody_keeps_locked_are_told_after_a_second(path, store):
+    now = [0.0]
+    records = RecordsCheck(store, now=lambda: now[0])
+    with contextlib.closing(Store(path)) as other:
+        with other.transaction():
+            faults = []
+            for tenth in range(12):
+                now[0] = tenth / 10
+                faults.append(records.fault())
+            assert faults[:10] == [None] * 10
+            assert "locked" in faults[-1]
+        now[0] += 0.2
+        assert records.fault() is None
+
+
+def test_a_lock_that_passes_is_nothing(path, store):
+    now = [0.0]
+    records = RecordsCheck(store, now=lambda: now[0])
+    with contextlib.closing(Store(path)) as other:
+        for second in range(5):
+            with other.transaction():
+                now[0] = second + 0.0
+                assert records.fault() is None
+            now[0] = second + 0.5
+            assert records.fault() is None
+
+
+def test_records_are_looked_at_once_a_second_however_often_anybody_asks(path, store):
+    now = [0.0]
+    records = RecordsCheck(store, now=lambda: now[0])
+    looks = []
+    store._db.set_trace_callback(looks.append)
+    for _ in range(1000):
+        assert records.fault() is None
+    assert len(looks) == 2  # BEGIN, ROLLBACK
+
+
+def test_asking_changes_nothing_on_the_disk(path, store):
+    files = [path, path.with_name("jobs.db-wal")]
+    before = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    now = iter(range(1000))
+    records = RecordsCheck(store, now=lambda: next(now))
+    for _ in range(100):
+        assert records.fault() is None
+    assert [(file.stat().st_size, file.stat().st_mtime_ns) for file in files] == before

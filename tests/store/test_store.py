@@ -201,18 +201,21 @@ def test_a_checkpoint_empties_the_log_beside_an_open_store(path, store):
     store.insert(replace(a_record(), spec=b"x" * 100_000))
     size = path.stat().st_size
     assert log.stat().st_size > 100_000
-    store.checkpoint()
+    store.checkpoints.run()
     assert path.stat().st_size > size
     assert store.get("a") is not None
 
 
-def test_commits_are_counted_until_a_checkpoint(store):
-    assert not store.needs_checkpoint
+def test_commits_and_their_bytes_are_counted_until_a_checkpoint(store):
+    checkpoints = store.checkpoints
+    assert not checkpoints.is_due
     for n in range(500):
         store.insert(a_record(str(n)))
-    assert store.needs_checkpoint
-    store.checkpoint()
-    assert not store.needs_checkpoint
+    assert checkpoints.is_due
+    checkpoints.run()
+    assert not checkpoints.is_due
+    store.insert(replace(a_record("large"), spec=b"x" * (5 << 20)))
+    assert checkpoints.is_due
 
 
 # ------------------------------------------------------------------------------- idempotency keys

@@ -262,7 +262,8 @@ class World:
         assert (self.course.receipt(3) is not None) is (verdict == "killed")
         assert self.living == 0 or self.stuck_passed, "nothing is left, unless it can't be killed"
         assert fields["complete"] is self.log_closed[0] is (not self.pipes)
-        assert not self.pipes or self.closing_passed, "the wait for the last bytes is bounded"
+        waited = self.closing_passed or (self.case.stalled and self.drain_passed and self.killing)
+        assert not self.pipes or waited, "the wait for the last bytes is bounded"
         started = [f["n"] for name, f in self.emits if name == "started"]
         ended = [f["n"] for name, f in self.emits if name == "ended"]
         assert started == ended == sorted(set(started)), "each command ends once, in order"
@@ -418,23 +419,55 @@ def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
     assert world.course.phase is Phase.DRAINING
     world.happen("kill")
     world.happen("drain")
+    world.check_always()
+    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
+
+
+def closing_on_a_full_disk():
+    """What a first command left holds a pipe, and nothing is left to be killed."""
+    commands = (Command(end_if="never"), Command())
+    case = Case(commands, escaped=True, kills=(SOFT,))
+    world = after(case, "start", "wait status", "drain", "start", "end of 1 0", "end of 1 1")
+    world.case = replace(case, stalled=True)
+    world.happen("wait status")
     assert world.course.phase is Phase.CLOSING
     world.happen("closing")
     assert world.course.phase is Phase.CLOSING
-    world.happen("end of 0 0")
-    world.happen("end of 0 1")
-    world.check_always()
-    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": True})
+    return world
+
+
+def test_a_kill_ends_the_wait_for_room_of_a_job_of_which_only_bytes_are_left():
+    world = closing_on_a_full_disk()
+    world.happen("kill")
+    assert world.course.phase is Phase.CLOSING
+    world.happen("closing")
+    assert world.course.phase is Phase.FINISHED
+    assert not world.timers
+    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
 
 
 def test_room_that_comes_while_closing_leaves_no_timer():
-    stalled = Case(escaped=True, stalled=True, kills=(SOFT,))
-    world = after(stalled, "start", "wait status", "kill", "drain")
-    assert set(world.timers) == {Timer.CLOSING}
-    world.case = replace(stalled, escaped=False)  # what waits in the pipes comes out now
+    world = closing_on_a_full_disk()
+    world.case = replace(world.case, escaped=False)  # what waits in the pipes comes out now
     world.happen("closing")
     assert world.course.phase is Phase.FINISHED
     world.check_always()
+
+
+def test_output_that_cant_be_written_ends_the_job_with_an_error():
+    world = after(Case(escaped=True, stalled=True), "start")
+    world.apply(world.course.log_failed("It broke.", 5, NOW))
+    assert world.signals == [signal.SIGTERM]
+    world.killing = world.killed_by_rule = True
+    world.apply(world.course.log_failed("It broke again.", 5, NOW))
+    assert world.signals == [signal.SIGTERM]
+    world.happen("wait status")
+    world.happen("drain")
+    world.check_always()
+    assert world.course.kill.reason == "output"
+    ended = dict(world.emits)["ended"]
+    assert (ended["killed"], ended["error"]) == (True, "It broke.")
+    assert world.emits[-1] == ("finished", {"verdict": "killed", "complete": False})
 
 
 def test_what_a_job_left_behind_gets_term_then_kill():

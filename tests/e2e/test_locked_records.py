@@ -1,0 +1,88 @@
+"""Another process that keeps the records locked makes submissions fail, and nobody wait: the loops
+serve all else, and what ended meanwhile is stored afterwards.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from answers import assert_problem
+from gates import Gate
+from running import Service, running
+
+pytestmark = pytest.mark.e2e
+
+# Seconds that an answer may take which needs no lock, on a busy machine; a loop that waits for a
+# lock stands still for seconds.
+SHORT_S = 1.0
+LIVE = ("pending", "running")  # its start may wait to be stored, too
+
+
+@contextmanager
+def locked(service: Service) -> Iterator[None]:
+    with closing(sqlite3.connect(service.state_dir / "jobs.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")
+
+
+def test_a_lock_stops_submissions_and_nothing_else(tmp_path):
+    gate = Gate(tmp_path / "gate")
+    with running(tmp_path / "state") as service:
+        known = service.run("echo kept")["ID"]
+        job_id = service.submit(f"read -r _ < {gate}; exit 3")
+        killed = service.submit("exec sleep 1000")
+        slowest = [0.0]
+        with locked(service):
+            refusals = [threading.Thread(target=submit_in_vain, args=(service,)) for _ in range(20)]
+            for refusal in refusals:
+                refusal.start()
+            gate.open()
+            assert service.kill(killed, grace="0")["State"] in LIVE
+            while any(refusal.is_alive() for refusal in refusals) or not is_unready(service):
+                begun = time.monotonic()
+                assert service.output(known) == b"kept\n"
+                slowest.append(time.monotonic() - begun)
+            assert service.show(job_id)["State"] in LIVE
+        assert service.wait(job_id)["ExitCode"] == 3
+        assert service.wait(killed)["Reason"] == "requested"
+        assert max(slowest) < SHORT_S
+        assert service.run("echo again")["ExitCode"] == 0
+        until = time.monotonic() + 30
+        while is_unready(service):
+            assert time.monotonic() < until
+    gate.close()
+
+
+def submit_in_vain(service: Service) -> None:
+    answer = service.client.post("/", json={"CommandLine": "true"})
+    assert_problem(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def is_unready(service: Service) -> bool:
+    answer = service.client.get("/health/ready")
+    return answer.status_code == 503 and "locked" in answer.json()["checks"]["records"]["Why"]
+
+
+def test_a_lock_that_passes_fails_no_submission(tmp_path):
+    with running(tmp_path / "state") as service:
+        answers = []
+
+        def submit() -> None:
+            answers.append(service.client.post("/", json={"CommandLine": "true"}).status_code)
+
+        with locked(service):
+            submissions = [threading.Thread(target=submit) for _ in range(20)]
+            for submission in submissions:
+                submission.start()
+            for _ in range(5):  # requests later, each of them was tried to be stored
+                service.client.get("/health/live")
+        for submission in submissions:
+            submission.join()
+        assert answers == [201] * len(submissions)

@@ -1,0 +1,123 @@
+"""Output that can't be written: what heals is waited for, what doesn't ends the job with an error,
+and a kill always does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from service.output.pump import FAILING_S
+
+FLOOD = "echo begun; exec head -c 1000000 /dev/zero"
+# What a job's end may take beyond its grace and drain, on a busy machine.
+SLACK_S = 10
+
+
+@contextmanager
+def injected(pid: int, call: str, error: str) -> Iterator[None]:
+    """The process gets this error from this system call, as from a disk that has it."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    tracer = subprocess.Popen(
+        ["strace", "-q", "-o", "/dev/null", "-p", str(pid), f"-einject={call}:error={error}"],
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_traced(tracer, pid)
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+
+
+def wait_traced(tracer: subprocess.Popen[bytes], pid: int) -> None:
+    while True:
+        with open(f"/proc/{pid}/status") as status:
+            (line,) = (line for line in status if line.startswith("TracerPid"))
+        if int(line.split()[1]) == tracer.pid:
+            return
+        if tracer.poll() is not None:
+            pytest.skip("no process can be traced here")
+
+
+@pytest.mark.parametrize("error", ["EIO", "EROFS"])
+def test_a_disk_that_goes_on_failing_ends_the_job_with_an_error(plain_supervisor, job, error):
+    client = plain_supervisor.connect()
+    begun = time.monotonic()
+    with injected(plain_supervisor.pid, "splice", error):
+        client.run(job, FLOOD, drain_s=0.1, grace_s=1)
+        killing = client.event(job, "killing")
+        assert time.monotonic() - begun > FAILING_S
+        assert killing["reason"] == "output"
+        ended = client.event(job, "ended")
+        finished = client.event(job, "finished")
+    assert ended["killed"]
+    assert os.strerror(getattr(errno, error)) in ended["error"]
+    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+    # The next job finds the disk well.
+    client.run(f"{job}-next", "echo fine", drain_s=1, grace_s=1)
+    assert client.event(f"{job}-next", "finished")["complete"]
+
+
+def test_a_disk_that_failed_for_a_moment_loses_nothing(plain_supervisor, job):
+    client = plain_supervisor.connect()
+    with injected(plain_supervisor.pid, "splice", "EIO"):
+        client.run(job, FLOOD)
+        client.event(job, "started")
+        client.sync()
+    finished = client.event(job, "finished")
+    assert (finished["verdict"], finished["complete"]) == ("exited", True)
+    assert client.output(job) == b"begun\n" + bytes(1_000_000)
+
+
+def test_a_kill_ends_a_job_whose_quota_is_used_up(plain_supervisor, job, fifo):
+    client, gate = plain_supervisor.connect(), fifo()
+    with injected(plain_supervisor.pid, "splice", "EDQUOT"):
+        client.run(job, f"echo lost; echo ready > {gate}; exec sleep 1000", drain_s=0.5)
+        assert gate.line() == "ready"
+        begun = time.monotonic()
+        assert client.kill(job, grace_s=1)
+        finished = client.event(job, "finished")
+        assert time.monotonic() - begun < 1 + 0.5 + SLACK_S
+    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+
+
+def test_an_output_as_large_as_a_file_may_be_ends_the_job_at_once(
+    start_supervisor: Callable[..., object], job
+):
+    supervisor = start_supervisor("--cgroup", "off")
+    resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
+    client = supervisor.connect()
+    client.run(job, FLOOD, drain_s=0.1, grace_s=1)
+    ended = client.event(job, "ended")
+    assert os.strerror(errno.EFBIG) in ended["error"]
+    finished = client.event(job, "finished")
+    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+    assert finished["kill"]["reason"] == "output"
+    assert client.output(job) == (b"begun\n" + bytes(200_000))[:200_000]
+
+
+def test_a_log_that_cant_be_closed_holds_no_job_up(plain_supervisor, job):
+    client = plain_supervisor.connect()
+    client.run(job, "echo begun; read -r _", drain_s=0.1, grace_s=1)
+    client.run(f"{job}-loud", "echo begun; exec sleep 1000", drain_s=0.1, grace_s=1)
+    while not (plain_supervisor.state_dir / "jobs" / f"{job}-loud" / "output").exists():
+        client.sync()
+    with injected(plain_supervisor.pid, "pwrite64", "EIO"):
+        assert client.kill(f"{job}-loud", grace_s=0)
+        finished = client.event(f"{job}-loud", "finished")
+        assert finished["complete"] is False
+    # Readers learn of its end as soon as the disk is well.
+    assert "log_not_closed" in plain_supervisor.log
+    while "log_closed_late" not in plain_supervisor.log:
+        client.sync()
