@@ -96,14 +96,12 @@ def _environments(planned: Plan, settings: Settings, marker: dict[str, str]) -> 
     """The only place where a program of the service gets its environment, of which nothing is a
     job's; `service_env` is that of the verdict and the clean-up.
     """
-    environments: dict[str, Any] = {}
-    of_service = {**settings.service_environment, **marker}
-    if planned.verdict or planned.cleanup or planned.tidy:
-        environments["service_env"] = of_service
-    if planned.is_of_service:
-        environments["env"] = of_service
-    elif planned.environment is None:
-        environments["env"] = {**settings.job_environment, **marker}
+    if planned.environment is not None:
+        environments: dict[str, Any] = {"env": planned.environment}
+    elif planned.is_of_service:
+        environments = {"env": {**settings.service_environment, **marker}}
     else:
-        environments["env"] = planned.environment
+        environments = {"env": {**settings.job_environment, **marker}}
+    if planned.verdict or planned.cleanup:
+        environments["service_env"] = {**settings.service_environment, **marker}
     return environments
