@@ -330,9 +330,10 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "MAX_BODY",
         _integer(1024, 1 << 30),
-        str(8 << 20),
+        str(4 << 20),
         "a number of bytes from 1024 to 1073741824",
-        "bytes of a request's body",
+        "bytes of a request's body; Linux starts no program with more than 2 MiB of arguments and"
+        " variables, unless its stack may be larger than usual",
     ),
     Setting(
         "MAX_COMMANDS",
