@@ -155,7 +155,8 @@ def test_one_address_has_so_many_readers_at_the_most(site: tuple[Service, httpx.
     _, client = site
     job_id = client.post("/", json={"CommandLine": "sleep 600"}).json()["ID"]
     port = client.base_url.port or 0
-    ask = f"GET /{job_id}/attach HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()
+    known = f"Authorization: {client.headers['Authorization']}"
+    ask = f"GET /{job_id}/attach HTTP/1.1\r\nHost: {NAME}\r\n{known}\r\n\r\n".encode()
     with ExitStack() as open_:
         for _ in range(200):
             peer = open_.enter_context(socket.create_connection(("127.0.0.1", port), 30))
