@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from service.jobs.errors import Place
+from service.jobs.errors import Place, quoted
 from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
 from service.kinds.docker import words
 from service.kinds.docker.allowed_images import is_allowed
