@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 # What is loaded stays: to look through it for garbage, again and again while it grows, takes a
 # seventh of the time that loading it does.
@@ -31,10 +31,10 @@ from service import confinement, logs, state_dir
 from service.access import tokens
 from service.access.audit import Trail
 from service.api.attach import attach
-from service.api.certificates import loader_for
-from service.api.connection import Connection
+from service.api.connection import Connection, connection_of
 from service.api.exposure import why_exposed
 from service.api.gate import Gate
+from service.api.handshake import Accepted, loader_for
 from service.api.health import health
 from service.api.jobs import jobs
 from service.api.metrics import metrics
@@ -45,10 +45,11 @@ from service.api.public import public_routes
 from service.api.requests import ForgivingRequest
 from service.api.reserve import TooFewDescriptors, check_limit, keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
+from service.api.strangers import Strangers
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs
-from service.jobs.errors import JobrunnerError
+from service.jobs.errors import JobrunnerError, Unauthenticated
 from service.metrics import shared
 from service.metrics.series import Metrics
 from service.output.follow import Follower
@@ -92,13 +93,19 @@ class Jobrunner(Sanic[Config, Any]):
         host = host or settings.hostname
         why = why_exposed(settings, self.config, listens_on=host)
         if why is not None and not tokens.exist(settings.state_dir):
-            print(f"jobrunner: {why}", file=sys.stderr)  # noqa: T201 - before there is a log
-            raise SystemExit(EXIT_USAGE)
+            _give_up(why)
         return host, settings.port if port is None else port
 
     def prepare(self, *args: Any, **options: Any) -> None:
         # Sanic's own log of requests, which it writes with --dev, has their query strings.
-        ours = {"access_log": False, "protocol": Connection}
+        has_tls = options.get("ssl") is not None
+        ours = {"access_log": False, "protocol": Accepted if has_tls else Connection}
+        settings: Settings = self.ctx.settings
+        if settings.tls_client_ca is not None and not has_tls:
+            _give_up(
+                "JOBRUNNER_TLS_CLIENT_CA asks for client certificates, which come with TLS"
+                " only: give --cert and --key too."
+            )
         super().prepare(*args, **{"backlog": _BACKLOG, **options, **ours})
 
     async def handle_request(self, request: Any) -> None:
@@ -110,10 +117,14 @@ class Jobrunner(Sanic[Config, Any]):
         observer.begun(request)
         try:
             try:
-                request.ctx.principal = gate.admit(request)
+                principal = request.ctx.principal = gate.admit(request)
             except JobrunnerError as exc:
+                if exc.status == Unauthenticated.status or connection_of(request).is_stranger:
+                    request.stream.keep_alive = False
                 await self.handle_exception(request, exc, run_middleware=False)
                 return
+            if principal.scopes and (connection := connection_of(request)).is_stranger:
+                connection.prove()
             try:
                 await super().handle_request(request)
             finally:
@@ -128,6 +139,11 @@ class Jobrunner(Sanic[Config, Any]):
             await super().handle_exception(request, *args, **options)
         finally:
             self.ctx.observer.ended(request)
+
+
+def _give_up(sentence: str) -> NoReturn:
+    print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
+    raise SystemExit(EXIT_USAGE)
 
 
 def create_app(_arguments: object = None) -> Jobrunner:
@@ -162,7 +178,7 @@ def _create_app() -> Jobrunner:
         error_handler=Problems(),
         request_class=ForgivingRequest,
         configure_logging=True,
-        certloader_class=loader_for(ca) if (ca := settings.tls_client_ca) is not None else None,
+        certloader_class=loader_for(settings.tls_client_ca),
         log_config=logs.of_libraries(settings.log_format),
     )
     app.config.REQUEST_MAX_SIZE = settings.max_body
@@ -239,6 +255,7 @@ async def _open(app: Jobrunner) -> None:
     close_before_connections()
     settings: Settings = app.ctx.settings
     app.ctx.open_answers = set()
+    app.ctx.strangers = Strangers(settings.max_strangers)
     app.ctx.store = Store(settings.state_dir / "jobs.db")
     app.ctx.trail = Trail(settings.state_dir)
     public = public_routes(app.router)

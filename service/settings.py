@@ -263,8 +263,8 @@ TABLE: Final[tuple[Setting, ...]] = (
         _integer(1, 3600),
         "60",
         "whole seconds from 1 to 3600",
-        "seconds in which a request must have arrived, head and body, so that one that dribbles"
-        " holds no connection for ever",
+        "seconds in which a request must have arrived, head and body, from its first byte; for the"
+        " first one of a connection, from when that was made",
     ),
     Setting(
         "MAX_REQUESTS",
@@ -273,6 +273,15 @@ TABLE: Final[tuple[Setting, ...]] = (
         "a whole number from 0 (off) to 1000000",
         "requests of one principal that are under way at a time in each worker, waits and attached"
         " readers among them, so that one can't take all connections; 0: off",
+    ),
+    Setting(
+        "MAX_STRANGERS",
+        _integer(0, 1_000_000),
+        "10000",
+        "a whole number from 0 (off) to 1000000",
+        "connections at a time in each worker over which nobody has shown a good token yet, a"
+        " quarter of them from one address (not of loopback); when there is one more the oldest is"
+        " closed; never more than three quarters of the descriptors; 0: no other bound",
     ),
     Setting(
         "MAX_READERS",
@@ -330,9 +339,10 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "MAX_BODY",
         _integer(1024, 1 << 30),
-        str(8 << 20),
+        str(4 << 20),
         "a number of bytes from 1024 to 1073741824",
-        "bytes of a request's body",
+        "bytes of a request's body; Linux starts no program with more than 2 MiB of arguments and"
+        " variables, unless its stack may be larger than usual",
     ),
     Setting(
         "MAX_COMMANDS",
@@ -561,6 +571,7 @@ class Settings:
     auth_failures: float
     request_timeout: int
     max_requests: int
+    max_strangers: int
     max_readers: int
     tls_client_ca: Path | None
     state_dir: Path

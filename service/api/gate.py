@@ -27,7 +27,12 @@ from service.access.tokens import TokenError, Tokens
 from service.access.watch import TokenWatch
 from service.api.addresses import address, network
 from service.api.exposure import proxy_field, why_exposed
-from service.api.origins import is_host_allowed, is_loopback, is_own_origin
+from service.api.origins import (
+    OWN_FETCH_SITES,
+    is_host_allowed,
+    is_loopback,
+    is_own_origin,
+)
 from service.api.public import READING
 from service.api.underway import UnderWay
 from service.jobs.errors import (
@@ -139,6 +144,12 @@ class Gate:
             if not is_own_origin(origin, host):
                 raise OriginNotAllowed(
                     f"Pages of {origin[:80]!r} may not call this service, which is {host[:80]!r}."
+                )
+
+        for site in request.headers.getall("sec-fetch-site", []):
+            if site not in OWN_FETCH_SITES:
+                raise OriginNotAllowed(
+                    f"Pages of other sites may not call this service (Sec-Fetch-Site: {site[:80]})."
                 )
 
     def _principal(self, request: Request) -> Principal:

@@ -14,6 +14,8 @@ _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.
 # A field name is a token, with nothing between it and the colon; a value has no control characters
 # but the tab, and a line that begins with a blank (obs-fold) is no field.
 _FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+# A name or an IPv4 address, or an IPv6 address in brackets; then a port. Source: RFC 3986, 3.2.2.
+_HOST: Final = re.compile(rb"(?:[0-9A-Za-z._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class UnclearHead(Exception):
@@ -27,7 +29,7 @@ def check_head(head: bytes) -> None:
         raise UnclearHead("the request line")
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    hosts = 0
+    hosts: list[bytes] = []
     for field in fields:
         if not _FIELD.fullmatch(field):
             raise UnclearHead("a header line")
@@ -38,12 +40,14 @@ def check_head(head: bytes) -> None:
             case b"transfer-encoding":
                 codings.append(value.strip(b" \t").lower())
             case b"host":
-                hosts += 1
+                hosts.append(value.strip(b" \t"))
     if len(lengths) + len(codings) > 1:
         raise UnclearHead("the length of the body")
     if lengths and not re.fullmatch(rb"[0-9]{1,19}", lengths[0]):
         raise UnclearHead("Content-Length")
     if codings and (codings != [b"chunked"] or request_line.endswith(b"1.0")):
         raise UnclearHead("Transfer-Encoding")
-    if hosts > 1 or (not hosts and request_line.endswith(b"1.1")):
+    if len(hosts) > 1 or (not hosts and request_line.endswith(b"1.1")):
+        raise UnclearHead("Host")
+    if hosts and not _HOST.fullmatch(hosts[0]):
         raise UnclearHead("Host")

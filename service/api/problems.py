@@ -131,6 +131,10 @@ def _of_sanic(request: Request, error: SanicException) -> HTTPResponse:
         return _answer(
             "method_not_allowed", "Method not allowed", status, detail, {"Allow": allowed}
         )
+    if isinstance(error, PayloadTooLarge) and "header" in str(error):
+        most = request.app.config.REQUEST_MAX_HEADER_SIZE
+        detail = f"The request line and the headers may have {most} bytes at the most."
+        return _answer("head_too_large", "The head is too large", 431, detail)
     if isinstance(error, PayloadTooLarge):
         most = request.app.config.REQUEST_MAX_SIZE
         detail = f"The body may have {most} bytes at the most."

@@ -6,8 +6,18 @@ tree, read by the server and by the client alike.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import islice
+from typing import ClassVar, Final
+
+# Wrong places of one body that are told: enough to see the pattern, and checking stops there.
+MAX_PLACES: Final = 20
+# Characters of a foreign text that are quoted: enough to see a mix-up at a glance.
+MAX_QUOTED_CHARS: Final = 80
+# Characters of a pointer and of a detail, whatever they are made of: an answer's size is bounded.
+_MAX_POINTER_CHARS: Final = 1200
+_MAX_DETAIL_CHARS: Final = 600
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,15 @@ class Place:
 
     pointer: str
     detail: str
+
+
+def quoted(text: str) -> str:
+    """`text` for a message, cut when it is long."""
+    return repr(text) if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]!r}…"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class JobrunnerError(Exception):
@@ -125,13 +144,21 @@ class OffsetInGap(JobrunnerError):
 
 
 class InvalidJob(JobrunnerError):
-    """The body is JSON, but not a valid job; `places` says where and why."""
+    """The body is JSON, but not a valid job; `places` says where and why, of the first mistakes."""
 
     code, title, status = "invalid_job", "Not a valid job", 422
 
-    def __init__(self, places: list[Place]) -> None:
-        super().__init__("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in places[:3]))
-        self.places = places
+    def __init__(self, places: Iterable[Place]) -> None:
+        """No more of `places` is asked for than is told."""
+        found = [
+            Place(_cut(p.pointer, _MAX_POINTER_CHARS), _cut(p.detail, _MAX_DETAIL_CHARS))
+            for p in islice(places, MAX_PLACES + 1)
+        ]
+        self.places = found[:MAX_PLACES]
+        detail = "; ".join(f"{p.pointer or '/'}: {p.detail}" for p in found[:3])
+        if len(found) > MAX_PLACES:
+            detail += f". There are more mistakes than the {MAX_PLACES} that are listed."
+        super().__init__(detail)
 
 
 class IdempotencyKeyReused(JobrunnerError):

@@ -11,15 +11,19 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from service.jobs.errors import Place
+from service.jobs.errors import Place, quoted
 
 # Ten years in seconds: beyond any job, and far below what overflows a timer.
 MAX_SECONDS: Final = 315_360_000
 # Long enough for a sentence, short enough for a table's column.
 MAX_NAME_CHARS: Final = 256
 MAX_LABELS: Final = 64
+# Of a key that is named as a wrong place: all of a name that is only a little too long.
+_MAX_STEP_CHARS: Final = 2 * MAX_NAME_CHARS
 # Seconds between TERM and KILL when a job doesn't say.
 DEFAULT_GRACE_S: Final = 10.0
+# Bytes of a path, its NUL included: the kernel takes no longer one. Source: PATH_MAX, limits.h.
+MAX_PATH_BYTES: Final = 4096
 # Bounds one record: the outcomes of all commands are rewritten at each step.
 MAX_COMMANDS: Final = 1000
 
@@ -44,7 +48,9 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS), als
 CommandLine = Annotated[
     str, also(pattern="^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$")
 ]
-WorkingDir = Annotated[str, also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$")]
+WorkingDir = Annotated[
+    str, also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$", maxLength=MAX_PATH_BYTES - 1)
+]
 Text = Annotated[str, also(pattern=_TEXT)]
 Environment = Annotated[dict[str, Text], also(propertyNames={"pattern": _VARIABLE})]
 Labels = Annotated[
@@ -173,7 +179,7 @@ def places_in_job(body: JobBody) -> Iterator[Place]:
         pointer = f"/Labels/{escape(key)}"
         if not key or "=" in key:
             yield Place(
-                pointer, f"expected a label name that isn't empty and has no '=', got {key!r}"
+                pointer, f"expected a label name that isn't empty and has no '=', got {quoted(key)}"
             )
         for what, text in (("name", key), ("value", value)):
             yield from places_in_text(text, pointer)
@@ -205,12 +211,15 @@ def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[Place]:
 
 def places_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[Place]:
     """Every variable that execve(2) couldn't hand on."""
+    names, values = "".join(environment), "".join(environment.values())
+    if not ("" in environment or "=" in names or "\0" in names or "\0" in values):
+        return  # most often: one look at all of them instead of one at each
     for key, value in environment.items():
         place = f"{pointer}/{escape(key)}"
         if not key:
             yield Place(place, "expected a variable's name, got an empty one")
         if "=" in key:
-            yield Place(place, f"expected a variable's name without '=', got {key!r}")
+            yield Place(place, f"expected a variable's name without '=', got {quoted(key)}")
         yield from places_in_text(key, place)
         yield from places_in_text(value, place)
 
@@ -221,8 +230,11 @@ def places_in_working_dir(path: str | None, pointer: str) -> Iterator[Place]:
         return
     if not path:
         yield Place(pointer, "expected a path, got an empty string")
-    if ".." in path.split("/"):
-        yield Place(pointer, f"expected a path without '..', got {path!r}")
+    if len(path) >= MAX_PATH_BYTES:
+        expected = f"expected a path of less than {MAX_PATH_BYTES} bytes"
+        yield Place(pointer, f"{expected}, got {len(path)} characters")
+    elif ".." in path.split("/"):
+        yield Place(pointer, f"expected a path without '..', got {quoted(path)}")
     yield from places_in_text(path, pointer)
 
 
@@ -235,5 +247,7 @@ def places_in_text(text: str, pointer: str) -> Iterator[Place]:
 
 
 def escape(key: str) -> str:
-    """`key` as one step of a JSON pointer. Source: RFC 6901, section 3."""
+    """`key` as one step of a JSON pointer, cut when it is long. Source: RFC 6901, section 3."""
+    if len(key) > _MAX_STEP_CHARS:
+        key = f"{key[:_MAX_STEP_CHARS]}…"
     return key.replace("~", "~0").replace("/", "~1")

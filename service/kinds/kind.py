@@ -14,11 +14,13 @@ from service.settings import Settings
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where a command was found that is checked: in this job, for a service with these settings
-    (None: with the default ones).
+    (None: with the default ones). `is_first`: of the job's commands of this Kind; only then the
+    Kind looks at what grows with the job itself, or the time would grow with both.
     """
 
     job: JobBody
     settings: Settings | None = None
+    is_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,44 @@ objects are left out there, so the value that doesn't fit is looked up in what c
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from service.jobs.errors import Place
+from service.jobs.errors import MAX_QUOTED_CHARS, Place
 from service.jobs.spec import escape
 
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_AT: Final = " - at `$"
 _STEP: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _WORDS: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
-# Values are shown to their sender so that a mix-up is seen at a glance; longer ones hide it.
-_SHOWN_CHARS: Final = 60
+# Of what msgspec says: longer is only what repeats a value.
+_MAX_WORDS_CHARS: Final = 200
+
+
+def unknown_keys(
+    raw: dict[str, Any], struct: type[msgspec.Struct], pointer: str = ""
+) -> Iterator[Place]:
+    """Every key of `raw` that `struct` hasn't."""
+    names = _names(struct)
+    if not raw.keys() <= names:
+        detail = f"unknown key; expected one of {', '.join(sorted(names))}"
+        for key in raw:
+            if key not in names:
+                yield Place(f"{pointer}/{escape(key)}", detail)
+
+
+def in_json(value: Any) -> str:
+    """How `value` begins, for a message: a mix-up is seen at a glance, and a long one hides it."""
+    if isinstance(value, str):
+        value = value[:MAX_QUOTED_CHARS]
+    elif isinstance(value, dict | list):
+        return "object" if isinstance(value, dict) else "array"
+    return msgspec.json.encode(value).decode()[:MAX_QUOTED_CHARS]
 
 
 def place_of(
@@ -30,8 +53,11 @@ def place_of(
     pointer: str = "",
 ) -> Place:
     """The place that `error`, raised when `raw` was converted to `struct`, is about."""
-    match = _AT.match(str(error))
-    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+    what, at, path = str(error).rpartition(_AT)
+    if not at:  # msgspec names no path of the whole
+        what, path = path, ""
+    path = path.removesuffix("`")
+    what = what[:_MAX_WORDS_CHARS]
     steps, value = _resolve(path, raw)
     pointer += "".join(f"/{escape(str(step))}" for step in steps)
     if unknown := _UNKNOWN.match(what):
@@ -44,7 +70,7 @@ def place_of(
     secret = "Environment" in steps
     if isinstance(value, dict | list) or secret:
         return Place(pointer, detail)
-    shown = msgspec.json.encode(value).decode()[:_SHOWN_CHARS]
+    shown = in_json(value)
     return Place(pointer, f"{detail}: {shown}" if ", got " in detail else f"{detail}, got {shown}")
 
 
@@ -68,9 +94,10 @@ def _resolve(path: str, raw: Any) -> tuple[list[str | int], Any]:
     return steps, value
 
 
-def _names(struct: type[msgspec.Struct]) -> list[str]:
+@functools.cache
+def _names(struct: type[msgspec.Struct]) -> frozenset[str]:
     tag = struct.__struct_config__.tag_field
-    return [*struct.__struct_encode_fields__, *([tag] if tag else [])]
+    return frozenset((*struct.__struct_encode_fields__, *([tag] if tag else [])))
 
 
 def _in_json_words(name: str) -> str:

@@ -2,15 +2,28 @@
 
 A submission is decoded once: JSON, then the job's own shape, then each command by its Kind. What is
 wrong is told as places: a JSON pointer, what was expected there, and what came.
+
+Time and memory are linear in the size of the body, whatever is in it: it is measured before it is
+decoded, and looking ends at the first mistakes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, Union
 
 import msgspec
 
-from service.jobs.bounds import Bounds, places_out_of_bounds
+from service.jobs.bounds import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    Bounds,
+    places_out_of_bounds,
+    places_too_deep_or_long,
+    size_of,
+)
 from service.jobs.errors import InvalidJob, MalformedBody, Place
 from service.jobs.spec import (
     DEFAULT_GRACE_S,
@@ -22,8 +35,8 @@ from service.jobs.spec import (
     places_in_job,
     places_in_limits,
 )
-from service.kinds import KINDS, Site, kind_of
-from service.kinds.places import place_of
+from service.kinds import KINDS, Kind, Site, kind_of
+from service.kinds.places import in_json, place_of, unknown_keys
 from service.settings import Settings
 
 DEFAULT_KIND: Final = "bash"
@@ -53,26 +66,19 @@ def parse_submission(
         MalformedBody: `body` is not JSON.
         InvalidJob: it is JSON, but not a valid job.
     """
-    try:
-        raw = _body.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedBody(_why_malformed(body, exc)) from exc
-    if not isinstance(raw, dict):
-        raise InvalidJob([place_of_type("", "object", raw)])
-    if places := list(places_out_of_bounds(raw, _bounds(settings))):
-        raise InvalidJob(places)
+    raw = _decode(body, _bounds(settings))
+    _refuse(unknown_keys(raw, JobBody))
     try:
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:
         raise InvalidJob([place_of(exc, raw, JobBody)]) from exc
-    places = list(places_in_job(job))
+    places: list[Place] = []
     if 0 < output_ceiling < (job.output_limit or 0):
         expected = f"expected at most {output_ceiling} bytes, this service's own limit"
         places.append(Place("/OutputLimit", f"{expected}, got {job.output_limit}"))
     limits = job.limits or Limits()
     places += places_in_limits(limits, ceilings or Limits())
-    if places:
-        raise InvalidJob(places)
+    _refuse(chain(places_in_job(job), places))
     commands = _commands(job, Site(job, settings))
     return JobSpec(
         commands=commands,
@@ -88,6 +94,34 @@ def parse_submission(
         output_limit=job.output_limit or 0,
         limits=limits,
     )
+
+
+def _decode(body: bytes, bounds: Bounds) -> dict[str, Any]:
+    """The object that `body` is, within `bounds`. Raises: MalformedBody, InvalidJob."""
+    size = size_of(body)
+    if size.depth > MAX_DEPTH:
+        what = f"arrays and objects of more than {MAX_DEPTH} levels within each other"
+        raise MalformedBody(f"Expected a JSON object, got {what}.")
+    if size.values > MAX_VALUES:
+        expected = f"expected at most {MAX_VALUES} values (texts, numbers, arrays, …) in all"
+        raise InvalidJob([Place("", f"{expected}, got more")])
+    try:
+        raw = _body.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedBody(_why_malformed(body, exc)) from exc
+    if not isinstance(raw, dict):
+        raise InvalidJob([place_of_type("", "object", raw)])
+    _refuse(places_out_of_bounds(raw, bounds))
+    if size.depth > bounds.nesting or len(body) > bounds.text:
+        _refuse(places_too_deep_or_long(raw, bounds))
+    return raw
+
+
+def _refuse(places: Iterable[Place]) -> None:
+    """Raises: InvalidJob, when there is one."""
+    places = iter(places)
+    for first in places:
+        raise InvalidJob(chain((first,), places))
 
 
 def _bounds(settings: Settings | None) -> Bounds:
@@ -114,25 +148,35 @@ def _why_malformed(body: bytes, exc: Exception) -> str:
 
 def _commands(job: JobBody, site: Site) -> tuple[CommandSpec, ...]:
     if isinstance(job.command_line, str):
-        return (_command({"Kind": DEFAULT_KIND, "CommandLine": job.command_line}, "", site),)
+        raw = {"Kind": DEFAULT_KIND, "CommandLine": job.command_line}
+        return (_command(raw, KINDS[DEFAULT_KIND], "", site),)
     assert isinstance(job.commands, list)  # noqa: S101 - places_in_job has seen to it
-    return tuple(_command(raw, f"/Commands/{n}", site) for n, raw in enumerate(job.commands))
+    of_others = replace(site, is_first=False)
+    seen: set[str] = set()
+    specs = []
+    for number, raw in enumerate(job.commands):
+        kind, pointer = _kind(raw, f"/Commands/{number}"), f"/Commands/{number}"
+        specs.append(_command(raw, kind, pointer, of_others if kind.name in seen else site))
+        seen.add(kind.name)
+    return tuple(specs)
 
 
-def _command(raw: dict[str, Any], pointer: str, site: Site) -> CommandSpec:
+def _kind(raw: dict[str, Any], pointer: str) -> Kind:
     name = raw.get("Kind", DEFAULT_KIND)
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(sorted(KINDS))
-        detail = f"expected one of the kinds {known}, got {msgspec.json.encode(name).decode()[:80]}"
+        detail = f"expected one of the kinds {known}, got {in_json(name)}"
         raise InvalidJob([Place(f"{pointer}/Kind", detail)])
-    kind = KINDS[name]
+    return KINDS[name]
+
+
+def _command(raw: dict[str, Any], kind: Kind, pointer: str, site: Site) -> CommandSpec:
+    _refuse(unknown_keys(raw, kind.spec, pointer))
     try:
         spec = msgspec.convert(raw, kind.spec)
     except msgspec.ValidationError as exc:
         raise InvalidJob([place_of(exc, raw, kind.spec, pointer)]) from exc
-    places = [*places_in_command(spec, pointer), *kind.places(spec, pointer, site)]
-    if places:
-        raise InvalidJob(places)
+    _refuse(chain(places_in_command(spec, pointer), kind.places(spec, pointer, site)))
     return spec
 
 

@@ -234,7 +234,7 @@ def test_two_idempotency_keys_are_400(service: Service):
     assert_problem(service.client.post("/", json=RUNS, headers=headers), 400)
 
 
-LIMIT = 8 << 20
+LIMIT = 4 << 20
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 

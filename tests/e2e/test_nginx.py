@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from watching import Watched
 
 from service.access import tokens
 from service.access.scopes import Scope
+from service.settings import TABLE
 
 NGINX = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/sbin")  # where Debian has it
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
@@ -138,6 +139,30 @@ def test_names_sites_and_tokens_hold_behind_it(
     assert client.post("/", json={"CommandLine": "true"}, headers=forged).status_code == 201
     last = json.loads((service.state_dir / "audit.log").read_text().splitlines()[-1])
     assert (last["action"], last["principal"], last["of"]) == ("submit", "ann", "127.0.0.1")
+
+
+def test_it_takes_as_large_a_body_as_the_service_does(site: tuple[Service, httpx.Client]) -> None:
+    _, client = site
+    most = int(next(s.default for s in TABLE if s.name == "MAX_BODY"))
+    assert f"client_max_body_size {most >> 20}m;" in SITE.read_text()
+    headers = {"Content-Type": "application/json"}
+    body = b'{"CommandLine": ":"}'.ljust(most)
+    assert client.post("/", content=body, headers=headers).status_code == 201
+    assert client.post("/", content=body + b" ", headers=headers).status_code == 413
+
+
+def test_one_address_has_so_many_readers_at_the_most(site: tuple[Service, httpx.Client]) -> None:
+    _, client = site
+    job_id = client.post("/", json={"CommandLine": "sleep 600"}).json()["ID"]
+    port = client.base_url.port or 0
+    known = f"Authorization: {client.headers['Authorization']}"
+    ask = f"GET /{job_id}/attach HTTP/1.1\r\nHost: {NAME}\r\n{known}\r\n\r\n".encode()
+    with ExitStack() as open_:
+        for _ in range(200):
+            peer = open_.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+            peer.sendall(ask)
+            assert peer.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        assert client.get("/").status_code == 429
 
 
 def test_no_request_hides_behind_it(site: tuple[Service, httpx.Client]) -> None:

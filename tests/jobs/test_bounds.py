@@ -2,12 +2,19 @@
 
 import pytest
 
-from service.jobs.bounds import MAX_NESTING, Bounds, places_out_of_bounds
+from service.jobs.bounds import (
+    MAX_NESTING,
+    Bounds,
+    places_out_of_bounds,
+    places_too_deep_or_long,
+)
 from service.jobs.spec import MAX_COMMANDS, MAX_LABELS
 
 
 def places(raw, **bounds):
-    return [(p.pointer, p.detail) for p in places_out_of_bounds(raw, Bounds(**bounds))]
+    bounds = Bounds(**bounds)
+    both = (*places_out_of_bounds(raw, bounds), *places_too_deep_or_long(raw, bounds))
+    return [(p.pointer, p.detail) for p in both]
 
 
 def nested(depth):

@@ -6,14 +6,13 @@ import functools
 import hashlib
 import os
 import posixpath
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from service.kinds.docker import ending
+from service.kinds.docker import ending, words
 from service.kinds.docker.allowed_images import canonical, is_allowed
 from service.kinds.docker.environment import is_passable, lines
 from service.kinds.docker.sources import container_user, source
@@ -180,5 +179,5 @@ def _what_runs(spec: DockerCommand, image: str) -> list[str]:
         return ["--entrypoint", "sh", image, "-c", spec.command_line or ""]
     entrypoint = [] if spec.entrypoint is None else [f"--entrypoint={spec.entrypoint}"]
     if spec.command_line is not None:
-        return [*entrypoint, image, *shlex.split(spec.command_line)]
+        return [*entrypoint, image, *words.split(spec.command_line)]
     return [*entrypoint, image, *(spec.arguments or [])]

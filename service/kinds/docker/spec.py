@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from service.jobs.errors import Place
+from service.jobs.errors import Place, quoted
 from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
+from service.kinds.docker import words
 from service.kinds.docker.allowed_images import is_allowed
 from service.kinds.docker.environment import MAX_LINE_BYTES, is_passable
 from service.kinds.docker.image import (
@@ -32,6 +32,8 @@ from service.settings import Settings
 
 # Bytes: Docker refuses a smaller limit.
 MIN_MEMORY: Final = 6 << 20
+# Each path is looked up in the file system, when it is asked for and when it is used.
+MAX_VOLUMES: Final = 100
 
 _NETWORK: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
 _network: Final = re.compile(_NETWORK)
@@ -45,6 +47,7 @@ Repository = Annotated[str, also(pattern=f"^{REPOSITORY}$", maxLength=MAX_CHARS)
 Tag = Annotated[str, also(pattern=f"^({TAG})?$")]
 Network = Annotated[str, also(pattern=f"^{_NETWORK}$")]
 Arguments = Annotated[list[Text], also(minItems=1)]
+Volumes = Annotated[list[str], also(maxItems=MAX_VOLUMES)]
 Entrypoint = Annotated[Text, also(minLength=1)]
 
 
@@ -75,7 +78,7 @@ class DockerCommand(
     memory: Memory | None = None
     cpus: CPUs | None = msgspec.field(default=None, name="CPUs")
     pids: PIDs | None = msgspec.field(default=None, name="PIDs")
-    volumes: list[str] = msgspec.field(default_factory=list)
+    volumes: Volumes = msgspec.field(default_factory=list)
 
 
 _NULL: Final = {"type": "null"}
@@ -127,7 +130,10 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
     if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
         expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
         yield Place("/Limits/Memory", f"{expected}, got {limits.memory}")
-    for number, text in enumerate(spec.volumes):
+    if len(spec.volumes) > MAX_VOLUMES:
+        expected = f"expected at most {MAX_VOLUMES} volumes"
+        yield Place(f"{pointer}/Volumes", f"{expected}, got {len(spec.volumes)}")
+    for number, text in enumerate(spec.volumes[:MAX_VOLUMES]):
         place = f"{pointer}/Volumes/{number}"
         try:
             _check_source(volume(text).source, site.settings)
@@ -140,7 +146,8 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
             _check_source(directory, site.settings)
         except NotAllowed as exc:
             yield Place("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
-    for where, environment in (("", site.job.environment), (pointer, spec.environment)):
+    of_job = site.job.environment if site.is_first else {}
+    for where, environment in (("", of_job), (pointer, spec.environment)):
         for name, value in environment.items():
             if not is_passable(name, value):
                 yield Place(
@@ -165,9 +172,11 @@ def _places_not_allowed(
     """What the operator has to allow: the network and the image."""
     if spec.network is not None:
         if not _network.fullmatch(spec.network):
-            yield Place(f"{pointer}/Network", f"expected a network's name, got {spec.network!r}")
+            yield Place(
+                f"{pointer}/Network", f"expected a network's name, got {quoted(spec.network)}"
+            )
         elif (why := why_not(spec.network, settings)) is not None:
-            yield Place(f"{pointer}/Network", f"{why}, got {spec.network!r}")
+            yield Place(f"{pointer}/Network", f"{why}, got {quoted(spec.network)}")
     image = reference(spec)
     if is_image(image) and settings is not None and not is_allowed(image, settings.docker_images):
         key = "Repository" if spec.image is None else "Image"
@@ -223,8 +232,11 @@ def _places_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[Place
     if not line.strip():
         yield Place(pointer, "expected a command line, got an empty one")
     yield from places_in_text(line, pointer)
-    if not spec.shell:
+    if not spec.shell and len(line) > words.MAX_CHARS:
+        expected = f"expected at most {words.MAX_CHARS} characters to split into words"
+        yield Place(pointer, f"{expected}, got {len(line)}; Arguments may be longer")
+    elif not spec.shell:
         try:
-            shlex.split(line)
+            words.split(line)
         except ValueError as exc:
             yield Place(pointer, f"expected words as a shell splits them: {exc}")

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.jobs.errors import quoted
+from service.jobs.spec import MAX_PATH_BYTES
+
 
 class NotAllowed(Exception):
     """The message says what was expected, and what came."""
@@ -26,15 +29,17 @@ def volume(text: str) -> Volume:
     source, colon, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     if not colon or mode not in ("", "ro", "rw"):
-        raise NotAllowed(f"expected SRC:DST or SRC:DST:ro, got {text!r}")
+        raise NotAllowed(f"expected SRC:DST or SRC:DST:ro, got {quoted(text)}")
     if not text.isprintable():
         # As in a source: docker's client reads a mount as CSV, and may change line breaks.
-        raise NotAllowed(f"expected paths without control characters, got {text!r}")
+        raise NotAllowed(f"expected paths without control characters, got {quoted(text)}")
+    if len(text) > 2 * MAX_PATH_BYTES:
+        raise NotAllowed(f"expected paths of less than {MAX_PATH_BYTES} bytes, got {len(text)}")
     for path in (source, target):
         if not path.startswith("/") or ".." in path.split("/"):
-            raise NotAllowed(f"expected absolute paths without '..', got {text!r}")
+            raise NotAllowed(f"expected absolute paths without '..', got {quoted(text)}")
     if os.path.normpath(target) == "/":
-        raise NotAllowed(f"expected a directory of the container below '/', got {text!r}")
+        raise NotAllowed(f"expected a directory of the container below '/', got {quoted(text)}")
     return Volume(source, target, is_read_only=mode == "ro")
 
 
@@ -49,9 +54,11 @@ def allowed(path: str, below: Sequence[Path]) -> str:
         if real == root or real.startswith(root.rstrip("/") + "/"):
             return real
     if not below:
-        raise NotAllowed(f"expected no path of this box (JOBRUNNER_DOCKER_VOLUMES), got {path!r}")
+        raise NotAllowed(
+            f"expected no path of this box (JOBRUNNER_DOCKER_VOLUMES), got {quoted(path)}"
+        )
     places = ", ".join(map(str, below))
-    raise NotAllowed(f"expected a path below one of {places}, got {path!r}")
+    raise NotAllowed(f"expected a path below one of {places}, got {quoted(path)}")
 
 
 def mount(source: str, target: str, *, read_only: bool = False) -> str:
