@@ -24,9 +24,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.supervisor.journal import note
+from service.supervisor.marks import JOB_VARIABLE
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, Spawned, spawn
-from service.supervisor.tree import JOB_VARIABLE, Tree
+from service.supervisor.tree import Tree
 
 # Bytes of a report: a sentence and some numbers.
 _MAX_REPORT_BYTES: Final = 64 << 10
