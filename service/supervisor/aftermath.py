@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.supervisor.journal import note
-from service.supervisor.marks import JOB_VARIABLE
+from service.supervisor.marks import MARKS
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, Spawned, spawn
 from service.supervisor.tree import Tree
@@ -144,7 +144,7 @@ class Aftermath:
         plan = self._plans[number]
         argv = plan.cleanup if thorough or not plan.tidy else plan.tidy
         # Without the job's marker: it is no process of the job.
-        environment = {k: v for k, v in plan.environment.items() if k != JOB_VARIABLE}
+        environment = {k: v for k, v in plan.environment.items() if k not in MARKS}
         try:
             with descriptors:
                 child = subprocess.Popen(

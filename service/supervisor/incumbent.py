@@ -50,7 +50,7 @@ def take_over(state_dir: Path, directory: int, *, silent_s: float) -> int | None
         found = holders(state_dir)
         if was_killed:
             raise Stuck(f"the supervisor holds {state_dir} and can't be ended; its pid: {found}")
-        if was_killed := time.monotonic() - begun >= silent_s:
+        if was_killed := was_called and time.monotonic() - begun >= silent_s:
             note("supervisor_replaced", pids=found, silent_s=silent_s)
             _signal(found, signal.SIGKILL, within_s=_GONE_S)
             continue

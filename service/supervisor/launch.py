@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from service.supervisor.client import ConnectionLost, SupervisorConnection
-from service.supervisor.incumbent import SILENT_S
+from service.supervisor.incumbent import SILENT_S, is_served
 from service.supervisor.locks import START_LOCK, lock_within, name_in, named_in, open_lock, try_lock
 from service.supervisor.protocol import Message
 
@@ -33,6 +33,8 @@ _START_S: Final = SILENT_S + 30.0
 _SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 # Seconds for a killed candidate to go, and for one that is ready to leave its parent.
 _ENDED_S: Final = 10.0
+# Seconds that a supervisor may stay silent when the service ends.
+_LAST_WORD_S: Final = 2.0
 # An ending supervisor and the start of the next can meet more than once; not this often.
 _ATTEMPTS: Final = 5
 
@@ -74,6 +76,23 @@ def start(state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
     Raises: SupervisorFailed.
     """
     Starting(state_dir, cgroup=cgroup, silent_s=silent_s).wait()
+
+
+def reach(state_dir: Path, *, cgroup: str) -> None:
+    """Before the last words to a supervisor: one that lost its socket, or is stopped, is called;
+    one that stays silent, or is dead, is replaced, so that no process of its jobs is left. Blocks.
+
+    Raises: SupervisorFailed.
+    """
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
+    try:
+        if not is_served(directory, _LAST_WORD_S):
+            start(state_dir, cgroup=cgroup, silent_s=_LAST_WORD_S)
+    finally:
+        os.close(directory)
 
 
 class Starting:

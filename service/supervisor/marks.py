@@ -14,6 +14,7 @@ from service.supervisor.protocol import Message
 
 JOB_VARIABLE: Final = "JOBRUNNER_JOB_ID"
 STATE_VARIABLE: Final = "JOBRUNNER_STATE"
+MARKS: Final = (JOB_VARIABLE, STATE_VARIABLE)
 
 
 def marked(request: Message, mark: str) -> Message:
