@@ -121,7 +121,6 @@ def test_clean_ups_are_handed_over_whole(cleaning):
             st.lists(TEXT, max_size=2),
             st.lists(TEXT, max_size=2),
             st.dictionaries(TEXT, TEXT, max_size=2),
-            TEXT,
         ),
         max_size=2,
     ),
