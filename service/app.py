@@ -26,6 +26,7 @@ if _is_collecting := gc.isenabled():
 import structlog
 from sanic import Sanic
 from sanic.config import Config
+from sanic.mixins import startup
 
 from service import confinement, logs, state_dir
 from service.access import tokens
@@ -53,6 +54,7 @@ from service.jobs.errors import JobrunnerError, Unauthenticated
 from service.metrics import shared
 from service.metrics.series import Metrics
 from service.output.follow import Follower
+from service.parent import states_manager
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Reserve, Store, StoreError
 from service.supervisor.launch import Starting, SupervisorFailed
@@ -144,6 +146,10 @@ class Jobrunner(Sanic[Config, Any]):
 def _give_up(sentence: str) -> NoReturn:
     print(f"jobrunner: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a log
     raise SystemExit(EXIT_USAGE)
+
+
+# Sanic makes its process of the workers' states by this name, and would leave it behind.
+startup.Manager = states_manager  # type: ignore[attr-defined]  # imported there by that name
 
 
 def create_app(_arguments: object = None) -> Jobrunner:

@@ -70,7 +70,7 @@ class Program:
 _BASE: Final = dict.fromkeys(("PATH", "HOME", "USER", "LANG", "TZ"), By.OPERATOR)
 # Python sets it for itself and its children where there is no other locale. Source: PEP 538.
 _OF_PYTHON: Final = {"LC_CTYPE": By.US}
-_MARKER: Final = dict.fromkeys(("JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND"), By.US)
+_MARKER: Final = dict.fromkeys(("JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"), By.US)
 _OF_SERVICE: Final = {
     **_BASE,
     **dict.fromkeys(

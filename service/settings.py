@@ -28,7 +28,7 @@ _OF_PROGRAMS: Final = re.compile(
     r"|SSH_AUTH_SOCK|XDG_(?:CONFIG_HOME|DATA_HOME|RUNTIME_DIR)|TMPDIR"
 )
 # Set for jobs, not for us: a service that runs as a job of another one sees them.
-_OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND"})
+_OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"})
 
 
 class SettingError(Exception):

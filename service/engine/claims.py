@@ -49,7 +49,7 @@ def claim_again(record: JobRecord, spec: JobSpec) -> Message:
     if spec.queue_timeout_s:
         # One that is overdue is ended once it is claimed.
         message["queue_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
-    return {**message, "stored": True}
+    return {**message, "stored": True, "asked": record.asked}
 
 
 def is_overdue(record: JobRecord, spec: JobSpec, at: int) -> bool:

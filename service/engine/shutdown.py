@@ -19,6 +19,7 @@ from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store
 from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.launch import SupervisorFailed, reach
 
 # Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
 _PATIENCE_S: Final = 5.0
@@ -32,6 +33,10 @@ async def end_all_jobs(settings: Settings) -> None:
     # Nobody is left who could ask for what this counts.
     owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        await asyncio.to_thread(reach, settings.state_dir, cgroup=settings.cgroup)
+    except SupervisorFailed as exc:
+        _log.error("supervisor_failed", error=str(exc))
     try:
         async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
             while (jobs := await _try_to_end(settings, owner, directory)) is None:

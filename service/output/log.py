@@ -173,11 +173,30 @@ class LogWriter:
             # A writer killed between making the one file and the other leaves no index.
             runs_fd = open_in(directory, INDEX_NAME, os.O_RDWR | os.O_CREAT)
             undo.callback(os.close, runs_fd)
-            log = cls(output_fd, runs_fd, clock_ns)
-            state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
-            log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
-            log._bound = Bound(state.limit, state.gap, log._record)
+            log = cls.adopt(output_fd, runs_fd, clock_ns=clock_ns)
             undo.pop_all()
+        return log
+
+    @classmethod
+    def adopt(
+        cls,
+        output_fd: int,
+        runs_fd: int,
+        *,
+        held: bytes = b"",
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> Self:
+        """The same for the `descriptors` of a writer that is gone, which become this one's, and for
+        the bytes that it `held`.
+
+        Raises:
+            OSError: the files can't be read; the descriptors are still open.
+        """
+        log = cls(output_fd, runs_fd, clock_ns)
+        log._held = held
+        state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
+        log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
+        log._bound = Bound(state.limit, state.gap, log._record)
         if state.closed:
             log._closed_as = state
             log._freed = state.gap
@@ -196,6 +215,16 @@ class LogWriter:
     def is_made(self) -> bool:
         """Whether its files are there, or will never be."""
         return self._directory is None
+
+    @property
+    def descriptors(self) -> tuple[int, int] | None:
+        """Of `output` and of its index; None while there are no files, and once it is closed."""
+        return None if self._output_fd < 0 else (self._output_fd, self._runs_fd)
+
+    @property
+    def held(self) -> bytes:
+        """Bytes that could only be read and not yet be written; see `splice_from`."""
+        return self._held
 
     @property
     def last_output_s(self) -> float:

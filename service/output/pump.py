@@ -143,6 +143,11 @@ class Pump:
         """The (stream, command) of each pipe that has not reached its end."""
         return [(pipe.stream, pipe.command) for pipe in self._pipes.values()]
 
+    @property
+    def pipes(self) -> list[tuple[int, int, int]]:
+        """Each pipe that has not reached its end, as `add` takes it."""
+        return [(pipe.fd, pipe.stream, pipe.command) for pipe in self._pipes.values()]
+
     def add(self, fd: int, stream: int, command: int) -> None:
         """Takes over the reading end `fd` of a pipe: the pump makes it non-blocking, closes it."""
         os.set_blocking(fd, False)
@@ -185,15 +190,6 @@ class Pump:
         self._unstall()
         for pipe in list(self._pipes.values()):
             self._forget(pipe)
-
-    def hand_over(self) -> list[tuple[int, int, int]]:
-        """Lets go of all pipes without closing them: (descriptor, stream, command) of each."""
-        self._unstall()
-        pipes = [(pipe.fd, pipe.stream, pipe.command) for pipe in self._pipes.values()]
-        for fd, _, _ in pipes:
-            self._loop.remove_reader(fd)
-        self._pipes.clear()
-        return pipes
 
     def _has(self, pipe: _Pipe) -> bool:
         # By identity: a callback may have closed this pipe, and its number be in use again.

@@ -1,11 +1,12 @@
 """`python -m service.supervisor STATE_DIR`: become the supervisor of that directory.
 
 Guarantees
-1. At most one supervisor serves a directory: it holds `supervisor.lock` for life, and binds under
-   it.
-2. Starts are serialised by `supervisor.start.lock`, so that nobody takes one that is still starting
-   for one that is ending. Who finds another in service leaves at once.
-3. What a dead one left is swept away before the socket is there.
+1. At most one supervisor serves a directory: it holds `supervisor.lock` and the directory for life,
+   and binds under them.
+2. Starts are serialised by `supervisor.start.lock`: there is one candidate at a time. Who finds
+   another in service leaves at once.
+3. One that holds the directory and isn't reached is called; one that stays silent is killed.
+4. What a dead one left is swept away before the socket is there.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
-import fcntl
 import hashlib
 import os
 import secrets
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -25,56 +24,48 @@ from typing import Any
 
 import service
 from service.state_dir import fault
-from service.supervisor import upgrade
+from service.supervisor import signals, upgrade
 from service.supervisor.cgroup import Cgroups
 from service.supervisor.controllers import Controllers
+from service.supervisor.incumbent import SILENT_S, Stuck, take_over
 from service.supervisor.journal import note
+from service.supervisor.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
+from service.supervisor.marks import mark_of
 from service.supervisor.serve import serve
+from service.supervisor.socket_file import bind
 from service.supervisor.spawn import reset_dispositions
 from service.supervisor.sweep import sweep
+from service.supervisor.trial import can_follow
 
 _PR_SET_CHILD_SUBREAPER = 36  # Source: prctl(2)
-# Seconds until a peer that accepted must have said hello; it says it on accepting.
-_HELLO_S = 5.0
-# Connections waiting for accept; one per service process is all there are.
-_BACKLOG = 128
+# Seconds that a candidate waits for the one before it: longer than that one may take.
+_TURN_S = 60.0
 
 
 def main() -> int:
     """Serve until there is nothing left to serve for; the exit status."""
     options = _options()
     if options.can_resume >= 0:
-        return 0 if options.can_resume <= upgrade.STATE_VERSION else 1
+        return 0 if can_follow(options.can_resume, sys.stdin.fileno()) else 1
     state_dir: Path = options.state_dir
     is_new = options.resume_fd < 0
     if is_new and (wrong := fault(state_dir)) is not None:
         print(f"jobrunner: {wrong}", file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
-    if is_new and not options.stay:
-        _leave_parent(state_dir)
-    cgroups, controllers = _cgroups(state_dir) if options.cgroup == "auto" else (None, None)
-    state: dict[str, Any] | None
+    arguments = [str(state_dir), "--cgroup", options.cgroup, *(["--stay"] * options.stay)]
+    state: dict[str, Any]
     if not is_new:
-        state = upgrade.read(options.resume_fd)
-        state["upgrades"] = state.get("upgrades", 0) + 1
-        note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
+        state = _resumed(state_dir, options.resume_fd)
+        cgroups, controllers = _cgroups(options.cgroup, state)
     else:
-        state = _begin(state_dir, cgroups, controllers, options.ready_fd)
-        if state is None:
+        if not options.stay:
+            _leave_parent(state_dir)
+        signals.survive()
+        begun = _begin(state_dir, options)
+        if begun is None:
             return 0
-        if options.soft_limit >= 0:
-            state["child_soft"] = options.soft_limit
-    listener = upgrade.inherited_listener(state["listener"])
-    upgrade.keep(state["lock"])
-    while state := asyncio.run(
-        serve(listener, state_dir, cgroups, controllers, state, stay=options.stay)
-    ):
-        arguments = [str(state_dir), "--cgroup", options.cgroup, *(["--stay"] * options.stay)]
-        try:
-            upgrade.execute(arguments, state)
-        except OSError as exc:
-            note("upgrade_failed", error=str(exc))  # and go on as before
-        listener = upgrade.inherited_listener(state["listener"])
+        state, cgroups, controllers = begun
+    asyncio.run(serve(state_dir, cgroups, controllers, state, arguments, stay=options.stay))
     for kept in (controllers, cgroups):
         if kept is not None:
             kept.close()
@@ -82,31 +73,63 @@ def main() -> int:
     return 0
 
 
+def _resumed(state_dir: Path, source: int) -> dict[str, Any]:
+    """What a predecessor in this process handed over."""
+    state = upgrade.read(source)
+    upgrade.inherit(state)
+    if "directory" not in state:  # of an older release, which locked its lock file only
+        state["directory"] = _open(state_dir)
+        state["cgroup_token"] = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+        with suppress(OSError):
+            try_lock(state["directory"])
+    state["upgrades"] = state.get("upgrades", 0) + 1
+    note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
+    return state
+
+
 def _begin(
-    state_dir: Path, cgroups: Cgroups | None, controllers: Controllers | None, ready_fd: int
-) -> dict[str, Any] | None:
+    state_dir: Path, options: argparse.Namespace
+) -> tuple[dict[str, Any], Cgroups | None, Controllers | None] | None:
     """Become the one supervisor; its first state, or None when another one serves."""
-    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    start_lock = _lock(state_dir / "supervisor.start.lock")
-    if _is_served(directory):
+    directory = _open(state_dir)
+    start_lock = options.start_lock
+    if start_lock < 0:
+        start_lock = open_lock(state_dir / START_LOCK)
+        if not lock_within(start_lock, _TURN_S):
+            raise SystemExit("another supervisor is being started, and doesn't get on")
+    os.set_inheritable(start_lock, False)  # noqa: FBT003 - os takes it by position only
+    name_in(start_lock, str(os.getpid()))
+    try:
+        lock = take_over(state_dir, directory, silent_s=options.silent_s)
+    except Stuck as exc:
+        note("supervisor_stuck", why=str(exc))
+        raise SystemExit(1) from exc
+    if lock is None:
         note("supervisor_exists", state_dir=state_dir)
-        _tell_ready(ready_fd)
+        _tell_ready(options.ready_fd)
         return None
-    lock = _lock(state_dir / "supervisor.lock")
     nonce = secrets.token_hex(8)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{nonce} {os.getpid()}\n".encode(), 0)
+    name_in(lock, f"{nonce} {os.getpid()}")
     reset_dispositions()
     _become_subreaper()
     jobs_directory = state_dir / "jobs"
     jobs_directory.mkdir(mode=0o711, exist_ok=True)
-    swept = sweep(jobs_directory)
+    state = {"nonce": nonce, "lock": lock, "directory": directory}
+    cgroups, controllers = _cgroups(options.cgroup, state)
+    swept = sweep(jobs_directory, mark_of(directory))
     swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
-    listener = _listen(directory)
+    state["listener"], state["socket"] = bind(directory)
+    if options.soft_limit >= 0:
+        state["child_soft"] = options.soft_limit
+    name_in(start_lock, "")  # no candidate any more
     os.close(start_lock)
     note("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
-    _tell_ready(ready_fd)
-    return {"listener": listener, "lock": lock, "nonce": nonce}
+    _tell_ready(options.ready_fd)
+    return state, cgroups, controllers
+
+
+def _open(state_dir: Path) -> int:
+    return os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _options() -> argparse.Namespace:
@@ -116,8 +139,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--stay", action="store_true", help="stay when idle, in the foreground")
     parser.add_argument("--cgroup", choices=("auto", "off"), default="auto")
-    for internal in ("--ready-fd", "--resume-fd", "--can-resume", "--soft-limit"):
+    for internal in ("--ready-fd", "--resume-fd", "--can-resume", "--soft-limit", "--start-lock"):
         parser.add_argument(internal, type=int, default=-1, help=argparse.SUPPRESS)
+    parser.add_argument("--silent-s", type=float, default=SILENT_S, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -137,36 +161,6 @@ def _leave_parent(state_dir: Path) -> None:
     os.close(null)
 
 
-def _lock(path: Path) -> int:
-    """Wait for the lock, and hold it as long as the descriptor that comes back is open."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
-
-
-def _is_served(directory: int) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_HELLO_S)
-        try:
-            probe.connect(f"/proc/self/fd/{directory}/supervisor.sock")
-            return bool(probe.recv(1))
-        except OSError:
-            return False
-
-
-def _listen(directory: int) -> int:
-    """Bind below the directory's descriptor: a socket's path ends at 107 bytes."""
-    try:
-        os.unlink("supervisor.sock", dir_fd=directory)
-    except FileNotFoundError:
-        note("first_start")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(f"/proc/self/fd/{directory}/supervisor.sock")
-    os.chmod(f"/proc/self/fd/{directory}/supervisor.sock", 0o600)
-    listener.listen(_BACKLOG)
-    return listener.detach()
-
-
 def _become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -174,8 +168,11 @@ def _become_subreaper() -> None:
         raise OSError(error, f"prctl: {os.strerror(error)}")
 
 
-def _cgroups(state_dir: Path) -> tuple[Cgroups | None, Controllers]:
-    token = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+def _cgroups(wanted: str, state: dict[str, Any]) -> tuple[Cgroups | None, Controllers | None]:
+    """Where jobs are kept, named for the state directory."""
+    if wanted == "off":
+        return None, None
+    token = state.get("cgroup_token") or mark_of(state["directory"])
     cgroups = None
     try:
         cgroups = Cgroups.open(token)

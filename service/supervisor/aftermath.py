@@ -24,9 +24,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.supervisor.journal import note
+from service.supervisor.marks import MARKS
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, Spawned, spawn
-from service.supervisor.tree import JOB_VARIABLE, Tree
+from service.supervisor.tree import Tree
 
 # Bytes of a report: a sentence and some numbers.
 _MAX_REPORT_BYTES: Final = 64 << 10
@@ -143,7 +144,7 @@ class Aftermath:
         plan = self._plans[number]
         argv = plan.cleanup if thorough or not plan.tidy else plan.tidy
         # Without the job's marker: it is no process of the job.
-        environment = {k: v for k, v in plan.environment.items() if k != JOB_VARIABLE}
+        environment = {k: v for k, v in plan.environment.items() if k not in MARKS}
         try:
             with descriptors:
                 child = subprocess.Popen(

@@ -71,10 +71,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing():
             return
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._unsent.append(encode(message))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send now what this turn of the loop has said so far."""
         data = b"".join(self._unsent)
         self._unsent.clear()
         if self._transport is None or self._transport.is_closing():

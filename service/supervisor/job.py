@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from service.supervisor.handed import handed
 from service.supervisor.identity import identity_of, open_directory
 from service.supervisor.journal import note
 from service.supervisor.limits import Limiting
+from service.supervisor.marks import marked
 from service.supervisor.protocol import Message
 from service.supervisor.spawn import Descriptors, Refused, about_directory, spawn
 from service.supervisor.tree import Tree
@@ -53,6 +55,8 @@ class Host:
     controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
     watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
+    mark: str = ""  # of the state directory, for the environment of each command
+    settle: Callable[[int], None] = lambda _: None  # called with each command's pid
 
 
 class Job:
@@ -92,11 +96,12 @@ class Job:
         self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
 
     def state(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a successor in this process. Pipes are handed over and stay
-        open; nothing may be asked of this object any more.
+        """All of it as JSON has it, for a successor in this process, which inherits its
+        descriptors. Changes nothing.
         """
+        log = self._log
         pids = [pid for pid, job in self._host.commands.items() if job is self]
-        state = {
+        return {
             "id": self.id,
             "course": self.course.state(),
             "grace_s": self._grace_s,
@@ -104,15 +109,14 @@ class Job:
             "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
             "pids": pids,
             "tree": self._tree.state() if self._tree is not None else None,
-            "pipes": self._pump.hand_over() if self._pump is not None else [],
-            "has_log": self._log is not None,
+            "pipes": self._pump.pipes if self._pump is not None else [],
+            "has_log": log is not None,
+            "log": None if log is None else log.descriptors,
+            "held": "" if log is None else b64encode(log.held).decode(),
             "aftermath": self._aftermath.state(),
             "limiting": self._limiting.state(),
             "usage": self._usage.state(),
         }
-        if self._log is not None:
-            self._log.detach()
-        return state
 
     @classmethod
     def from_state(cls, state: dict[str, Any], host: Host) -> Job:
@@ -124,11 +128,7 @@ class Job:
         if job.is_finished:
             return job
         if state["has_log"]:
-            job._log = _reopened(os.path.join(host.jobs_directory, job.id))
-            job._pump = job._make_pump(job._log)
-            for descriptor, stream, command in state["pipes"]:
-                os.set_inheritable(descriptor, False)  # noqa: FBT003 - os takes it by position only
-                job._pump.add(descriptor, stream, command)
+            job._take_log(state)
         if state["tree"] is not None:
             job._tree = host.make_tree(job.id)
             job._tree.restore(state["tree"])
@@ -146,6 +146,23 @@ class Job:
             host.watching.add(job)
         return job
 
+    def _take_log(self, state: dict[str, Any]) -> None:
+        try:
+            self._log = _inherited_log(state, os.path.join(self._host.jobs_directory, self.id))
+        except OSError as exc:
+            # A disk that fails: nothing that the job writes can be kept.
+            note("log_not_inherited", job=self.id, error=str(exc))
+            for descriptor, _, _ in state["pipes"]:
+                os.close(descriptor)
+            self._host.loop.call_soon(self._give_up)
+            return
+        self._pump = self._make_pump(self._log)
+        for descriptor, stream, command in state["pipes"]:
+            self._pump.add(descriptor, stream, command)
+
+    def _give_up(self) -> None:
+        self.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
+
     @property
     def is_finished(self) -> bool:
         return self.course.phase is c.Phase.FINISHED
@@ -161,7 +178,7 @@ class Job:
 
     def start(self, request: Message) -> None:
         """Start a command, as the message `start` asks; a repeat changes nothing."""
-        self._request = request
+        self._request = request = marked(request, self._host.mark)
         self._grace_s = float(request["grace_s"])
         self._apply(
             self.course.start(
@@ -363,6 +380,7 @@ class Job:
                 )
         except (Refused, OSError) as exc:
             return self.course.refused(str(exc), time.time_ns())
+        host.settle(spawned.pid)
         self._aftermath.planned(request)
         host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
@@ -444,11 +462,16 @@ class Job:
         self._host.watching.discard(self)
 
 
-def _reopened(directory: str) -> LogWriter:
-    try:
+def _inherited_log(state: dict[str, Any], directory: str) -> LogWriter:
+    """Raises: OSError."""
+    if state.get("log") is not None:
+        return LogWriter.adopt(*state["log"], held=b64decode(state["held"]))
+    if "log" in state:
+        return LogWriter.on_demand(directory)  # no byte had come, and nobody has asked
+    try:  # an older release closed the files
         return LogWriter.reopen(directory)
     except FileNotFoundError:
-        return LogWriter.on_demand(directory)  # no byte had come, and nobody has asked
+        return LogWriter.on_demand(directory)
 
 
 def _directory(request: Message, held: ExitStack) -> str:

@@ -1,7 +1,8 @@
 """Finding the supervisor of a state directory, or starting it.
 
-Whichever service process finds none starts one. Many may do so at the same moment: each one started
-finds out under a lock whether another serves already, and only one stays.
+Whichever service process finds none starts one. Many may do so at the same moment: one candidate is
+started at a time, finds out whether another serves already, and only one stays. A candidate that
+doesn't get there within a bound is ended by who started it, or by the next one who waits for it.
 """
 
 from __future__ import annotations
@@ -10,22 +11,30 @@ import asyncio
 import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.incumbent import SILENT_S, is_served
+from service.supervisor.locks import START_LOCK, lock_within, name_in, named_in, open_lock, try_lock
 from service.supervisor.protocol import Message
 
-# Seconds for a supervisor to start, sweeping included.
-_START_S: Final = 30.0
+# Seconds for a supervisor to start: sweeping included, or waiting for a silent one and ending it.
+_START_S: Final = SILENT_S + 30.0
 # The soft limit on descriptors that commands get: the one this process was started with. Workers
 # raise their own later, and the supervisor would inherit that.
 _SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+# Seconds for a killed candidate to go, and for one that is ready to leave its parent.
+_ENDED_S: Final = 10.0
+# Seconds that a supervisor may stay silent when the service ends.
+_LAST_WORD_S: Final = 2.0
 # An ending supervisor and the start of the next can meet more than once; not this often.
 _ATTEMPTS: Final = 5
 
@@ -60,55 +69,129 @@ async def connect_or_start(
     raise SupervisorFailed(f"the supervisor of {state_dir} ended {_ATTEMPTS} times in a row")
 
 
-def start(state_dir: Path, *, cgroup: str) -> None:
-    """Start a supervisor and wait until it serves, or has found another that does. Blocks.
+def start(state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
+    """Start a supervisor and wait until it serves, or has found another that does. Blocks. One that
+    runs, and is silent for longer than `silent_s` after it was called, is ended.
 
     Raises: SupervisorFailed.
     """
-    Starting(state_dir, cgroup=cgroup).wait()
+    Starting(state_dir, cgroup=cgroup, silent_s=silent_s).wait()
+
+
+def reach(state_dir: Path, *, cgroup: str) -> None:
+    """Before the last words to a supervisor: one that lost its socket, or is stopped, is called;
+    one that stays silent, or is dead, is replaced, so that no process of its jobs is left. Blocks.
+
+    Raises: SupervisorFailed.
+    """
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
+    try:
+        if not is_served(directory, _LAST_WORD_S):
+            start(state_dir, cgroup=cgroup, silent_s=_LAST_WORD_S)
+    finally:
+        os.close(directory)
 
 
 class Starting:
-    """A supervisor that was just started. `wait` may be called once; who never calls it leaves the
-    supervisor to itself.
+    """A supervisor that was just started, unless another one was being started at that moment.
+    `wait` may be called once; who never calls it leaves the supervisor to itself.
     """
 
-    def __init__(self, state_dir: Path, *, cgroup: str) -> None:
+    def __init__(self, state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
         """Raises: SupervisorFailed."""
-        self._log = state_dir / "supervisor.log"
+        self._state_dir = state_dir
+        self._options = ["--cgroup", cgroup, "--silent-s", str(silent_s)]
+        self._ends = time.monotonic() + _START_S
+        self._candidate: _Candidate | None = None
         with _told():
-            self._ours, theirs = os.pipe2(os.O_CLOEXEC)
-            arguments = [str(state_dir), "--cgroup", cgroup, "--ready-fd", str(theirs)]
-            arguments += ["--soft-limit", str(_SOFT_LIMIT)]
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "service.supervisor", *arguments],
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=(theirs,),
-                    env=_environment(),
-                )
-            except BaseException:
-                os.close(self._ours)
-                raise
-            finally:
-                os.close(theirs)
+            self._lock = open_lock(state_dir / START_LOCK)
+            if try_lock(self._lock):
+                self._spawn()
 
     def wait(self) -> None:
         """Until it serves, or has found another that does. Blocks. Raises: SupervisorFailed."""
         with _told():
+            if self._candidate is None:
+                self._wait_for_turn()
+                self._spawn()
+            assert self._candidate is not None  # noqa: S101 - for mypy; spawned just now
+            if not self._candidate.wait(self._ends - time.monotonic()):
+                log = self._state_dir / "supervisor.log"
+                raise SupervisorFailed(f"the supervisor did not start; {log} says why")
+
+    def _wait_for_turn(self) -> None:
+        if lock_within(self._lock, self._ends - time.monotonic()):
+            return
+        # Whoever started that one is gone, or would have ended it by now.
+        end_candidate(self._state_dir)
+        if not lock_within(self._lock, _ENDED_S):
+            os.close(self._lock)
+            raise SupervisorFailed("another process holds the lock of starting supervisors")
+        self._ends = time.monotonic() + _START_S
+
+    def _spawn(self) -> None:
+        """It has the lock from now on."""
+        try:
+            name_in(self._lock, "")  # it does so itself
+            self._candidate = _Candidate(self._state_dir, self._options, self._lock)
+        finally:
+            os.close(self._lock)
+
+
+class _Candidate:
+    """A process that becomes the supervisor, or finds another in service."""
+
+    def __init__(self, state_dir: Path, options: list[str], lock: int) -> None:
+        """Raises: OSError."""
+        self._state_dir = state_dir
+        self._ours, theirs = os.pipe2(os.O_CLOEXEC)
+        arguments = [str(state_dir), *options, "--ready-fd", str(theirs)]
+        arguments += ["--soft-limit", str(_SOFT_LIMIT), "--start-lock", str(lock)]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "service.supervisor", *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs, lock),
+                env=_environment(),
+            )
+        except BaseException:
+            os.close(self._ours)
+            raise
+        finally:
+            os.close(theirs)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it, or another one, serves. One that doesn't get there in time is ended."""
+        try:
+            # The pipe first: a process can only be waited for by looking again and again, and the
+            # one that was started has forked and left before the word comes.
+            poller = select.poll()
+            poller.register(self._ours, select.POLLIN)
+            in_time = bool(poller.poll(max(0.0, seconds) * 1000))
+            is_ready = in_time and os.read(self._ours, 1) == b"1"
+            if not in_time:
+                end_candidate(self._state_dir)
+            self._process.wait(_ENDED_S)
+        finally:
+            os.close(self._ours)
+        return is_ready
+
+
+def end_candidate(state_dir: Path) -> None:
+    """Kill the one that holds the lock of starting supervisors. It serves nobody."""
+    pid = named_in(state_dir / START_LOCK)
+    if pid is not None:
+        with suppress(OSError):
+            descriptor = os.pidfd_open(pid)
             try:
-                # The pipe first: a process can only be waited for by looking again and again, and
-                # the one that was started has forked and left before the word comes.
-                poller = select.poll()
-                poller.register(self._ours, select.POLLIN)
-                is_ready = bool(poller.poll(_START_S * 1000)) and os.read(self._ours, 1) == b"1"
-                self._process.wait(_START_S)
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:
-                os.close(self._ours)
-        if not is_ready:
-            raise SupervisorFailed(f"the supervisor did not start; {self._log} says why")
+                os.close(descriptor)
 
 
 @contextmanager

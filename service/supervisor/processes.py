@@ -63,12 +63,9 @@ def has_variable(pid: int, variable: bytes) -> bool:
     return variable in _environment(pid)
 
 
-def variable_of(pid: int, name: bytes) -> str | None:
-    """The value of `name` in the environment that `pid` was executed with."""
-    for variable in _environment(pid):
-        if variable.startswith(name + b"="):
-            return variable[len(name) + 1 :].decode(errors="replace")
-    return None
+def variables_of(pid: int) -> dict[bytes, bytes]:
+    """The environment that `pid` was executed with; empty when it can't be read."""
+    return {name: value for name, _, value in (v.partition(b"=") for v in _environment(pid))}
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -17,7 +17,7 @@ from service.supervisor.turns import Turns
 Owner = TypeVar("Owner")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Entry(Generic[Owner]):
     """One live job. `owner` drives it, `principal` submitted it, of whom `most` jobs may run (0:
     any number). `events` are those its owner hasn't acknowledged, oldest first; `is_recovered` when
@@ -45,7 +45,7 @@ class Register(Generic[Owner]):
         self._running = 0
 
     def state(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a successor; see `Job.state`."""
+        """All of it as JSON has it, for a successor; see `Job.state`. Changes nothing."""
         entries = [
             {
                 "job": entry.job.state(),
@@ -66,11 +66,17 @@ class Register(Generic[Owner]):
         """Take over what a predecessor had; nobody owns it yet."""
         self.max_running = state["max_running"]
         for kept in state["entries"]:
-            entry: Entry[Owner] = Entry(make_job(kept["job"]), None, kept["has_turn"], kept["seq"])
-            entry.is_recovered = kept.get("is_recovered", False)
-            entry.priority, entry.principal = kept.get("priority", 0), kept.get("principal", "")
-            entry.most = kept.get("most", 0)
-            entry.events.extend(kept["events"])
+            entry: Entry[Owner] = Entry(
+                job=make_job(kept["job"]),
+                owner=None,
+                has_turn=kept["has_turn"],
+                priority=kept.get("priority", 0),
+                principal=kept.get("principal", ""),
+                most=kept.get("most", 0),
+                seq=kept["seq"],
+                is_recovered=kept.get("is_recovered", False),
+                events=deque(kept["events"]),
+            )
             self._entries[entry.job.id] = entry
             if entry.has_turn:
                 self._count(entry)
@@ -112,7 +118,7 @@ class Register(Generic[Owner]):
         """Enter a job that isn't in the register; its turn comes at once when it `may_run` and
         needn't wait.
         """
-        entry = Entry(job, owner, priority=priority, principal=principal, most=most)
+        entry = Entry(job=job, owner=owner, priority=priority, principal=principal, most=most)
         self._entries[job.id] = entry
         if may_run and not self.must_wait(principal, most):
             self._give_turn(entry)

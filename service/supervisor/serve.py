@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import os
 import resource
-import signal
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from service.output.pump import StallTimer
 from service.supervisor import upgrade
 from service.supervisor.connection import Connection
 from service.supervisor.job import Host, Job
-from service.supervisor.journal import note
+from service.supervisor.marks import mark_of
+from service.supervisor.oom import OomScore
 from service.supervisor.reaper import Reaper
-from service.supervisor.server import End, Server
+from service.supervisor.server import Server
+from service.supervisor.signals import Signals, let_come
+from service.supervisor.socket_file import SocketFile
 from service.supervisor.spawn import Descriptors
 from service.supervisor.tree import CgroupTree, Tree, WalkTree
 from service.supervisor.unclosed import UnclosedLogs
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
 
     from service.supervisor.cgroup import Cgroups
@@ -33,21 +31,23 @@ _SIGNALLED_GRACE_S: Final = 4.0
 
 
 async def serve(
-    listener: socket.socket,
     state_dir: Path,
     cgroups: Cgroups | None,
     controllers: Controllers | None,
     state: dict[str, Any],
+    arguments: list[str],
     *,
     stay: bool,
-) -> dict[str, Any] | None:
-    """Serve until the end. `state` is the first one, or a predecessor's; what comes back is the
-    state for a successor, or None when nothing is left to serve for.
+) -> None:
+    """Serve until nothing is left to serve for. `state` is the first one, or a predecessor's;
+    `arguments` are those of a successor.
     """
     loop = asyncio.get_running_loop()
     descriptors = Descriptors(state.get("child_soft"))
+    oom = OomScore(state.get("oom_of_jobs"))
     commands: dict[int, Job] = {}
     sessions: dict[int, str] = {}
+    files = SocketFile(loop, state_dir, state)
 
     def make_tree(job_id: str) -> Tree:
         if cgroups is not None:
@@ -65,10 +65,29 @@ async def serve(
         emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
         controllers=controllers,
         commands=commands,
+        mark=mark_of(state["directory"]),
+        settle=oom.settle,
     )
-    upgrades = state.get("upgrades", 0)
+
+    def become(told: dict[str, Any]) -> None:
+        kept = {
+            "child_soft": descriptors.child_soft,
+            "oom_of_jobs": oom.of_jobs,
+            "cgroup_token": state.get("cgroup_token"),
+        }
+        try:
+            handlers.hold_back()
+            upgrade.execute(arguments, {**files.state(), **kept, **told})
+        finally:
+            let_come()
+
     server = Server(
-        host, nonce=state["nonce"], stay=stay, upgrades=upgrades, state=state.get("register")
+        host,
+        nonce=state["nonce"],
+        stay=stay,
+        become=become,
+        upgrades=state.get("upgrades", 0),
+        state=state.get("register"),
     )
 
     def died(pid: int, status: int, used: resource.struct_rusage) -> None:
@@ -83,30 +102,15 @@ async def serve(
             job.look()
 
     reaper = Reaper(loop, died, look)
-    loop.add_signal_handler(signal.SIGTERM, functools.partial(server.shut_down, _SIGNALLED_GRACE_S))
-    for number in (signal.SIGHUP, signal.SIGINT):
-        # Handled, not ignored: exec keeps what is ignored.
-        loop.add_signal_handler(number, note, "signal_passed_over")
-    upgrade.let_signals_come()
+    handlers = Signals(loop, lambda: server.shut_down(_SIGNALLED_GRACE_S), files.look)
+    let_come()
     reaper.reap()  # who died before there was a handler
     look()
-    heir = os.dup(listener.fileno())  # the event loop closes the one that it listens on
-    # From 3.13 on asyncio removes the socket's file with the server: a successor still needs it.
-    keep_file: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-    listening = await loop.create_unix_server(
-        lambda: Connection(server, loop), sock=listener, **keep_file
-    )
-    end = await server.ended
-    if end is End.UPGRADE:
-        # No callback runs from here on, so nothing changes while it is written down.
-        upgrade.hold_signals_back()
-        kept = {"nonce": state["nonce"], "lock": state["lock"], "listener": heir}
-        kept["upgrades"] = upgrades
-        return {**kept, "child_soft": descriptors.child_soft, "register": server.state()}
-    # Closed first: who connects now meets an end of stream before hello, and starts another, which
-    # waits for the lock until this process is gone.
-    os.close(heir)
-    listening.close()
+    await files.serve(lambda: Connection(server, loop))
+    await server.ended
+    # Closed first: who connects now finds nobody, and starts another, which waits for the lock
+    # until this process is gone.
+    files.close()
     reaper.close()
+    handlers.close()
     descriptors.close()
-    return None

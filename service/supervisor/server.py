@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from enum import Enum
+from collections.abc import Callable
 from typing import Any, Final
 
 import service
@@ -21,7 +21,7 @@ from service.supervisor.journal import note
 from service.supervisor.limits import why_not
 from service.supervisor.protocol import PROTOCOL, Message
 from service.supervisor.register import Entry, Register
-from service.supervisor.upgrade import try_new_code
+from service.supervisor.upgrade import Trial
 
 # Seconds without a connection after which an idle supervisor ends.
 IDLE_S: Final = 5.0
@@ -30,13 +30,6 @@ IDLE_S: Final = 5.0
 SPARE_DESCRIPTORS: Final = 24
 # Roles of connections; jobs go to workers only.
 WORKER: Final = "worker"
-
-
-class End(Enum):
-    """Why the server stopped serving."""
-
-    OVER = "over"
-    UPGRADE = "upgrade"
 
 
 class Server:
@@ -48,11 +41,13 @@ class Server:
         *,
         nonce: str,
         stay: bool,
+        become: Callable[[dict[str, Any]], None],
         upgrades: int = 0,
         state: dict[str, Any] | None = None,
     ) -> None:
-        """`upgrades`: how often this process became new code. `state`: what a predecessor's `state`
-        gave, to go on with.
+        """`become` executes the new code, which goes on with what `state` gives; it never returns,
+        or raises OSError when nothing has changed. `upgrades`: how often this process became new
+        code. `state`: what a predecessor's `state` gave, to go on with.
         """
         self._host = host
         self._nonce = nonce
@@ -63,15 +58,17 @@ class Server:
         self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
         self._max_pending = 0  # none
         self._idle: asyncio.TimerHandle | None = None
-        self._trials: dict[int, tuple[Connection, Message]] = {}  # pid → who wants the upgrade
-        self.ended: asyncio.Future[End] = host.loop.create_future()
+        self._trial = Trial(host.loop)
+        self._become = become
+        self.ended: asyncio.Future[None] = host.loop.create_future()
         if state is not None:
             self._register.restore(state, lambda job: Job.from_state(job, host))
         self._rest()
 
     def state(self) -> dict[str, Any]:
-        """The register for a successor; jobs go on there, and no longer here."""
-        return self._register.state()
+        """All of it for a successor. Changes nothing."""
+        register = self._register.state()
+        return {"nonce": self._nonce, "upgrades": self._upgrades, "register": register}
 
     # Connections
 
@@ -161,7 +158,8 @@ class Server:
             principal=message.get("owner") or "",
             most=message.get("max_running", 0),
         )
-        entry.is_recovered = message.get("stored", False)
+        # One that no start was asked for when it was claimed can't have run under another.
+        entry.is_recovered = message.get("stored", False) and message.get("asked", 0) >= 0
         if queue_s := message.get("queue_s"):
             entry.job.wait_for_turn(queue_s=queue_s, grace_s=message["grace_s"])
         self._reply(connection, message, ok=True, turn=entry.has_turn)
@@ -303,19 +301,31 @@ class Server:
         if self._closing is not None:
             self._reply(connection, message, ok=False, why="the supervisor is ending")
             return
-        self._trials[try_new_code()] = (connection, message)
+        try:
+            self._trial.ask(connection, message, self.state())
+        except OSError as exc:
+            why = f"the installed code can't be tried: {os.strerror(exc.errno or 0)}"
+            self._reply(connection, message, ok=False, why=why)
 
     def trial_ended(self, pid: int, status: int) -> bool:
         """A child that isn't a command has died; True if it was a trial of new code."""
-        if pid not in self._trials:
+        askers = self._trial.ended(pid)
+        if askers is None:
             return False
-        connection, message = self._trials.pop(pid)
         ok = status == 0 and self._closing is None and not self.ended.done()
         note("upgrade_tried", ok=ok, status=status)
         why = None if ok else f"the installed code can't take over (exit status {status})"
-        self._reply(connection, message, ok=ok, why=why)
+        for connection, message in askers:
+            self._reply(connection, message, ok=ok, why=why)
         if ok:
-            self.ended.set_result(End.UPGRADE)
+            for connection in self._connections:
+                connection.flush()
+            try:
+                self._become(self.state())
+            except OSError as exc:
+                note("upgrade_failed", error=str(exc))
+                for connection, _ in askers:
+                    connection.abort()  # who asked connects again, and finds the old code
         return True
 
     def shut_down(self, grace_s: float) -> None:
@@ -374,4 +384,4 @@ class Server:
 
     def _end(self) -> None:
         if not self.ended.done():
-            self.ended.set_result(End.OVER)
+            self.ended.set_result(None)

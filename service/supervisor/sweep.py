@@ -1,8 +1,9 @@
 """What a dead supervisor left: its jobs' processes are found and killed before new claims.
 
 Run while the lock is held, so no job of this state directory can be live. A process belongs to one
-when its environment names a job that has a directory here, when it descends from such a process, or
-when it shares a session with one; and, where cgroups are used, when it is in a job's cgroup.
+when its environment names this state directory and a job that has a directory here, when it
+descends from such a process, or when it shares a session with one; and, where cgroups are used,
+when it is in a job's cgroup. A copy of the directory is another one, with other processes.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import select
 import signal
 from pathlib import Path
 
-from service.supervisor.processes import Process, all_pids, look_at, signal_process, variable_of
-from service.supervisor.tree import JOB_VARIABLE
+from service.supervisor.marks import JOB_VARIABLE, STATE_VARIABLE
+from service.supervisor.processes import Process, all_pids, look_at, signal_process, variables_of
 
 # Seconds for a killed process to go: KILL acts in milliseconds.
 _GONE_S = 10.0
 
 
-def sweep(jobs_directory: Path) -> int:
-    """Kill every process that a job of this directory left, until none is found; how many."""
+def sweep(jobs_directory: Path, mark: str) -> int:
+    """Kill every process that a job of this directory left, until none is found; how many. `mark`
+    tells the state directory.
+    """
     swept: set[tuple[int, int]] = set()
-    while left := _left(jobs_directory):
+    while left := _left(jobs_directory, mark):
         fresh = [p for p in left if (p.pid, p.started) not in swept]
         if not fresh:
             return len(swept)  # what is still there is stuck in the kernel
@@ -32,15 +35,11 @@ def sweep(jobs_directory: Path) -> int:
     return len(swept)
 
 
-def _left(jobs_directory: Path) -> list[Process]:
+def _left(jobs_directory: Path, mark: str) -> list[Process]:
     processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
     spared = _own_line(processes)
     names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
-    ours = {
-        pid
-        for pid in processes.keys() - spared
-        if names and variable_of(pid, JOB_VARIABLE.encode()) in names
-    }
+    ours = {pid for pid in processes.keys() - spared if names and _is_marked(pid, names, mark)}
     grown = True
     while grown:
         sessions = {processes[pid].session for pid in ours}
@@ -52,6 +51,14 @@ def _left(jobs_directory: Path) -> list[Process]:
         grown = not more <= ours
         ours |= more
     return [processes[pid] for pid in ours if not processes[pid].is_dead]
+
+
+def _is_marked(pid: int, job_ids: set[str], mark: str) -> bool:
+    variables = variables_of(pid)
+    return (
+        variables.get(STATE_VARIABLE.encode()) == mark.encode()
+        and os.fsdecode(variables.get(JOB_VARIABLE.encode(), b"")) in job_ids
+    )
 
 
 def _own_line(processes: dict[int, Process]) -> set[int]:

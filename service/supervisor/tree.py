@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from service.supervisor.cgroup import Cgroup
+from service.supervisor.marks import JOB_VARIABLE
 from service.supervisor.processes import (
     Process,
     children_of,
@@ -26,9 +27,6 @@ from service.supervisor.processes import (
     look_at,
     signal_process,
 )
-
-# The variable that names the job in the environment of each of its commands.
-JOB_VARIABLE = "JOBRUNNER_JOB_ID"
 
 
 class Tree(Protocol):
@@ -113,11 +111,12 @@ class CgroupTree:
         self._cgroup.remove()
 
     def state(self) -> dict[str, Any]:
-        return {"seen": sorted(self._seen), "found": self.found}
+        return {"seen": sorted(self._seen), "found": self.found, "is_killed": self._is_killed}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._seen = {(pid, started) for pid, started in state["seen"]}
         self.found = state.get("found", len(self._seen))
+        self._is_killed = state.get("is_killed", False)
 
 
 class WalkTree:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from running import Service, running
 
+from service.supervisor.marks import mark_of
+
 pytestmark = pytest.mark.e2e
 
 SOFT_DESCRIPTORS = 777
@@ -107,20 +109,33 @@ def test_environment_is_the_base_the_jobs_the_commands_and_two_names(service: Se
         "ü": "é\\ '\"",
         "JOBRUNNER_JOB_ID": view["ID"],
         "JOBRUNNER_COMMAND": "0",
+        "JOBRUNNER_STATE": mark_of(service.state_dir),
     }
 
 
 def test_bash_adds_nothing_but_what_bash_always_adds(service: Service):
     found = environment(output_of(service, "env -0").encode())
-    base = {"PATH", "HOME", "USER", "TZ", "JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND"}
+    base = {
+        "PATH",
+        "HOME",
+        "USER",
+        "TZ",
+        "JOBRUNNER_JOB_ID",
+        "JOBRUNNER_COMMAND",
+        "JOBRUNNER_STATE",
+    }
     assert base <= found.keys() <= base | {"PWD", "OLDPWD", "SHLVL", "_"}
 
 
 def test_names_of_job_and_command_cannot_be_forged(service: Service):
-    forged = {"JOBRUNNER_JOB_ID": "other", "JOBRUNNER_COMMAND": "9"}
-    script = {"CommandLine": "echo $JOBRUNNER_JOB_ID $JOBRUNNER_COMMAND", "Environment": forged}
+    forged = {"JOBRUNNER_JOB_ID": "other", "JOBRUNNER_COMMAND": "9", "JOBRUNNER_STATE": "mine"}
+    script = {
+        "CommandLine": "echo $JOBRUNNER_JOB_ID $JOBRUNNER_COMMAND $JOBRUNNER_STATE",
+        "Environment": forged,
+    }
     view = service.run({"Environment": forged, "Commands": [script, script]})
-    assert service.output(view["ID"]).decode() == f"{view['ID']} 0\n{view['ID']} 1\n"
+    mark = mark_of(service.state_dir)
+    assert service.output(view["ID"]).decode() == f"{view['ID']} 0 {mark}\n{view['ID']} 1 {mark}\n"
 
 
 def environment(block: bytes) -> dict[str, str]:

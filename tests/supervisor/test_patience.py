@@ -109,7 +109,10 @@ def test_silence_goes_on_over_an_upgrade(plain_supervisor, ready):
     ready.line()
     client = upgraded(plain_supervisor, client)
     assert client.hello["upgrades"] == 1
-    assert client.event("job", "finished")["kill"]["reason"] == "idle-timeout"
+    events = client.expect("adopt", job="job")["events"]
+    if events[-1]["name"] != "finished":
+        events.append(client.event("job", "finished"))
+    assert events[-1]["kill"]["reason"] == "idle-timeout"
 
 
 def test_a_job_that_stays_pending_too_long_is_killed_unstarted(client, job, go):

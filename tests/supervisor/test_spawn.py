@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from service.supervisor.marks import mark_of
+
 LOOK = """
 import json, os, resource, signal, sys
 print(json.dumps({
@@ -51,11 +53,14 @@ def test_a_session_of_its_own(seen, shared_supervisor):
     assert seen["parent"] == shared_supervisor.process.pid
 
 
-def test_exactly_the_environment_that_was_sent(seen, job):
+def test_exactly_the_environment_that_was_sent_and_the_mark_of_the_state_directory(
+    seen, client, job
+):
     assert seen["environment"] == {
         "PATH": "/usr/bin:/bin",
         "JOBRUNNER_JOB_ID": job,
         "JOBRUNNER_COMMAND": "0",
+        "JOBRUNNER_STATE": mark_of(client.state_dir),
     } | {k: v for k, v in seen["environment"].items() if k == "LC_CTYPE"}  # Python's own
 
 
