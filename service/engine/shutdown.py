@@ -7,7 +7,9 @@ shutdown, and hands over in both.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sys
 from typing import Final
 
 import structlog
@@ -19,32 +21,70 @@ from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store
 from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.launch import SupervisorFailed, start
 
 # Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
 _PATIENCE_S: Final = 5.0
 
+# Seconds between two tries to reach a supervisor that lives and doesn't listen.
+_LOOK_S: Final = 0.1
+
 _log = structlog.get_logger("jobrunner.engine")
 
 
-async def end_all_jobs(settings: Settings) -> None:
-    """Kill every live job, store the outcomes, and let the supervisor end."""
+def jobs_bound_s(settings: Settings) -> float:
+    """Seconds that `end_all_jobs` takes at most."""
+    return settings.shutdown_grace + _PATIENCE_S
+
+
+async def end_all_jobs(settings: Settings) -> bool:
+    """Kill every live job, store the outcomes, and let the supervisor end. False, and a sentence
+    for the operator, when jobs may be left.
+    """
     store = Store(settings.state_dir / "jobs.db")
     # Nobody is left who could ask for what this counts.
     owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
-            while (jobs := await _try_to_end(settings, owner, directory)) is None:
+        async with asyncio.timeout(jobs_bound_s(settings)):
+            while not await _are_ended(settings, store, owner, directory):
                 continue
-            _log.info("jobs_ended", jobs=jobs)
-    except TimeoutError:  # an OSError too, so it stands first
-        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace)
-    except OSError as exc:
-        # Nobody there: nothing runs. What it left is found by the next supervisor.
-        _log.info("no_supervisor", why=str(exc))
+            return True
+    except (TimeoutError, SupervisorFailed) as exc:
+        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace, why=str(exc))
+        print(  # noqa: T201 - for the operator
+            "jobrunner: the supervisor doesn't answer; its jobs may go on.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return False
     finally:
         os.close(directory)
         store.close()
+
+
+async def _are_ended(settings: Settings, store: Store, owner: Owner, directory: int) -> bool:
+    """One try; False when the supervisor went away meanwhile, or is about to.
+
+    Raises: SupervisorFailed.
+    """
+    try:
+        jobs = await _try_to_end(settings, owner, directory)
+    except TimeoutError:  # an OSError too, so it stands first
+        raise
+    except OSError as exc:
+        if _is_locked(directory):
+            await _pause()
+            return False
+        _log.info("no_supervisor", why=str(exc))
+        if not store.counts()[State.RUNNING]:
+            return True
+        # It is dead, and its jobs may not be: the next one sweeps them away before it serves.
+        await asyncio.to_thread(start, settings.state_dir, cgroup=settings.cgroup)
+        return False
+    if jobs is not None:
+        _log.info("jobs_ended", jobs=jobs)
+    return jobs is not None
 
 
 async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int | None:
@@ -62,6 +102,28 @@ async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int |
         return None
     connection.close()
     return len(hello["jobs"])
+
+
+def _is_locked(directory: int) -> bool:
+    """Whether a supervisor lives: it holds its lock for life."""
+    try:
+        lock = os.open("supervisor.lock", os.O_RDWR | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+async def _pause() -> None:
+    """Until the next look at a lock: there is nothing to wait on."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(_LOOK_S, passed.set)
+    await passed.wait()
 
 
 def _ignore(_job_id: str, _state: State | None = None) -> None:
