@@ -9,8 +9,10 @@ status 2 and a sentence.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import multiprocessing
+import os
 import signal
 import sys
 import traceback
@@ -47,9 +49,11 @@ from service.api.requests import ForgivingRequest
 from service.api.reserve import TooFewDescriptors, check_limit, keep_reserve, raise_limit
 from service.api.standard_loop import close_before_connections, send_at_once
 from service.api.strangers import Strangers
+from service.beats import Beats
+from service.bounded_stop import BoundedStop
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
-from service.engine.shutdown import end_all_jobs
+from service.engine.shutdown import end_all_jobs, jobs_bound_s
 from service.jobs.errors import JobrunnerError, Unauthenticated
 from service.metrics import shared
 from service.metrics.series import Metrics
@@ -70,6 +74,8 @@ NAME: Final = "jobrunner"
 # 78; 2 is what shells and argparse use for wrong usage.
 EXIT_USAGE: Final = 2
 EXIT_ERROR: Final = 1
+# The same when jobs may go on that should have been ended.
+EXIT_UNFINISHED: Final = 1
 # What a person mends; each has a sentence.
 _REFUSALS: Final = (
     SettingError,
@@ -223,6 +229,8 @@ def _take_state_dir(settings: Settings) -> int:
 
 async def _start_supervisor(app: Jobrunner) -> None:
     app.ctx.has_manager = True
+    app.ctx.beats = Beats()
+    app.shared_ctx.beats = app.ctx.beats.memory  # workers are handed it as they start
     settings: Settings = app.ctx.settings
     signal.signal(signal.SIGTERM, _end_early)
     with _refusals():
@@ -252,7 +260,12 @@ async def _watch_workers(app: Jobrunner) -> None:
             app.ctx.starting.wait()
         app.ctx.has_served = True
 
-    watch(app.manager, confirm)
+    settings: Settings = app.ctx.settings
+    app.ctx.stop_in_time = BoundedStop(
+        app.manager, lambda: asyncio.run(_end_jobs(app)), jobs_bound_s(settings)
+    )
+    # With --dev a person may look at a worker in a debugger: it isn't dead.
+    watch(app.manager, confirm, app.ctx.beats, app.ctx.stop_in_time, judges=not app.debug)
 
 
 async def _open(app: Jobrunner) -> None:
@@ -267,12 +280,14 @@ async def _open(app: Jobrunner) -> None:
     public = public_routes(app.router)
     app.ctx.gate = Gate(settings, app.ctx.trail, public=public, sanic=app.config)
     app.ctx.gate.open()
-    app.ctx.follower = Follower()
+    app.ctx.follower = Follower(lambda why: _log.warning("output_not_watched", why=why))
     app.ctx.follower.open()
     app.ctx.metrics = _metrics(settings)
     app.ctx.observer = Observer(app.ctx.metrics, log_requests=settings.log_requests)
     app.ctx.kinds_health = KindsHealth(settings)
-    app.ctx.engine = Engine(settings, app.ctx.store, app.ctx.metrics)
+    memory = getattr(app.shared_ctx, "beats", None)  # there is none in a single process
+    beats = Beats(memory) if memory is not None else None
+    app.ctx.engine = Engine(settings, app.ctx.store, app.ctx.metrics, beats)
     await app.ctx.engine.open()
 
 
@@ -294,23 +309,36 @@ async def _close(app: Jobrunner) -> None:
     app.ctx.trail.close()
 
 
-async def _end_jobs(app: Jobrunner) -> None:
+async def _end_jobs(app: Jobrunner) -> bool:
+    """Whether no job is left that should be ended."""
     settings: Settings = app.ctx.settings
-    if settings.shutdown is OnShutdown.KILL:
-        await end_all_jobs(settings)
+    return settings.shutdown is not OnShutdown.KILL or await end_all_jobs(settings)
 
 
 async def _end_jobs_of_workers(app: Jobrunner) -> None:
     shared.remove(app.ctx.settings.state_dir)
     # A start that fails, as the port is taken, ends no job that an earlier service has left.
-    if app.ctx.has_served:
-        await _end_jobs(app)
+    if not app.ctx.has_served:
+        return
+    app.ctx.stop_in_time.workers_gone()
+    ok = await _end_jobs(app)
+    app.ctx.stop_in_time.jobs_gone(ok=ok)
+    if not ok:
+        raise SystemExit(EXIT_UNFINISHED)
 
 
 async def _end_jobs_of_single_process(app: Jobrunner) -> None:
     if _is_main_process() and not app.ctx.has_manager:
         shared.remove(app.ctx.settings.state_dir)
-        await _end_jobs(app)
+        if not await _end_jobs(app):
+            # Sanic would log an exception that is raised here as one of its own.
+            atexit.register(_exit_unfinished)
+
+
+def _exit_unfinished() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_UNFINISHED)
 
 
 _app: Jobrunner | None = None

@@ -1,4 +1,4 @@
-"""Worker processes that end are replaced, and none outlives the main process.
+"""Worker processes that end or hang are replaced, and none outlives the main process.
 
 Sanic notices that a worker crashed and leaves it at that; with the last one dead the port still
 accepts, and requests hang. While workers start, its main process heeds neither crash nor signal.
@@ -22,19 +22,32 @@ from typing import Any, Final
 import structlog
 from sanic.worker.constants import ProcessState
 
+from service.beats import SILENT_S, Beats
+from service.bounded_stop import BoundedStop
+
 # Seconds between two starts of the same worker, so that one that can't start is no busy loop.
 _PAUSE_S: Final = 1.0
 # Seconds between two looks whether Sanic's main thread has started a worker, at the beginning and
 # for a replacement: it looks ten times a second itself, and there is nothing to wait on.
 _LOOK_S: Final = 0.05
+# Seconds between two looks whether workers live.
+_JUDGE_S: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 _log = structlog.get_logger("jobrunner.watchdog")
 
 
-def watch(manager: Any, confirm: Callable[[], None]) -> None:
-    """Watch the workers of `manager`, Sanic's WorkerManager, which hasn't started them yet.
+def watch(
+    manager: Any,
+    confirm: Callable[[], None],
+    beats: Beats,
+    stop_in_time: BoundedStop,
+    *,
+    judges: bool,
+) -> None:
+    """Watch the workers of `manager`, Sanic's WorkerManager, which hasn't started them yet. If it
+    `judges`, a silent one is killed.
 
     `confirm` is called when they were started, and may wait for what starts beside them. What it
     raises ends the main process, and the workers before.
@@ -43,9 +56,14 @@ def watch(manager: Any, confirm: Callable[[], None]) -> None:
     may miss it or die of it, and Sanic's main process would wait for its word for ever.
     """
     kept: list[int] = []
-    wait_for_ack = manager.wait_for_ack
+    wait_for_ack, poll_monitor = manager.wait_for_ack, manager._poll_monitor  # noqa: SLF001 - Sanic has no public name for it
+
+    def poll() -> Any:
+        beats.main()
+        return poll_monitor()
 
     def is_over() -> bool:
+        beats.main()
         states = [s for s in manager.worker_state.values() if s.get("server")]
         # One that died is replaced as at any other time; Ctrl-C reaches the workers as well.
         any_died = not all(process.is_alive() for process in manager.transient_processes)
@@ -60,12 +78,15 @@ def watch(manager: Any, confirm: Callable[[], None]) -> None:
         wait_for_ack()
         for number in _STOPPING:
             signal.signal(number, stop)
+        stop_in_time.start()
         if kept:
+            stop_in_time.begin()
             manager.shutdown_signal(kept[0], None)
         else:
-            Watchdog(manager).start()
+            Watchdog(manager, beats if judges else None, stop_in_time, _signals()).start()
 
     def stop(number: int, frame: object) -> None:
+        stop_in_time.begin()
         if manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
             manager.shutdown_signal(number, frame)  # the second one: it kills
             return
@@ -78,7 +99,17 @@ def watch(manager: Any, confirm: Callable[[], None]) -> None:
     for number in _STOPPING:
         signal.signal(number, lambda number, _: kept.append(number))
     manager.wait_for_ack = wait_and_watch
+    manager._poll_monitor = poll  # noqa: SLF001 - Sanic has no public name for it
     manager._all_workers_ack = is_over  # noqa: SLF001 - Sanic has no public name for it
+
+
+def _signals() -> int:
+    """A descriptor that has the numbers of signals that came, also while the main thread hangs and
+    runs no handler.
+    """
+    ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    return ours
 
 
 def _end_at_once(manager: Any) -> None:
@@ -95,14 +126,23 @@ def _end_at_once(manager: Any) -> None:
 class Watchdog(threading.Thread):
     """Runs in the main process, once the workers were started."""
 
-    def __init__(self, manager: Any) -> None:
-        """`manager` is Sanic's WorkerManager."""
+    def __init__(
+        self, manager: Any, beats: Beats | None, stop_in_time: BoundedStop, signals: int
+    ) -> None:
+        """`manager` is Sanic's WorkerManager. `beats` None: nobody is killed for being silent.
+        `signals` has the numbers of those that came.
+        """
         super().__init__(name="watchdog", daemon=True)
         self._manager = manager
+        self._beats = beats
+        self._stop_in_time = stop_in_time
+        self._signals = signals
+        self._looked_at = 0.0
+        self._awake_since = float("inf")
         self._restarted: dict[str, float] = {}
 
     def run(self) -> None:
-        """Replace each worker that ends, as long as the main process lives."""
+        """Replace each worker that ends or hangs, as long as the main process lives."""
         asked: set[int] = set()  # pids whose replacement was asked for
         while not self._manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
             # A worker's process object changes when Sanic replaces it, for a reload or for us.
@@ -112,12 +152,37 @@ class Watchdog(threading.Thread):
                 if p.pid is not None and p.pid not in asked
             }
             under_way = len(live) < len(self._processes())
-            for sentinel in wait(list(live), timeout=_LOOK_S if under_way else None):
+            timeout_s = _LOOK_S if under_way else _JUDGE_S
+            for sentinel in wait([*live, self._signals], timeout=timeout_s):
+                if sentinel == self._signals:
+                    self._signalled()
+                    continue
                 worker, process = live[sentinel]
                 process.join()
                 asked.add(process.pid)
                 if (worker, process) in self._processes():
                     self._replace(worker, process.exitcode)
+
+            self._end_silent()
+
+    def _signalled(self) -> None:
+        if set(os.read(self._signals, 256)) & set(_STOPPING):
+            self._stop_in_time.begin()
+
+    def _end_silent(self) -> None:
+        """Kill workers whose loop doesn't turn; they are replaced like any that ends."""
+        now = time.monotonic()
+        if now - self._looked_at > 2 * _JUDGE_S:
+            # This process, or the whole machine, stood still: everybody gets a new chance.
+            self._awake_since = now
+        self._looked_at = now
+        if self._beats is None or now - self._awake_since < SILENT_S:
+            return
+        for worker, process in self._processes():
+            silent_s = self._beats.worker_silent_s(worker.name, process.pid or 0)
+            if silent_s > SILENT_S and process.is_alive():
+                _log.error("worker_silent", worker=worker.name, silent_s=round(silent_s))
+                process.kill()
 
     def _replace(self, worker: Any, status: int | None) -> None:
         if self._manager._shutting_down:  # noqa: SLF001 - as above

@@ -67,7 +67,10 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
             async with following:
                 refuse_in_reserve(following.descriptor)
                 with UnlimitedAnswerTime(request):
-                    await _send(request, engine, job_id, following, content_type, marked=marked)
+                    is_over = not follow or state in FINISHED
+                    await _send(
+                        request, job_id, following, content_type, marked=marked, is_over=is_over
+                    )
             return None
         except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
             raise Unavailable("This worker is stopping.") from exc
@@ -88,20 +91,25 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
 
 async def _send(
     request: Request,
-    engine: Engine,
     job_id: str,
     following: Following,
     content_type: str,
     *,
     marked: bool,
+    is_over: bool,
 ) -> None:
-    length = None if marked else following.length  # marks aren't known beforehand
+    engine: Engine = request.app.ctx.engine
+    # A log may be finished while its job isn't: who hears of the one shall find the other. So the
+    # end isn't told beforehand. Marks aren't known beforehand either.
+    length = None if marked or not is_over else following.length
     answer = ChunkedAnswer(request, _headers(following.offset), content_type, length)
     try:
         async with answer:
             if request.method == "HEAD":
                 return
-            await _pass_on(engine, job_id, following, answer, marked=marked)
+            await _pass_on(following, answer, marked=marked)
+            if not is_over:
+                await engine.wait_finished(job_id)
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=following.offset, why=str(exc))
 
@@ -126,17 +134,15 @@ async def _wait_and_send(
             try:
                 directory = engine.directory(job_id)
                 async with Following(follower, directory, 0, stream, into_gap=marked) as following:
-                    await _pass_on(engine, job_id, following, answer, marked=marked)
+                    await _pass_on(following, answer, marked=marked)
             except FileNotFoundError:
-                engine.state(job_id)  # it may have been cleaned just now
-                await engine.wait_finished(job_id)  # it has none, and gets none any more
+                engine.state(job_id)  # it has none, and gets none any more; or it was cleaned
+            await engine.wait_finished(job_id)
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))
 
 
-async def _pass_on(
-    engine: Engine, job_id: str, following: Following, answer: ChunkedAnswer, *, marked: bool
-) -> None:
+async def _pass_on(following: Following, answer: ChunkedAnswer, *, marked: bool) -> None:
     while True:
         try:
             async for chunk in following.chunks(answer):
@@ -149,9 +155,6 @@ async def _pass_on(
             starts_line = answer.at_line_start
             line = b"[jobrunner: %d bytes dropped]\n" % following.skip(dropped)
             await answer.write(line if starts_line else b"\n" + line)
-    if following.length is None:
-        # Whoever saw the end of the output finds the job finished.
-        await engine.wait_finished(job_id)
 
 
 def _check_room(request: Request) -> None:

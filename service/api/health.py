@@ -9,6 +9,7 @@ from service.api.problems import ERROR_FORMAT
 from service.api.views import CheckView, KindView, Live, Ready
 from service.engine.engine import Engine
 from service.jobs.errors import NotReady
+from service.output.follow import Follower
 
 health = Blueprint("health", url_prefix="/health")
 
@@ -30,11 +31,17 @@ async def ready(request: Request) -> HTTPResponse:
     Raises: NotReady, with the reasons.
     """
     engine: Engine = request.app.ctx.engine
-    checks = engine.readiness()
+    follower: Follower = request.app.ctx.follower
+    checks = {**engine.readiness(), "output": None}
     if (why := getattr(request.ctx, "no_descriptors", None)) is not None:
         checks["descriptors"] = why
     if any(checks.values()):
         raise NotReady(checks)
     faults = await request.app.ctx.kinds_health.view()
     kinds = {name: KindView(said["Usable"], said["Error"]) for name, said in faults.items()}
-    return answer(Ready({name: CheckView(ok=True, why=None) for name in checks}, kinds))
+    remarks = engine.remarks()
+    if follower.refusal is not None:
+        remarks["output"] = follower.refusal
+    return answer(
+        Ready({name: CheckView(ok=True, why=remarks.get(name)) for name in checks}, kinds)
+    )

@@ -63,9 +63,12 @@ async def submit(request: Request) -> HTTPResponse:
     principal: Principal = request.ctx.principal
     check_ceilings(spec, principal.ceilings)
     engine: Engine = request.app.ctx.engine
-    submission = await engine.submit(
-        spec, key=key, owner=principal.name, ceilings=principal.ceilings
-    )
+    # The engine has a bound of its own, and takes back what it has begun. Sanic's would tell the
+    # client 503, and the job would run.
+    with UnlimitedAnswerTime(request):
+        submission = await engine.submit(
+            spec, key=key, owner=principal.name, ceilings=principal.ceilings
+        )
     leave_trace(request, "submit", submission.id, always=submission.created)
     status = 201 if submission.created else 200
     return answer(Accepted(submission.id), status=status, headers={"Location": f"/{submission.id}"})

@@ -14,10 +14,10 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
 from service.jobs.times import rfc3339
 from service.kinds import kind_of
-from service.kinds.submission import decode_spec
 from service.output.errors import CorruptLog
 from service.output.reader import LogReader
 from service.settings import Settings
+from service.store.records import readable
 
 
 def _as(**schema: Any) -> msgspec.Meta:
@@ -125,7 +125,7 @@ class Live(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class CheckView(msgspec.Struct, frozen=True, rename="pascal"):
-    """`Why` says what is wrong when it isn't `Ok`."""
+    """`Why` says what is wrong when it isn't `Ok`; else what is worth knowing, if anything."""
 
     ok: bool
     why: str | None
@@ -146,7 +146,7 @@ class Ready(msgspec.Struct, frozen=True, rename="pascal"):
 
 def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
     """The job as it stands. Environment variables are shown by name only."""
-    spec = decode_spec(record.spec)
+    record, spec = readable(record)
     where, _ = working_directory(settings.state_dir, record.id, spec.working_dir)
     commands = zip(spec.commands, record.commands, strict=True)
     return JobView(

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import Place
-from service.jobs.record import JobRecord
+from service.jobs.record import JobRecord, Kill, signal_number
 from service.jobs.spec import JobSpec
 from service.settings import Settings
 from service.supervisor.abilities import (
@@ -50,6 +50,20 @@ def claim_again(record: JobRecord, spec: JobSpec) -> Message:
         # One that is overdue is ended once it is claimed.
         message["queue_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
     return {**message, "stored": True, "asked": record.asked}
+
+
+def kill_message(job_id: str, kill: Kill) -> Message:
+    """The message `kill` for one that stands in the records, and may have been sent."""
+    return {
+        "t": "kill",
+        "job": job_id,
+        "signal": signal_number(kill.signal),
+        "grace_s": kill.grace_s,
+        "at": kill.requested_at,
+        "reason": kill.reason.value,
+        "again": True,
+        "rid": 0,  # nobody waits for the answer, unless it is sent as a request
+    }
 
 
 def is_overdue(record: JobRecord, spec: JobSpec, at: int) -> bool:

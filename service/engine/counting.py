@@ -23,7 +23,9 @@ class Counting:
 
     def update(self, *records: JobRecord, before: Mapping[str, State] | None = None) -> None:
         """Store what changed of live jobs, all or nothing. `before`: in which states they were as
-        far as the caller knows, by their IDs; it saves a look. Raises: NoRoom, Unavailable.
+        far as the caller knows, by their IDs; it saves a look.
+
+        Raises: Overtaken; NoRoom, Unavailable.
         """
         known = before or {}
 
@@ -38,3 +40,8 @@ class Counting:
         # One is a transaction by itself, and cheaper so.
         for was, record in self._store.atomically(update_all) if len(records) > 1 else update_all():
             self._metrics.changed(was, record)
+
+    def end_damaged(self, record: JobRecord) -> None:
+        """Store the end of a live job whose row can't be read. Raises: NoRoom, Unavailable."""
+        if self._store.end_damaged(record):
+            self._metrics.changed(State.RUNNING, record)

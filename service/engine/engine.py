@@ -14,10 +14,12 @@ import time
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.beats import Beats
 from service.engine.ceilings import unkept
 from service.engine.claims import beyond, claim_message, too_many_pending
 from service.engine.counting import Counting
@@ -43,12 +45,14 @@ from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
 from service.jobs.visibility import Sight, Visibility
-from service.kinds.submission import decode_spec, encode_spec
+from service.kinds.submission import encode_spec
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store
+from service.store.records import readable
 from service.supervisor.abilities import LOG_ON_DEMAND
-from service.supervisor.client import ConnectionLost
+from service.supervisor.client import ANSWER_S, ConnectionLost
+from service.supervisor.protocol import Message
 
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.
@@ -63,6 +67,10 @@ T = TypeVar("T")
 _log = structlog.get_logger("jobrunner.engine")
 
 
+def _nothing() -> None:
+    """Nobody watches this worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """`created` is False when the idempotency key led to a job that was there already."""
@@ -74,8 +82,16 @@ class Submission:
 class Engine:
     """Opened once per worker, in its loop."""
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics | None = None,
+        beats: Beats | None = None,
+    ) -> None:
+        """`beats` is shared with the main process; None: there is none."""
         self._settings = settings
+        self._beats = beats
         self._store = store
         self._metrics = metrics or Metrics()
         counting = Counting(store, self._metrics)
@@ -91,7 +107,8 @@ class Engine:
             counting,
             self._notices.awaits_more_than_end,
         )
-        self._link = Link(settings, store, self._owner, self._notices.wake_all, counting)
+        stamp = beats.worker if beats is not None else _nothing
+        self._link = Link(settings, store, self._owner, self._notices.wake_all, counting, stamp)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._retiring: asyncio.Task[None] | None = None
@@ -234,11 +251,18 @@ class Engine:
         refused_s = time.monotonic() - self._refused_at
         return readiness(
             self._records_check,
-            is_up=self._link.is_up and not self._closing,
+            supervisor="This worker is stopping." if self._closing else self._link.trouble,
+            main_silent_s=self._beats.main_silent_s() if self._beats is not None else 0.0,
             unstored=self._owner.fault,
             shortage=self._store.reserve.shortage(),
             descriptors=_NO_DESCRIPTORS if refused_s < _DESCRIPTORS_RETRY_S else None,
         )
+
+    def remarks(self) -> dict[str, str]:
+        """What the operator should know of things that are well enough for new jobs."""
+        damaged = self._link.damaged
+        why = f"{damaged} jobs were ended as their records can't be read; each has an Error."
+        return {"records": why} if damaged else {}
 
     # How
 
@@ -252,7 +276,11 @@ class Engine:
         self._check_room()
         await self._log_keeper.wait_for_short_log()
         created_at = time.time_ns()
-        job_id, has_turn = await self._claim(spec, owner, ceilings)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                job_id, has_turn = await self._claim(spec, owner, ceilings)
+        except TimeoutError as exc:
+            raise Unavailable("The supervisor doesn't answer; the job was not taken.") from exc
         record = JobRecord(
             id=job_id,
             name=spec.name,
@@ -300,7 +328,8 @@ class Engine:
             self._owner.claiming(job_id)
             try:
                 reply = await connection.request(
-                    claim_message(job_id, spec, owner=owner, ceilings=ceilings)
+                    claim_message(job_id, spec, owner=owner, ceilings=ceilings),
+                    on_late=partial(self._withdraw, job_id),
                 )
             except ConnectionLost:
                 continue  # with another ID: who got that one lets go of it
@@ -313,6 +342,13 @@ class Engine:
             if why := too_many_pending(reply, self._settings, owner, ceilings):
                 raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
         raise Unavailable("The service is stopping.")
+
+    def _withdraw(self, job_id: str, reply: Message) -> None:
+        """A claim was answered when its caller had been told that the job isn't taken."""
+        if reply["ok"]:
+            self._owner.give_up(job_id)
+        else:
+            self._owner.not_claimed(job_id)
 
     def _known(self, key: str, key_hash: bytes | None, owner: str | None) -> Submission | None:
         found = self._store.find_key(key, owner)
@@ -329,7 +365,7 @@ class Engine:
         at = time.time_ns()
         if grace_s is None:
             record = self._store.get(job_id)
-            grace_s = DEFAULT_GRACE_S if record is None else decode_spec(record.spec).grace_s
+            grace_s = DEFAULT_GRACE_S if record is None else readable(record)[1].grace_s
         kill = Kill(
             reason=Reason.REQUESTED, requested_at=at, signal=signal_name(signal), grace_s=grace_s
         )

@@ -3,6 +3,9 @@
 A lost connection means that this process drives nothing more. It connects again at once, starts a
 supervisor when there is none, and then claims what is live in the store and in no register: what a
 dead supervisor left.
+
+A supervisor that reads nothing is waited for, as all its jobs would end with it: meanwhile requests
+are refused at once, and readiness says why.
 """
 
 from __future__ import annotations
@@ -16,22 +19,22 @@ import structlog
 
 import service
 from service.engine.counting import Counting
+from service.engine.heartbeat import Heartbeat
 from service.engine.leftovers import remove_leftovers
 from service.engine.owner import Owner
 from service.engine.recovery import Recovery
 from service.jobs.errors import JobrunnerError, Unavailable
 from service.settings import Settings
 from service.store import Store
-from service.supervisor.client import ConnectionLost, SupervisorConnection
+from service.supervisor.client import ANSWER_S, ConnectionLost, SupervisorConnection
 from service.supervisor.launch import SupervisorFailed, connect_or_start
 from service.supervisor.protocol import Message
 
 # Seconds until the next try when no supervisor can be started: something is broken on this box.
 _RETRY_S: Final = 1.0
-# Times that a request is asked; a supervisor is replaced or upgraded once in a while.
-_ATTEMPTS: Final = 3
-# Seconds that a request waits for the connection; a supervisor starts in a tenth of one.
-_PATIENCE_S: Final = 10.0
+# Seconds for the log of a job of a dead supervisor to be mended; it may be long.
+_BURY_S: Final = 60.0
+_SILENT: Final = "The supervisor doesn't answer."
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -46,7 +49,9 @@ class Link:
         owner: Owner,
         on_gap: Callable[[], None],
         counting: Counting,
+        stamp: Callable[[], None] = lambda: None,
     ) -> None:
+        """`stamp` is called every few seconds of this loop."""
         self._settings = settings
         self._store = store
         self._owner = owner
@@ -56,6 +61,8 @@ class Link:
         self.hello: Message = {}  # the supervisor's, as it is now
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
+        self._heartbeat = Heartbeat(stamp, self._carry_out_kills)
+        self._trouble: str | None = None  # why jobs couldn't be taken over yet
         self._recovery = Recovery(settings, store, owner, self.request, counting)
         self._settling: set[asyncio.Task[None]] = set()
         owner.on_unsure = self._settle_soon
@@ -64,13 +71,27 @@ class Link:
     def is_up(self) -> bool:
         return self._connected.is_set()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no job could be driven now, or jobs of a dead supervisor couldn't be taken over."""
+        if not self.is_up:
+            return "The supervisor can't be reached."
+        return _SILENT if self._heartbeat.is_unheard else self._trouble
+
+    @property
+    def damaged(self) -> int:
+        """How many jobs this worker has ended as their records couldn't be read."""
+        return self._recovery.damaged + self._owner.damaged
+
     async def open(self) -> None:
         """Connect and keep connected. Raises: SupervisorFailed, when the first connection fails."""
+        self._heartbeat.start()
         hello = await self._connect()
         self._keeper = asyncio.get_running_loop().create_task(self._keep(hello))
 
     async def close(self) -> None:
         """Hand everything over: closing the connection is the hand-over."""
+        self._heartbeat.stop()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -87,23 +108,28 @@ class Link:
         """The connection, waited for when it is down. Raises: Unavailable."""
         if self._connection is None or not self.is_up:
             try:
-                await asyncio.wait_for(self._connected.wait(), _PATIENCE_S)
+                await asyncio.wait_for(self._connected.wait(), ANSWER_S)
             except TimeoutError as exc:
                 raise Unavailable("The supervisor can't be reached.") from exc
+        if self._heartbeat.is_unheard:
+            raise Unavailable(_SILENT)
         assert self._connection is not None  # noqa: S101 - it is connected
         return self._connection
 
     async def request(self, message: Message) -> Message:
         """Ask the supervisor; asked again when the connection is lost meanwhile, so `message` must
-        be one that may come twice. Raises: Unavailable.
+        be one that may come twice, or late. Raises: Unavailable.
         """
-        for _ in range(_ATTEMPTS):
-            connection = await self.connection()
-            try:
-                return await connection.request(message)
-            except ConnectionLost:
-                _log.info("request_repeated", request=message["t"])
-        raise Unavailable("The connection to the supervisor was lost, again and again.")
+        try:
+            async with asyncio.timeout(_BURY_S if message["t"] == "bury" else ANSWER_S):
+                while True:
+                    connection = await self.connection()
+                    try:
+                        return await connection.request(message)
+                    except ConnectionLost:
+                        _log.info("request_repeated", request=message["t"])
+        except TimeoutError as exc:
+            raise Unavailable(_SILENT) from exc
 
     async def _connect(self) -> Message:
         connection, hello = await connect_or_start(
@@ -117,10 +143,12 @@ class Link:
             raise SupervisorFailed("the supervisor ended at once")
         self._connection, self.hello = connection, hello
         self._owner.connected(connection)
+        self._heartbeat.connected(connection)
         connection.introduce(
             "worker",
             max_running=self._settings.max_running,
             max_pending=self._settings.max_pending,
+            beats=True,
         )
         self._connected.set()
         self._on_gap()  # other workers may have been connected, and have told of changes, before
@@ -132,23 +160,47 @@ class Link:
 
     async def _keep(self, hello: Message) -> None:
         while True:
-            try:
-                await self._recovery.run(registered=set(hello["jobs"]))
-            except JobrunnerError as exc:
-                _log.error("recovery_failed", error=exc.detail)
+            self._trouble = await self._recover(hello)
+            if self._trouble is not None:
                 await self._pause()
                 if self.is_up:
                     continue
             else:
-                self._keep_task(remove_leftovers(self._settings, self._store))
+                self._keep_task(self._in_peace(remove_leftovers(self._settings, self._store)))
             await self._lost.wait()
             while True:
                 try:
                     hello = await self._connect()
                     break
-                except SupervisorFailed as exc:
+                except Exception as exc:  # noqa: BLE001 - tried again as long as this worker lives
+                    if not isinstance(exc, SupervisorFailed):
+                        _log.exception("connecting_failed")
                     _log.error("supervisor_failed", error=str(exc))
                     await self._pause()
+
+    async def _recover(self, hello: Message) -> str | None:
+        """What a dead supervisor left; why it has to be tried again."""
+        try:
+            await self._recovery.run(registered=set(hello["jobs"]))
+        except JobrunnerError as exc:
+            _log.error("recovery_failed", error=exc.detail)
+            why = exc.detail
+        except Exception as exc:  # noqa: BLE001 - as above
+            _log.exception("recovery_failed")
+            why = repr(exc)
+        else:
+            return None
+        return f"Jobs of an earlier supervisor can't be taken over: {why}"
+
+    def _carry_out_kills(self) -> None:
+        self._keep_task(self._in_peace(self._recovery.carry_out_kills()))
+
+    async def _in_peace(self, work: Coroutine[Any, Any, None]) -> None:
+        """What fails here is tried again when the supervisor is reached the next time."""
+        try:
+            await work
+        except Exception:  # noqa: BLE001 - nobody awaits this task
+            _log.exception("background_failed")
 
     def _settle_soon(self, job_id: str, has_turn: bool) -> None:  # noqa: FBT001 - a callback
         self._keep_task(self._settle(job_id, has_turn=has_turn))
@@ -169,6 +221,9 @@ class Link:
             except JobrunnerError as exc:
                 _log.error("recovery_failed", job=job_id, error=exc.detail)
                 await self._pause()
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("recovery_failed", job=job_id)
+                await self._pause()
             else:
                 return
 
@@ -183,6 +238,7 @@ class Link:
             _log.warning("supervisor_lost")
             self._connected.clear()
             self._connection = None
+            self._heartbeat.connected(None)
             self._owner.lost()
             self._on_gap()
             self._lost.set()

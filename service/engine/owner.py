@@ -6,11 +6,15 @@ Rules
 3. When storing fails, nothing is acknowledged: the events are kept, and tried again.
 4. That a command has started may wait a moment, unless somebody asks: most that end soon are then
    stored once, not twice. Until then it isn't acknowledged, so nothing is lost with this process.
+5. A change is stored only on the revision that it was made of. Who was taken for dead, and is not,
+   writes over nothing: both apply the same events, and the second finds them applied.
+6. One job that can't be driven ends, with an error of its own, and stops no other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,16 +23,18 @@ import structlog
 from msgspec.structs import replace
 
 from service.engine.backoff import Backoff
+from service.engine.claims import kill_message
 from service.engine.counting import Counting
-from service.engine.progress import advance
+from service.engine.progress import advance, lost
 from service.engine.starting import start_message
-from service.jobs.errors import JobrunnerError, RecordsLocked
+from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
 from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.kinds.submission import decode_spec
 from service.settings import Settings
-from service.store import Store
+from service.store import Overtaken, Store
+from service.store.records import readable
 from service.supervisor.client import SupervisorConnection
 from service.supervisor.protocol import Message
 
@@ -36,6 +42,8 @@ from service.supervisor.protocol import Message
 # is done in a moment; room comes by a person's hand.
 _FIRST_RETRY_S: Final = 0.02
 _LAST_RETRY_S: Final = 1.0
+# Times that a batch is taken in anew at once, when others have stored changes of its jobs.
+_ATTEMPTS: Final = 3
 # Seconds that the start of a command waits to be stored: the shortest commands take two
 # milliseconds, and nobody who polls sees the difference.
 _HOLD_S: Final = 0.005
@@ -98,6 +106,7 @@ class Owner:
         self._held: list[Message] = []  # starts that are yet to be stored
         self._holding: asyncio.TimerHandle | None = None
         self._connection: SupervisorConnection | None = None
+        self.damaged = 0  # jobs that were ended as their records couldn't be read, or made no sense
         # Called with a job and whether it has its turn, when it was adopted from one who died while
         # taking it over: a dead supervisor may have run it, so it isn't started.
         self.on_unsure: Callable[[str, bool], None] | None = None
@@ -123,11 +132,12 @@ class Owner:
 
     def claiming(self, job_id: str) -> None:
         """A claim is about to be sent; its turn or its end may come before `own`."""
-        self._claiming[job_id] = []
+        self._claiming.setdefault(job_id, [])
 
     def not_claimed(self, job_id: str) -> None:
-        """The claim was refused: somebody else has the job."""
-        self._claiming.pop(job_id, None)
+        """The claim was refused: somebody else has the job, or this process has it already."""
+        if early := self._claiming.pop(job_id, []):
+            self.received(early)
 
     def own(self, record: JobRecord, spec: JobSpec, *, has_turn: bool) -> None:
         """A job that was claimed and stored is this process's now. When it has its turn, `record`
@@ -190,14 +200,22 @@ class Owner:
         return held
 
     def _take_in(self, batch: list[Message]) -> None:
-        outbox = _Outbox()
-        try:
-            for message in batch:
-                self._handle(message, outbox)
-            if outbox.dirty:
-                self._counting.update(*outbox.dirty.values(), before=outbox.before)
-        except JobrunnerError as exc:
-            self._defer(batch, exc)
+        for _ in range(_ATTEMPTS):
+            outbox = _Outbox()
+            try:
+                for message in batch:
+                    self._handle_or_end(message, outbox)
+                if outbox.dirty:
+                    self._store_all(outbox)
+                break
+            except Overtaken as exc:
+                _log.warning("record_was_changed", job=str(exc))
+                self._read_again(batch)
+            except JobrunnerError as exc:
+                self._defer(batch, exc)
+                return
+        else:
+            self._defer(batch, Unavailable("Others change the same records."))
             return
         self._backoff.reset()
         if self.fault is not None:
@@ -213,6 +231,37 @@ class Owner:
         for job_id, has_turn in outbox.unsure:
             if self.on_unsure is not None:
                 self.on_unsure(job_id, has_turn)
+
+    def _store_all(self, outbox: _Outbox) -> None:
+        self._counting.update(*outbox.dirty.values(), before=outbox.before)
+        for job_id in outbox.dirty:
+            if (owned := self._jobs.get(job_id)) is not None and owned.record is not None:
+                owned.record = replace(owned.record, revision=owned.record.revision + 1)
+
+    def _handle_or_end(self, message: Message, outbox: _Outbox) -> None:
+        try:
+            self._handle(message, outbox)
+        except (NoRoom, Unavailable, Overtaken):
+            raise
+        except Exception as exc:  # noqa: BLE001 - its record, or what was said of it, makes no sense
+            job_id = message.get("job", "")
+            _log.exception("job_not_driven", job=job_id)
+            record = self._store.get(job_id)
+            why = f"What is known of this job makes no sense: {exc!r}."
+            if record is None:
+                outbox.messages.append({"t": "release", "job": job_id})
+            else:
+                self._lose(record, why, outbox)
+
+    def _lose(self, record: JobRecord, why: str, outbox: _Outbox) -> None:
+        """End a job that can't be driven: released like this, the supervisor kills what runs."""
+        self.damaged += 1
+        outbox.dirty.pop(record.id, None)
+        outbox.before.pop(record.id, None)
+        if record.state not in FINISHED or record.damage is not None:
+            record = lost(record, at=time.time_ns(), end=0, complete=False, error=why)
+            self._counting.end_damaged(record)
+        self._drop(record.id, record.state, outbox)
 
     def _handle(self, message: Message, outbox: _Outbox) -> None:
         job_id = message.get("job", "")
@@ -239,7 +288,12 @@ class Owner:
             self.claiming(job_id)
             outbox.unsure.append((job_id, message["turn"]))
             return
-        owned = Owned(record, decode_spec(record.spec), message["turn"], message["asked"])
+        record, spec = readable(record)
+        if record.damage is not None:
+            _log.error("record_damaged", job=job_id, why=record.damage)
+            self._lose(record, record.damage, outbox)
+            return
+        owned = Owned(record, spec, message["turn"], message["asked"])
         self._jobs[job_id] = owned
         _log.info("job_adopted", job=job_id, events=len(message["events"]))
         for event in message["events"]:
@@ -247,6 +301,9 @@ class Owner:
         if record.state in FINISHED:
             self._drop(job_id, record.state, outbox)
         else:
+            if record.kill is not None:
+                # Who recorded it may have died before it could ask the supervisor for it.
+                outbox.messages.append(kill_message(job_id, record.kill))
             self._go_on(job_id, owned, outbox)
 
     def _event(self, job_id: str, owned: Owned, event: Message, outbox: _Outbox) -> None:
@@ -305,6 +362,8 @@ class Owner:
     def _record_of(self, job_id: str, owned: Owned) -> JobRecord | None:
         if owned.record is None:
             owned.record = self._store.get(job_id)
+            if owned.record is not None and owned.record.damage is not None:
+                raise ValueError(owned.record.damage)
         return owned.record
 
     def _defer(self, batch: list[Message], error: JobrunnerError) -> None:
@@ -312,13 +371,16 @@ class Owner:
         if self.fault != error.detail and not is_passing:  # a spell of failures is told once
             self.fault = error.detail
             _log.error("events_not_stored", error=error.detail, events=len(batch))
+        self._read_again(batch)
+        self._deferred += batch
+        asyncio.get_running_loop().call_later(self._backoff.next_s(), self._retry)
+
+    def _read_again(self, batch: list[Message]) -> None:
         for message in batch:
             if (owned := self._jobs.get(message.get("job", ""))) is not None:
                 # Nothing was committed and nothing sent; a start may be asked for twice.
                 owned.record = None
                 owned.asked = -1
-        self._deferred += batch
-        asyncio.get_running_loop().call_later(self._backoff.next_s(), self._retry)
 
     def _retry(self) -> None:
         batch, self._deferred = self._deferred, []

@@ -38,22 +38,27 @@ def advance(record: JobRecord, event: Event) -> JobRecord:
     return record  # an event of a newer supervisor
 
 
-def lost(record: JobRecord, *, at: int, end: int, complete: bool) -> JobRecord:
-    """The record of a job whose processes' parent vanished."""
+def lost(
+    record: JobRecord, *, at: int, end: int, complete: bool, error: str | None = None
+) -> JobRecord:
+    """The record of a job whose processes' parent vanished, or of which not enough can be read to
+    go on with it: `error` says so.
+    """
     outcomes = tuple(
         replace(outcome, state=State.KILLED, finished_at=at)
         if outcome.state is State.RUNNING
         else outcome
         for outcome in record.commands
     )
-    return _end(
+    ended = _end(
         replace(record, commands=outcomes),
-        state=after(record.state, "kill"),
+        state=State.KILLED if error else after(record.state, "kill"),
         reason=Reason.LOST,
         at=at,
         end=end,
         complete=complete,
     )
+    return replace(ended, error=error) if error else ended
 
 
 def killed_before_start(record: JobRecord, *, at: int) -> JobRecord:

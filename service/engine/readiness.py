@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from service.beats import SILENT_S
 from service.jobs.errors import JobrunnerError, RecordsLocked
 from service.store import Store
 
@@ -54,17 +55,21 @@ class RecordsCheck:
 def readiness(
     records: RecordsCheck,
     *,
-    is_up: bool,
+    supervisor: str | None,
+    main_silent_s: float = 0.0,
     unstored: str | None,
     shortage: str | None,
     descriptors: str | None,
 ) -> dict[str, str | None]:
-    """By name, what is wrong: a sentence, or None. `is_up`: the supervisor is connected.
-    `unstored`: why events couldn't be stored, which is tried again and again. `shortage`: of room
-    on the disk. `descriptors`: why the supervisor has just refused a job.
+    """By name, what is wrong: a sentence, or None. `supervisor`: what is wrong with that.
+    `main_silent_s`: since the main process was seen to live. `unstored`: why events couldn't be
+    stored, which is tried again and again. `shortage`: of room on the disk. `descriptors`: why the
+    supervisor has just refused a job.
     """
+    is_silent = main_silent_s > SILENT_S
     return {
-        "supervisor": None if is_up else "The supervisor can't be reached.",
+        "supervisor": supervisor,
+        "main": f"The main process is silent for {main_silent_s:.0f} s." if is_silent else None,
         "room": shortage,
         "records": unstored or records.fault(),
         "descriptors": descriptors,

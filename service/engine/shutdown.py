@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import Final
 
 import structlog
@@ -19,7 +20,7 @@ from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store
 from service.supervisor.client import ConnectionLost, SupervisorConnection
-from service.supervisor.launch import SupervisorFailed, reach
+from service.supervisor.launch import REACH_S, SupervisorFailed, reach
 
 # Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
 _PATIENCE_S: Final = 5.0
@@ -27,29 +28,54 @@ _PATIENCE_S: Final = 5.0
 _log = structlog.get_logger("jobrunner.engine")
 
 
-async def end_all_jobs(settings: Settings) -> None:
-    """Kill every live job, store the outcomes, and let the supervisor end."""
+def jobs_bound_s(settings: Settings) -> float:
+    """Seconds that `end_all_jobs` takes at most."""
+    return REACH_S + settings.shutdown_grace + _PATIENCE_S
+
+
+async def end_all_jobs(settings: Settings) -> bool:
+    """Kill every live job, store the outcomes, and let the supervisor end. False, and a sentence
+    for the operator, when jobs may be left.
+    """
     store = Store(settings.state_dir / "jobs.db")
     # Nobody is left who could ask for what this counts.
     owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
     directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        await asyncio.to_thread(reach, settings.state_dir, cgroup=settings.cgroup)
-    except SupervisorFailed as exc:
-        _log.error("supervisor_failed", error=str(exc))
-    try:
-        async with asyncio.timeout(settings.shutdown_grace + _PATIENCE_S):
-            while (jobs := await _try_to_end(settings, owner, directory)) is None:
+        async with asyncio.timeout(jobs_bound_s(settings)):
+            while not await _are_ended(settings, owner, directory):
                 continue
-            _log.info("jobs_ended", jobs=jobs)
-    except TimeoutError:  # an OSError too, so it stands first
-        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace)
-    except OSError as exc:
-        # Nobody there: nothing runs. What it left is found by the next supervisor.
-        _log.info("no_supervisor", why=str(exc))
+            return True
+    except (TimeoutError, SupervisorFailed) as exc:
+        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace, why=str(exc))
+        print(  # noqa: T201 - for the operator
+            "jobrunner: the supervisor doesn't answer; its jobs may go on.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return False
     finally:
         os.close(directory)
         store.close()
+
+
+async def _are_ended(settings: Settings, owner: Owner, directory: int) -> bool:
+    """One try; False when the supervisor went away meanwhile.
+
+    Raises: SupervisorFailed.
+    """
+    # A dead one's jobs may live: the next supervisor sweeps them away before it serves.
+    await asyncio.to_thread(reach, settings.state_dir, cgroup=settings.cgroup)
+    try:
+        jobs = await _try_to_end(settings, owner, directory)
+    except TimeoutError:  # an OSError too, so it stands first
+        raise
+    except OSError as exc:
+        _log.info("no_supervisor", why=str(exc))
+        return False
+    if jobs is not None:
+        _log.info("jobs_ended", jobs=jobs)
+    return jobs is not None
 
 
 async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int | None:

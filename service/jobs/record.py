@@ -7,10 +7,16 @@ anybody acts on it. Times are wall clock, nanoseconds since 1970 UTC.
 from __future__ import annotations
 
 import signal as signals
+from typing import Annotated, Final
 
 import msgspec
 
 from service.jobs.lifecycle import Reason, State
+
+# The most that a column of SQLite holds; it is in the year 2262.
+MAX_TIME_NS: Final = 2**63 - 1
+# Decoders check it, so that what is shown of a record can be written as a date.
+Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_NS)]
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -32,8 +38,8 @@ class CommandOutcome(
     signal: str | None = None
     error: str | None = None
     oom_killed: bool = False
-    started_at: int | None = None
-    finished_at: int | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     usage: Usage | None = None
 
 
@@ -45,7 +51,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     reason: Reason
-    requested_at: int
+    requested_at: Time
     signal: str
     grace_s: float
     found: int | None = None
@@ -60,7 +66,9 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     nobody was asked for a name. `spec` is the submission in canonical JSON. `asked` is
     the number of the last command whose start was asked for, -1 before the first: it is stored
     before the asking, so that a command is never started twice. `max_running`: how many jobs of its
-    principal may run at a time for it to begin; 0: any number.
+    principal may run at a time for it to begin; 0: any number. `revision` counts the changes that
+    were stored. `damage` is a sentence about what of the row can't be read, None when all can; it
+    isn't stored.
     """
 
     seq: int = 0
@@ -83,12 +91,21 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     output_bytes: int | None = None
     output_complete: bool = True
     max_running: int = 0
+    revision: int = 0
+    damage: str | None = None
 
     @property
     def usage(self) -> Usage:
         """What the job has used; nothing is known of one that runs."""
         known = (o.usage for o in self.commands if o.usage is not None)
         return next(known, Usage())
+
+
+def signal_number(name: str) -> int:
+    """What `signal_name` wrote. Raises: ValueError, KeyError."""
+    if name.startswith("SIGRTMIN+"):
+        return signals.SIGRTMIN + int(name.removeprefix("SIGRTMIN+"))
+    return signals.Signals[name]
 
 
 def signal_name(number: int) -> str:

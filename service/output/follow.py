@@ -9,7 +9,9 @@ Why no wake-up is lost: a tail first registers its watch, and only then reads th
 was written before is seen, and what is written after makes an event. From then on `Tail.state` is
 never older than the last event, and whoever compares it before waiting misses nothing.
 
-A finished log is read without a watch, so the kernel's limits can't get in the way of replay.
+A finished log is read without a watch, so the kernel's limits can't get in the way of replay. Where
+the kernel refuses a watch, or an instance of inotify, the logs in question are looked at twice a
+second instead, as long as somebody waits for them and until a watch is granted.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from service.output.index import LogState
 
 __all__ = ["Follower", "Tail"]
+
+_POLL_S = 0.5
+"""Seconds between two looks at logs that can't be watched."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -81,7 +86,6 @@ class Tail:
         Raises:
             FollowerClosed: the follower was closed.
             CorruptLog: the header became unreadable.
-            OSError: the kernel refuses a watch.
         """
         if not since.closed and self.state == since:
             self._start_watching()
@@ -215,8 +219,14 @@ class Follower:
     Use it as an async context manager, or call `open` and `close`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_refusal: Callable[[str], None] | None = None) -> None:
+        """`on_refusal` is told why logs are looked at instead of watched, when that begins."""
+        self._on_refusal = on_refusal
+        self._is_open = False
+        self._refusal: str | None = None
         self._inotify: Inotify | None = None
+        self._unwatched: set[Tail] = set()
+        self._poll: asyncio.TimerHandle | None = None
         self._tails: dict[str, Tail] = {}
         self._by_watch: dict[int, set[Tail]] = {}
         self.loop: asyncio.AbstractEventLoop
@@ -236,23 +246,24 @@ class Follower:
         self.close()
 
     def open(self) -> None:
-        """Starts on the running loop.
-
-        Raises:
-            OSError: the kernel refuses an inotify instance; the text says what to do.
-        """
+        """Starts on the running loop."""
         self.loop = asyncio.get_running_loop()
-        self._inotify = Inotify()
-        self.loop.add_reader(self._inotify.fd, self._on_readable)
+        self._is_open = True
+        self._try_inotify()
 
     def close(self) -> None:
         """Ends all waiting with `FollowerClosed`; doing it again does nothing."""
-        if self._inotify is None:
+        if not self._is_open:
             return
-        # Always before the close: uvloop aborts the process otherwise.
-        self.loop.remove_reader(self._inotify.fd)
-        self._inotify.close()
-        self._inotify = None
+        self._is_open = False
+        if self._inotify is not None:
+            # Always before the close: uvloop aborts the process otherwise.
+            self.loop.remove_reader(self._inotify.fd)
+            self._inotify.close()
+            self._inotify = None
+        if self._poll is not None:
+            self._poll.cancel()
+        self._unwatched.clear()
         self._by_watch.clear()
         for tail in list(self._tails.values()):
             tail.fail(FollowerClosed("the follower was closed"))
@@ -266,9 +277,7 @@ class Follower:
             CorruptLog: its header is damaged.
             FollowerClosed: the follower is not open.
         """
-        if self._inotify is None:
-            msg = "the follower is not open"
-            raise FollowerClosed(msg)
+        self._check_open()
         key = os.fspath(directory)
         tail = self._tails.get(key)
         if tail is None:
@@ -284,18 +293,28 @@ class Follower:
         tail.hold()
         return tail
 
-    def start_watching(self, tail: Tail) -> int:
-        """Registers a tail for wake-ups; for `Tail`."""
-        if self._inotify is None:
-            msg = "the follower is not open"
-            raise FollowerClosed(msg)
-        watch = self._inotify.watch(tail.reader.index_fd)
+    def start_watching(self, tail: Tail) -> int | None:
+        """Registers a tail for wake-ups; for `Tail`. None: it is looked at, and may ask again."""
+        self._check_open()
+        try:
+            if self._inotify is None:
+                self._open_inotify()
+            assert self._inotify is not None  # noqa: S101 - the line above made it, or raised
+            watch = self._inotify.watch(tail.reader.index_fd)
+        except OSError as error:
+            self._refused(error)
+            self._unwatched.add(tail)
+            if self._poll is None:
+                self._poll = self.loop.call_later(_POLL_S, self._look)
+            return None
+        self._unwatched.discard(tail)
         # The kernel knows one watch per file, also when two paths lead to it.
         self._by_watch.setdefault(watch, set()).add(tail)
         return watch
 
     def forget(self, key: str, tail: Tail, watch: int | None) -> None:
         """Drops a tail without users; for `Tail`."""
+        self._unwatched.discard(tail)
         if self._tails.get(key) is tail:
             del self._tails[key]
         tails = self._by_watch.get(watch, set()) if watch is not None else set()
@@ -304,6 +323,43 @@ class Follower:
             del self._by_watch[watch]
             if self._inotify is not None:
                 self._inotify.unwatch(watch)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why logs are looked at instead of watched; None when all are watched."""
+        return self._refusal if self._inotify is None or self._unwatched else None
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            msg = "the follower is not open"
+            raise FollowerClosed(msg)
+
+    def _try_inotify(self) -> None:
+        try:
+            self._open_inotify()
+        except OSError as error:
+            self._refused(error)
+
+    def _open_inotify(self) -> None:
+        self._inotify = Inotify()
+        self.loop.add_reader(self._inotify.fd, self._on_readable)
+
+    def _refused(self, error: OSError) -> None:
+        is_new = self.refusal is None
+        self._refusal = f"{error.strerror}; output is looked at every {_POLL_S} s instead."
+        if is_new and self._on_refusal is not None:
+            self._on_refusal(self._refusal)
+
+    def _look(self) -> None:
+        """Looks at every log that can't be watched, and for which somebody waits."""
+        self._poll = None
+        for tail in list(self._unwatched):
+            if tail.waiting:
+                tail.refresh()
+            else:
+                self._unwatched.discard(tail)  # it asks again with the next who waits
+        if self._unwatched:
+            self._poll = self.loop.call_later(_POLL_S, self._look)
 
     def _on_readable(self) -> None:
         if self._inotify is None:

@@ -121,7 +121,13 @@ _V4: Final = """
 ALTER TABLE jobs ADD COLUMN max_running INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4)
+# Who stores a change says which revision it was made of: one who was stopped while others went on,
+# and wakes, changes nothing.
+_V5: Final = """
+ALTER TABLE jobs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -13,6 +13,7 @@ submission, is tried again with what the reserve gives up.
 from __future__ import annotations
 
 import functools
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -23,10 +24,11 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
 import msgspec
 
 from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
-from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
-from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.lifecycle import JOB_STATES, LIVE, State
+from service.jobs.record import JobRecord, Kill
 from service.jobs.visibility import All, Nothing, Only, Sight, Visibility
 from service.store.checkpoint import Checkpoints
+from service.store.records import COLUMNS, id_of, record_of, state_of
 from service.store.reserve import Reserve
 from service.store.schema import StoreError, migrate
 
@@ -44,16 +46,15 @@ _PRIMARY: Final = 0xFF
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_COLUMNS: Final = (
-    "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
-    " asked, output_bytes, output_complete, labels, owner, max_running, kill, commands"
-)
-_SELECT: Final = f"SELECT {_COLUMNS}, spec FROM jobs JOIN specs USING (seq)"  # noqa: S608 - constants
+_SELECT: Final = f"SELECT {COLUMNS}, spec FROM jobs LEFT JOIN specs USING (seq)"  # noqa: S608 - constants
 _LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
 _ENCODER: Final = msgspec.json.Encoder()
-_COMMANDS: Final = msgspec.json.Decoder(tuple[CommandOutcome, ...])
-_KILL: Final = msgspec.json.Decoder(Kill)
-_LABELS: Final = msgspec.json.Decoder(dict[str, str])
+_JOB_STATES_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(JOB_STATES))
+# Each is a range of the index: a NOT IN would look at every job.
+_NO_STATE_SQL: Final = " OR ".join(
+    [f"state < '{min(JOB_STATES)}'", f"state > '{max(JOB_STATES)}'"]
+    + [f"state > '{a}' AND state < '{b}'" for a, b in itertools.pairwise(sorted(JOB_STATES))]
+)
 
 
 class _PerhapsNoRoom(Unavailable):
@@ -62,6 +63,10 @@ class _PerhapsNoRoom(Unavailable):
 
 class DuplicateKey(Exception):
     """Another job has that idempotency key."""
+
+
+class Overtaken(Exception):
+    """Somebody else has stored a change of the job since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +232,11 @@ class Store:
 
     @_with_reserve
     def update(self, record: JobRecord, *, before: State = State.RUNNING) -> State | None:
-        """Store what changed; the state that the job was in. None, and nothing changes, when the
-        stored job is finished already.
+        """Store what changed, as the next revision; the state that the job was in. None, and
+        nothing changes, when the stored job is finished already.
+
+        Raises: Overtaken, when another revision is stored than the one that `record` came of;
+            NoRoom, Unavailable.
 
         A kill that was recorded meanwhile is kept when `record` knows of none. `before` is the
         state that is to be expected: any other one costs more.
@@ -239,14 +247,23 @@ class Store:
                     self.checkpoints.committed()
                 return before
         with self.transaction():
-            return next((state for state in LIVE if self._update(record, state)), None)
+            was = self._state_of(record.seq)
+            if was not in LIVE:
+                return None
+            if self._update(record, was):
+                return was
+            raise Overtaken(record.id)
+
+    def _state_of(self, seq: int) -> State | None:
+        row = self._db.execute("SELECT state FROM jobs WHERE seq = ?", (seq,)).fetchone()
+        return state_of(row[0]) if row else None
 
     def _update(self, record: JobRecord, before: State) -> bool:
         cursor = self._db.execute(
             "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
             " started_at = ?, finished_at = ?, asked = ?, output_bytes = ?,"
-            " output_complete = ?, kill = coalesce(?, kill), commands = ?"
-            " WHERE seq = ? AND state = ?",
+            " output_complete = ?, kill = coalesce(?, kill), commands = ?,"
+            " revision = revision + 1 WHERE seq = ? AND state = ? AND revision = ?",
             (
                 record.state.value,
                 record.reason.value if record.reason else None,
@@ -262,8 +279,47 @@ class Store:
                 _text(record.commands),
                 record.seq,
                 before.value,
+                record.revision,
             ),
         )
+        return cursor.rowcount == 1
+
+    @_with_reserve
+    def end_damaged(self, record: JobRecord) -> bool:
+        """Store the end of a live job whose row can't be read; False, and nothing changes, when it
+        is finished already. The row is made readable, but for the spec, which a newer release may
+        be able to read. Raises: NoRoom, Unavailable.
+        """
+        with self.transaction():
+            cursor = self._db.execute(
+                "UPDATE jobs SET id = ?, state = ?, name = ?, reason = ?, exit_code = ?,"  # noqa: S608 - constants
+                " signal = ?, error = ?, created_at = ?, started_at = ?, finished_at = ?,"
+                " asked = ?, output_bytes = ?, output_complete = ?, labels = ?, owner = ?,"
+                " max_running = ?, kill = ?, commands = ?, disk_bytes = NULL, revision = ?"
+                f" WHERE seq = ? AND (state NOT IN ({_JOB_STATES_SQL}) OR state IN ({_LIVE_SQL}))",
+                (
+                    record.id,
+                    record.state.value,
+                    record.name,
+                    record.reason.value if record.reason else None,
+                    record.exit_code,
+                    record.signal,
+                    record.error,
+                    record.created_at,
+                    record.started_at,
+                    record.finished_at,
+                    record.asked,
+                    record.output_bytes,
+                    record.output_complete,
+                    _text(record.labels) if record.labels else None,
+                    record.owner,
+                    record.max_running,
+                    _text(record.kill) if record.kill else None,
+                    _text(record.commands),
+                    record.revision + 1,
+                    record.seq,
+                ),
+            )
         return cursor.rowcount == 1
 
     @_with_reserve
@@ -276,17 +332,17 @@ class Store:
                 (_text(kill), job_id),
             )
             row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return State(row[0]) if row else None
+        return state_of(row[0]) if row else None
 
     def get(self, job_id: str) -> JobRecord | None:
         with _translated():
-            row = self._db.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
-        return _record(row) if row else None
+            rows = self._rows(f"{_SELECT} WHERE id = ?", (job_id,))
+        return record_of(rows[0]) if rows else None
 
     def state_of(self, job_id: str) -> State | None:
         with _translated():
             row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return State(row[0]) if row else None
+        return state_of(row[0]) if row else None
 
     def sight(self, job_id: str, visible: Visibility) -> Sight:
         """What a caller who sees `visible` has to do with that ID; SEEN is any, for one of all."""
@@ -316,26 +372,54 @@ class Store:
         sql = f"SELECT seq, id FROM jobs WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - values are bound
         if full:
             sql = (
-                f"SELECT {_COLUMNS}, spec FROM (SELECT seq FROM ({sql}))"  # noqa: S608 - the same
-                " JOIN jobs USING (seq) JOIN specs USING (seq) ORDER BY seq"
+                f"SELECT {COLUMNS}, spec FROM (SELECT seq FROM ({sql}))"  # noqa: S608 - the same
+                " JOIN jobs USING (seq) LEFT JOIN specs USING (seq) ORDER BY seq"
             )
         with _translated():
-            rows = self._db.execute(sql, (*values, query.limit + 1)).fetchall()
+            rows = self._rows(sql, (*values, query.limit + 1))
         more = len(rows) > query.limit
         rows = rows[: query.limit]
         return Page(
-            ids=[row[1] for row in rows],
-            records=[_record(row) for row in rows] if full else [],
+            ids=[id_of(row[1]) for row in rows],
+            records=[record_of(row) for row in rows] if full else [],
             next=rows[-1][0] if more else None,
         )
 
-    def live_ids(self) -> list[str]:
-        """Every live job, oldest first."""
+    def unfinished(self) -> list[tuple[int, str]]:
+        """Every live job, oldest first, by number and ID; and those whose state can't be read."""
         with _translated():
-            rows = self._db.execute(
-                f"SELECT id FROM jobs WHERE state IN ({_LIVE_SQL}) ORDER BY seq"  # noqa: S608 - constants
-            ).fetchall()
-        return [row[0] for row in rows]
+            rows = self._rows(
+                f"SELECT seq, id FROM jobs WHERE state IN ({_LIVE_SQL}) OR {_NO_STATE_SQL}"  # noqa: S608 - constants
+                " ORDER BY seq"
+            )
+        return [(row[0], id_of(row[1])) for row in rows]
+
+    def get_numbered(self, seq: int) -> JobRecord | None:
+        with _translated():
+            rows = self._rows(f"{_SELECT} WHERE seq = ?", (seq,))
+        return record_of(rows[0]) if rows else None
+
+    def kills_to_do(self) -> list[tuple[str, Kill]]:
+        """Live jobs whose kill was asked for, and isn't done."""
+        with _translated():
+            rows = self._rows(
+                f"SELECT seq FROM jobs WHERE state IN ({_LIVE_SQL}) AND kill IS NOT NULL"  # noqa: S608 - constants
+            )
+        records = [self.get_numbered(seq) for (seq,) in rows]
+        return [(r.id, r.kill) for r in records if r is not None and r.kill is not None]
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as exc:
+            if getattr(exc, "sqlite_errorcode", None) is not None:
+                raise
+            # Python's own refusal, of text that isn't UTF-8.
+            self._db.text_factory = _lossy
+            try:
+                return self._db.execute(sql, values).fetchall()
+            finally:
+                self._db.text_factory = str
 
     @_with_reserve
     def clean(self, job_id: str) -> bool:
@@ -419,6 +503,14 @@ class Store:
             self._db.execute("ROLLBACK")
 
 
+def _lossy(text: bytes) -> str | bytes:
+    """Text, or bytes where it is none: they are of no column's type."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_START_BUSY_S, isolation_level=None, cached_statements=64)
     try:
@@ -477,28 +569,3 @@ def _where(query: Query, visible: Visibility) -> tuple[str, list[Any]]:
 
 def _text(value: object) -> str:
     return _ENCODER.encode(value).decode()
-
-
-def _record(row: tuple[Any, ...]) -> JobRecord:
-    return JobRecord(
-        seq=row[0],
-        id=row[1],
-        state=State(row[2]),
-        name=row[3],
-        reason=Reason(row[4]) if row[4] else None,
-        exit_code=row[5],
-        signal=row[6],
-        error=row[7],
-        created_at=row[8],
-        started_at=row[9],
-        finished_at=row[10],
-        asked=row[11],
-        output_bytes=row[12],
-        output_complete=bool(row[13]),
-        labels=_LABELS.decode(row[14]) if row[14] else {},
-        owner=row[15],
-        max_running=row[16],
-        kill=_KILL.decode(row[17]) if row[17] else None,
-        commands=_COMMANDS.decode(row[18]),
-        spec=row[19].encode(),
-    )

@@ -5,15 +5,21 @@ supervisor itself stays with. What msgspec refuses, lone surrogates, the standar
 
 A connection says by `lost` that it is gone. Requests under way then fail with `ConnectionLost`;
 what was merely sent may or may not have arrived, and the supervisor's register is what counts.
+
+A request that is given up (its caller sets the bound) may be carried out when the supervisor wakes;
+who must take that back then says how (`on_late`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import json
 import os
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,7 +28,13 @@ from service.supervisor.protocol import PROTOCOL, Frames, Message, ProtocolError
 
 # Seconds until the supervisor must have said hello; it says it on accepting.
 _HELLO_S: Final = 10.0
+# Seconds until a request must have been answered: each takes a callback of the supervisor's, some
+# of which wait for a disk.
+ANSWER_S: Final = 10.0
+# How many bytes the peer hasn't taken out of a socket. Source: linux/sockios.h
+_SIOCOUTQ: Final = 0x5411
 
+_INT: Final = struct.Struct("i")
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder()
 
@@ -63,7 +75,9 @@ class SupervisorConnection(asyncio.Protocol):
         self._frames = Frames(parse)
         self._transport: asyncio.WriteTransport | None = None
         self._requests: dict[int, asyncio.Future[Message]] = {}
+        self._late: dict[int, Callable[[Message], None]] = {}  # requests that were given up
         self._rids = itertools.count(1)
+        self.received = 0  # how often something has come
         self._hello: asyncio.Future[Message] = self._loop.create_future()
 
     @classmethod
@@ -100,8 +114,26 @@ class SupervisorConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(map(framed, messages)))
 
-    async def request(self, message: Message) -> Message:
-        """Send, and wait for the reply. Raises: ConnectionLost."""
+    def unread_bytes(self) -> int:
+        """What the supervisor hasn't taken out of the socket yet, about; 0 where the kernel doesn't
+        tell.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return 0
+        with suppress(OSError):
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            return _INT.unpack(fcntl.ioctl(descriptor, _SIOCOUTQ, bytes(_INT.size)))[0]  # type: ignore[no-any-return]
+        return 0
+
+    async def request(
+        self,
+        message: Message,
+        *,
+        on_late: Callable[[Message], None] | None = None,
+    ) -> Message:
+        """Send, and wait for the reply. `on_late` is called with a reply that nobody waits for any
+        more. Raises: ConnectionLost.
+        """
         if not self.is_open:
             raise ConnectionLost("not connected to the supervisor")
         rid = next(self._rids)
@@ -110,6 +142,13 @@ class SupervisorConnection(asyncio.Protocol):
         self.send({**message, "rid": rid})
         try:
             return await future
+        except asyncio.CancelledError:
+            if on_late is not None:
+                if future.cancelled():
+                    self._late[rid] = on_late
+                elif future.exception() is None:
+                    on_late(future.result())  # it came in the same turn of the loop
+            raise
         finally:
             self._requests.pop(rid, None)
 
@@ -122,13 +161,12 @@ class SupervisorConnection(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self.received += 1
         batch: list[Message] = []
         try:
             for message in self._frames.feed(data):
                 if message["t"] == "reply":
-                    future = self._requests.get(message["rid"])
-                    if future is not None and not future.done():
-                        future.set_result(message)
+                    self._reply(message)
                 elif message["t"] == "hello" and not self._hello.done():
                     self._hello.set_result(message)
                 else:
@@ -137,6 +175,14 @@ class SupervisorConnection(asyncio.Protocol):
             self.close()
         if batch:
             self._on_messages(batch)
+
+    def _reply(self, message: Message) -> None:
+        rid = message["rid"]
+        future = self._requests.get(rid)
+        if future is not None and not future.done():
+            future.set_result(message)
+        elif (on_late := self._late.pop(rid, None)) is not None:
+            on_late(message)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None

@@ -43,6 +43,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent: list[bytes] = []
         self.role = ""
         self.pid = 0
+        self.unheard: dict[Connection, int] = {}  # beats of others since this one was heard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
@@ -53,6 +54,8 @@ class Connection(asyncio.BufferedProtocol):
         return _received
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self.unheard:
+            self.unheard.clear()
         try:
             for message in self._frames.feed(_received[:nbytes]):
                 self._listener.received(self, message)

@@ -35,6 +35,8 @@ _SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 _ENDED_S: Final = 10.0
 # Seconds that a supervisor may stay silent when the service ends.
 _LAST_WORD_S: Final = 2.0
+# Seconds that `reach` takes at most, as a rule: a silent one is ended, and the next one sweeps.
+REACH_S: Final = _LAST_WORD_S + 5.0
 # An ending supervisor and the start of the next can meet more than once; not this often.
 _ATTEMPTS: Final = 5
 

@@ -21,6 +21,7 @@ from service.supervisor.journal import note
 from service.supervisor.limits import why_not
 from service.supervisor.protocol import PROTOCOL, Message
 from service.supervisor.register import Entry, Register
+from service.supervisor.silence import Silence
 from service.supervisor.upgrade import Trial
 
 # Seconds without a connection after which an idle supervisor ends.
@@ -55,6 +56,7 @@ class Server:
         self._upgrades = upgrades
         self._register: Register[Connection] = Register()
         self._connections: set[Connection] = set()
+        self._silence = Silence(host.loop, self._drop)
         self._closing: tuple[Connection | None, int] | None = None  # who asked, its rid
         self._max_pending = 0  # none
         self._idle: asyncio.TimerHandle | None = None
@@ -96,6 +98,7 @@ class Server:
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._silence.closed(connection)
         if self._closing is not None and self._closing[0] is connection:
             self._closing = None  # nobody waits for the end any more; whoever comes may stay
         workers = [c for c in self._connections if c.role == WORKER]
@@ -123,11 +126,21 @@ class Server:
             }
         )
 
+    def _drop(self, connection: Connection) -> None:
+        """Its jobs go to others. When it wakes it finds itself without a connection."""
+        note("peer_silent", pid=connection.pid)
+        connection.abort()
+
     # Messages
+
+    def _on_beat(self, connection: Connection, _message: Message) -> None:
+        self._silence.beat(connection)
 
     def _on_hello(self, connection: Connection, message: Message) -> None:
         connection.role = message["role"]
         connection.pid = message["pid"]
+        if message.get("beats"):
+            self._silence.joined(connection)
         if connection.role == WORKER:
             self._register.max_running = message["max_running"]
             self._max_pending = message.get("max_pending", 0)
@@ -202,7 +215,8 @@ class Server:
 
     def _on_kill(self, connection: Connection, message: Message) -> None:
         entry = self._register.get(message["job"])
-        if entry is not None:
+        # `again`: it may have been carried out already, and a second signal means something else.
+        if entry is not None and not (message.get("again") and entry.job.course.kill is not None):
             entry.job.kill(
                 signal=message["signal"],
                 grace_s=message["grace_s"],

@@ -11,7 +11,7 @@ from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.metrics.exposition import Stored, exposition
 from service.metrics.series import Metrics
-from service.store import Store
+from service.store import Overtaken, Store
 
 S = 1_000_000_000
 KILL = Kill(reason=Reason.REQUESTED, requested_at=0, signal="SIGTERM", grace_s=1.0)
@@ -61,7 +61,7 @@ def test_a_job_is_counted_at_its_start_and_at_its_end(workers, pending):
     assert (worker["queue_wait_seconds_count"], worker["queue_wait_seconds_sum"]) == (1, 2)
     assert worker['jobs_finished_total{state="exited"}'] == 0
     assert worker['jobs{state="running"}'] == 1
-    worker.update(exited(running(pending)))
+    worker.update(replace(exited(running(pending)), revision=1))
     assert worker["queue_wait_seconds_count"] == 1
     assert worker['jobs_finished_total{state="exited"}'] == 1
     assert worker['job_duration_seconds_sum{state="exited"}'] == 5
@@ -77,10 +77,12 @@ def test_a_job_that_started_and_ended_at_once_is_counted_like_any(workers, pendi
 
 
 def test_what_two_workers_store_is_counted_by_the_first(workers, pending):
-    for change in (running(pending), exited(running(pending))):
-        for worker in workers:
-            worker.update(change)
     first, second = workers
+    first.update(running(pending))
+    with pytest.raises(Overtaken):
+        second.update(running(pending))
+    for worker in workers:
+        worker.update(replace(exited(running(pending)), revision=1))
     for series in ("queue_wait_seconds_count", 'jobs_finished_total{state="exited"}'):
         assert (first[series], second[series]) == (1, 0)
     assert (first["output_bytes_total"], second["output_bytes_total"]) == (10, 0)

@@ -473,3 +473,98 @@ async def test_nothing_of_an_engine_outlives_it(open_engine):
     await engine.close()
     await engine.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# ------------------------------------------------------------------- records that others change
+
+
+async def test_a_recovery_that_is_retried_drops_no_event_of_our_own_jobs(open_engine, fifo):
+    engine = await open_engine()
+    for _ in range(10):
+        gate = fifo()
+        job_id = await submitted(engine, f"read -r _ < {gate}", "true")
+        await started(engine, job_id)
+        gate.go()
+        # As after a failure of the first: with what the supervisor knew when it said hello.
+        await engine._link._recovery.run(registered=set())
+        record = await ended(engine, job_id)
+        assert [outcome.exit_code for outcome in record.commands] == [0, 0]
+
+
+async def test_what_came_of_a_claim_that_was_refused_is_given_back(open_engine, fifo):
+    engine = await open_engine()
+    gate = fifo()
+    job_id = await submitted(engine, f"read -r _ < {gate}")
+    await started(engine, job_id)
+    engine._owner.claiming(job_id)
+    gate.go()
+    parked = engine._owner._claiming[job_id]
+    async with asyncio.timeout(FUSE_S):
+        while not any(message.get("name") == "finished" for message in parked):
+            await engine._link.request({"t": "log", "job": ""})
+    engine._owner.not_claimed(job_id)
+    assert (await ended(engine, job_id)).exit_code == 0
+
+
+async def test_a_job_whose_record_others_have_changed_is_read_again_and_goes_on(open_engine, fifo):
+    engine, gate = await open_engine(), fifo()
+    job_id = await submitted(engine, f"read -r _ < {gate}", "true")
+    await started(engine, job_id)
+    # What one does who was stopped while it stored, and wakes.
+    assert engine.store.update(engine.store.get(job_id)) is State.RUNNING
+    gate.go()
+    record = await ended(engine, job_id)
+    assert [outcome.exit_code for outcome in record.commands] == [0, 0]
+    assert record.state is State.EXITED
+
+
+async def test_one_log_that_cannot_be_mended_holds_up_no_other_job(settings, open_engine, fifo):
+    first, gate = await open_engine(), fifo()
+    ids = [await submitted(first, f"echo on; read -r _ < {gate}") for _ in range(2)]
+    for job_id in ids:
+        await started(first, job_id)
+    await first.close()
+    kill_supervisor(settings)
+    index = settings.state_dir / "jobs" / ids[0] / "runs"
+    index.unlink()
+    index.mkdir()
+    second = await open_engine()
+    record = await ended(second, ids[1])
+    assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
+    assert second.readiness()["supervisor"] is not None
+    index.rmdir()
+    record = await ended(second, ids[0])
+    assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
+
+
+async def test_a_job_of_which_nonsense_is_said_is_lost_and_stops_no_other(open_engine, fifo):
+    engine, gate = await open_engine(), fifo()
+    ids = [await submitted(engine, f"read -r _ < {gate}") for _ in range(2)]
+    for job_id in ids:
+        await started(engine, job_id)
+    event = {"t": "event", "job": ids[0], "name": "refused", "n": 7, "seq": 9}
+    engine._owner.received([{**event, "error": "None.", "ends": True, "at": 1}])
+    record = await ended(engine, ids[0])
+    assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
+    assert "makes no sense" in record.error
+    assert engine.remarks()["records"].startswith("1 ")
+    gate.go()
+    assert (await ended(engine, ids[1])).exit_code == 0
+
+
+async def test_at_the_end_of_the_service_jobs_of_a_dead_supervisor_are_ended_too(
+    settings, open_engine, fifo
+):
+    engine, ready = await open_engine(), fifo()
+    job_id = await submitted(engine, f"echo $$ > {ready}; exec sleep 1000")
+    process = os.pidfd_open(int(await ready.line()))
+    try:
+        await started(engine, job_id)
+        await engine.close()
+        kill_supervisor(settings)
+        assert await end_all_jobs(settings)
+        poller = select.poll()
+        poller.register(process, select.POLLIN)
+        assert poller.poll(0), "it is gone when the service says so"
+    finally:
+        os.close(process)

@@ -7,7 +7,7 @@ import pytest
 from service.engine.readiness import RecordsCheck, readiness
 from service.store import Store
 
-WELL = {"supervisor": None, "room": None, "records": None, "descriptors": None}
+WELL = {"supervisor": None, "main": None, "room": None, "records": None, "descriptors": None}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def store(path):
 
 
 def ask(records, **what):
-    well = {"is_up": True, "unstored": None, "shortage": None, "descriptors": None}
+    well = {"supervisor": None, "unstored": None, "shortage": None, "descriptors": None}
     return readiness(records, **{**well, **what})
 
 
@@ -35,8 +35,9 @@ def test_each_thing_that_is_wrong_says_so_beside_those_that_are_not(path, store)
     assert ask(records, shortage="3 bytes left.") == {**WELL, "room": "3 bytes left."}
     assert ask(records, unstored="Full.") == {**WELL, "records": "Full."}
     assert ask(records, descriptors="None.") == {**WELL, "descriptors": "None."}
-    down = ask(records, is_up=False)
-    assert down == {**WELL, "supervisor": "The supervisor can't be reached."}
+    assert ask(records, supervisor="Gone.") == {**WELL, "supervisor": "Gone."}
+    hung = ask(records, main_silent_s=13.4)
+    assert hung == {**WELL, "main": "The main process is silent for 13 s."}
 
 
 def test_records_that_somebody_keeps_locked_are_told_after_a_second(path, store):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 import resource
@@ -498,15 +497,27 @@ def test_files_stay_open_for_a_thread_whose_caller_was_cancelled(job: Job, run: 
     run(scenario())
 
 
-def test_refused_inotify_instance_names_the_limit(run: Run) -> None:
+def test_without_inotify_logs_are_looked_at_until_it_is_there(run: Run, job: Job) -> None:
     async def scenario() -> None:
+        told: list[str] = []
+        follower = Follower(told.append)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
-            with pytest.raises(OSError, match="max_user_instances") as caught:
-                Follower().open()
+            follower.open()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert caught.value.errno == errno.EMFILE
+        async with AsyncExitStack() as stack:
+            stack.callback(follower.close)
+            assert follower.refusal is not None
+            assert "max_user_instances" in follower.refusal
+            assert told == [follower.refusal]
+            following = await stack.enter_async_context(Following(follower, job.directory))
+            reading = asyncio.ensure_future(collect(following.chunks()))
+            job.put(b"watched")
+            await turn()
+            assert follower.refusal is None  # the first who waits tries again
+            job.finish()
+            assert await reading == b"watched"
 
     run(scenario())

@@ -14,7 +14,7 @@ from service.jobs.errors import NoRoom, Unavailable
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.visibility import ALL, NOTHING, Only, Sight
-from service.store import DuplicateKey, Query, SchemaTooNew, Store, StoreError, schema
+from service.store import DuplicateKey, Overtaken, Query, SchemaTooNew, Store, StoreError, schema
 
 KILL = Kill(reason=Reason.REQUESTED, requested_at=5, signal="SIGTERM", grace_s=10.0)
 EVERYTHING = frozenset(JOB_STATES)
@@ -64,7 +64,7 @@ def test_a_record_comes_back_as_it_was_stored(store):
         commands=(outcome,),
     )
     assert store.update(changed)
-    assert store.get("a") == changed
+    assert store.get("a") == replace(changed, revision=1)
     assert store.state_of("a") is State.KILLED
 
 
@@ -109,6 +109,7 @@ def test_jobs_are_counted_by_state_whatever_becomes_of_them(store):
     records = [store.insert(a_record(name)) for name in "abcde"]
     store.update(replace(records[0], state=State.RUNNING))
     assert by_state(store) == (4, 1, 0, 0)
+    records[0] = replace(records[0], revision=1)
     for record, state in zip(records, ("exited", "killed", "exited", "killed"), strict=False):
         store.update(finished(record, State(state)))
     store.measured({"a": 10, "b": 20})
@@ -139,8 +140,19 @@ def test_an_update_by_somebody_who_missed_the_kill_keeps_it(store):
     store.update(replace(record, state=State.RUNNING))
     assert store.get("a").kill == KILL
     receipt = replace(KILL, found=1, escalated=False, verified_gone=True)
-    store.update(replace(record, state=State.KILLED, kill=receipt))
+    store.update(replace(record, state=State.KILLED, kill=receipt, revision=1))
     assert store.get("a").kill == receipt
+
+
+def test_a_change_of_what_others_have_changed_meanwhile_is_refused(store):
+    record = store.insert(a_record())
+    store.update(replace(record, state=State.RUNNING, asked=1))
+    stored = store.get("a")
+    for state in JOB_STATES:
+        with pytest.raises(Overtaken):
+            store.update(replace(record, state=state, asked=0))
+    assert store.get("a") == stored
+    assert store.update(replace(stored, asked=2)) is State.RUNNING
 
 
 def test_the_first_request_to_kill_is_the_one_recorded(store):
@@ -156,7 +168,9 @@ def test_the_first_final_state_stays(tmp_path_factory, states):
     path = tmp_path_factory.mktemp("store") / "jobs.db"
     with contextlib.closing(Store(path)) as store:
         record = store.insert(a_record())
-        taken = [store.update(replace(record, state=state)) for state in states]
+        taken = [
+            store.update(replace(record, state=state, revision=n)) for n, state in enumerate(states)
+        ]
         final = [n for n, state in enumerate(states) if state in FINISHED]
         last = final[0] if final else len(states) - 1
         # Each says where the job was; what comes after the end changes nothing.
@@ -313,8 +327,8 @@ def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, fu
         assert page.records == []
 
 
-def test_live_ids_are_the_live_jobs_oldest_first(filled):
-    assert filled.live_ids() == filled.page(Query(), ALL).ids
+def test_unfinished_are_the_live_jobs_oldest_first(filled):
+    assert [job_id for _, job_id in filled.unfinished()] == filled.page(Query(), ALL).ids
 
 
 @pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])

@@ -1,0 +1,79 @@
+"""A worker says that it lives, and sees whether the supervisor does.
+
+Every few seconds of its own loop a worker writes the time into memory that it shares with the main
+process (`service.beats`), and sends the supervisor a `beat`: both judge it by that. The supervisor
+answers none: whether it has taken the last one out of the socket is seen here. So an idle service
+wakes twice per interval: this worker, and the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from service.supervisor.client import SupervisorConnection
+
+# Seconds between two beats: with the supervisor's wake-up for each, 0.4 wake-ups a second.
+INTERVAL_S: Final = 5.0
+
+_log = structlog.get_logger("jobrunner.engine")
+
+
+class Heartbeat:
+    """The beats of one worker."""
+
+    def __init__(self, stamp: Callable[[], None], on_awake: Callable[[], None]) -> None:
+        """`stamp` writes the time down for the main process. `on_awake` is called when a supervisor
+        that was silent reads again.
+        """
+        self._stamp = stamp
+        self._on_awake = on_awake
+        self._connection: SupervisorConnection | None = None
+        self._received = 0  # by the connection, when the last beat was sent
+        self._is_late = False  # the last beat wasn't taken out of the socket for an interval
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether the supervisor reads nothing, and has read nothing for an interval."""
+        return (
+            self._is_late and self._connection is not None and self._connection.unread_bytes() > 0
+        )
+
+    def start(self) -> None:
+        self._stamp()
+        self._again()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def connected(self, connection: SupervisorConnection | None) -> None:
+        """From now on beats go there; None: there is no connection."""
+        self._connection = connection
+        self._is_late = False
+        self._received = -1
+
+    def _again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self._beat)
+
+    def _beat(self) -> None:
+        self._stamp()
+        self._again()
+        connection = self._connection
+        if connection is None:
+            return
+        # Some other bytes may be on their way just now; one who answers something isn't silent.
+        is_late = connection.unread_bytes() > 0 and connection.received == self._received
+        was_late, self._is_late = self._is_late, is_late
+        if is_late and not was_late:
+            _log.error("supervisor_silent", interval_s=INTERVAL_S)
+        elif was_late and not is_late:
+            _log.info("supervisor_awake")
+            self._on_awake()
+        self._received = connection.received
+        if not is_late:
+            connection.send({"t": "beat"})
