@@ -190,7 +190,11 @@ class Faults:
             try:
                 done = subprocess.run(
                     [sys.executable, "-P", "-m", "service", "supervisor", "upgrade"],
-                    env={"JOBRUNNER_STATE_DIR": str(self.state_dir), "PATH": "/usr/bin:/bin"},
+                    env={
+                        "JOBRUNNER_STATE_DIR": str(self.state_dir),
+                        "PATH": "/usr/bin:/bin",
+                        "PYTHONPATH": os.pathsep.join(_also_imported_from()),
+                    },
                     cwd="/",
                     capture_output=True,
                     text=True,
@@ -242,7 +246,7 @@ class Faults:
                 environment={
                     **_SETTINGS,
                     "JOBRUNNER_SHUTDOWN": self._on_shutdown,
-                    "PYTHONPATH": str(self._directory),
+                    "PYTHONPATH": os.pathsep.join([str(self._directory), *_also_imported_from()]),
                 },
                 command=("-m", "sanic", "reloadable:make", "--factory"),
             )
@@ -280,6 +284,11 @@ class Faults:
         self.service.process.wait()
         self.lines += self.service.lines
         return status
+
+
+def _also_imported_from() -> list[str]:
+    """So that another release can be tried: PYTHONPATH, as whoever runs this has set it."""
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: TID251 - what a person's shell would pass
 
 
 def _signal(pid: int, number: int) -> None:

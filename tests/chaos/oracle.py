@@ -31,17 +31,24 @@ class Oracle:
         self._ledger = ledger
         self._run = run
         self._asker = asker
-        self._tally = read_tally(run.tally)
+        self._tally: dict[tuple[str, int], Told] = {}
 
-    def judge(self) -> None:
+    def judge_tally(self) -> None:
+        """What can be told without the service."""
+        self._tally = read_tally(self._run.tally)
         for (name, number), told in self._tally.items():
             if told.begun > 1:
                 self._ledger.accuse(f"{name}: command {number} ran {told.begun} times")
+        ran = {name for name, _ in self._tally}
+        for entry in self._ledger.entries:
+            if not entry.id and entry.was_refused and entry.work.name in ran:
+                self._ledger.accuse(f"{entry.work.name} was refused ({entry.answers}), and ran")
+
+    def judge(self) -> None:
+        self.judge_tally()
         for entry in self._ledger.entries:
             if entry.id:
                 self._judge_job(entry)
-            elif any(name == entry.work.name for name, _ in self._tally):
-                self._ledger.accuse(f"{entry.work.name} was refused ({entry.answers}), and ran")
         self._judge_list()
         for reader in self._run.readers:
             self._judge_reader(reader)
