@@ -12,7 +12,7 @@ from typing import Final
 import leftovers
 from clients import Asker, Client, Run
 from disk import mounted
-from faults import Faults
+from faults import Faults, NoService
 from ledger import Ledger
 from oracle import Oracle, leftovers_of
 from plan import Plan
@@ -61,13 +61,17 @@ def run_one(plan: Plan, seconds: float, directory: Path) -> Result:
         for thread in threads:
             thread.start()
         try:
-            faults.carry_out(plan, seconds, threading.Event())
+            faults.carry_out(plan, seconds)
+            stop.set()
+            for thread in threads:
+                thread.join(_READY_S)
+            faults.heal()
+            _judge(faults, asker, ledger, run)
+        except NoService:
+            ledger.accuse("the service doesn't start any more")
         finally:
             stop.set()
-        for thread in threads:
-            thread.join(_READY_S)
-        faults.heal()
-        _judge(faults, asker, ledger, run)
+            run.end.set()
     return Result(ledger, faults, run)
 
 

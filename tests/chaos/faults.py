@@ -26,7 +26,7 @@ from watching import Watched, in_session
 WORKERS: Final = 2
 # Seconds: what a start, a stop and an upgrade may take with everything else going on. Beyond it
 # they are held to be broken.
-_START_S: Final = 30.0
+_START_S: Final = 60.0
 _STOP_S: Final = 30.0
 _UPGRADE_S: Final = 20.0
 _SETTINGS: Final = {"JOBRUNNER_MAX_RUNNING": "12", "JOBRUNNER_RATE_LIMIT": "0"}
@@ -47,6 +47,10 @@ def make(arguments=None):
 """
 
 
+class NoService(Exception):
+    """It doesn't start any more."""
+
+
 class Faults:
     """The one thread that does harm, and undoes it."""
 
@@ -65,7 +69,7 @@ class Faults:
 
     # The schedule
 
-    def carry_out(self, plan: Plan, seconds: float, stop: threading.Event) -> None:
+    def carry_out(self, plan: Plan, seconds: float) -> None:
         numbers = itertools.count()
         queue: list[tuple[float, int, Callable[[], None]]] = []
         for number, step in enumerate(plan.steps):
@@ -76,16 +80,15 @@ class Faults:
                 at_s = step.at_s + step.lasts_s
                 undo = lambda n=number, s=step: self._undo(n, s)  # noqa: E731 - bound to this step
                 heapq.heappush(queue, (at_s, next(numbers), undo))
-        begun = time.monotonic()
+        begun, clock = time.monotonic(), threading.Event()
         while queue and queue[0][0] < seconds:
             at_s, _, what = heapq.heappop(queue)
             # The schedule's clock: when harm is done is what a plan says, not a wait for a fact.
-            if stop.wait(max(0.0, at_s - (time.monotonic() - begun))):
-                return
+            clock.wait(max(0.0, at_s - (time.monotonic() - begun)))
             if time.monotonic() - begun > seconds:
                 break  # an earlier step took longer than planned
             what()
-        stop.wait(max(0.0, seconds - (time.monotonic() - begun)))
+        clock.wait(max(0.0, seconds - (time.monotonic() - begun)))
 
     def _do(self, number: int, step: Step) -> None:
         self.counts[step.name] = self.counts.get(step.name, 0) + 1
@@ -263,7 +266,7 @@ class Faults:
             service.process.wait()
             if self._disk is not None:
                 self._disk.empty()
-        raise SystemExit("the service does not start any more")
+        raise NoService
 
     def end(self, *, may_hang: bool = False) -> int | None:
         """Stop it by TERM; its exit status, None when it had to be killed. `may_hang`: something of
