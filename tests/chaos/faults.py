@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 import random
@@ -64,30 +63,20 @@ class Faults:
         self._ledger = ledger
         self._stopped: dict[int, list[int]] = {}  # step → processes that get CONT
         self._lasting: dict[int, Fault] = {}
+        self._undoing: list[threading.Timer] = []
         self._on_shutdown = "kill"
         self.service = self._started()
 
     # The schedule
 
     def carry_out(self, plan: Plan, seconds: float) -> None:
-        numbers = itertools.count()
-        queue: list[tuple[float, int, Callable[[], None]]] = []
-        for number, step in enumerate(plan.steps):
-            heapq.heappush(
-                queue, (step.at_s, next(numbers), lambda n=number, s=step: self._do(n, s))
-            )
-            if step.lasts_s:
-                at_s = step.at_s + step.lasts_s
-                undo = lambda n=number, s=step: self._undo(n, s)  # noqa: E731 - bound to this step
-                heapq.heappush(queue, (at_s, next(numbers), undo))
         begun, clock = time.monotonic(), threading.Event()
-        while queue and queue[0][0] < seconds:
-            at_s, _, what = heapq.heappop(queue)
+        for number, step in enumerate(plan.steps):
             # The schedule's clock: when harm is done is what a plan says, not a wait for a fact.
-            clock.wait(max(0.0, at_s - (time.monotonic() - begun)))
+            clock.wait(max(0.0, step.at_s - (time.monotonic() - begun)))
             if time.monotonic() - begun > seconds:
-                break  # an earlier step took longer than planned
-            what()
+                return  # earlier steps took longer than planned
+            self._do(number, step)
         clock.wait(max(0.0, seconds - (time.monotonic() - begun)))
 
     def _do(self, number: int, step: Step) -> None:
@@ -99,6 +88,9 @@ class Faults:
                 self._fill_disk()
             else:
                 self._stop_some(number, step)
+            # Beside the schedule: what is undone may be what a later step waits for.
+            self._undoing.append(threading.Timer(step.lasts_s, self._undo, (number, step)))
+            self._undoing[-1].start()
             return
         with self._ledger.fault(step.name if not step.word else f"{step.name}_{self._on_shutdown}"):
             getattr(self, f"_{step.name}")(step)
@@ -113,6 +105,9 @@ class Faults:
 
     def heal(self) -> None:
         """Undo all that lasts, and have a service."""
+        for timer in self._undoing:
+            timer.cancel()
+            timer.join()
         if self._disk is not None:
             self._disk.empty()
         for pid in itertools.chain(*self._stopped.values()):

@@ -14,11 +14,14 @@ from clients import Asker, Reader, Run
 from ledger import Entry, Ledger
 from work import Told, read_tally
 
-# What justifies a job that ended otherwise than by itself.
-_SUPERVISOR_DIES: Final = frozenset({"kill_supervisor", "kill_everything", "stop_supervisor"})
-_SHUTDOWNS: Final = frozenset({"restart_kill"})
-_DELAYS: Final = frozenset({"stop_supervisor", "fill_disk", "stop_worker", "stop_main"})
 _FULL: Final = frozenset({"fill_disk"})
+# What explains a job that was ended for this reason.
+_JUSTIFIED: Final = {
+    "lost": frozenset({"kill_supervisor", "kill_everything", "stop_supervisor"}),
+    "shutdown": frozenset({"restart_kill"}),
+    "output": _FULL,
+}
+_DELAYS: Final = frozenset({"stop_supervisor", "fill_disk", "stop_worker", "stop_main"})
 # Seconds from an acknowledged kill to its end: the longest grace asked for, the drain, and a busy
 # machine.
 _KILL_S: Final = 12.0
@@ -96,17 +99,13 @@ class Oracle:
             if late and not self._ledger.happened(_DELAYS, begin, end):
                 return "its kill was acknowledged, and it ended by itself long after"
             return None
-        match view["Reason"]:
-            case "requested":
-                return None if entry.kill_sent else "killed, and nobody asked for it"
-            case "lost":
-                was = self._ledger.happened(_SUPERVISOR_DIES, begin, end)
-                return None if was else "lost, and no supervisor died"
-            case "shutdown":
-                was = self._ledger.happened(_SHUTDOWNS, begin, end)
-                return None if was else "ended by a shutdown, and there was none"
-            case other:
-                return f"killed for {other}"
+        if view["Reason"] == "requested":
+            return None if entry.kill_sent else "killed, and nobody asked for it"
+        justified_by = _JUSTIFIED.get(view["Reason"], frozenset())
+        was = self._ledger.happened(justified_by, begin, end)
+        return (
+            None if was else f"killed for {view['Reason']}, and nothing was done that explains it"
+        )
 
     def _commands_fault(self, entry: Entry, view: dict[str, Any]) -> str | None:
         is_whole = view["State"] == "exited" and not view["Error"]
