@@ -368,6 +368,8 @@ def test_without_a_descriptor_an_upgrade_is_refused_and_everything_goes_on(
     client = plain_supervisor.connect()
     client.run("job", f"echo begun; echo > {ready}; read < {go}; echo done; exit 3")
     ready.line()
+    client.sync()  # the loop has been round: the log is made
+    client.sync()
     pid = plain_supervisor.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     open_now = len(os.listdir(f"/proc/{pid}/fd"))
