@@ -7,13 +7,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.files.walk import ALL_OF_OWNER, Moved, open_directory, walk
 
+# Times that a directory is emptied into which somebody puts things meanwhile.
+_TRIES: Final = 3
+_NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
-def remove(parent: int, name: str | bytes, *, ends_at: float) -> None:
+
+def remove(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> None:
     """Remove what has this name in the open `parent`, and all below it. What can't be removed
     hinders nothing else.
 
@@ -27,19 +32,27 @@ def remove(parent: int, name: str | bytes, *, ends_at: float) -> None:
         os.unlink(name, dir_fd=parent)
         return
     try:
-        empty(top, ends_at=ends_at)
+        for tries_left in reversed(range(_TRIES)):
+            empty(top, is_over=is_over)
+            try:
+                os.rmdir(name, dir_fd=parent)
+            except FileNotFoundError:
+                return  # another process was faster
+            except OSError as exc:
+                if exc.errno not in _NOT_EMPTY or not tries_left:
+                    raise
+            else:
+                return
     finally:
         os.close(top)
-    with suppress(FileNotFoundError):  # another process was faster
-        os.rmdir(name, dir_fd=parent)
 
 
-def empty(top: int, *, ends_at: float) -> None:
+def empty(top: int, *, is_over: Callable[[], bool]) -> None:
     """Remove all that is below the open directory. Raises: as `remove` does."""
     while True:
         emptying = _Emptying()
         try:
-            walk(top, emptying, ends_at=ends_at)
+            walk(top, emptying, is_over=is_over)
         except Moved as exc:
             emptying.failed(exc)
         if emptying.error is None:
@@ -85,7 +98,7 @@ class _Emptying:
         except FileNotFoundError:
             return True
         except OSError as exc:
-            if is_last or exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if is_last or exc.errno not in _NOT_EMPTY:
                 self.failed(exc)
             return False
         self.removed += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -12,7 +13,7 @@ from service.files.walk import Moved, OutOfTime, open_directory, walk
 _BLOCK_BYTES: Final = 512
 
 
-def disk_usage(parent: int, name: str | bytes, *, ends_at: float) -> int:
+def disk_usage(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> int:
     """The bytes that the directory `name` of the open `parent`, and all in it, take on the disk. A
     file with several names counts for each with its share; what is mounted inside doesn't count,
     nor does what can't be looked at. What there was no time for isn't counted.
@@ -26,7 +27,7 @@ def disk_usage(parent: int, name: str | bytes, *, ends_at: float) -> int:
     counting = _Counting()
     try:
         with suppress(Moved, OutOfTime):
-            walk(top, counting, ends_at=ends_at, keep_modes=True)
+            walk(top, counting, is_over=is_over, keep_modes=True)
     finally:
         if mode is not None:
             os.fchmod(top, mode)

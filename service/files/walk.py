@@ -19,8 +19,7 @@ import errno
 import os
 import stat
 import struct
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from service.files.beneath import open_beneath
@@ -87,10 +86,12 @@ class _Entry(NamedTuple):
     position: int  # behind it
 
 
-def walk(top: int, visitor: Visitor, *, ends_at: float, keep_modes: bool = False) -> None:
-    """Have `visitor` see all that is below the open directory `top`, depth first. `ends_at` is by
-    the monotonic clock. A directory that its owner has closed to himself is opened to him, and
-    closed again behind the visitor when `keep_modes`.
+def walk(
+    top: int, visitor: Visitor, *, is_over: Callable[[], bool], keep_modes: bool = False
+) -> None:
+    """Have `visitor` see all that is below the open directory `top`, depth first. `is_over` is
+    asked at each entry whether the time is up. A directory that its owner has closed to himself is
+    opened to him, and closed again behind the visitor when `keep_modes`.
 
     Raises: Moved; OutOfTime; OSError.
     """
@@ -99,7 +100,7 @@ def walk(top: int, visitor: Visitor, *, ends_at: float, keep_modes: bool = False
     try:
         visitor.entered(current)
         while True:
-            child = _next_child(current, visitor, ends_at, way)
+            child = _next_child(current, visitor, is_over, way)
             if child is None:
                 if not way:
                     return
@@ -119,10 +120,12 @@ def walk(top: int, visitor: Visitor, *, ends_at: float, keep_modes: bool = False
         os.close(current)
 
 
-def _next_child(directory: int, visitor: Visitor, ends_at: float, way: list[_Above]) -> int | None:
+def _next_child(
+    directory: int, visitor: Visitor, is_over: Callable[[], bool], way: list[_Above]
+) -> int | None:
     """The next directory to go down to, opened, and the way back noted; None at the end."""
     for entry in _entries(directory):
-        if time.monotonic() > ends_at:
+        if is_over():
             raise OutOfTime(errno.ETIMEDOUT, "there is more than there was time for")
         try:
             is_directory = _is_directory(directory, entry)

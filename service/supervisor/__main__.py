@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import service
+from service.files.job import JOBS
 from service.state_dir import fault
 from service.supervisor import upgrade
 from service.supervisor.cgroup import Cgroups
 from service.supervisor.controllers import Controllers
 from service.supervisor.journal import note
+from service.supervisor.layout import lay_out
 from service.supervisor.serve import serve
 from service.supervisor.spawn import reset_dispositions
 from service.supervisor.sweep import sweep
@@ -57,6 +59,10 @@ def main() -> int:
     if not is_new:
         state = upgrade.read(options.resume_fd)
         state["upgrades"] = state.get("upgrades", 0) + 1
+        try:
+            lay_out(state_dir)
+        except OSError as exc:
+            note("logs_not_moved", error=str(exc))  # and go on as before
         note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     else:
         state = _begin(state_dir, cgroups, controllers, options.ready_fd)
@@ -98,9 +104,8 @@ def _begin(
     os.pwrite(lock, f"{nonce} {os.getpid()}\n".encode(), 0)
     reset_dispositions()
     _become_subreaper()
-    jobs_directory = state_dir / "jobs"
-    jobs_directory.mkdir(mode=0o711, exist_ok=True)
-    swept = sweep(jobs_directory)
+    lay_out(state_dir)
+    swept = sweep(state_dir / JOBS)
     swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
     listener = _listen(directory)
     os.close(start_lock)

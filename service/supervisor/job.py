@@ -10,10 +10,11 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.files.job import job_files
 from service.output.errors import NoHoles
 from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
@@ -21,12 +22,13 @@ from service.supervisor import actions as a
 from service.supervisor import course as c
 from service.supervisor.aftermath import Aftermath
 from service.supervisor.controllers import Controllers
+from service.supervisor.directories import begin_in, make_directories, make_log_directory
 from service.supervisor.handed import handed
-from service.supervisor.identity import identity_of, open_directory
+from service.supervisor.identity import identity_of
 from service.supervisor.journal import note
 from service.supervisor.limits import Limiting
 from service.supervisor.protocol import Message
-from service.supervisor.spawn import Descriptors, Refused, about_directory, spawn
+from service.supervisor.spawn import Descriptors, Refused, spawn
 from service.supervisor.tree import Tree
 from service.supervisor.unclosed import UnclosedLogs
 from service.supervisor.usage import Usage
@@ -44,7 +46,7 @@ class Host:
     """What all jobs of one supervisor share."""
 
     loop: asyncio.AbstractEventLoop
-    jobs_directory: str
+    state_dir: str
     descriptors: Descriptors
     stalls: StallTimer
     unclosed: UnclosedLogs
@@ -124,7 +126,7 @@ class Job:
         if job.is_finished:
             return job
         if state["has_log"]:
-            job._log = _reopened(os.path.join(host.jobs_directory, job.id))
+            job._log = _reopened(job_files(host.state_dir, job.id).log)
             job._pump = job._make_pump(job._log)
             for descriptor, stream, command in state["pipes"]:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - os takes it by position only
@@ -346,13 +348,15 @@ class Job:
             tree, pump = self._prepare()
             if why := request.get("refuse"):
                 raise Refused(why)
+            if request.get("verdict"):  # its programs leave each other a file there
+                make_log_directory(job_files(host.state_dir, self.id))
             self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
             with ExitStack() as held:
                 given = handed(request, held)
                 spawned = spawn(
                     given.argv,
                     request["env"],
-                    _directory(request, held),
+                    begin_in(request, job_files(host.state_dir, self.id), held),
                     descriptors=host.descriptors,
                     inside=self._limiting.inside(tree),
                     stdin=given.stdin,
@@ -380,18 +384,14 @@ class Job:
     def _prepare(self) -> tuple[Tree, Pump]:
         """The job's directory, log and tree, made with its first command. Raises: Refused."""
         host = self._host
-        directory = os.path.join(host.jobs_directory, self.id)
         try:
             if self._log is None:
-                for path in (directory, f"{directory}/work"):
-                    with suppress(FileExistsError):
-                        os.mkdir(path, 0o711)
-                if (owner := identity_of(self._request.get("owner"))) is not None:
-                    os.chown(f"{directory}/work", *owner, follow_symlinks=False)
+                files = job_files(host.state_dir, self.id)
+                make_directories(files, self._request)
                 if limit := self._request.get("output_limit", 0):
-                    self._log = LogWriter.create(directory, limit=limit)
+                    self._log = LogWriter.create(files.log, limit=limit)
                 else:
-                    self._log = LogWriter.on_demand(directory)
+                    self._log = LogWriter.on_demand(files.log)
             if self._pump is None:
                 self._pump = self._make_pump(self._log)
             if self._tree is None:
@@ -449,33 +449,3 @@ def _reopened(directory: str) -> LogWriter:
         return LogWriter.reopen(directory)
     except FileNotFoundError:
         return LogWriter.on_demand(directory)  # no byte had come, and nobody has asked
-
-
-def _directory(request: Message, held: ExitStack) -> str:
-    """Where the command begins, made when it is the job's own and missing; `held` keeps it open.
-    A program of the service begins in `/`, where no job can put a file for it to find.
-
-    Raises: Refused.
-    """
-    path: str = request["cwd"]
-    owner = identity_of(request.get("owner"))
-    if owner is None:
-        if request["create"]:
-            _make_directory(path)
-        return "/" if request.get("of_service") else path
-    try:
-        descriptor = open_directory(path, owner, create=request["create"])
-    except OSError as exc:
-        raise Refused(about_directory(exc, path)) from exc
-    held.callback(os.close, descriptor)
-    return "/" if request.get("of_service") else f"/proc/self/fd/{descriptor}"
-
-
-def _make_directory(path: str) -> None:
-    if os.path.isdir(path):  # the job's own, as a rule
-        return
-    try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
-    except OSError as exc:
-        reason = os.strerror(exc.errno or 0)
-        raise Refused(f"The working directory {path!r} could not be created: {reason}.") from exc
