@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Annotated, Any
 
 import msgspec
@@ -162,7 +163,7 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         created_at=_time(record.created_at) or "",
         started_at=_time(record.started_at),
         finished_at=_time(record.finished_at),
-        working_dir=where,
+        working_dir=_path(where),
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
         idle_timeout=spec.idle_timeout_s or None,
@@ -186,7 +187,7 @@ def _command(
     return {
         **asked,
         "Kind": kind_of(command).name,
-        "WorkingDir": where,
+        "WorkingDir": _path(where),
         "Environment": sorted(command.environment),
         "State": outcome.state.value,
         "ExitCode": outcome.exit_code,
@@ -220,6 +221,11 @@ def _output(record: JobRecord, engine: Engine) -> OutputView:
     gaps = [state.gap.of(None)] if state.gap.end else []
     is_whole = record.output_complete and state.end >= end
     return OutputView(end if is_known else state.end, is_whole, gaps)
+
+
+def _path(path: str) -> str:
+    """As text; bytes that aren't UTF-8 are written in hexadecimal, as a shell's `$'...'` takes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _kill(kill: Kill | None) -> KillView | None:
