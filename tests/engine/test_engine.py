@@ -173,7 +173,7 @@ async def test_every_engine_answers_for_every_job(open_engine):
     await first.clean(job_id)
     with pytest.raises(UnknownJob):
         second.show(job_id)
-    assert not Path(second.directory(job_id)).exists()
+    assert not Path(second.files(job_id).directory).exists()
 
 
 async def test_a_wait_ends_with_its_timeout_and_shows_the_job_as_it_is(open_engine, fifo):
