@@ -305,7 +305,7 @@ def test_a_sandbox_hides_the_state_directory(inside: Service) -> None:
     other = inside.run("echo secret")["ID"]
     state = inside.state_dir
     assert inside.run(f"cat {state}/jobs.db")["ExitCode"] == 1
-    assert inside.run(f"cat {state}/jobs/{other}/output")["ExitCode"] == 1
+    assert inside.run(f"cat {state}/logs/{other}/output")["ExitCode"] == 1
     job_id = inside.submit(f"ls {state} {state}/jobs")
     inside.wait(job_id)
     assert inside.output(job_id).decode().split() == [f"{state}:", "jobs", f"{state}/jobs:", job_id]
