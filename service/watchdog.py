@@ -145,6 +145,14 @@ class Watchdog(threading.Thread):
         """Replace each worker that ends or hangs, as long as the main process lives."""
         asked: set[int] = set()  # pids whose replacement was asked for
         while not self._manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
+            try:
+                self._watch(asked)
+            except Exception:  # noqa: BLE001 - without it no worker would be replaced any more
+                _log.exception("watchdog_failed")
+                threading.Event().wait(_PAUSE_S)
+
+    def _watch(self, asked: set[int]) -> None:
+        while not self._manager._shutting_down:  # noqa: SLF001 - Sanic has no public name for it
             # A worker's process object changes when Sanic replaces it, for a reload or for us.
             live: dict[Any, tuple[Any, Any]] = {
                 p.sentinel: (w, p)

@@ -19,10 +19,10 @@ from service.api.queries import attach_query
 from service.api.reserve import refuse_in_reserve
 from service.engine.engine import Engine
 from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
-from service.jobs.lifecycle import FINISHED, State
+from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.output.errors import FollowerClosed, OutputDropped, OutputError
 from service.output.follow import Follower
-from service.output.following import Following
+from service.output.following import Following, check_end
 
 attach = Blueprint("attach")
 
@@ -40,8 +40,8 @@ _log = structlog.get_logger("jobrunner.api")
 async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     """Stream the output; None when it was sent already.
 
-    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable, all
-        before the answer begins.
+    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable;
+        CorruptLog, when there is less than the record tells of; all before the answer begins.
     """
     offset, stream, follow, marked = attach_query(request.query_string)
     content_type = _content_type(request)
@@ -53,15 +53,13 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     leave_trace(request, "attach", job_id)
 
     follower: Follower = request.app.ctx.follower
+    log = engine.files(job_id).log
+    # A log that nobody writes any more ends where it ends, whether it was closed or not.
+    live = follow and state not in FINISHED
+    recorded = 0 if state in LIVE else engine.output_end(job_id)
     for may_make in (follow and state is State.RUNNING, False):
         following = Following(
-            follower,
-            engine.directory(job_id),
-            offset,
-            stream,
-            # The end of a finished job's log may never have been written, on a failing disk.
-            follow=follow and state not in FINISHED,
-            into_gap=marked,
+            follower, log, offset, stream, follow=live, into_gap=marked, at_least=recorded
         )
         try:
             async with following:
@@ -76,6 +74,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
             raise Unavailable("This worker is stopping.") from exc
         except FileNotFoundError:
             engine.state(job_id)  # it may have been cleaned just now
+            check_end(0, recorded)
         # Not a byte of it has come.
         if offset > 0:
             raise OffsetBeyondEnd(offset, 0)
@@ -109,7 +108,7 @@ async def _send(
                 return
             await _pass_on(following, answer, marked=marked)
             if not is_over:
-                await engine.wait_finished(job_id)
+                await _wait_for_last(engine, job_id, following.state.end)
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=following.offset, why=str(exc))
 
@@ -132,12 +131,14 @@ async def _wait_and_send(
             await engine.wait_started(job_id)
             await engine.make_log(job_id)
             try:
-                directory = engine.directory(job_id)
-                async with Following(follower, directory, 0, stream, into_gap=marked) as following:
+                log = engine.files(job_id).log
+                async with Following(follower, log, 0, stream, into_gap=marked) as following:
                     await _pass_on(following, answer, marked=marked)
+                    end = following.state.end
             except FileNotFoundError:
                 engine.state(job_id)  # it has none, and gets none any more; or it was cleaned
-            await engine.wait_finished(job_id)
+                end = 0
+            await _wait_for_last(engine, job_id, end)
     except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))
 
@@ -155,6 +156,14 @@ async def _pass_on(following: Following, answer: ChunkedAnswer, *, marked: bool)
             starts_line = answer.at_line_start
             line = b"[jobrunner: %d bytes dropped]\n" % following.skip(dropped)
             await answer.write(line if starts_line else b"\n" + line)
+
+
+async def _wait_for_last(engine: Engine, job_id: str, end: int) -> None:
+    """Whoever saw the end of the output finds the job finished. Raises: CorruptLog, for an output
+    that ends too early.
+    """
+    await engine.wait_finished(job_id)
+    check_end(end, engine.output_end(job_id))
 
 
 def _check_room(request: Request) -> None:

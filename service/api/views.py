@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +17,7 @@ from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
 from service.jobs.times import rfc3339
 from service.kinds import kind_of
 from service.output.errors import CorruptLog
-from service.output.reader import LogReader
+from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
 from service.store.records import readable
 
@@ -161,7 +163,7 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         created_at=_time(record.created_at) or "",
         started_at=_time(record.started_at),
         finished_at=_time(record.finished_at),
-        working_dir=where,
+        working_dir=_path(where),
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
         idle_timeout=spec.idle_timeout_s or None,
@@ -185,7 +187,7 @@ def _command(
     return {
         **asked,
         "Kind": kind_of(command).name,
-        "WorkingDir": where,
+        "WorkingDir": _path(where),
         "Environment": sorted(command.environment),
         "State": outcome.state.value,
         "ExitCode": outcome.exit_code,
@@ -200,20 +202,30 @@ def _command(
 def _output(record: JobRecord, engine: Engine) -> OutputView:
     is_known = record.output_bytes is not None or record.state not in LIVE
     end = record.output_bytes or 0
-    if is_known and end <= MIN_OUTPUT_LIMIT:
-        return OutputView(end, record.output_complete, [])  # too short to have lost anything
+    if is_known and not end:
+        return OutputView(0, record.output_complete, [])
+    files = engine.files(record.id)
+    if is_known and end <= MIN_OUTPUT_LIMIT:  # too short to have lost anything
+        is_there = record.output_complete and has_bytes(files.log, end)
+        return OutputView(end, is_there, [])
     try:
-        with LogReader.open(engine.directory(record.id)) as log:
-            state = log.state()
+        with LogReader.open(files.log) as log:
+            state = log.whole_state()
     except FileNotFoundError:
-        # Its first command hasn't been started, or it is just being cleaned.
-        return OutputView(end, record.output_complete, [])
-    except CorruptLog:
-        if not is_known:
+        # Unless something is missing its first byte hasn't come.
+        return OutputView(end, record.output_complete and not end, [])
+    except (CorruptLog, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE):
             raise
         return OutputView(end, complete=False, gaps=[])  # one damaged file shall not spoil a list
     gaps = [state.gap.of(None)] if state.gap.end else []
-    return OutputView(end if is_known else state.end, record.output_complete, gaps)
+    is_whole = record.output_complete and state.end >= end
+    return OutputView(end if is_known else state.end, is_whole, gaps)
+
+
+def _path(path: str) -> str:
+    """As text; bytes that aren't UTF-8 are written in hexadecimal, as a shell's `$'...'` takes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _kill(kill: Kill | None) -> KillView | None:

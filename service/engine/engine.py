@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import time
 import uuid
 from collections.abc import Coroutine
@@ -28,8 +27,10 @@ from service.engine.notices import Notices
 from service.engine.owner import Owner
 from service.engine.patient_writes import LogKeeper, stored, while_locked
 from service.engine.readiness import RecordsCheck, readiness
+from service.engine.removal import Removal
 from service.engine.retention import Retention
-from service.engine.starting import job_directory
+from service.engine.tasks import OwnedTasks
+from service.files.job import JobFiles, job_files
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import (
     IdempotencyKeyReused,
@@ -98,7 +99,8 @@ class Engine:
         self._notices = Notices()
         self._records_check = RecordsCheck(store)
         self._refused_at = float("-inf")  # when the supervisor had no descriptors for a job
-        self._retention = Retention(settings, store, self.directory, self._forget)
+        self._removal = Removal(settings, store, self._restore_reserve)
+        self._retention = Retention(settings, store, self._retire)
         self._owner = Owner(
             settings,
             store,
@@ -109,25 +111,23 @@ class Engine:
         )
         stamp = beats.worker if beats is not None else _nothing
         self._link = Link(settings, store, self._owner, self._notices.wake_all, counting, stamp)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = OwnedTasks()
         self._closing = False
-        self._retiring: asyncio.Task[None] | None = None
-        self._log_keeper = LogKeeper(store, self._spawn)
+        self._log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
         await self._link.open()
-        self._spawn(self._remove_cleaned())
-        self._retiring = self._spawn(self._retention.run())
+        self._tasks.keep(self._removal.run, name="removal")
+        self._tasks.keep(self._retention.run, name="retention")
 
     async def close(self) -> None:
         """Finish what was begun, then hand all jobs over."""
         self._closing = True
         self._notices.wake_all()
-        if self._retiring is not None:
-            self._retiring.cancel()
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._removal.close()
+        await self._tasks.cancel_kept()
+        await self._tasks.finish()
         await self._link.close()
 
     # Verbs
@@ -232,6 +232,13 @@ class Engine:
         """False as well for one that is unknown. Raises: Unavailable."""
         return self._owner.drives(job_id) or self._store.state_of(job_id) in LIVE
 
+    def output_end(self, job_id: str) -> int:
+        """The bytes of output that the job's record tells of: 0 until it is finished.
+
+        Raises: Unavailable.
+        """
+        return self._store.output_end_of(job_id)
+
     def sight(self, job_id: str, visible: Visibility) -> Sight:
         """What a caller who sees `visible` has to do with that ID. Raises: Unavailable."""
         return self._store.sight(job_id, visible)
@@ -240,11 +247,11 @@ class Engine:
         self._owner.settle()
         return self._store.page(query, visible, full=full)
 
-    def directory(self, job_id: str) -> str:
-        """Where the job's files are; it exists from its first command on, its log from its first
-        byte on, or from `make_log`.
+    def files(self, job_id: str) -> JobFiles:
+        """Where the job's files are; its directory exists from its first command on, its log from
+        its first byte on, or from `make_log`.
         """
-        return job_directory(self._settings.state_dir, job_id)
+        return job_files(self._settings.state_dir, job_id)
 
     def readiness(self) -> dict[str, str | None]:
         """What a new job needs, and of each what is wrong with it now, if anything."""
@@ -390,6 +397,11 @@ class Engine:
             )
         await self._forget([job_id])
 
+    async def _retire(self, job_ids: list[str]) -> int:
+        cleaned = await self._forget(job_ids)
+        await self._removal.try_again()
+        return cleaned
+
     async def _forget(self, job_ids: list[str]) -> int:
         def clean() -> list[str]:
             return [job_id for job_id in job_ids if self._store.clean(job_id)]
@@ -397,24 +409,8 @@ class Engine:
         cleaned = await stored(lambda: self._store.atomically(clean))
         for job_id in cleaned:
             self._notices.wake(job_id, finished=True)
-            await self._remove_files(job_id)
+        await self._removal.remove(cleaned)
         return len(cleaned)
-
-    async def _remove_cleaned(self) -> None:
-        """Files of jobs that were cleaned when a process died."""
-        for job_id in self._store.cleaned():
-            await self._remove_files(job_id)
-
-    async def _remove_files(self, job_id: str) -> None:
-        try:
-            await asyncio.to_thread(shutil.rmtree, self.directory(job_id))
-        except FileNotFoundError:
-            _log.debug("no_files", job=job_id)  # it never ran, or another worker was faster
-        except OSError as exc:
-            _log.error("files_not_removed", job=job_id, error=str(exc))
-            return
-        await stored(lambda: self._store.files_removed(job_id))
-        self._restore_reserve()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -436,22 +432,10 @@ class Engine:
         if state not in LIVE:
             self._log_keeper.committed()
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Its awaiter gets it too, unless that one is gone.
-            _log.debug("task_failed", error=repr(error))
-
     async def _in_task(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             self._check_open()
         except Unavailable:
             work.close()
             raise
-        return await asyncio.shield(self._spawn(work))
+        return await self._tasks.run(work, name="verb")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any, Final
 
+from service.engine.tasks import OwnedTasks
 from service.kinds import KINDS
 from service.settings import Settings
 
@@ -13,6 +14,7 @@ from service.settings import Settings
 _FRESH_S: Final = 5.0
 # Seconds that a caller waits for a new answer: a load balancer is told what was known.
 _PATIENCE_S: Final = 1.0
+_UNKNOWN: Final = {name: {"Usable": None, "Error": None} for name in KINDS}
 
 
 class KindsHealth:
@@ -22,25 +24,27 @@ class KindsHealth:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[str, Any] = {name: {"Usable": None, "Error": None} for name in KINDS}
+        self._known: dict[str, Any] = dict(_UNKNOWN)
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
+        self._tasks = OwnedTasks()
 
     async def view(self) -> dict[str, Any]:
         """For each Kind whether it is `Usable` (None: not known yet), and the `Error` if not."""
         if self._asking is None and time.monotonic() - self._asked_at > _FRESH_S:
-            self._asking = asyncio.get_running_loop().create_task(self._ask())
+            self._asking = self._tasks.begin(self._ask(), name="kinds_health")
         if self._asking is not None:
             await asyncio.wait([self._asking], timeout=_PATIENCE_S)
         return self._known
 
     async def _ask(self) -> None:
-        faults = {
-            name: await asyncio.to_thread(kind.fault, self._settings)
-            for name, kind in KINDS.items()
-        }
-        self._known = {
-            name: {"Usable": fault is None, "Error": fault} for name, fault in faults.items()
-        }
-        self._asked_at = time.monotonic()
-        self._asking = None
+        known: dict[str, Any] = dict(_UNKNOWN)
+        try:
+            for name, kind in KINDS.items():
+                fault = await asyncio.to_thread(kind.fault, self._settings)
+                known[name] = {"Usable": fault is None, "Error": fault}
+        finally:
+            # One that can't be asked, which the log tells, is not known: no old answer stands.
+            self._known = known
+            self._asked_at = time.monotonic()
+            self._asking = None

@@ -17,15 +17,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from service.engine.patient_writes import stored
+from service.files.job import JobFiles, job_files
+from service.files.usage import disk_usage
 from service.jobs.errors import JobrunnerError
 from service.settings import Settings, Share
 from service.store import Finished, Store, Totals
@@ -34,8 +35,9 @@ from service.store import Finished, Store, Totals
 KEPT_S: Final = 60
 # Jobs per transaction and thread call: a pass over many lets the loop serve in between.
 _BATCH: Final = 100
-# Bytes of one of the blocks that stat(2) counts.
-_BLOCK_BYTES: Final = 512
+# Seconds for one job: a disk that is read for the first time shows some hundred thousand files.
+# What there is no time for isn't counted.
+_MEASURE_S: Final = 30.0
 # Seconds until what failed (the disk is full, no descriptor is free) is tried again.
 _RETRY_S: Final = 10.0
 _NS: Final = 1_000_000_000
@@ -80,27 +82,6 @@ def due(oldest: Iterable[Finished], totals: Totals, limits: Limits, *, now: int)
     return Due(ids, None, is_partial=jobs > 0 and bool(ids))
 
 
-def disk_usage(directory: str) -> int:
-    """The bytes that the directory and all in it take on the disk; each file counts once, and other
-    file systems that are mounted inside don't. Raises: OSError, when there is no descriptor for it.
-    """
-    try:
-        top = os.lstat(directory)
-    except FileNotFoundError:
-        return 0  # no command of it was started
-    linked: set[int] = set()
-    total = top.st_blocks
-    for found in _walk(directory):
-        if found.st_dev != top.st_dev:
-            continue
-        if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
-            if found.st_ino in linked:
-                continue
-            linked.add(found.st_ino)
-        total += found.st_blocks
-    return total * _BLOCK_BYTES
-
-
 # Seconds in which jobs that end are looked at together: none of them is due within its minute.
 _TOGETHER_S: Final = 0.2
 
@@ -114,15 +95,13 @@ class Retention:
         self,
         settings: Settings,
         store: Store,
-        directory: Callable[[str], str],
         forget: Callable[[list[str]], Awaitable[int]],
         *,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`directory` says where a job's files are; `now` is the wall clock in nanoseconds."""
+        """`now` is the wall clock in nanoseconds."""
         self._settings = settings
         self._store = store
-        self._directory = directory
         self._forget = forget
         self._now = now
         self._unmeasured: list[str] = []
@@ -182,7 +161,8 @@ class Retention:
         await stored(lambda: self._store.measured(usage))
 
     def _usage_of(self, job_ids: list[str]) -> dict[str, int]:
-        return {job_id: disk_usage(self._directory(job_id)) for job_id in job_ids}
+        state_dir = self._settings.state_dir
+        return {job_id: _disk_usage(job_files(state_dir, job_id)) for job_id in job_ids}
 
     def _limits(self) -> Limits:
         settings = self._settings
@@ -203,25 +183,23 @@ class Retention:
             self._timer = None
 
 
-def _walk(directory: str) -> Iterator[os.stat_result]:
-    todo = [directory]
-    while todo:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    if (found := _stat(entry)) is None:
-                        continue
-                    if stat.S_ISDIR(found.st_mode):
-                        todo.append(entry.path)
-                    yield found
-        except OSError as exc:
-            if exc.errno in (errno.EMFILE, errno.ENFILE):
-                raise
-            # Gone meanwhile, or closed to us: what can't be seen isn't counted.
+def _disk_usage(files: JobFiles) -> int:
+    ends_at = time.monotonic() + _MEASURE_S
+    return sum(_usage_of(path, ends_at) for path in {files.directory, files.log})
 
 
-def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+def _usage_of(path: str, ends_at: float) -> int:
+    above, name = os.path.split(path)
     try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
+        parent = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0  # no job of this service has had a byte of output yet
+    try:
+        return disk_usage(parent, name, is_over=lambda: time.monotonic() > ends_at)
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        _log.error("disk_usage_unknown", path=path, error=str(exc))
+        return 0
+    finally:
+        os.close(parent)

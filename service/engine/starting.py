@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from service.engine.ceilings import limits_of
+from service.files.job import DIRECTORY_MODE, job_files
 from service.jobs.spec import JobSpec
 from service.kinds import CannotRun, Context, Plan, kind_of, plan
 from service.settings import Settings
-
-
-def job_directory(state_dir: Path, job_id: str) -> str:
-    """Where the log of a job and its own working directory are."""
-    return f"{state_dir}/jobs/{job_id}"
 
 
 def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple[str, bool]:
@@ -23,10 +19,10 @@ def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple
     `parts` are the job's `WorkingDir` and the command's: each relative to what is left of it, an
     absolute one starts anew, and the job's own directory comes first.
     """
-    own = f"{job_directory(state_dir, job_id)}/work"
-    path = os.path.join(own, *(part for part in parts if part is not None))
+    files = job_files(state_dir, job_id)
+    path = os.path.join(files.work, *(part for part in parts if part is not None))
     path = os.path.normpath(path)
-    return path, path == own or path.startswith(f"{own}/")
+    return path, files.beneath_work(path) is not None
 
 
 def _output_limit(settings: Settings, spec: JobSpec) -> int:
@@ -60,11 +56,13 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     }
     if (user := settings.run_as) is not None:
         message["owner"] = (user.uid, user.gid)
+    if settings.docker_user:
+        message["work_mode"] = DIRECTORY_MODE  # containers of yet another user begin there
     context = Context(
         job_id=job_id,
         number=number,
         settings=settings,
-        directory=job_directory(settings.state_dir, job_id),
+        files=job_files(settings.state_dir, job_id),
         root=root,
         environment=spec.environment,
         limits=limits,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.files.job import JobFiles
 from service.jobs.errors import Place
 from service.jobs.spec import CommandSpec, JobBody
 from service.settings import Settings
@@ -27,14 +28,14 @@ class Site:
 class Context:
     """Where a command will run.
 
-    `directory` is where the job's files are, `root` the directory on this box that the job's
+    `files` says where the job's files are, `root` is the directory on this box that the job's
     `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     """
 
     job_id: str
     number: int
     settings: Settings
-    directory: str
+    files: JobFiles
     root: str
     environment: Mapping[str, str]
     limits: Mapping[str, Any] = field(default_factory=dict)

@@ -37,8 +37,8 @@ def in_sandbox(
     The variables reach the command as options, not through the environment of bwrap, which runs
     outside: one that names a library would run the job's code there.
     """
-    own = f"{context.directory}/work"
-    if not _is_below(directory, own):
+    own = context.files.work
+    if context.files.beneath_work(directory) is None:
         real = os.path.realpath(directory)
         for hidden in (*_OWN, str(context.settings.state_dir)):
             if _is_below(real, os.path.realpath(hidden)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from service.files.regular import open_regular
+
 __all__ = ["CHUNK_BYTES", "INDEX_NAME", "OUTPUT_NAME", "READ_BYTES", "Directory", "open_in"]
 
 OUTPUT_NAME = "output"
@@ -23,8 +25,11 @@ _MODE = 0o600
 
 
 def open_in(directory: Directory, name: str, flags: int) -> int:
-    """Opens a file of the log that lives in `directory`, never inherited by children."""
-    flags |= os.O_CLOEXEC
+    """Opens a file of the log that lives in `directory`, never inherited by children.
+
+    Raises:
+        NotRegular: something else stands in its place.
+    """
     if isinstance(directory, int):
-        return os.open(name, flags, _MODE, dir_fd=directory)
-    return os.open(os.path.join(directory, name), flags, _MODE)
+        return open_regular(name, flags, _MODE, dir_fd=directory)
+    return open_regular(os.path.join(directory, name), flags, _MODE)

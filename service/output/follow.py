@@ -60,7 +60,7 @@ class Tail:
         self._caught_up: dict[int | None, CaughtUp] = {}  # by stream
         self._error: Exception | None = None
         self.reader = reader
-        self.state: LogState = reader.state()
+        self.state: LogState = reader.whole_state()
 
     def __enter__(self) -> Self:
         """The tail itself, released at the end of the block."""

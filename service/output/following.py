@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
 from service.output.caught_up import Member
 from service.output.cursor import Cursor
+from service.output.errors import CorruptLog
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
     from service.output.follow import Follower, Tail
     from service.output.index import LogState
 
-__all__ = ["Following"]
+__all__ = ["Following", "check_end"]
+
+
+def check_end(found: int, at_least: int) -> None:
+    """Sees that a log which ends at `found` has all that is known to have been in it.
+
+    Raises:
+        CorruptLog: bytes are missing.
+    """
+    if found < at_least:
+        msg = f"the output has {found} bytes, it had {at_least}"
+        raise CorruptLog(msg)
 
 
 class Following:
@@ -34,7 +46,8 @@ class Following:
 
     A negative offset counts from the present end. With `stream`, offsets count the bytes of that
     stream alone. With `follow=False` it ends where the log ended when it was opened. With
-    `into_gap` it may begin where bytes were dropped; `chunks` then tells so at once.
+    `into_gap` it may begin where bytes were dropped; `chunks` then tells so at once. A log with
+    fewer bytes than `at_least` is damaged.
 
     Attributes, once entered:
         opening: the log's state at that moment.
@@ -44,6 +57,7 @@ class Following:
     """
 
     __slots__ = (
+        "_at_least",
         "_cursor",
         "_directory",
         "_follow",
@@ -65,12 +79,14 @@ class Following:
         *,
         follow: bool = True,
         into_gap: bool = False,
+        at_least: int = 0,
     ) -> None:
         self._follower = follower
         self._directory = directory
         self._stream = stream
         self._follow = follow
         self._into_gap = into_gap
+        self._at_least = at_least
         self._tail: Tail
         self._cursor: Cursor
         self.opening: LogState
@@ -84,10 +100,15 @@ class Following:
             FileNotFoundError: there is no log.
             OffsetBeyondEnd: the log has no such offset yet.
             OffsetInGap: its byte at the offset was dropped, and `into_gap` isn't set.
-            CorruptLog: its header is damaged.
+            CorruptLog: its header is damaged, or it is too short.
         """
         self._tail = tail = self._follower.watch(self._directory)
         self.opening = tail.state
+        try:
+            check_end(self.opening.end, self._at_least)
+        except CorruptLog:
+            tail.release()
+            raise
         size = self.opening.size(self._stream)
         if self.offset > size:
             tail.release()

@@ -59,6 +59,8 @@ RECORD_EVERY_NS = 10_000_000
 _COPY_BYTES = 64 * 1024
 """What is read at once where splice can't serve: it is what a kill could lose there."""
 
+_DIRECTORY_MODE = 0o700
+
 _LARGE_BLOCK_BYTES = 64 * 1024
 """The largest block of a file system: one that was freed in part only is freed with the next."""
 
@@ -126,7 +128,8 @@ class LogWriter:
         limit: int = 0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> Self:
-        """Makes an empty log in an existing directory; `clock_ns` is what "10 ms" is told by.
+        """Makes an empty log, and its directory when that is missing; `clock_ns` is what "10 ms" is
+        told by.
 
         `limit`: bytes that are kept of the output, from 64 KiB on; 0 for all. It goes into the
         header, and holds for every later writer.
@@ -150,7 +153,7 @@ class LogWriter:
     ) -> Self:
         """The same, but the files are made with its first byte, or by `make`.
 
-        The directory must exist by then; an open descriptor of it must be open still.
+        An open descriptor of the directory must be open still.
         """
         log = cls(-1, -1, clock_ns, limit=limit)
         log._directory = directory
@@ -247,6 +250,9 @@ class LogWriter:
         if directory is None:
             return
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        if not isinstance(directory, int):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, _DIRECTORY_MODE)
         with contextlib.ExitStack() as undo:
             output_fd = open_in(directory, OUTPUT_NAME, flags)
             undo.callback(_remove, directory, OUTPUT_NAME, output_fd)

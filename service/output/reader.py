@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from service.output.errors import CorruptLog
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from service.output.files import Directory
 
-__all__ = ["LogReader"]
+__all__ = ["LogReader", "has_bytes"]
 
 _COPIED_BYTES = 16 * 1024
 """Up to here a copy costs less than asking for what is in memory."""
@@ -45,6 +46,18 @@ of about this size."""
 
 _HEADER_TRIES = 1000
 """A header caught in the middle of its write is whole a microsecond later."""
+
+
+def has_bytes(directory: str | os.PathLike[str], end: int) -> bool:
+    """Whether the log in `directory` can have `end` bytes, as far as can be told by looking at its
+    files from outside: a tenth of what opening them costs.
+    """
+    least = {OUTPUT_NAME: end, INDEX_NAME: record_position(min(end, 1))}
+    try:
+        found = {name: os.lstat(os.path.join(directory, name)) for name in least}
+    except OSError:
+        return False
+    return all(S_ISREG(found[n].st_mode) and found[n].st_size >= least[n] for n in least)
 
 
 class _Scratch(threading.local):
@@ -118,6 +131,19 @@ class LogReader:
                 # The writer may have been stopped in the middle: let it go on.
                 os.sched_yield()
         return LogState.unpack(os.pread(self._runs_fd, HEADER_BYTES, 0))
+
+    def whole_state(self) -> LogState:
+        """The same, once it is seen that what the header tells of is there.
+
+        Raises:
+            CorruptLog: the header is damaged, or the output is shorter than it says.
+        """
+        state = self.state()
+        size = os.fstat(self._output_fd).st_size
+        if size < state.end:
+            msg = f"the output has {size} bytes, but its header says {state.end}"
+            raise CorruptLog(msg)
+        return state
 
     def read(
         self,

@@ -344,6 +344,14 @@ class Store:
             row = self._db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return state_of(row[0]) if row else None
 
+    def output_end_of(self, job_id: str) -> int:
+        """The bytes of output that the record of the job tells of; 0 as well when none is known."""
+        with _translated():
+            row = self._db.execute(
+                "SELECT output_bytes FROM jobs WHERE id = ?", (job_id,)
+            ).fetchone()
+        return (row and row[0]) or 0
+
     def sight(self, job_id: str, visible: Visibility) -> Sight:
         """What a caller who sees `visible` has to do with that ID; SEEN is any, for one of all."""
         if isinstance(visible, All):

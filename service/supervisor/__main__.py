@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import service
+from service.files.job import JOBS
 from service.state_dir import fault
 from service.supervisor import signals, upgrade
 from service.supervisor.cgroup import Cgroups
 from service.supervisor.controllers import Controllers
 from service.supervisor.incumbent import SILENT_S, Stuck, take_over
 from service.supervisor.journal import note
+from service.supervisor.layout import lay_out
 from service.supervisor.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
 from service.supervisor.marks import mark_of
 from service.supervisor.serve import serve
@@ -83,6 +85,10 @@ def _resumed(state_dir: Path, source: int) -> dict[str, Any]:
         with suppress(OSError):
             try_lock(state["directory"])
     state["upgrades"] = state.get("upgrades", 0) + 1
+    try:
+        lay_out(state_dir)
+    except OSError as exc:
+        note("logs_not_moved", error=str(exc))  # and go on as before
     note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     return state
 
@@ -112,11 +118,10 @@ def _begin(
     name_in(lock, f"{nonce} {os.getpid()}")
     reset_dispositions()
     _become_subreaper()
-    jobs_directory = state_dir / "jobs"
-    jobs_directory.mkdir(mode=0o711, exist_ok=True)
+    lay_out(state_dir)
     state = {"nonce": nonce, "lock": lock, "directory": directory}
     cgroups, controllers = _cgroups(options.cgroup, state)
-    swept = sweep(jobs_directory, mark_of(directory))
+    swept = sweep(state_dir / JOBS, mark_of(directory))
     swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
     state["listener"], state["socket"] = bind(directory)
     if options.soft_limit >= 0:

@@ -11,10 +11,11 @@ import resource
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.files.job import job_files
 from service.output.errors import NoHoles
 from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
@@ -22,13 +23,14 @@ from service.supervisor import actions as a
 from service.supervisor import course as c
 from service.supervisor.aftermath import Aftermath
 from service.supervisor.controllers import Controllers
+from service.supervisor.directories import begin_in, make_directories, make_log_directory
 from service.supervisor.handed import handed
-from service.supervisor.identity import identity_of, open_directory
+from service.supervisor.identity import identity_of
 from service.supervisor.journal import note
 from service.supervisor.limits import Limiting
 from service.supervisor.marks import marked
 from service.supervisor.protocol import Message
-from service.supervisor.spawn import Descriptors, Refused, about_directory, spawn
+from service.supervisor.spawn import Descriptors, Refused, spawn
 from service.supervisor.tree import Tree
 from service.supervisor.unclosed import UnclosedLogs
 from service.supervisor.usage import Usage
@@ -46,7 +48,7 @@ class Host:
     """What all jobs of one supervisor share."""
 
     loop: asyncio.AbstractEventLoop
-    jobs_directory: str
+    state_dir: str
     descriptors: Descriptors
     stalls: StallTimer
     unclosed: UnclosedLogs
@@ -148,7 +150,7 @@ class Job:
 
     def _take_log(self, state: dict[str, Any]) -> None:
         try:
-            self._log = _inherited_log(state, os.path.join(self._host.jobs_directory, self.id))
+            self._log = _inherited_log(state, job_files(self._host.state_dir, self.id).log)
         except OSError as exc:
             # A disk that fails: nothing that the job writes can be kept.
             note("log_not_inherited", job=self.id, error=str(exc))
@@ -363,13 +365,15 @@ class Job:
             tree, pump = self._prepare()
             if why := request.get("refuse"):
                 raise Refused(why)
+            if request.get("verdict"):  # its programs leave each other a file there
+                make_log_directory(job_files(host.state_dir, self.id))
             self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
             with ExitStack() as held:
                 given = handed(request, held)
                 spawned = spawn(
                     given.argv,
                     request["env"],
-                    _directory(request, held),
+                    begin_in(request, job_files(host.state_dir, self.id), held),
                     descriptors=host.descriptors,
                     inside=self._limiting.inside(tree),
                     stdin=given.stdin,
@@ -398,18 +402,14 @@ class Job:
     def _prepare(self) -> tuple[Tree, Pump]:
         """The job's directory, log and tree, made with its first command. Raises: Refused."""
         host = self._host
-        directory = os.path.join(host.jobs_directory, self.id)
         try:
             if self._log is None:
-                for path in (directory, f"{directory}/work"):
-                    with suppress(FileExistsError):
-                        os.mkdir(path, 0o711)
-                if (owner := identity_of(self._request.get("owner"))) is not None:
-                    os.chown(f"{directory}/work", *owner, follow_symlinks=False)
+                files = job_files(host.state_dir, self.id)
+                make_directories(files, self._request)
                 if limit := self._request.get("output_limit", 0):
-                    self._log = LogWriter.create(directory, limit=limit)
+                    self._log = LogWriter.create(files.log, limit=limit)
                 else:
-                    self._log = LogWriter.on_demand(directory)
+                    self._log = LogWriter.on_demand(files.log)
             if self._pump is None:
                 self._pump = self._make_pump(self._log)
             if self._tree is None:
@@ -472,33 +472,3 @@ def _inherited_log(state: dict[str, Any], directory: str) -> LogWriter:
         return LogWriter.reopen(directory)
     except FileNotFoundError:
         return LogWriter.on_demand(directory)
-
-
-def _directory(request: Message, held: ExitStack) -> str:
-    """Where the command begins, made when it is the job's own and missing; `held` keeps it open.
-    A program of the service begins in `/`, where no job can put a file for it to find.
-
-    Raises: Refused.
-    """
-    path: str = request["cwd"]
-    owner = identity_of(request.get("owner"))
-    if owner is None:
-        if request["create"]:
-            _make_directory(path)
-        return "/" if request.get("of_service") else path
-    try:
-        descriptor = open_directory(path, owner, create=request["create"])
-    except OSError as exc:
-        raise Refused(about_directory(exc, path)) from exc
-    held.callback(os.close, descriptor)
-    return "/" if request.get("of_service") else f"/proc/self/fd/{descriptor}"
-
-
-def _make_directory(path: str) -> None:
-    if os.path.isdir(path):  # the job's own, as a rule
-        return
-    try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
-    except OSError as exc:
-        reason = os.strerror(exc.errno or 0)
-        raise Refused(f"The working directory {path!r} could not be created: {reason}.") from exc

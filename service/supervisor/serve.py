@@ -57,7 +57,7 @@ async def serve(
     stalls = StallTimer(loop)
     host = Host(
         loop=loop,
-        jobs_directory=str(state_dir / "jobs"),
+        state_dir=str(state_dir),
         descriptors=descriptors,
         stalls=stalls,
         unclosed=UnclosedLogs(stalls),

@@ -7,12 +7,14 @@ to another worker, or to the next that connects.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import service
+from service.files.job import job_files
 from service.output.log import LogWriter
 from service.supervisor.abilities import ABILITIES
 from service.supervisor.connection import Connection
@@ -29,6 +31,15 @@ IDLE_S: Final = 5.0
 # Descriptors kept for connections, for looking through /proc, for what a spawn opens on its way,
 # and for later commands of jobs whose earlier ones left something behind that holds their pipes.
 SPARE_DESCRIPTORS: Final = 24
+# Why a log can't be opened now, and can be later. Whatever else it is, the log is no log any more.
+_PASSES: Final = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+)
 # Roles of connections; jobs go to workers only.
 WORKER: Final = "worker"
 
@@ -268,16 +279,20 @@ class Server:
 
     def _on_bury(self, connection: Connection, message: Message) -> None:
         """Close the log of a job whose supervisor is dead, repaired where its death tore it."""
-        directory = os.path.join(self._host.jobs_directory, message["job"])
+        files = job_files(self._host.state_dir, message["job"])
         try:
-            log = LogWriter.reopen(directory)
+            log = LogWriter.reopen(files.log)
         except FileNotFoundError:
             # Without a directory it never began; else what it wrote may have been in its pipes.
-            complete = not os.path.isdir(directory)
+            complete = not os.path.isdir(files.directory)
             self._reply(connection, message, ok=True, end=0, complete=complete)
             return
         except OSError as exc:
-            self._reply(connection, message, ok=False, why=f"its log can't be mended: {exc}")
+            if exc.errno in _PASSES:
+                self._reply(connection, message, ok=False, why=f"its log can't be mended: {exc}")
+                return
+            note("log_lost", job=message["job"], why=str(exc))
+            self._reply(connection, message, ok=True, end=0, complete=False)
             return
         for repair in log.repairs:
             note("log_repaired", job=message["job"], repair=repair)

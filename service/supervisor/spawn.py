@@ -193,6 +193,8 @@ def sentence(exc: Exception, program: str, directory: str) -> str:
 def about_directory(error: OSError, directory: str) -> str:
     """Why a command can't begin in `directory`, for a job's record."""
     match error.errno:
+        case errno.EXDEV | errno.ELOOP:
+            return f"The working directory {directory!r} leads out of the job's own by a link."
         case errno.ENOENT:
             return f"The working directory {directory!r} does not exist."
         case errno.ENOTDIR:

@@ -492,6 +492,7 @@ def test_clean_forgets_record_output_and_working_directory(service: Service):
 
     assert (answer.status_code, answer.json()) == (200, {"ID": job_id})
     assert not directory.exists()
+    assert not (service.state_dir / "logs" / job_id).exists()
     assert job_id not in every_id(service)
     for path in (f"/{job_id}", f"/{job_id}/wait", f"/{job_id}/attach"):
         assert_problem(service.client.get(path), 404)

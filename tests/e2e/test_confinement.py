@@ -111,7 +111,7 @@ def test_directories_that_are_made_for_a_job_are_its_users(as_nobody: Service) -
 def test_a_job_reaches_nothing_of_the_services(as_nobody: Service) -> None:
     state = as_nobody.state_dir
     other = as_nobody.run("echo secret")["ID"]
-    for path in (state / "jobs.db", state / "jobs" / other / "output", state / "supervisor.lock"):
+    for path in (state / "jobs.db", state / "logs" / other / "output", state / "supervisor.lock"):
         assert path.is_file()
         view = as_nobody.run(f"cat {path}")
         assert view["ExitCode"] == 1
@@ -136,7 +136,7 @@ def test_a_link_of_a_job_leads_the_service_nowhere_that_its_user_may_not_go(
             ]
         }
     )
-    assert view["Commands"][1]["Error"].endswith("may not be entered.")
+    assert view["Commands"][1]["Error"].endswith("leads out of the job's own by a link.")
     assert view["Commands"][1]["ExitCode"] is None
     assert list(target.iterdir()) == []
 
@@ -305,7 +305,7 @@ def test_a_sandbox_hides_the_state_directory(inside: Service) -> None:
     other = inside.run("echo secret")["ID"]
     state = inside.state_dir
     assert inside.run(f"cat {state}/jobs.db")["ExitCode"] == 1
-    assert inside.run(f"cat {state}/jobs/{other}/output")["ExitCode"] == 1
+    assert inside.run(f"cat {state}/logs/{other}/output")["ExitCode"] == 1
     job_id = inside.submit(f"ls {state} {state}/jobs")
     inside.wait(job_id)
     assert inside.output(job_id).decode().split() == [f"{state}:", "jobs", f"{state}/jobs:", job_id]

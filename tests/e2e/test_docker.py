@@ -335,4 +335,4 @@ def test_idempotent_retention_and_clean_treat_it_as_any_job(service: Service):
     view = service.run(job(docker("echo x > file")))
     answer = service.client.post(f"/{view['ID']}/clean")
     assert answer.status_code == 200
-    assert not (service.state_dir / "jobs" / view["ID"]).exists()
+    assert not any((service.state_dir / name / view["ID"]).exists() for name in ("jobs", "logs"))

@@ -249,7 +249,7 @@ def test_after_a_reboot_live_jobs_are_lost_pending_ones_run_and_torn_logs_are_me
 
 
 def index_of(service: Service, job: Numbered) -> Path:
-    return service.state_dir / "jobs" / job.id / "runs"
+    return service.state_dir / "logs" / job.id / "runs"
 
 
 def shift_header(index: Path, count: int) -> None:

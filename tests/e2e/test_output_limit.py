@@ -69,7 +69,7 @@ def test_view_tells_all_bytes_and_which_are_gone(service, flooded):
 
 
 def test_disk_holds_little_more_than_the_limit(service, flooded):
-    directory = service.state_dir / "jobs" / flooded[0]
+    directory = service.state_dir / "logs" / flooded[0]
     assert (directory / "output").stat().st_size == TOTAL
     for name in ("output", "runs"):
         assert (directory / name).stat().st_blocks * 512 <= LIMIT + SLACK
@@ -258,7 +258,7 @@ def test_the_limit_holds_on_after_an_upgrade_of_the_supervisor(state_dir: Path, 
         ((same, after),) = view["Output"]["Gaps"]
         assert (same, after > before) == (start, True)
         assert service.output(job_id, offset=after) == flood(after, TOTAL)
-        output = service.state_dir / "jobs" / job_id / "output"
+        output = service.state_dir / "logs" / job_id / "output"
         assert output.stat().st_blocks * 512 <= LIMIT + SLACK
     gate.close()
 

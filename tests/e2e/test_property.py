@@ -149,7 +149,7 @@ class World:
         view = self._ask("GET", f"/{job.id}")
         if job.is_finished:
             assert view == job.view
-        path = self.service.state_dir / "jobs" / job.id / "output"
+        path = self.service.state_dir / "logs" / job.id / "output"
         output = path.read_bytes() if path.exists() else b""
         assert output.startswith(job.output)
         job.view, job.output = view, output

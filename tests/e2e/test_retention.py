@@ -67,7 +67,7 @@ def test_a_restart_cleans_what_became_due_meanwhile(state_dir: Path):
         assert [status_of(service, job_id) for job_id in (old, young)] == [404, 200]
         # Finished when this engine hands over: what was begun is ended before.
         service.stop()
-    assert not (state_dir / "jobs" / old / "output").exists()
+    assert not any((state_dir / name / old).exists() for name in ("jobs", "logs"))
 
 
 def test_a_reader_in_the_middle_of_a_replay_finishes_it(state_dir: Path):

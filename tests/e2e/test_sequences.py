@@ -212,11 +212,20 @@ def test_directory_that_cannot_be_made_is_an_outcome(service: Service):
     assert "file/sub" in view["Error"]
 
 
-def test_link_out_of_the_jobs_directory_leads_where_it_leads(service: Service, tmp_path: Path):
-    view = service.run(
-        sequence(f"ln -s {tmp_path} link", {"CommandLine": "pwd -P", "WorkingDir": "link"})
-    )
-    assert service.output(view["ID"]).decode() == f"{tmp_path}\n"
+def test_no_link_leads_a_command_out_of_the_jobs_directory(service: Service, tmp_path: Path):
+    for link, begins in ((tmp_path, "link"), ("../..", "link/made"), (tmp_path, "link/made")):
+        made = {"CommandLine": "touch here", "WorkingDir": begins}
+        view = service.run(sequence(f"ln -s {link} link", made))
+        assert view["ExitCode"] is None
+        assert "leads out" in view["Error"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_within_the_jobs_directory_is_followed(service: Service):
+    made = {"CommandLine": "pwd -P; cd ..; pwd -P", "WorkingDir": "link/made"}
+    view = service.run(sequence("mkdir -p a/b; ln -s a/b link", made))
+    own = f"{service.state_dir}/jobs/{view['ID']}/work"
+    assert service.output(view["ID"]).decode() == f"{own}/a/b/made\n{own}/a/b\n"
 
 
 # What a command leaves behind

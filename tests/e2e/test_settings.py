@@ -209,10 +209,13 @@ def test_state_directory_is_made_and_shows_nothing_to_others(tmp_path: Path):
     with running(state_dir, "--single-process", environment=settings) as service:
         view = service.run("echo secret; echo x > file")
         own = state_dir / "jobs" / view["ID"]
-        for directory in (state_dir, state_dir / "jobs", own, own / "work"):
+        log = state_dir / "logs" / view["ID"]
+        for directory in (state_dir, state_dir / "jobs", own):
             assert stat.S_IMODE(directory.stat().st_mode) == 0o711
-        files = [p for d in (state_dir, own) for p in d.iterdir() if p.is_file()]
-        assert {own / "output", own / "runs", state_dir / "jobs.db"} < set(files)
+        for directory in (own / "work", log.parent, log):
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        files = [p for d in (state_dir, own, log) for p in d.iterdir() if p.is_file()]
+        assert {log / "output", log / "runs", state_dir / "jobs.db"} < set(files)
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
         connected = json.loads(service.wait_for_line("supervisor_connected"))

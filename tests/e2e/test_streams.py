@@ -259,7 +259,7 @@ def test_a_reader_of_a_silent_job_gets_what_it_says_later(state_dir, gate):
         for silent in (job_id, quiet):
             while service.show(silent)["State"] == "pending":
                 pass  # each look is a request
-            assert not (state_dir / "jobs" / silent / "output").exists()
+            assert not (state_dir / "logs" / silent).exists()
             with attached(service, silent, "?follow=false") as now:
                 assert (now.headers["content-length"], now.rest()) == ("0", b"")
             with attached(service, silent, "?offset=1") as beyond:
@@ -306,7 +306,7 @@ def test_whoever_saw_the_end_finds_the_job_finished(service, gate):
                 records.execute("BEGIN IMMEDIATE")
                 seen = pool.submit(read_and_show)
                 gate.open()
-                wait_closed(service.state_dir / "jobs" / job_id)
+                wait_closed(service.state_dir / "logs" / job_id)
                 records.execute("ROLLBACK")
                 assert seen.result(FUSE_S) == (b"end\n", "exited", False)
 
@@ -346,7 +346,7 @@ def written(service: Service, job_id: str) -> list[str]:
 def apart(service: Service, job_id: str, path: Path) -> list[str]:
     """The digests of the two streams in what a reader got of both, told apart by the index."""
     digests = {STDOUT: hashlib.sha256(), STDERR: hashlib.sha256()}
-    with LogReader.open(service.state_dir / "jobs" / job_id) as log, path.open("rb") as file:
+    with LogReader.open(service.state_dir / "logs" / job_id) as log, path.open("rb") as file:
         runs = log.records(0, 10_000_000)
         ends = [run.offset for run in runs[1:]] + [log.state().end]
         for run, end in zip(runs, ends, strict=True):

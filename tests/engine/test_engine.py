@@ -124,7 +124,7 @@ async def ended(engine, job_id):
 
 
 def output(engine, job_id):
-    with LogReader.open(engine.directory(job_id)) as log:
+    with LogReader.open(engine.files(job_id).log) as log:
         return log.read(0)
 
 
@@ -173,7 +173,7 @@ async def test_every_engine_answers_for_every_job(open_engine):
     await first.clean(job_id)
     with pytest.raises(UnknownJob):
         second.show(job_id)
-    assert not Path(second.directory(job_id)).exists()
+    assert not Path(second.files(job_id).directory).exists()
 
 
 async def test_a_wait_ends_with_its_timeout_and_shows_the_job_as_it_is(open_engine, fifo):
@@ -408,7 +408,7 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
     assert (record.state, record.reason, record.kill.found) == (State.KILLED, Reason.REQUESTED, 0)
     assert engines[0].show(over) == finished
     for job_id in (asked, killed):
-        assert not (Path(engines[0].directory(job_id)) / "output").exists()
+        assert not (Path(engines[0].files(job_id).output)).exists()
 
 
 # --------------------------------------------------------------------------------- storing fails

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.engine.retention import KEPT_S, Due, Limits, Retention, disk_usage, due
+from service.engine.retention import KEPT_S, Due, Limits, Retention, due
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
 from service.output.follow import Follower
@@ -92,26 +92,6 @@ def test_what_is_left_keeps_the_limits_or_is_too_young(ends, limits, now):
         assert answer.next_at > now * S
 
 
-# -------------------------------------------------------------------------------- what jobs take
-
-
-def test_disk_usage_is_what_is_allocated(tmp_path):
-    directory = tmp_path / "job"
-    (directory / "work" / "deep").mkdir(parents=True)
-    empty = disk_usage(str(directory))
-    (directory / "output").write_bytes(b"x" * (1 << 20))
-    (directory / "work" / "deep" / "file").write_bytes(b"x" * (1 << 20))
-    os.link(directory / "output", directory / "work" / "again")
-    with open(directory / "work" / "sparse", "wb") as sparse:
-        sparse.truncate(1 << 30)
-    (directory / "work" / "elsewhere").symlink_to("/usr")
-    assert 2 << 20 <= disk_usage(str(directory)) - empty < (2 << 20) + (64 << 10)
-
-
-def test_a_job_that_never_ran_takes_nothing(tmp_path):
-    assert disk_usage(str(tmp_path / "none")) == 0
-
-
 # ------------------------------------------------------------------------------- the worker's part
 
 
@@ -148,11 +128,8 @@ async def retaining(store, tmp_path, **variables):
             cleaned.put_nowait(job_id)
         return len(job_ids)
 
-    def directory(job_id):
-        return str(tmp_path / "jobs" / job_id)
-
     settings = settings_for(tmp_path, **variables)
-    retention = Retention(settings, store, directory, forget)
+    retention = Retention(settings, store, forget)
     task = asyncio.create_task(retention.run())
     try:
         async with asyncio.timeout(FUSE_S):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.files.job import JobFiles
 from service.jobs.errors import InvalidJob, MalformedBody
 from service.kinds import KINDS, Context, kind_of, plan
 from service.kinds.bash import BashCommand
@@ -235,7 +236,12 @@ def test_every_kind_is_found_by_its_name_and_by_its_spec():
 def context_on(path: str) -> Context:
     settings = Settings.from_environment({"HOME": "/none", "PATH": path})
     return Context(
-        job_id="j", number=0, settings=settings, directory="/j", root="/j/work", environment={}
+        job_id="j",
+        number=0,
+        settings=settings,
+        files=JobFiles("/j", "/l"),
+        root="/j/work",
+        environment={},
     )
 
 

@@ -208,7 +208,7 @@ class Client:
         return ok
 
     def output(self, job: str) -> bytes:
-        return (self.state_dir / "jobs" / job / "output").read_bytes()
+        return (self.state_dir / "logs" / job / "output").read_bytes()
 
     def hung_up(self) -> bool:
         """Wait until the supervisor closes this connection."""
@@ -294,8 +294,9 @@ class Supervisor:
             cleaner.send("release", job=job)
         cleaner.sync()
         cleaner.close()
-        shutil.rmtree(self.state_dir / "jobs")
-        (self.state_dir / "jobs").mkdir()
+        for directory in ("jobs", "logs"):
+            shutil.rmtree(self.state_dir / directory)
+            (self.state_dir / directory).mkdir()
 
     def close(self) -> None:
         """End it and all its jobs; one that a test killed has a successor that swept its jobs."""

@@ -111,7 +111,7 @@ def test_a_log_that_cant_be_closed_holds_no_job_up(plain_supervisor, job):
     client = plain_supervisor.connect()
     client.run(job, "echo begun; read -r _", drain_s=0.1, grace_s=1)
     client.run(f"{job}-loud", "echo begun; exec sleep 1000", drain_s=0.1, grace_s=1)
-    while not (plain_supervisor.state_dir / "jobs" / f"{job}-loud" / "output").exists():
+    while not (plain_supervisor.state_dir / "logs" / f"{job}-loud" / "output").exists():
         client.sync()
     with injected(plain_supervisor.pid, "pwrite64", "EIO"):
         assert client.kill(f"{job}-loud", grace_s=0)

@@ -211,14 +211,14 @@ def test_a_silent_job_has_no_log_until_somebody_wants_to_read_it(plain_superviso
     client = plain_supervisor.connect()
     client.run("job", f"echo > {ready}; read -r _ < {go}; echo said")
     ready.line()
-    directory = plain_supervisor.state_dir / "jobs" / "job"
-    assert os.listdir(directory) == ["work"]
+    directory = plain_supervisor.state_dir / "logs" / "job"
+    assert not directory.exists()
     assert client.request("upgrade")["ok"]  # the next one makes it as well
     assert client.hung_up()
     client = plain_supervisor.connect()
     for _ in range(2):
         assert client.request("log", job="job")["ok"]
-        assert sorted(os.listdir(directory)) == ["output", "runs", "work"]
+        assert sorted(os.listdir(directory)) == ["output", "runs"]
     go.go()
     client.event("job", "finished")
     assert client.output("job") == b"said\n"
@@ -232,6 +232,7 @@ def test_a_silent_job_that_is_over_has_no_log(supervisor):
     assert client.event("job", "finished")["end"] == 0
     assert client.request("log", job="job")["ok"]
     assert os.listdir(supervisor.state_dir / "jobs" / "job") == ["work"]
+    assert not (supervisor.state_dir / "logs" / "job").exists()
 
 
 def test_a_lost_connection_hands_its_jobs_over_with_what_was_not_acknowledged(supervisor, go):

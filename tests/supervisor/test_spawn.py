@@ -113,7 +113,7 @@ def test_the_soft_limit_on_descriptors_is_the_one_of_before(start_supervisor):
     [
         ({"cwd": "/no/such/place", "create": False}, "'/no/such/place' does not exist"),
         ({"cwd": "/etc/passwd", "create": False}, "'/etc/passwd' is not a directory"),
-        ({"cwd": "/proc/own", "create": True}, "'/proc/own' could not be created"),
+        ({"cwd": "/tmp/own", "create": True}, "'/tmp/own' does not exist"),
         ({"argv": ["/no/such/program"]}, "'/no/such/program' was not found"),
         ({"argv": ["/etc/passwd"]}, "'/etc/passwd' could not be started: Permission denied"),
         ({"argv": ["/bin/echo", "x" * 200_000]}, "longer than the kernel takes"),

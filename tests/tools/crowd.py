@@ -128,7 +128,7 @@ class Numbered:
 
     def stored(self, service: Service) -> bytes:
         """Its output as it stands in the state directory."""
-        path = service.state_dir / "jobs" / self.id / "output"
+        path = service.state_dir / "logs" / self.id / "output"
         return path.read_bytes() if path.exists() else b""
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ class Secrets:
             with path.open("rb") as file:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                     # What a job does with its own files and output is the job's own.
-                    is_the_jobs = "jobs" in path.relative_to(state_dir).parts
+                    is_the_jobs = path.relative_to(state_dir).parts[0] in ("jobs", "logs")
                     _assert_without(content, str(path), secrets, tokens=not is_the_jobs)
 
 

@@ -43,7 +43,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     client = client_of(settings)
     name = f"{NAME_PREFIX}{context.job_id}-{context.number}"
     image = reference(spec)
-    cid_file = f"{context.directory}/container-{context.number}"
+    cid_file = context.files.container_id(context.number)
     labels = (
         f"{STATE_LABEL}={state_token(settings.state_dir)}",
         f"{JOB_LABEL}={context.job_id}",
@@ -121,12 +121,11 @@ def state_token(state_dir: Path) -> str:
 
 
 def _own_directory(context: Context) -> str:
-    return f"{context.directory}/work"
+    return context.files.work
 
 
 def _is_own(context: Context) -> bool:
-    own = _own_directory(context)
-    return context.root == own or context.root.startswith(f"{own}/")
+    return context.files.beneath_work(context.root) is not None
 
 
 def _inner_directory(spec: DockerCommand, context: Context) -> str:

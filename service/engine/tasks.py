@@ -1,0 +1,100 @@
+"""The tasks of a worker that nobody awaits: each has an owner, and none dies unseen.
+
+A task that fails in a way that nobody has foreseen is an error in the log, with its traceback. One
+that is kept is begun again then, later each time, as long as its owner isn't closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from service.jobs.errors import JobrunnerError
+
+# Seconds until a task that failed is begun again: at first, and at the most. One that fails at once
+# each time writes a line a minute.
+_FIRST_RETRY_S: Final = 1.0
+_LAST_RETRY_S: Final = 60.0
+
+T = TypeVar("T")
+_log = structlog.get_logger("jobrunner.tasks")
+
+
+class OwnedTasks:
+    """Belongs to the loop that runs when it is used."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._kept: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """A task that runs to its end; whatever it raises is logged."""
+        task = self._begun(work, name)
+        task.add_done_callback(_tell)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
+        """What `work` returns or raises. A caller that is cancelled goes at once: the work goes on,
+        and what it raises then is logged.
+        """
+        task = self._begun(work, name)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                task.add_done_callback(_tell)
+            raise
+
+    def keep(self, make: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Run what `make` makes until `cancel_kept`, begun again when it fails."""
+        task = asyncio.get_running_loop().create_task(_kept(make, name), name=name)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+
+    async def cancel_kept(self) -> None:
+        """End the kept tasks."""
+        kept = list(self._kept)
+        for task in kept:
+            task.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Wait until all others have ended, and those that they begin meanwhile."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begun(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _kept(make: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    retry_s = _FIRST_RETRY_S
+    loop = asyncio.get_running_loop()
+    while True:
+        begun = loop.time()
+        try:
+            await make()
+            return
+        except Exception as exc:  # noqa: BLE001 - the boundary of a task: nobody else would see it
+            if loop.time() - begun > _LAST_RETRY_S:
+                retry_s = _FIRST_RETRY_S  # it has worked for a while
+            _log.error("task_failed", task=name, retry_s=retry_s, exc_info=exc)
+        passed = asyncio.Event()
+        loop.call_later(retry_s, passed.set)
+        await passed.wait()
+        retry_s = min(retry_s * 2, _LAST_RETRY_S)
+
+
+def _tell(task: asyncio.Task[Any]) -> None:
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, JobrunnerError):
+        _log.error("task_failed", task=task.get_name(), error=error.detail)
+    else:
+        _log.error("task_failed", task=task.get_name(), exc_info=error)

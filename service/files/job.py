@@ -1,0 +1,78 @@
+"""Where the files of a job are: the job's own in one directory, ours about it in another.
+
+`jobs/<ID>/work` belongs to the job, and its parent has nothing in it that anybody of us relies on:
+what a job does to `..` changes nothing for us. Ours are in `logs/<ID>`, which only the service's
+user may enter.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+# Below the state directory. A job's user passes through the first; nobody else enters the second.
+JOBS: Final = "jobs"
+LOGS: Final = "logs"
+DIRECTORY_MODE: Final = 0o711
+LOG_MODE: Final = 0o700
+# The working directory is the job's user's alone.
+WORK_MODE: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class JobFiles:
+    """The paths of one job. `directory` is made with its first command, `log` with its first byte
+    of output or whatever else of ours is to lie there.
+    """
+
+    directory: str
+    log: str
+
+    @property
+    def work(self) -> str:
+        """The working directory, and all that the job may write to."""
+        return f"{self.directory}/work"
+
+    @property
+    def output(self) -> str:
+        return f"{self.log}/output"
+
+    @property
+    def runs(self) -> str:
+        """The index of the output."""
+        return f"{self.log}/runs"
+
+    def container_id(self, number: int) -> str:
+        """Where docker's client writes the ID of the container of command `number`."""
+        return f"{self.log}/container-{number}"
+
+    def beneath_work(self, path: str) -> str | None:
+        """`path` relative to the working directory; None when it isn't in it."""
+        work = self.work
+        if path == work:
+            return "."
+        return path[len(work) + 1 :] if path.startswith(f"{work}/") else None
+
+
+def job_files(state_dir: Path | str, job_id: str) -> JobFiles:
+    """The paths of the job `job_id`, whether its files exist or not."""
+    state = os.fspath(state_dir)
+    directory = f"{state}/{JOBS}/{job_id}"
+    # A supervisor of a release that kept all in one directory may still be at work: the next one
+    # moves the logs away before it serves (`supervisor.layout`).
+    return JobFiles(directory, f"{state}/{LOGS}/{job_id}" if _is_apart(state) else directory)
+
+
+_apart: set[str] = set()
+
+
+def _is_apart(state_dir: str) -> bool:
+    # Once they are apart they stay so: asked of the kernel until then.
+    if state_dir in _apart:
+        return True
+    if not os.path.isdir(f"{state_dir}/{LOGS}"):
+        return False
+    _apart.add(state_dir)
+    return True

@@ -1,0 +1,109 @@
+"""Removing all that is below a directory, however deep, wide or closed it is, and whoever works in
+it meanwhile: nothing outside is ever touched (`walk`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+from service.files.walk import ALL_OF_OWNER, Moved, open_directory, walk
+
+# Times that a directory is emptied into which somebody puts things meanwhile.
+_TRIES: Final = 3
+_NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+def remove(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> None:
+    """Remove what has this name in the open `parent`, and all below it. What can't be removed
+    hinders nothing else.
+
+    Raises: OSError, the first reason why something is left; OutOfTime.
+    """
+    try:
+        top, _ = open_directory(parent, name)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=parent)
+        return
+    try:
+        for tries_left in reversed(range(_TRIES)):
+            empty(top, is_over=is_over)
+            try:
+                os.rmdir(name, dir_fd=parent)
+            except FileNotFoundError:
+                return  # another process was faster
+            except OSError as exc:
+                if exc.errno not in _NOT_EMPTY or not tries_left:
+                    raise
+            else:
+                return
+    finally:
+        os.close(top)
+
+
+def empty(top: int, *, is_over: Callable[[], bool]) -> None:
+    """Remove all that is below the open directory. Raises: as `remove` does."""
+    while True:
+        emptying = _Emptying()
+        try:
+            walk(top, emptying, is_over=is_over)
+        except Moved as exc:
+            emptying.failed(exc)
+        if emptying.error is None:
+            return
+        # Something may have been put in meanwhile, or passed over by a file system that counts
+        # entries: another look, as long as it helps.
+        if not emptying.removed:
+            raise emptying.error
+
+
+class _Emptying:
+    """Removes what it sees."""
+
+    def __init__(self) -> None:
+        self.removed = 0
+        self.error: OSError | None = None
+
+    def failed(self, error: OSError) -> None:
+        self.error = self.error or error
+
+    barred = failed
+
+    def entered(self, directory: int) -> None:
+        found = os.fstat(directory)
+        if found.st_mode & ALL_OF_OWNER != ALL_OF_OWNER:
+            with suppress(PermissionError):  # not ours: what is in it tells
+                os.fchmod(directory, stat.S_IMODE(found.st_mode) | ALL_OF_OWNER)
+
+    def seen(self, directory: int, name: bytes, *, is_directory: bool) -> bool:
+        if is_directory:
+            return not self._is_removed(os.rmdir, name, directory)
+        self._is_removed(os.unlink, name, directory)
+        return False
+
+    def left(self, parent: int, name: bytes) -> None:
+        self._is_removed(os.rmdir, name, parent, is_last=True)
+
+    def _is_removed(
+        self, call: _Call, name: bytes, directory: int, *, is_last: bool = False
+    ) -> bool:
+        try:
+            call(name, dir_fd=directory)
+        except FileNotFoundError:
+            return True
+        except OSError as exc:
+            if is_last or exc.errno not in _NOT_EMPTY:
+                self.failed(exc)
+            return False
+        self.removed += 1
+        return True
+
+
+class _Call(Protocol):
+    def __call__(self, path: bytes, *, dir_fd: int) -> None: ...

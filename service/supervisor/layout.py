@@ -1,0 +1,50 @@
+"""The logs of jobs lie in a directory of their own. Those of a release that kept them beside the
+jobs' working directories are moved there, once, before a supervisor serves.
+
+Everything is moved into a directory of another name, which gets its own in one step at the end: a
+move that was interrupted is gone on with, and a directory of that name means that all is there. A
+log that a predecessor in this process has open goes on in its new place.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from service.files.job import DIRECTORY_MODE, JOBS, LOG_MODE, LOGS
+from service.output.files import INDEX_NAME, OUTPUT_NAME
+from service.supervisor.journal import note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_UNDER_WAY: Final = "logs.new"
+
+
+def lay_out(state_dir: Path) -> None:
+    """Have the directories of jobs and of logs there. Raises: OSError."""
+    jobs, logs, under_way = state_dir / JOBS, state_dir / LOGS, state_dir / _UNDER_WAY
+    jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    if logs.is_dir():
+        return
+    under_way.mkdir(mode=LOG_MODE, exist_ok=True)
+    moved = 0
+    with os.scandir(jobs) as entries:
+        for entry in entries:
+            moved += _move(entry.path, os.path.join(under_way, entry.name))
+    under_way.rename(logs)
+    if moved:
+        note("logs_moved", jobs=moved)
+
+
+def _move(job: str, log: str) -> bool:
+    """Move what is a log's. The IDs of containers stay: who reads them knows that place."""
+    is_moved = False
+    for name in (OUTPUT_NAME, INDEX_NAME):
+        if os.path.lexists(f"{job}/{name}"):
+            with suppress(FileExistsError):
+                os.mkdir(log, LOG_MODE)
+            os.rename(f"{job}/{name}", f"{log}/{name}")
+            is_moved = True
+    return is_moved
