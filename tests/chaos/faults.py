@@ -230,7 +230,7 @@ class Faults:
             entry = random.Random(step.choice).choice(found)
             entry.log_removed = True
             with suppress(FileNotFoundError):
-                (self.state_dir / "jobs" / entry.id / "output").unlink()
+                (self.state_dir / "logs" / entry.id / "output").unlink()
 
     # The service
 

@@ -102,7 +102,7 @@ def secret(box: Box) -> dict[str, Any]:
     "path",
     [
         *("tokens.json", "jobs.db", "jobs.db-wal", "audit.log", "supervisor.lock"),
-        *("jobs/{id}/output", "jobs/{id}/runs"),
+        *("logs/{id}/output", "logs/{id}/runs"),
     ],
 )
 def test_a_run_token_reads_nothing_of_the_services_through_bash(
