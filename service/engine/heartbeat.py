@@ -25,12 +25,18 @@ _log = structlog.get_logger("jobrunner.engine")
 class Heartbeat:
     """The beats of one worker."""
 
-    def __init__(self, stamp: Callable[[], None], on_awake: Callable[[], None]) -> None:
-        """`stamp` writes the time down for the main process. `on_awake` is called when a supervisor
-        that was silent reads again.
+    def __init__(
+        self,
+        stamp: Callable[[], None],
+        on_awake: Callable[[], None],
+        on_silence: Callable[[], None],
+    ) -> None:
+        """`stamp` writes the time down for the main process. `on_silence` is called at each beat of
+        a supervisor that was silent at the one before, too; `on_awake` when it reads again.
         """
         self._stamp = stamp
         self._on_awake = on_awake
+        self._on_silence = on_silence
         self._connection: SupervisorConnection | None = None
         self._received = 0  # by the connection, when the last beat was sent
         self._is_late = False  # the last beat wasn't taken out of the socket for an interval
@@ -71,6 +77,8 @@ class Heartbeat:
         was_late, self._is_late = self._is_late, is_late
         if is_late and not was_late:
             _log.error("supervisor_silent", interval_s=INTERVAL_S)
+        elif is_late:
+            self._on_silence()
         elif was_late and not is_late:
             _log.info("supervisor_awake")
             self._on_awake()

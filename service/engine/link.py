@@ -4,8 +4,8 @@ A lost connection means that this process drives nothing more. It connects again
 supervisor when there is none, and then claims what is live in the store and in no register: what a
 dead supervisor left.
 
-A supervisor that reads nothing is waited for, as all its jobs would end with it: meanwhile requests
-are refused at once, and readiness says why.
+While a supervisor reads nothing, requests are refused at once, and readiness says why. It is called
+by a candidate for its place, which wakes one that was stopped, and ends one that stays silent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service.jobs.errors import JobrunnerError, Unavailable
 from service.settings import Settings
 from service.store import Store
 from service.supervisor.client import ANSWER_S, ConnectionLost, SupervisorConnection
-from service.supervisor.launch import SupervisorFailed, connect_or_start
+from service.supervisor.launch import SupervisorFailed, connect_or_start, start
 from service.supervisor.protocol import Message
 
 # Seconds until the next try when no supervisor can be started: something is broken on this box.
@@ -61,7 +61,8 @@ class Link:
         self.hello: Message = {}  # the supervisor's, as it is now
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self._heartbeat = Heartbeat(stamp, self._carry_out_kills)
+        self._heartbeat = Heartbeat(stamp, self._carry_out_kills, self._call_soon)
+        self._calling: asyncio.Task[None] | None = None
         self._trouble: str | None = None  # why jobs couldn't be taken over yet
         self._recovery = Recovery(settings, store, owner, self.request, counting)
         self._settling: set[asyncio.Task[None]] = set()
@@ -192,6 +193,17 @@ class Link:
             return None
         return f"Jobs of an earlier supervisor can't be taken over: {why}"
 
+    def _call_soon(self) -> None:
+        if self._calling is None or self._calling.done():
+            self._calling = self._keep_task(self._in_peace(self._call()))
+
+    async def _call(self) -> None:
+        """Have a candidate look after a supervisor that is silent."""
+        try:
+            await asyncio.to_thread(start, self._settings.state_dir, cgroup=self._settings.cgroup)
+        except SupervisorFailed as exc:
+            _log.error("supervisor_failed", error=str(exc))
+
     def _carry_out_kills(self) -> None:
         self._keep_task(self._in_peace(self._recovery.carry_out_kills()))
 
@@ -205,10 +217,11 @@ class Link:
     def _settle_soon(self, job_id: str, has_turn: bool) -> None:  # noqa: FBT001 - a callback
         self._keep_task(self._settle(job_id, has_turn=has_turn))
 
-    def _keep_task(self, work: Coroutine[Any, Any, None]) -> None:
+    def _keep_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+        return task
 
     async def _settle(self, job_id: str, *, has_turn: bool) -> None:
         """End, or go on with, a job whose recovery its last owner had begun."""
