@@ -28,7 +28,11 @@ WORKERS: Final = 2
 _START_S: Final = 60.0
 _STOP_S: Final = 30.0
 _UPGRADE_S: Final = 20.0
-_SETTINGS: Final = {"JOBRUNNER_MAX_RUNNING": "12", "JOBRUNNER_RATE_LIMIT": "0"}
+_SETTINGS: Final = {
+    "JOBRUNNER_MAX_RUNNING": "12",
+    "JOBRUNNER_RATE_LIMIT": "0",
+    "JOBRUNNER_RETAIN_BYTES": "0",  # a tenth of this disk is soon full
+}
 # An app whose workers can be told to reload, as an upgrade of the code does.
 _RELOADABLE: Final = """
 from service.app import create_app
