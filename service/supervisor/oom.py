@@ -9,8 +9,11 @@ Source: proc(5), /proc/pid/oom_score_adj.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Final
+
+from service.supervisor.identity import Identity
 
 # How much lower than its jobs' the supervisor's is: about as much as half of the host's memory.
 _APART: Final = 500
@@ -41,8 +44,15 @@ class OomScore:
     def settle(self, pid: int) -> None:
         """This child is a command."""
         if self.of_jobs is not None:
-            with suppress(OSError):  # it has ended, or its user may not be written about
-                _write(str(pid), self.of_jobs)
+            with suppress(OSError):  # it has ended
+                try:
+                    _write(str(pid), self.of_jobs)
+                except PermissionError:
+                    # Root without CAP_DAC_OVERRIDE (in a unit, in a container): the file is its
+                    # user's, who may raise the score.
+                    user = os.stat(f"/proc/{pid}")
+                    with Identity(user.st_uid, user.st_gid).assumed():
+                        _write(str(pid), self.of_jobs)
 
 
 def _write(pid: str, score: int) -> None:

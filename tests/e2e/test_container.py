@@ -156,3 +156,9 @@ def test_a_kill_takes_what_has_left_its_session_and_its_parent(box: Box) -> None
     receipt = json.loads(box.curl("-X", "DELETE", f"/{told['ID']}?grace=0&wait=true"))
     assert receipt["State"] == "killed"
     assert "1234" not in box.run("ps", "-e", "-o", "args")
+
+
+def test_what_a_job_left_is_cleaned(box: Box) -> None:
+    view, _ = box.said("mkdir -p a/b; echo x > a/b/c; chmod 0500 a/b a; umask 077; mkdir d")
+    box.curl("-X", "POST", f"/{view['ID']}/clean")
+    assert box.run("find", STATE, "-path", f"*{view['ID']}*") == ""
