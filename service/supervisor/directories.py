@@ -39,10 +39,11 @@ def make_log_directory(files: JobFiles) -> None:
         os.mkdir(files.log, LOG_MODE)
 
 
-def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str:
-    """Where the command of this `start` message begins, made when it is the job's own and missing;
-    `held` keeps it open. A program of the service begins in `/`, where no job can put a file for it
-    to find. Raises: Refused.
+def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str | None:
+    """Where the command of this `start` message begins, made when it is the job's own and missing.
+    None: where this process stands until `held` is left; it has gone there as the user, as root
+    without CAP_DAC_OVERRIDE couldn't. A program of the service begins in `/`, where no job can put
+    a file for it to find. Raises: Refused.
     """
     path: str = request["cwd"]
     inner = files.beneath_work(path) if request["create"] else None
@@ -50,13 +51,11 @@ def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str:
         with _acting(identity_of(request.get("owner"))):
             descriptor = _opened(path) if inner is None else _made(files.work, inner)
             held.callback(os.close, descriptor)
-            try:
-                os.fchdir(descriptor)  # the only full answer to whether the user may
-            finally:
-                os.chdir("/")
+            held.callback(os.chdir, "/")
+            os.fchdir(descriptor)  # the only full answer to whether the user may
     except OSError as exc:
         raise Refused(about_directory(exc, path)) from exc
-    return "/" if request.get("of_service") else f"/proc/self/fd/{descriptor}"
+    return "/" if request.get("of_service") else None
 
 
 @contextmanager

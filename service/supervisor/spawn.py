@@ -115,7 +115,7 @@ def _reset_reserved() -> None:
 def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     argv: Sequence[str],
     environment: Mapping[str, str],
-    directory: str,
+    directory: str | None,
     *,
     descriptors: Descriptors,
     inside: AbstractContextManager[None],
@@ -125,8 +125,8 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     no_new_privs: bool = False,
     passed: tuple[int, ...] = (),
 ) -> Spawned:
-    """Start `argv` in `directory`; `inside` is entered around the fork, to place the child. `stdin`
-    is the caller's; without one the child reads the end of a file. `entering` is called by the
+    """Start `argv` in `directory` (None: where this process stands); `inside` is entered around the
+    fork, to place the child. `stdin` is the caller's; without one the child reads the end of a file. `entering` is called by the
     child, which costs a fork instead of a vfork; no other thread of this process runs meanwhile, so
     it may be Python. With an `identity` the child becomes that user, without supplementary groups;
     with `no_new_privs` no program that it becomes has more than it has. `passed`
@@ -170,11 +170,11 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     return Spawned(child.pid, pipes[0], pipes[2])
 
 
-def sentence(exc: Exception, program: str, directory: str) -> str:
+def sentence(exc: Exception, program: str, directory: str | None) -> str:
     """Why `program` can't be started in `directory`, for a job's record."""
     if not isinstance(exc, OSError):
         return f"The command could not be started: {exc}."
-    if exc.filename == directory:
+    if directory is not None and exc.filename == directory:
         return about_directory(exc, directory)
     match exc.errno:
         case errno.ENOENT:
