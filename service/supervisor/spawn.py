@@ -126,11 +126,11 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     passed: tuple[int, ...] = (),
 ) -> Spawned:
     """Start `argv` in `directory` (None: where this process stands); `inside` is entered around the
-    fork, to place the child. `stdin` is the caller's; without one the child reads the end of a file. `entering` is called by the
-    child, which costs a fork instead of a vfork; no other thread of this process runs meanwhile, so
-    it may be Python. With an `identity` the child becomes that user, without supplementary groups;
-    with `no_new_privs` no program that it becomes has more than it has. `passed`
-    are the caller's descriptors that it has besides 0 to 2.
+    fork, to place the child. `stdin` is the caller's; without one the child reads the end of a
+    file. `entering` is called by the child, which costs a fork instead of a vfork; no other thread
+    of this process runs meanwhile, so it may be Python. With an `identity` the child becomes that
+    user, without supplementary groups; with `no_new_privs` no program that it becomes has more than
+    it has. `passed` are the caller's descriptors that it has besides 0 to 2.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.

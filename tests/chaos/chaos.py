@@ -130,7 +130,7 @@ def _judge_what_is_left(faults: Faults, asker: Asker, ledger: Ledger, run: Run) 
     looks: dict[str, Callable[[], object]] = {
         "processes of jobs are left": lambda: leftovers_of(leftovers.of_jobs(run.id)),
         "cgroups are left": lambda: leftovers.cgroups(state_dir),
-        "directories are left": lambda: sorted(p.name for p in (state_dir / "jobs").iterdir()),
+        "directories are left": lambda: [*_in(state_dir / "jobs"), *_in(state_dir / "logs")],
         "supervisors too many": lambda: leftovers.supervisors(state_dir)[1:],
         "descriptors of jobs are open": lambda: [
             *leftovers.descriptors_of_jobs(faults.supervisor, state_dir, pipes=True),
@@ -151,6 +151,10 @@ def _judge_what_is_left(faults: Faults, asker: Asker, ledger: Ledger, run: Run) 
         ledger.accuse(f"the service ended with status {status}")
     if not _becomes(lambda: not leftovers.supervisors(state_dir), _GONE_S):
         ledger.accuse(f"supervisors are left: {leftovers_of(leftovers.supervisors(state_dir))}")
+
+
+def _in(directory: Path) -> list[str]:
+    return sorted(str(path) for path in directory.iterdir()) if directory.is_dir() else []
 
 
 def _count(state_dir: Path, ledger: Ledger, stop: threading.Event) -> None:

@@ -22,6 +22,8 @@ from plan import Plan, Step
 from running import Service
 from watching import Watched, in_session
 
+from service.files.job import job_files
+
 WORKERS: Final = 2
 # Seconds: what a start, a stop and an upgrade may take with everything else going on. Beyond it
 # they are held to be broken.
@@ -234,7 +236,7 @@ class Faults:
             entry = random.Random(step.choice).choice(found)
             entry.log_removed = True
             with suppress(FileNotFoundError):
-                (self.state_dir / "logs" / entry.id / "output").unlink()
+                os.unlink(job_files(self.state_dir, entry.id).output)
 
     # The service
 

@@ -166,7 +166,7 @@ def test_what_a_job_left_is_cleaned(box: Box) -> None:
     job_id = submit(box, "mkdir -p a/b; echo x > a/b/c; chmod 0500 a/b a; umask 077; mkdir d")
     wait(box, job_id)
     box.curl("-X", "POST", f"/{job_id}/clean")
-    assert box.run("find", "/var/lib/jobrunner/jobs", "-path", f"*{job_id}*") == ""
+    assert box.run("find", "/var/lib/jobrunner", "-path", f"*{job_id}*") == ""
 
 
 def test_a_job_changes_nothing_but_what_is_its_own(box: Box) -> None:
