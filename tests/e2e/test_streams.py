@@ -478,7 +478,8 @@ def live(service, gate):
     """A live job whose output so far is `0123456789`, half of it from each stream by turns; it
     writes `!` when the gate is opened, and ends."""
     line = "for i in 0 2 4 6 8; do printf $i; sync_; printf $((i + 1)) >&2; sync_; done"
-    pause = "sync_() { until [ $(cat ../output 2> /dev/null | wc -c) -gt $1 ]; do :; done; }"
+    log = "../../../logs/$JOBRUNNER_JOB_ID/output"
+    pause = f"sync_() {{ until [ $(cat {log} 2> /dev/null | wc -c) -gt $1 ]; do :; done; }}"
     # Two pipes keep no order between them, so each byte waits until the one before is in the log.
     line = line.replace("sync_; printf $((", "sync_ $i; printf $((").replace(
         "sync_; done", "sync_ $((i + 1)); done"
