@@ -15,7 +15,7 @@ import pytest
 from answers import assert_problem
 from running import Service, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 # Seconds between asking for the end of a job and its end: grace and drain of the jobs here, and what
 # a busy machine adds.

@@ -15,7 +15,7 @@ from answers import assert_problem
 from gates import Gate
 from running import Service, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 # Seconds that an answer may take which needs no lock, on a busy machine; a loop that waits for a
 # lock stands still for seconds.

@@ -12,7 +12,7 @@ from answers import assert_problem
 from gates import Gate
 from running import Service, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 SAID = 100_000
 

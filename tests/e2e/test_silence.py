@@ -15,7 +15,7 @@ from gates import Gate, lines
 from running import Service, again, running
 from watching import Watched, in_session, of_jobs
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 # Seconds in which readiness must tell.
 _TOLD_S = 15

@@ -26,7 +26,7 @@ from service.access import tokens
 from service.access.scopes import Scope
 from service.api import routes
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 JSON = {"Content-Type": "application/json"}
 UNBOUNDED = {"JOBRUNNER_AUTH_FAILURES": "0", "JOBRUNNER_RATE_LIMIT": "0"}

@@ -19,7 +19,7 @@ from answers import assert_problem
 from gates import Gate
 from running import Service, again, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 USER = "nobody"
 NOBODY = pwd.getpwnam(USER)

@@ -22,6 +22,8 @@ from service.jobs.errors import MAX_PLACES, InvalidJob, JobrunnerError, Malforme
 from service.kinds.submission import parse_submission
 from service.settings import Settings
 
+pytestmark = pytest.mark.once
+
 JSON = {"Content-Type": "application/json"}
 KIB, MIB = 1 << 10, 1 << 20
 
