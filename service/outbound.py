@@ -296,7 +296,10 @@ PROGRAMS: Final = (
         User.SERVICE,
         _IN_ROOT,
         argv=("-P", "-m", "service.supervisor"),
-        options=tuple(Option(name, By.US) for name in ("--cgroup", "--ready-fd", "--soft-limit")),
+        options=tuple(
+            Option(name, By.US)
+            for name in ("--cgroup", "--silent-s", "--ready-fd", "--soft-limit", "--start-lock")
+        ),
         operands=(("state directory", By.OPERATOR),),
         environment={"*": By.OPERATOR},
         descriptors={0: _NULL, 1: _LOG, 2: _LOG, None: "*"},
