@@ -132,20 +132,19 @@ class Gate:
         self._watch.look_soon()
 
     def _check_site(self, request: Request) -> None:
+        # HTTP/1.0 needs none. No browser speaks that, but a proxy may: no page's origin is none.
         host = request.headers.get("host")
-        if host is None:
-            return  # HTTP/1.0, which no browser speaks
-        if not is_host_allowed(host, self._settings.allowed_hosts):
+        if host is not None and not is_host_allowed(host, self._settings.allowed_hosts):
             raise HostNotAllowed(
                 f"The host {host[:80]!r} is none of this service's names; those that it may be"
                 " called by stand in JOBRUNNER_ALLOWED_HOSTS."
             )
         for origin in request.headers.getall("origin", []):
-            if not is_own_origin(origin, host):
+            if host is None or not is_own_origin(origin, host):
                 raise OriginNotAllowed(
-                    f"Pages of {origin[:80]!r} may not call this service, which is {host[:80]!r}."
+                    f"Pages of {origin[:80]!r} may not call this service, which is"
+                    f" {(host or '')[:80]!r}."
                 )
-
         for site in request.headers.getall("sec-fetch-site", []):
             if site not in OWN_FETCH_SITES:
                 raise OriginNotAllowed(

@@ -6,6 +6,8 @@ its use. A symlink that stays beneath the directory is followed, unless it is ab
 kernel or a seccomp filter refuses `openat2`, the path is walked component by component, and no
 symlink is followed at all.
 
+`open_by_links` is for a path that may lead anywhere.
+
 These functions know no policy: whom they act for is the caller's (`user.acting_as`).
 Source: openat2(2).
 """
@@ -24,6 +26,7 @@ _OPENAT2: Final = 437
 _NO_XDEV: Final = 0x01
 _NO_MAGICLINKS: Final = 0x02
 _BENEATH: Final = 0x08
+_AT_FDCWD: Final = -100
 # Tries while the kernel says that something was renamed meanwhile (EAGAIN): a path that changes
 # this often is being changed to get in the way.
 _TRIES: Final = 128
@@ -59,6 +62,26 @@ def open_beneath(
         return _walk(directory, name, flags, mode, one_mount=one_mount)
     resolve = _BENEATH | _NO_MAGICLINKS | (_NO_XDEV if one_mount else 0)
     return _openat2(directory, name, _OpenHow(flags, mode, resolve))
+
+
+def open_by_links(path: str, flags: int) -> int:
+    """A descriptor of the absolute `path`, whose links may lead anywhere, but for the ones in /proc
+    that stand for what a process has open: they lead past the directories above it, and a process
+    that may look at others (CAP_SYS_PTRACE) is let through whomever it acts for. Children don't
+    inherit it.
+
+    Raises: OSError.
+    """
+    if _has_openat2():
+        how = _OpenHow(flags | os.O_CLOEXEC, 0, _NO_MAGICLINKS)
+        return _openat2(_AT_FDCWD, os.fsencode(path), how)
+    root = os.open("/", _PASSING)
+    try:
+        # By name: so a link in /proc is no more than what can be read of it.
+        name = os.fsencode(os.path.realpath(path)).lstrip(b"/")
+        return _walk(root, name, flags | os.O_CLOEXEC, 0, one_mount=False)
+    finally:
+        os.close(root)
 
 
 def make_directories_beneath(directory: int, path: str | bytes, mode: int = 0o755) -> int:
@@ -115,7 +138,7 @@ def _openat2(directory: int, name: bytes, how: _OpenHow) -> int:
 @functools.cache
 def _has_openat2() -> bool:
     try:
-        os.close(_openat2(-100, b"/", _OpenHow(_PASSING, 0, 0)))  # AT_FDCWD
+        os.close(_openat2(_AT_FDCWD, b"/", _OpenHow(_PASSING, 0, 0)))
     except OSError as exc:
         if exc.errno not in (errno.ENOSYS, errno.EPERM):
             raise

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-from service.files.beneath import make_directories_beneath
+from service.files.beneath import make_directories_beneath, open_by_links
 from service.files.job import DIRECTORY_MODE, LOG_MODE, WORK_MODE, JobFiles
 from service.files.user import acting_as
 from service.supervisor.identity import Identity, identity_of
@@ -49,7 +49,9 @@ def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str | None:
     inner = files.beneath_work(path) if request["create"] else None
     try:
         with _acting(identity_of(request.get("owner"))):
-            descriptor = _opened(path) if inner is None else _made(files.work, inner)
+            descriptor = (
+                open_by_links(path, _PASSING) if inner is None else _made(files.work, inner)
+            )
             held.callback(os.close, descriptor)
             held.callback(os.chdir, "/")
             os.fchdir(descriptor)  # the only full answer to whether the user may
@@ -65,10 +67,6 @@ def _acting(identity: Identity | None) -> Iterator[None]:
         return
     with acting_as(identity.uid, identity.gid):
         yield
-
-
-def _opened(path: str) -> int:
-    return os.open(path, _PASSING)
 
 
 def _made(work: str, inner: str) -> int:

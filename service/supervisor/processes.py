@@ -18,6 +18,7 @@ class Process:
     session: int
     started: int
     is_dead: bool  # a zombie: dead, and not yet reaped by its parent
+    is_stopped: bool = False  # by a signal, or by who traces it
 
 
 def look_at(pid: int) -> Process | None:
@@ -35,6 +36,7 @@ def look_at(pid: int) -> Process | None:
         session=int(fields[3]),
         started=int(fields[19]),
         is_dead=fields[0] in (b"Z", b"X"),
+        is_stopped=fields[0] in (b"T", b"t"),
     )
 
 

@@ -193,6 +193,8 @@ def sentence(exc: Exception, program: str, directory: str | None) -> str:
 def about_directory(error: OSError, directory: str) -> str:
     """Why a command can't begin in `directory`, for a job's record."""
     match error.errno:
+        case errno.ELOOP if directory.startswith("/proc/"):
+            return f"The working directory {directory!r} is what another process has open."
         case errno.EXDEV | errno.ELOOP:
             return f"The working directory {directory!r} leads out of the job's own by a link."
         case errno.ENOENT:

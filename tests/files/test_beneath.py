@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from service.files import beneath
-from service.files.beneath import make_directories_beneath, open_beneath
+from service.files.beneath import make_directories_beneath, open_beneath, open_by_links
+from service.files.user import acting_as
 
 
 @pytest.fixture(params=["openat2", "walk"])
@@ -142,3 +143,26 @@ def test_nothing_that_is_mounted_is_entered_when_it_should_not(way: str):
 def test_a_name_with_a_nul_is_no_path(top: int):
     with pytest.raises(ValueError, match="NUL"):
         open_beneath(top, "a\0b", os.O_RDONLY)
+
+
+def test_a_path_that_may_lead_anywhere_follows_links_of_files(way: str, tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    for path in (f"{tmp_path}/link", f"{tmp_path}/./link/../there", f"{tmp_path}/there/", "/"):
+        assert opened(open_by_links(path, os.O_PATH | os.O_DIRECTORY)) == os.path.realpath(path)
+    with pytest.raises(FileNotFoundError):
+        os.close(open_by_links(f"{tmp_path}/missing", os.O_PATH))
+
+
+def test_it_follows_no_link_of_a_process_past_a_closed_directory(way: str, tmp_path: Path):
+    if os.geteuid():
+        pytest.skip("only root may look at what others have open, and act as another user")
+    (tmp_path / "closed" / "open").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    held = os.open(tmp_path / "closed" / "open", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with acting_as(12345, 12345), pytest.raises(OSError, match="Errno") as raised:
+            os.close(open_by_links(f"/proc/self/fd/{held}", os.O_PATH | os.O_DIRECTORY))
+    finally:
+        os.close(held)
+    assert raised.value.errno in (errno.ELOOP, errno.EACCES)

@@ -124,6 +124,33 @@ def test_nobody_else_sees_what_a_job_has_in_its_directory(confined: Service):
 # Links
 
 
+@pytest.fixture
+def of_root(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of root, at work below a directory that nobody else may pass through."""
+    closed = tmp_path / "closed"
+    (closed / "inside").mkdir(parents=True)
+    (closed / "inside" / "file").write_text("secret")
+    (closed / "inside").chmod(0o755)
+    (closed / "inside" / "file").chmod(0o644)
+    closed.chmod(0o700)
+    with subprocess.Popen(["sleep", "infinity"], cwd=closed / "inside") as process:
+        yield process
+        process.kill()
+
+
+@AS_ROOT
+@pytest.mark.parametrize("way", ["{pid}/cwd", "{pid}/task/{pid}/cwd", "{pid}/root{outside}"])
+def test_no_process_leads_a_command_where_its_user_may_not_go(
+    confined: Service, of_root: subprocess.Popen[bytes], tmp_path: Path, way: str
+):
+    path = "/proc/" + way.format(pid=of_root.pid, outside=tmp_path / "closed" / "inside")
+    view = confined.run({"CommandLine": "cat file; pwd -P", "WorkingDir": path})
+    (command,) = view["Commands"]
+    assert command["ExitCode"] is None
+    assert path in command["Error"]
+    assert confined.output(view["ID"]) == b""
+
+
 @pytest.mark.parametrize("begins", ["link", "link/made", "link/a/b", "deep/link/made"])
 def test_no_link_has_directories_made_outside(confined: Service, tmp_path: Path, begins: str):
     tmp_path.chmod(0o777)

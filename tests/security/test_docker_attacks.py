@@ -450,3 +450,15 @@ def test_no_container_has_the_services_own_files(place: Path, dockerd: Dockerd) 
         for path in (place / "listed", state_dir, state_dir / "jobs"):
             body = job(docker("true", Volumes=[f"{path}:/in"]))
             assert refused_at(service, body) == ["/Commands/0/Volumes/0"]
+
+
+# The daemon's time
+
+
+@pytest.mark.docker
+def test_a_search_path_of_thousands_is_not_looked_through(place: Path, dockerd: Dockerd) -> None:
+    directories = ":".join([*(f"/{n}" for n in range(5000)), "/bin"])
+    command = docker("exit 127", Environment={"PATH": directories})
+    with running(place / "state", environment={**dockerd.environment, **AS_NOBODY}) as service:
+        view = service.run(job(command, Timeout=20))
+    assert outcome(view) == ("exited", 127, None)

@@ -469,6 +469,16 @@ def test_a_page_of_another_site_can_hold_nothing(service: Service, site: str, pa
     assert problem["type"].endswith("origin_not_allowed")
 
 
+@pytest.mark.parametrize("field", ["Origin: http://localhost", "Sec-Fetch-Site: cross-site"])
+def test_a_page_whose_request_lost_its_host_on_the_way_is_refused(service: Service, field: str):
+    answers = []
+    for line in (field, "Accept: */*"):
+        with connect(service.port) as peer:
+            peer.sendall(f"GET / HTTP/1.0\r\n{line}\r\n\r\n".encode())
+            answers.append(read_all(peer).split(b" ", 2)[1])
+    assert answers == [b"403", b"200"]
+
+
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 def test_a_page_of_ours_and_a_user_are_let_in(service: Service, site: str):
     assert service.client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200

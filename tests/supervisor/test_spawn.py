@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.supervisor.marks import mark_of
+from service.supervisor.privileges import popen
 
 LOOK = """
 import json, os, resource, signal, sys
@@ -173,3 +174,15 @@ def test_a_command_line_of_100_kb_and_an_environment_of_500_kb_come_through(clie
     )
     client.event(job, "finished")
     assert client.output(job) == b"500\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have others run")
+@pytest.mark.parametrize("no_new_privs", [False, True])
+def test_a_child_that_its_user_stops_before_it_is_its_program_holds_nobody(no_new_privs):
+    child = popen(
+        ["/bin/true"],
+        no_new_privs=no_new_privs,
+        user=12345,
+        preexec_fn=lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    )
+    assert child.wait() == -signal.SIGKILL

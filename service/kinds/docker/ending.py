@@ -41,6 +41,9 @@ _PASSED_ON: Final = (
 )
 # A container's status for signal n. Source: docker-run(1), as shells do it.
 _SIGNALLED: Final = 128
+# Directories of a search path that are looked into: each look asks the daemon, and the path is the
+# job's. Of one that has more it isn't known whether the program is there.
+_MAX_DIRECTORIES: Final = 32
 # Started at this time: never. It is how Go writes a time that isn't set.
 _NEVER: Final = "0001-01-01"
 
@@ -127,7 +130,7 @@ class Container:
             self.call("kill", "--signal", str(self.held.pop(0)), self.name)
 
     def is_runnable(self) -> bool:
-        """Whether the program that it was to run is there. Raises: Unreachable."""
+        """Whether the program that it was to run is there, or may be. Raises: Unreachable."""
         said = self.call("inspect", "--type", "container", self.name)
         if said.status != 0:
             raise Unreachable(_first_line(said.error))
@@ -139,7 +142,9 @@ class Container:
                 variables.get("PATH")
                 or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
             )
-            directories = path.split(":")
+            directories = list(dict.fromkeys(path.split(":")))
+        if len(directories) > _MAX_DIRECTORIES:
+            return True
         return any(self._has_program(os.path.join(d, about["Path"])) for d in directories)
 
     def _has_program(self, path: str) -> bool:

@@ -120,10 +120,6 @@ def state_token(state_dir: Path) -> str:
     return hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
 
 
-def _own_directory(context: Context) -> str:
-    return context.files.work
-
-
 def _is_own(context: Context) -> bool:
     return context.files.beneath_work(context.root) is not None
 
@@ -132,7 +128,7 @@ def _inner_directory(spec: DockerCommand, context: Context) -> str:
     """Where the command works, as the container sees it."""
     outer = ""
     if _is_own(context):
-        outer = os.path.relpath(context.root, _own_directory(context))
+        outer = os.path.relpath(context.root, context.files.work)
     return posixpath.normpath(posixpath.join(DATA, outer, spec.working_dir or ""))
 
 
@@ -140,7 +136,7 @@ def _mounts(spec: DockerCommand, context: Context) -> list[str]:
     settings = context.settings
     try:
         # What is above the job's own directory is the service's.
-        root = _own_directory(context) if _is_own(context) else source(context.root, settings)
+        root = context.files.work if _is_own(context) else source(context.root, settings)
         volumes = [
             mount(source(asked.source, settings), asked.target, read_only=asked.is_read_only)
             for asked in map(volume, spec.volumes)
