@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import ExitStack, closing
 from typing import Final
 
 import structlog
@@ -18,7 +19,7 @@ from service.engine.owner import Owner
 from service.jobs.lifecycle import State
 from service.metrics.series import Metrics
 from service.settings import Settings
-from service.store import Store
+from service.store import Store, StoreError
 from service.supervisor.client import ConnectionLost, SupervisorConnection
 from service.supervisor.launch import REACH_S, SupervisorFailed, reach
 
@@ -37,26 +38,32 @@ async def end_all_jobs(settings: Settings) -> bool:
     """Kill every live job, store the outcomes, and let the supervisor end. False, and a sentence
     for the operator, when jobs may be left.
     """
-    store = Store(settings.state_dir / "jobs.db")
-    # Nobody is left who could ask for what this counts.
-    owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
-    directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        async with asyncio.timeout(jobs_bound_s(settings)):
-            while not await _are_ended(settings, owner, directory):
-                continue
-            return True
-    except (TimeoutError, SupervisorFailed) as exc:
-        _log.error("jobs_not_ended", grace_s=settings.shutdown_grace, why=str(exc))
-        print(  # noqa: T201 - for the operator
-            "jobrunner: the supervisor doesn't answer; its jobs may go on.",
-            file=sys.stderr,
-            flush=True,
-        )
-        return False
-    finally:
-        os.close(directory)
-        store.close()
+    with ExitStack() as opened:
+        try:
+            store = opened.enter_context(closing(Store(settings.state_dir / "jobs.db")))
+            directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (StoreError, OSError) as exc:
+            return _failed(settings, str(exc))
+        opened.callback(os.close, directory)
+        # Nobody is left who could ask for what this counts.
+        owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
+        try:
+            async with asyncio.timeout(jobs_bound_s(settings)):
+                while not await _are_ended(settings, owner, directory):
+                    continue
+                return True
+        except (TimeoutError, SupervisorFailed) as exc:
+            return _failed(settings, owner.fault or str(exc) or "The supervisor doesn't answer.")
+
+
+def _failed(settings: Settings, why: str) -> bool:
+    _log.error("jobs_not_ended", grace_s=settings.shutdown_grace, why=why)
+    print(  # noqa: T201 - for the operator
+        f"jobrunner: jobs may go on, or their ends aren't stored yet: {why}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return False
 
 
 async def _are_ended(settings: Settings, owner: Owner, directory: int) -> bool:

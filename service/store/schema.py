@@ -133,15 +133,11 @@ VERSION: Final = len(MIGRATIONS)
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Lead the file to VERSION. Raises: SchemaTooNew; sqlite3.Error."""
-    while True:
+    # Looked at first without being the writer: who has nothing to do waits for no other one.
+    while _version_of(connection) < VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise SchemaTooNew(
-                    f"The records have schema version {version}, this release knows {VERSION};"
-                    " start a release that is as new as the one that wrote them."
-                )
+            version = _version_of(connection)
             if version == VERSION:
                 return
             for statement in _statements(MIGRATIONS[version]):
@@ -151,6 +147,16 @@ def migrate(connection: sqlite3.Connection) -> None:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise SchemaTooNew(
+            f"The records have schema version {version}, this release knows {VERSION};"
+            " start a release that is as new as the one that wrote them."
+        )
+    return int(version)
 
 
 def _statements(script: str) -> Iterator[str]:

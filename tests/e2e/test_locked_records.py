@@ -13,7 +13,8 @@ from contextlib import closing, contextmanager
 import pytest
 from answers import assert_problem
 from gates import Gate
-from running import Service, running
+from running import Service, again, running
+from watching import Watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
@@ -86,3 +87,17 @@ def test_a_lock_that_passes_fails_no_submission(tmp_path):
         for submission in submissions:
             submission.join()
         assert answers == [201] * len(submissions)
+
+
+def test_a_service_that_ends_while_the_records_are_locked_ends_its_jobs(tmp_path):
+    with running(tmp_path / "state") as service:
+        job_id = service.submit(f"echo $$ > {tmp_path}/pid; echo begun; exec sleep 1000")
+        with service.client.stream("GET", f"/{job_id}/attach") as answer:
+            next(answer.iter_raw())
+        job = int((tmp_path / "pid").read_text())
+        with Watched([job]) as processes, locked(service):
+            assert service.stop() == 1
+            processes.wait_gone()
+        service.wait_for_line("jobs may go on, or their ends aren't stored yet: Another process")
+        with again(service) as successor:
+            assert successor.wait(job_id)["Reason"] == "shutdown"
