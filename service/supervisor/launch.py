@@ -92,6 +92,7 @@ def reach(state_dir: Path, *, cgroup: str) -> None:
         raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
     try:
         if not is_served(directory, _LAST_WORD_S):
+            end_candidate(state_dir)  # a worker's, which would wait for the silent one for longer
             start(state_dir, cgroup=cgroup, silent_s=_LAST_WORD_S)
     finally:
         os.close(directory)

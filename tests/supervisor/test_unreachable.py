@@ -1,6 +1,7 @@
 """A supervisor that lives and can't be reached is found, and there are never two that spawn."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from service.supervisor.launch import SupervisorFailed, reach, start
+from service.supervisor.launch import Starting, SupervisorFailed, reach, start
 from service.supervisor.locks import START_LOCK, holders, named_in
 from service.supervisor.marks import mark_of
 
@@ -127,29 +128,27 @@ def test_a_stopped_one_is_woken_and_its_jobs_run_on(busy, state_dir, go, new_pid
     assert client.output("job") == b"done\n"
 
 
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207  # Source: linux/ptrace.h
+
+
 @pytest.fixture
-def held(busy, tmp_path):
-    """The supervisor is stopped again whenever it is woken, as if it hung."""
+def held(busy):
+    """The supervisor hangs: stopped by a tracer, it goes on for no signal, and only KILL ends it."""
     supervisor, _ = busy
-    ended = threading.Event()
-
-    def stop():
-        while not ended.wait(0.005):
-            if supervisor.process.poll() is None:
-                os.kill(supervisor.process.pid, signal.SIGSTOP)
-
-    os.kill(supervisor.process.pid, signal.SIGSTOP)
-    thread = threading.Thread(target=stop)
-    thread.start()
+    pid = supervisor.process.pid
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        assert ptrace(request, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+    assert os.WIFSTOPPED(os.waitpid(pid, 0)[1])
     yield supervisor
-    ended.set()
-    thread.join()
+    if supervisor.process.poll() is None:
+        ptrace(PTRACE_DETACH, pid, None, None)
 
 
 def test_one_that_stays_silent_is_replaced_and_its_jobs_are_ended(
     held, state_dir, new_pid, start_supervisor
 ):
-    (state_dir / "supervisor.sock").unlink()  # it answers nobody even in the moment it is woken
     job = new_pid(next(int(p) for p in os.listdir("/proc") if is_marked(p, state_dir)))
     begun = time.monotonic()
     try:
@@ -240,6 +239,26 @@ def test_the_last_words_reach_one_that_is_stopped_and_has_no_socket(busy, state_
     assert supervisor.connect().hello["nonce"] == client.hello["nonce"]
     go.go()
     assert client.event("job", "finished")["verdict"] == "exited"
+
+
+def test_the_last_words_wait_for_no_candidate_that_waits_for_longer(held, state_dir, new_pid):
+    begun = time.monotonic()
+    first = Starting(state_dir, cgroup="off", silent_s=1000)
+    while (named := named_in(state_dir / START_LOCK)) is None:
+        assert time.monotonic() - begun < 30
+    candidate = new_pid(named)
+    try:
+        reach(state_dir, cgroup="off")
+        assert time.monotonic() - begun < 30
+        candidate.wait()
+        assert held.process.wait(10) == -signal.SIGKILL
+        with pytest.raises(SupervisorFailed):
+            first.wait()
+    finally:
+        for pid in holders(state_dir):
+            process = new_pid(pid)
+            process.kill()
+            process.wait()
 
 
 # -------------------------------------------------------------------------------------- signals
