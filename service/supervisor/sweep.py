@@ -3,7 +3,8 @@
 Run while the lock is held, so no job of this state directory can be live. A process belongs to one
 when its environment names this state directory and a job that has a directory here, when it
 descends from such a process, or when it shares a session with one; and, where cgroups are used,
-when it is in a job's cgroup. A copy of the directory is another one, with other processes.
+when it is in a job's cgroup. A copy of the directory is another one, with other processes. Where
+no state directory is named, the process's working directory has to be the job's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from service.supervisor.marks import JOB_VARIABLE, STATE_VARIABLE
@@ -39,7 +41,11 @@ def _left(jobs_directory: Path, mark: str) -> list[Process]:
     processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
     spared = _own_line(processes)
     names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
-    ours = {pid for pid in processes.keys() - spared if names and _is_marked(pid, names, mark)}
+    ours = {
+        pid
+        for pid in processes.keys() - spared
+        if names and _is_marked(pid, names, mark, jobs_directory)
+    }
     grown = True
     while grown:
         sessions = {processes[pid].session for pid in ours}
@@ -53,12 +59,17 @@ def _left(jobs_directory: Path, mark: str) -> list[Process]:
     return [processes[pid] for pid in ours if not processes[pid].is_dead]
 
 
-def _is_marked(pid: int, job_ids: set[str], mark: str) -> bool:
+def _is_marked(pid: int, job_ids: set[str], mark: str, jobs_directory: Path) -> bool:
     variables = variables_of(pid)
-    return (
-        variables.get(STATE_VARIABLE.encode()) == mark.encode()
-        and os.fsdecode(variables.get(JOB_VARIABLE.encode(), b"")) in job_ids
-    )
+    job_id = os.fsdecode(variables.get(JOB_VARIABLE.encode(), b""))
+    if job_id not in job_ids:
+        return False
+    if (state := variables.get(STATE_VARIABLE.encode())) is not None:
+        return state == mark.encode()
+    # Started by an older release, which named no state directory.
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd").startswith(f"{jobs_directory.resolve()}/{job_id}/")
+    return False
 
 
 def _own_line(processes: dict[int, Process]) -> set[int]:

@@ -244,6 +244,28 @@ def test_the_sweep_spares_other_peoples_processes(start_supervisor, tmp_path, re
     assert supervisor.connect().hello["pid"] == supervisor.pid
 
 
+def test_the_sweep_finds_what_an_older_release_has_started(start_supervisor, tmp_path):
+    """It named the job alone, which a copy of the state directory has as well."""
+    processes = {}
+    for name in ("state", "copy"):
+        work = tmp_path / name / "jobs" / "job" / "work"
+        work.mkdir(parents=True)
+        processes[name] = subprocess.Popen(
+            ["sleep", "1000"],
+            cwd=work,
+            env={"PATH": os.defpath, "JOBRUNNER_JOB_ID": "job"},
+            start_new_session=True,
+        )
+    try:
+        start_supervisor("--cgroup", "off")
+        assert processes["state"].wait(30) == -signal.SIGKILL
+        assert processes["copy"].poll() is None
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
 def test_the_log_of_a_dead_ones_job_is_closed_as_incomplete(start_supervisor, ready):
     first = start_supervisor("--cgroup", "off")
     client = first.connect()
