@@ -29,22 +29,24 @@ def lay_out(state_dir: Path) -> None:
     if logs.is_dir():
         return
     under_way.mkdir(mode=LOG_MODE, exist_ok=True)
-    moved = 0
-    with os.scandir(jobs) as entries:
-        for entry in entries:
-            moved += _move(entry.path, os.path.join(under_way, entry.name))
+    names = [name for name in os.listdir(jobs) if _has_log(f"{jobs}/{name}")]
+    # All that takes room, first: on a full disk nothing is moved, and all goes on as it was.
+    for name in names:
+        with suppress(FileExistsError):
+            os.mkdir(under_way / name, LOG_MODE)
+    for name in names:
+        _move(f"{jobs}/{name}", f"{under_way}/{name}")
     under_way.rename(logs)
-    if moved:
-        note("logs_moved", jobs=moved)
+    if names:
+        note("logs_moved", jobs=len(names))
 
 
-def _move(job: str, log: str) -> bool:
+def _has_log(job: str) -> bool:
+    return any(os.path.lexists(f"{job}/{name}") for name in (OUTPUT_NAME, INDEX_NAME))
+
+
+def _move(job: str, log: str) -> None:
     """Move what is a log's. The IDs of containers stay: who reads them knows that place."""
-    is_moved = False
     for name in (OUTPUT_NAME, INDEX_NAME):
-        if os.path.lexists(f"{job}/{name}"):
-            with suppress(FileExistsError):
-                os.mkdir(log, LOG_MODE)
+        with suppress(FileNotFoundError):
             os.rename(f"{job}/{name}", f"{log}/{name}")
-            is_moved = True
-    return is_moved

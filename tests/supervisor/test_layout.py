@@ -65,6 +65,23 @@ def test_a_move_that_was_interrupted_is_gone_on_with(
     assert_moved(old)
 
 
+def test_a_disk_without_room_leaves_all_where_it_was(old: Path, monkeypatch: pytest.MonkeyPatch):
+    before = sorted(str(path.relative_to(old)) for path in (old / "jobs").rglob("*"))
+    made = []
+
+    def mkdir(path: Path, mode: int) -> None:
+        if made:
+            raise OSError(28, "No space left on device")
+        made.append(path)
+        path.mkdir(mode)
+
+    monkeypatch.setattr("service.supervisor.layout.os.mkdir", mkdir)
+    with pytest.raises(OSError, match="No space"):
+        lay_out(old)
+    assert len(made) == 1
+    assert sorted(str(path.relative_to(old)) for path in (old / "jobs").rglob("*")) == before
+
+
 def test_a_new_directory_has_both(tmp_path: Path):
     lay_out(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["jobs", "logs"]
