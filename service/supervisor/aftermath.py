@@ -42,6 +42,11 @@ class Plan:
     cleanup: list[str]
     environment: dict[str, str]
 
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Plan:
+        """As another release has written it down, which may say more."""
+        return cls(**{name: state[name] for name in cls.__slots__})
+
 
 @contextmanager
 def _held_back() -> Iterator[None]:
@@ -197,10 +202,7 @@ class Aftermath:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._plans = {
-            number: Plan(**{name: plan[name] for name in Plan.__slots__})
-            for number, plan in state["plans"]
-        }
+        self._plans = {number: Plan.from_state(plan) for number, plan in state["plans"]}
         self._verdict, self._report = state["verdict"], state["report"]
         self._status, self._cleaner = state["status"], state["cleaner"]
         if self._report >= 0:

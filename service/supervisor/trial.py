@@ -20,7 +20,7 @@ class _Decoded:
     def __init__(self, state: dict[str, Any]) -> None:
         self.id: str = state["id"]
         self.course = Course.from_state(state["course"])
-        self.plans = [Plan(**plan) for _, plan in state["aftermath"]["plans"]]
+        self.plans = [Plan.from_state(plan) for _, plan in state["aftermath"]["plans"]]
         self.limits = Limits(**state["limiting"]["limits"])
         self.usage = Usage(*state["usage"])
 

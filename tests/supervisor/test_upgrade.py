@@ -290,6 +290,8 @@ def test_new_code_says_beforehand_whether_it_can_read_the_state():
         "limiting": Limiting().state(),
         "usage": Usage().state(),
     }
+    plan = {"verdict": [], "tidy": [], "cleanup": ["true"], "environment": {}}
+    sound["aftermath"]["plans"] = [[0, plan | {"of_another_release": 1}]]
     entry = {"job": sound, "has_turn": True, "waits": False, "seq": 1, "events": []}
     cases = {
         STATE_VERSION: b"",  # an older release hands none over
