@@ -35,6 +35,7 @@ _RETRY_S: Final = 1.0
 # Seconds for the log of a job of a dead supervisor to be mended; it may be long.
 _BURY_S: Final = 60.0
 _SILENT: Final = "The supervisor doesn't answer."
+_UNREACHABLE: Final = "The supervisor can't be reached."
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -64,7 +65,7 @@ class Link:
         self._heartbeat = Heartbeat(stamp, self._carry_out_kills, self._call_soon)
         self._calling: asyncio.Task[None] | None = None
         self._trouble: str | None = None  # why jobs couldn't be taken over yet
-        self._recovery = Recovery(settings, store, owner, self.request, counting)
+        self._recovery = Recovery(settings, store, owner, self._ask, counting)
         self._settling: set[asyncio.Task[None]] = set()
         owner.on_unsure = self._settle_soon
 
@@ -76,7 +77,7 @@ class Link:
     def trouble(self) -> str | None:
         """Why no job could be driven now, or jobs of a dead supervisor couldn't be taken over."""
         if not self.is_up:
-            return "The supervisor can't be reached."
+            return _UNREACHABLE
         return _SILENT if self._heartbeat.is_unheard else self._trouble
 
     @property
@@ -111,7 +112,7 @@ class Link:
             try:
                 await asyncio.wait_for(self._connected.wait(), ANSWER_S)
             except TimeoutError as exc:
-                raise Unavailable("The supervisor can't be reached.") from exc
+                raise Unavailable(_UNREACHABLE) from exc
         if self._heartbeat.is_unheard:
             raise Unavailable(_SILENT)
         assert self._connection is not None  # noqa: S101 - it is connected
@@ -122,13 +123,27 @@ class Link:
         be one that may come twice, or late. Raises: Unavailable.
         """
         try:
-            async with asyncio.timeout(_BURY_S if message["t"] == "bury" else ANSWER_S):
+            async with asyncio.timeout(ANSWER_S):
                 while True:
                     connection = await self.connection()
                     try:
                         return await connection.request(message)
                     except ConnectionLost:
                         _log.info("request_repeated", request=message["t"])
+        except TimeoutError as exc:
+            raise Unavailable(_SILENT) from exc
+
+    async def _ask(self, message: Message) -> Message:
+        """The same for the recovery, asked once: it is begun anew with the next connection, and who
+        makes that waits for it. Raises: Unavailable.
+        """
+        if self._connection is None:
+            raise Unavailable(_UNREACHABLE)
+        try:
+            async with asyncio.timeout(_BURY_S if message["t"] == "bury" else ANSWER_S):
+                return await self._connection.request(message)
+        except ConnectionLost as exc:
+            raise Unavailable("The supervisor was lost meanwhile.") from exc
         except TimeoutError as exc:
             raise Unavailable(_SILENT) from exc
 

@@ -117,3 +117,16 @@ def test_no_helper_is_left_when_main_and_workers_are_killed_at_once(state_dir: P
             victims.signal(signal.SIGSTOP)  # so that none of them can tell another
             victims.signal(signal.SIGKILL)
             processes.wait_gone()
+
+
+def test_a_supervisor_that_dies_while_jobs_are_taken_over_is_followed_at_once(state_dir: Path):
+    many = 200
+    with running(state_dir, environment={"JOBRUNNER_MAX_RUNNING": str(many)}) as service:
+        jobs = [service.submit("exec sleep 1000") for _ in range(many)]
+        os.kill(service.supervisor_pid(), signal.SIGKILL)
+        service.wait_for_line("job_ended_by_recovery")
+        os.kill(service.supervisor_pid(), signal.SIGKILL)
+        assert {service.wait(job)["Reason"] for job in jobs} == {"lost"}
+        service.wait_for_line("recovery_failed")
+        # Asked again it would wait for the connection that is made only after the recovery.
+        assert not any("request_repeated" in line for line in service.lines)
