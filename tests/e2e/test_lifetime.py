@@ -288,7 +288,7 @@ def test_a_start_without_a_supervisor_ends_with_status_2_and_says_why(
     state_dir: Path, workers: int
 ):
     state_dir.mkdir()
-    (state_dir / "supervisor.start.lock").mkdir()
+    (state_dir / "supervisor.lock").mkdir()
     service = Service(state_dir, workers=workers)
     try:
         assert service.process.wait(START_FUSE_S) == 2
