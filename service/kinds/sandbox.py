@@ -39,7 +39,11 @@ def in_sandbox(
     """
     own = context.files.work
     if context.files.beneath_work(directory) is None:
-        real = os.path.realpath(directory)
+        try:
+            real = os.path.realpath(directory)
+        except OSError as exc:  # a link that was exchanged between a look at it and its reading
+            sentence = f"The working directory {directory!r} changes while it is looked at."
+            raise CannotRun(sentence) from exc
         for hidden in (*_OWN, str(context.settings.state_dir)):
             if _is_below(real, os.path.realpath(hidden)):
                 raise CannotRun(f"The working directory {directory!r} is not in the sandbox.")

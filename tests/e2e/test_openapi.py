@@ -134,7 +134,7 @@ def test_readiness_names_each_thing_that_it_looked_at(service: Service):
     body = service.client.get("/health/ready").json()
     assert set(body) == {"Checks", "Kinds", "Status"}
     assert body["Status"] == "ready"
-    looked_at = ("supervisor", "room", "records", "descriptors")
+    looked_at = ("supervisor", "main", "room", "records", "descriptors", "output")
     assert body["Checks"] == {name: {"Ok": True, "Why": None} for name in looked_at}
     assert set(body["Kinds"]) == set(KINDS)
     assert body["Kinds"]["bash"] == {"Usable": True, "Error": None}

@@ -35,6 +35,7 @@ def _without_what_is_the_box_s(job: dict[str, Any]) -> None:
     in_containers = [command for command in commands if command.get("Kind") == "docker"]
     for command in in_containers:
         command.pop("Volumes", None)
+        command.pop("Network", None)
         if isinstance(command.get("CommandLine"), str):
             command["CommandLine"] = "true"
     if in_containers:

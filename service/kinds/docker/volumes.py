@@ -48,7 +48,11 @@ def allowed(path: str, below: Sequence[Path]) -> str:
 
     Raises: NotAllowed.
     """
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except OSError as exc:  # a link that was exchanged between a look at it and its reading
+        expected = "expected a path that stays the same while it is looked at"
+        raise NotAllowed(f"{expected}, got {quoted(path)}") from exc
     for directory in below:
         root = os.path.realpath(directory)
         if real == root or real.startswith(root.rstrip("/") + "/"):
