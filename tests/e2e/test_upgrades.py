@@ -19,7 +19,7 @@ from running import Service, running
 
 from service.client.supervisor import NoSupervisor, upgrade
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 COMMANDS = 40
 JOBS_AT_A_TIME = 6
