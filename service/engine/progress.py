@@ -42,13 +42,15 @@ def lost(
     record: JobRecord, *, at: int, end: int, complete: bool, error: str | None = None
 ) -> JobRecord:
     """The record of a job whose processes' parent vanished, or of which not enough can be read to
-    go on with it: `error` says so.
+    go on with it: `error` says so. A command that was dispatched may have run, whether its start
+    was told or not, so it isn't shown as skipped.
     """
     outcomes = tuple(
         replace(outcome, state=State.KILLED, finished_at=at)
         if outcome.state is State.RUNNING
+        or (outcome.state is State.PENDING and number <= record.asked)
         else outcome
-        for outcome in record.commands
+        for number, outcome in enumerate(record.commands)
     )
     ended = _end(
         replace(record, commands=outcomes),

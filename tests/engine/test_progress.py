@@ -183,10 +183,11 @@ def test_what_was_lost_is_killed_and_what_had_not_begun_skipped():
     assert record.exit_code is None
 
 
-def test_what_was_asked_for_and_never_seen_to_start_is_lost_too():
-    record = lost(a_record(asked=0), at=50, end=0, complete=True)
+def test_what_was_asked_for_and_never_seen_to_start_is_lost_too_and_may_have_run():
+    record = lost(a_record(2, asked=0), at=50, end=0, complete=True)
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
-    assert record.commands[0].state is State.SKIPPED
+    assert [o.state for o in record.commands] == [State.KILLED, State.SKIPPED]
+    assert (record.commands[0].started_at, record.commands[0].finished_at) == (None, 50)
 
 
 def test_what_was_killed_before_it_began_has_a_receipt_without_processes():
