@@ -215,6 +215,8 @@ def test_a_candidate_that_hangs_is_ended_by_the_next_one(state_dir, start_superv
         lock = state_dir / START_LOCK
         while (pid := named_in(lock)) is None:
             assert first._candidate._process.poll() in (None, 0)
+            if (state_dir / "supervisor.sock").exists():
+                pytest.skip("it was faster, and serves")
         process = new_pid(pid)
         signal.pidfd_send_signal(process.descriptor, signal.SIGSTOP)
         if named_in(lock) is None:
