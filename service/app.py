@@ -30,39 +30,40 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.mixins import startup
 
-from service import confinement, logs, state_dir
+from service import logs, state_dir
 from service.access import tokens
 from service.access.audit import Trail
+from service.access.exposure import why_exposed
 from service.api.attach import attach
-from service.api.connection import Connection, connection_of
-from service.api.exposure import why_exposed
 from service.api.gate import Gate
-from service.api.handshake import Accepted, loader_for
 from service.api.health import health
 from service.api.jobs import jobs
 from service.api.metrics import metrics
-from service.api.observed import Observer
 from service.api.openapi import openapi
 from service.api.problems import ERROR_FORMAT, Problems
 from service.api.public import public_routes
-from service.api.requests import ForgivingRequest
-from service.api.reserve import TooFewDescriptors, check_limit, keep_reserve, raise_limit
-from service.api.standard_loop import close_before_connections, send_at_once
-from service.api.strangers import Strangers
-from service.beats import Beats
-from service.bounded_stop import BoundedStop
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
+from service.host.beats import Beats
 from service.jobs.errors import JobrunnerError, Unauthenticated
+from service.link.launch import Starting, SupervisorFailed
 from service.metrics import shared
 from service.metrics.series import Metrics
+from service.operations import confinement
 from service.output.follow import Follower
-from service.parent import states_manager
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Reserve, Store, StoreError
-from service.supervisor.launch import Starting, SupervisorFailed
-from service.watchdog import end_with_main_process, watch
+from service.web.access_log import Observer
+from service.web.asyncio_compat import close_before_connections, send_at_once
+from service.web.bounded_stop import BoundedStop
+from service.web.connection import Connection, connection_of
+from service.web.fd_reserve import TooFewDescriptors, check_limit, keep_reserve, raise_limit
+from service.web.parent import states_manager
+from service.web.request import ForgivingRequest
+from service.web.strangers import Strangers
+from service.web.tls import Accepted, loader_for
+from service.web.watchdog import end_with_main_process, watch
 
 if _is_collecting:
     gc.enable()

@@ -25,7 +25,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from service.escaping import escaped, escaped_lines
+from service.host.escaping import escaped, escaped_lines
 
 # What colours a terminal: Sanic writes some into its messages. Source: ECMA-48, section 5.4.
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from service.trusted_path import distrust
+from service.host.trusted_path import distrust
 
 # Others may pass through to a job's working directory, and may list nothing.
 DIRECTORY_MODE: Final = 0o711

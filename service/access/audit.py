@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from service.escaping import escaped
+from service.host.escaping import escaped
 from service.jobs.times import rfc3339
 
 FILE_NAME: Final = "audit.log"

@@ -12,17 +12,17 @@ import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.api.callers import check_sees, leave_trace
-from service.api.chunks import ChunkedAnswer, StreamCut
-from service.api.patience import UnlimitedAnswerTime
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import attach_query
-from service.api.reserve import refuse_in_reserve
 from service.engine.engine import Engine
 from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
 from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.output.errors import FollowerClosed, OutputDropped, OutputError
 from service.output.follow import Follower
 from service.output.following import Following, check_end
+from service.web.fd_reserve import refuse_in_reserve
+from service.web.streaming import ChunkedAnswer, StreamCut
+from service.web.timeouts import UnlimitedAnswerTime
 
 attach = Blueprint("attach")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sanic import Request
 
 from service.access.scopes import Principal
-from service.api.addresses import address, network
 from service.api.gate import Gate
 from service.engine.engine import Engine
 from service.jobs.errors import UnknownJob
 from service.jobs.visibility import Sight, Visibility
+from service.web.addresses import address, network
 
 
 def visibility(request: Request) -> Visibility:

@@ -21,20 +21,18 @@ from sanic import Request
 
 from service.access.audit import Trail
 from service.access.bounded import BoundedTrail
-from service.access.rates import Rates
-from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
-from service.access.tokens import TokenError, Tokens
-from service.access.watch import TokenWatch
-from service.api.addresses import address, network
-from service.api.exposure import proxy_field, why_exposed
-from service.api.origins import (
+from service.access.exposure import proxy_field, why_exposed
+from service.access.origins import (
     OWN_FETCH_SITES,
     is_host_allowed,
     is_loopback,
     is_own_origin,
 )
+from service.access.rates import Rates
+from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
+from service.access.tokens import TokenError, Tokens
+from service.access.watch import TokenWatch
 from service.api.public import READING
-from service.api.underway import UnderWay
 from service.jobs.errors import (
     HostNotAllowed,
     JobrunnerError,
@@ -46,6 +44,8 @@ from service.jobs.errors import (
     UnsupportedMediaType,
 )
 from service.settings import Settings
+from service.web.addresses import address, network
+from service.web.in_flight import UnderWay
 
 _JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.

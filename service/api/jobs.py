@@ -13,7 +13,6 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.access.scopes import Principal
 from service.api.callers import check_sees, leave_trace, sees, visibility
-from service.api.patience import UnlimitedAnswerTime
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
@@ -24,6 +23,7 @@ from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.jobs.spec import JobSpec
 from service.kinds.submission import parse_submission
 from service.settings import Settings
+from service.web.timeouts import UnlimitedAnswerTime
 
 jobs = Blueprint("jobs")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from service.access.audit import FILE_NAME
-from service.escaping import escaped
+from service.host.escaping import escaped
 from service.settings import SettingError, Settings
 
 

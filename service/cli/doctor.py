@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from service.client.doctor import examine
-from service.client.findings import Verdict
-from service.escaping import escaped
+from service.host.escaping import escaped
+from service.operations.doctor import examine
+from service.operations.findings import Verdict
 
 
 def doctor(*, as_json: bool, fix: bool) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from service.client import supervisor
-from service.client.supervisor import NoSupervisor
-from service.escaping import escaped
+from service.host.escaping import escaped
+from service.operations import supervisor
+from service.operations.supervisor import NoSupervisor
 from service.settings import SettingError, Settings
 
 

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from service import confinement, state_dir
+from service import state_dir
 from service.access import tokens
 from service.access.scopes import Scope
 from service.access.tokens import Token, TokenError
-from service.escaping import escaped
+from service.host.escaping import escaped
 from service.jobs.ceilings import MAX_PRIORITY
 from service.jobs.times import rfc3339
+from service.operations import confinement
 from service.settings import SettingError, Settings
 from service.state_dir import StateDirError
 

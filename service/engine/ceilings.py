@@ -7,8 +7,8 @@ from typing import Any
 
 from service.jobs.errors import Place
 from service.jobs.spec import JobSpec, Limits
+from service.link.protocol import Message
 from service.settings import Settings
-from service.supervisor.protocol import Message
 
 
 def ceilings(settings: Settings) -> Limits:

@@ -11,8 +11,7 @@ from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import Place
 from service.jobs.record import JobRecord, Kill, signal_number
 from service.jobs.spec import JobSpec
-from service.settings import Settings
-from service.supervisor.abilities import (
+from service.link.capabilities import (
     CEILINGS,
     IDLE_TIMEOUT,
     NO_NEW_PRIVS,
@@ -21,7 +20,8 @@ from service.supervisor.abilities import (
     QUEUE_TIMEOUT,
     RUN_AS,
 )
-from service.supervisor.protocol import Message
+from service.link.protocol import Message
+from service.settings import Settings
 
 
 def claim_message(

@@ -18,7 +18,6 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from service.beats import Beats
 from service.engine.ceilings import unkept
 from service.engine.claims import beyond, claim_message, too_many_pending
 from service.engine.counting import Counting
@@ -31,6 +30,7 @@ from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.tasks import OwnedTasks
 from service.files.job import JobFiles, job_files
+from service.host.beats import Beats
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import (
     IdempotencyKeyReused,
@@ -47,13 +47,13 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
 from service.jobs.visibility import Sight, Visibility
 from service.kinds.submission import encode_spec
+from service.link.capabilities import LOG_ON_DEMAND
+from service.link.client import ANSWER_S, ConnectionLost
+from service.link.protocol import Message
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store
 from service.store.records import readable
-from service.supervisor.abilities import LOG_ON_DEMAND
-from service.supervisor.client import ANSWER_S, ConnectionLost
-from service.supervisor.protocol import Message
 
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.

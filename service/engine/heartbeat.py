@@ -1,9 +1,9 @@
 """A worker says that it lives, and sees whether the supervisor does.
 
 Every few seconds of its own loop a worker writes the time into memory that it shares with the main
-process (`service.beats`), and sends the supervisor a `beat`: both judge it by that. The supervisor
-answers none: whether it has taken the last one out of the socket is seen here. So an idle service
-wakes twice per interval: this worker, and the supervisor.
+process (`service.host.beats`), and sends the supervisor a `beat`: both judge it by that. The
+supervisor answers none: whether it has taken the last one out of the socket is seen here. So an
+idle service wakes twice per interval: this worker, and the supervisor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from service.supervisor.client import SupervisorConnection
+from service.link.client import SupervisorConnection
 
 # Seconds between two beats: with the supervisor's wake-up for each, 0.4 wake-ups a second.
 INTERVAL_S: Final = 5.0

@@ -24,11 +24,11 @@ from service.engine.leftovers import remove_leftovers
 from service.engine.owner import Owner
 from service.engine.recovery import Recovery
 from service.jobs.errors import JobrunnerError, Unavailable
+from service.link.client import ANSWER_S, ConnectionLost, SupervisorConnection
+from service.link.launch import SupervisorFailed, connect_or_start, start
+from service.link.protocol import Message
 from service.settings import Settings
 from service.store import Store
-from service.supervisor.client import ANSWER_S, ConnectionLost, SupervisorConnection
-from service.supervisor.launch import SupervisorFailed, connect_or_start, start
-from service.supervisor.protocol import Message
 
 # Seconds until the next try when no supervisor can be started: something is broken on this box.
 _RETRY_S: Final = 1.0

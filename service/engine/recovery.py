@@ -23,10 +23,10 @@ from service.jobs.errors import JobrunnerError, Unavailable
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord, Kill, signal_name
 from service.jobs.spec import JobSpec
+from service.link.protocol import Message
 from service.settings import Settings
 from service.store import Overtaken, Store
 from service.store.records import readable
-from service.supervisor.protocol import Message
 
 _log = structlog.get_logger("jobrunner.engine")
 

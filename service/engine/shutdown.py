@@ -17,11 +17,11 @@ import structlog
 from service.engine.counting import Counting
 from service.engine.owner import Owner
 from service.jobs.lifecycle import State
+from service.link.client import ConnectionLost, SupervisorConnection
+from service.link.launch import REACH_S, SupervisorFailed, reach
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store, StoreError
-from service.supervisor.client import ConnectionLost, SupervisorConnection
-from service.supervisor.launch import REACH_S, SupervisorFailed, reach
 
 # Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
 _PATIENCE_S: Final = 5.0

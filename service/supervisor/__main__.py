@@ -24,19 +24,19 @@ from typing import Any
 
 import service
 from service.files.job import JOBS
+from service.host.journal import note
+from service.host.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
+from service.link.incumbent import SILENT_S, Stuck, take_over
 from service.state_dir import fault
 from service.supervisor import signals, upgrade
-from service.supervisor.cgroup import Cgroups
-from service.supervisor.controllers import Controllers
-from service.supervisor.incumbent import SILENT_S, Stuck, take_over
-from service.supervisor.journal import note
 from service.supervisor.layout import lay_out
-from service.supervisor.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
-from service.supervisor.marks import mark_of
+from service.supervisor.process.cgroup import Cgroups
+from service.supervisor.process.controllers import Controllers
+from service.supervisor.process.marks import mark_of
+from service.supervisor.process.orphans import sweep
+from service.supervisor.process.spawn import reset_dispositions
 from service.supervisor.serve import serve
 from service.supervisor.socket_file import bind
-from service.supervisor.spawn import reset_dispositions
-from service.supervisor.sweep import sweep
 from service.supervisor.trial import can_follow
 
 _PR_SET_CHILD_SUBREAPER = 36  # Source: prctl(2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from service.supervisor.journal import note
-from service.supervisor.protocol import Frames, Message, ProtocolError, encode
+from service.host.journal import note
+from service.link.protocol import Frames, Message, ProtocolError, encode
 
 # Bytes that are received at once: most messages have some hundreds. The loop's own way allocates
 # 256 KiB for each read, by the kernel and back to it.

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from service.files.job import DIRECTORY_MODE, JOBS, LOG_MODE, LOGS
+from service.host.journal import note
 from service.output.files import INDEX_NAME, OUTPUT_NAME
-from service.supervisor.journal import note
 
 if TYPE_CHECKING:
     from pathlib import Path

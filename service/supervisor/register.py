@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from service.supervisor.job import Job
-from service.supervisor.protocol import Message
-from service.supervisor.turns import Turns
+from service.link.protocol import Message
+from service.supervisor.job.runner import Job
+from service.supervisor.run_queue import Turns
 
 Owner = TypeVar("Owner")
 

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 from service.output.pump import StallTimer
 from service.supervisor import upgrade
 from service.supervisor.connection import Connection
-from service.supervisor.job import Host, Job
-from service.supervisor.marks import mark_of
-from service.supervisor.oom import OomScore
-from service.supervisor.reaper import Reaper
+from service.supervisor.job.runner import Host, Job
+from service.supervisor.process.marks import mark_of
+from service.supervisor.process.oom_score import OomScore
+from service.supervisor.process.reaper import Reaper
+from service.supervisor.process.spawn import Descriptors
+from service.supervisor.process.tree import CgroupTree, Tree, WalkTree
 from service.supervisor.server import Server
 from service.supervisor.signals import Signals, let_come
 from service.supervisor.socket_file import SocketFile
-from service.supervisor.spawn import Descriptors
-from service.supervisor.tree import CgroupTree, Tree, WalkTree
 from service.supervisor.unclosed import UnclosedLogs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from service.supervisor.cgroup import Cgroups
-    from service.supervisor.controllers import Controllers
+    from service.supervisor.process.cgroup import Cgroups
+    from service.supervisor.process.controllers import Controllers
 
 # Seconds between TERM and KILL when the supervisor itself is told to end.
 _SIGNALLED_GRACE_S: Final = 4.0

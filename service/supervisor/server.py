@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import service
 from service.files.job import job_files
+from service.host.journal import note
+from service.link.capabilities import ABILITIES
+from service.link.protocol import PROTOCOL, Message
 from service.output.log import LogWriter
-from service.supervisor.abilities import ABILITIES
 from service.supervisor.connection import Connection
-from service.supervisor.job import JOB_DESCRIPTORS, Host, Job
-from service.supervisor.journal import note
-from service.supervisor.limits import why_not
-from service.supervisor.protocol import PROTOCOL, Message
+from service.supervisor.job.limits import why_not
+from service.supervisor.job.runner import JOB_DESCRIPTORS, Host, Job
 from service.supervisor.register import Entry, Register
 from service.supervisor.silence import Silence
 from service.supervisor.upgrade import Trial

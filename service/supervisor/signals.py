@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from service.supervisor.journal import note
+from service.host.journal import note
 
 if TYPE_CHECKING:
     import asyncio

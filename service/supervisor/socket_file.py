@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from service.supervisor.journal import note
-from service.supervisor.locks import SUPERVISOR_LOCK, is_in_place, name_in, open_lock, try_lock
+from service.host.journal import note
+from service.host.locks import SUPERVISOR_LOCK, is_in_place, name_in, open_lock, try_lock
 
 _NAME: Final = "supervisor.sock"
 # Connections waiting for accept; one per service process is all there are.

@@ -6,12 +6,12 @@ import json
 import os
 from typing import Any
 
-from service.supervisor.aftermath import Plan
-from service.supervisor.course import Course
-from service.supervisor.limits import Limits
+from service.supervisor.job.exit_hooks import Plan
+from service.supervisor.job.limits import Limits
+from service.supervisor.job.machine import Course
+from service.supervisor.job.usage import Usage
 from service.supervisor.register import Register
 from service.supervisor.upgrade import STATE_VERSION
-from service.supervisor.usage import Usage
 
 
 class _Decoded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from service.supervisor.journal import note
+from service.host.journal import note
 
 if TYPE_CHECKING:
     from service.output.log import LogWriter

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.supervisor.protocol import Message
+from service.link.protocol import Message
 
 if TYPE_CHECKING:
     from service.supervisor.connection import Connection

@@ -23,7 +23,7 @@ from service.kinds.submission import InvalidJob, parse_submission
 ASK = """\
 import json
 from service.app import create_app
-from service.api.observed import template
+from service.web.access_log import template
 app = create_app()
 app.finalize()
 found = [[template(r.path), sorted(r.methods)] for r in app.router.routes]

@@ -28,9 +28,9 @@ from running import Service, again, running
 from watching import Watched, of_jobs
 
 import service as service_package
+from service.link.launch import start
+from service.link.protocol import PROTOCOL, Frames, encode
 from service.output.index import HEADER_BYTES, LogState
-from service.supervisor.launch import start
-from service.supervisor.protocol import PROTOCOL, Frames, encode
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from running import Service, running
 
-from service.supervisor.marks import mark_of
+from service.supervisor.process.marks import mark_of
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from running import Service, running
 
-from service.client.supervisor import NoSupervisor, upgrade
+from service.operations.supervisor import NoSupervisor, upgrade
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
 

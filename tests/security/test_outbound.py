@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import outbound
 import pytest
 from gates import attached
+from outbound import By, Program, User
 from running import Service, running
 
 import service
-from service import outbound
-from service.outbound import By, Program, User
 
 NOBODY = pwd.getpwnam("nobody")
 PROGRAMS = {program.name: program for program in outbound.PROGRAMS}

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from service.supervisor.protocol import PROTOCOL, Frames, Message, encode
+from service.link.protocol import PROTOCOL, Frames, Message, encode
 
 _NUMBERS = itertools.count()
 

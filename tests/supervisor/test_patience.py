@@ -4,7 +4,7 @@ else lives.
 
 import pytest
 
-from service.supervisor.course import Arm, Course, Disarm, Emit, Phase, Timer
+from service.supervisor.job.machine import Arm, Course, Disarm, Emit, Phase, Timer
 
 NOW = 100.0
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from service.supervisor.protocol import PROTOCOL, encode
+from service.link.protocol import PROTOCOL, encode
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.supervisor.client import SupervisorConnection
-from service.supervisor.launch import SupervisorFailed, connect_or_start, start
+from service.link.client import SupervisorConnection
+from service.link.launch import SupervisorFailed, connect_or_start, start
 
 
 @pytest.fixture

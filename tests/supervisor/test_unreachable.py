@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from service.supervisor.launch import Starting, SupervisorFailed, reach, start
-from service.supervisor.locks import START_LOCK, holders, named_in
-from service.supervisor.marks import mark_of
+from service.host.locks import START_LOCK, holders, named_in
+from service.link.launch import Starting, SupervisorFailed, reach, start
+from service.supervisor.process.marks import mark_of
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_many_who_find_it_unreachable_start_one_candidate_at_a_time(busy, state_
 def test_a_candidate_that_hangs_is_ended_by_the_next_one(state_dir, start_supervisor, new_pid):
     """Its starter is dead, and it holds the lock of those that start."""
     state_dir.mkdir()
-    from service.supervisor import launch
+    from service.link import launch
 
     launch._START_S, before = 10.0, launch._START_S
     try:

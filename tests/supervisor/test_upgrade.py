@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from service.output.index import STDOUT
 from service.output.log import LogWriter
-from service.supervisor.aftermath import Aftermath, Plan
-from service.supervisor.cgroup import Cgroup
-from service.supervisor.cleaning import Cleaning
-from service.supervisor.controllers import Controllers, Fence
-from service.supervisor.course import Course, KillRequest, Phase
-from service.supervisor.limits import Limiting, Limits
+from service.supervisor.job.exit_hooks import Aftermath, Plan
+from service.supervisor.job.limits import Limiting, Limits
+from service.supervisor.job.machine import Course, KillRequest, Phase
+from service.supervisor.job.teardown import Cleaning
+from service.supervisor.job.usage import Usage
+from service.supervisor.process.cgroup import Cgroup
+from service.supervisor.process.controllers import Controllers, Fence
+from service.supervisor.process.tree import CgroupTree, WalkTree
 from service.supervisor.register import Register
-from service.supervisor.tree import CgroupTree, WalkTree
 from service.supervisor.trial import can_follow
 from service.supervisor.upgrade import STATE_VERSION, execute
-from service.supervisor.usage import Usage
 
 NUMBERS = st.integers(0, 1 << 40)
 SECONDS = st.floats(0, 1e9)

@@ -1,1 +1,0 @@
-"""The service's Python client: the same verbs as the API."""

@@ -1,0 +1,130 @@
+"""The locks of a state directory.
+
+`supervisor.lock` and the directory itself are locked by the supervisor for life: a lock file can be
+removed, and the next supervisor would lock another one; a directory that is served can't.
+`supervisor.start.lock` is locked by a candidate from before it is spawned until it serves or
+leaves, so that there is one at a time. Each of the files names the process that has it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from service.host.procfs import all_pids
+
+SUPERVISOR_LOCK: Final = "supervisor.lock"
+START_LOCK: Final = "supervisor.start.lock"
+# Seconds between two looks whether a lock is free: flock(2) knows no time limit.
+_LOOK_S: Final = 0.1
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock the file unless another one has; held as long as the descriptor, or a copy, is open."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_within(descriptor: int, seconds: float) -> bool:
+    """Lock the file once it is free; False if it wasn't in that time."""
+    ends = time.monotonic() + seconds
+    while not try_lock(descriptor):
+        if time.monotonic() >= ends:
+            return False
+        select.select([], [], [], _LOOK_S)
+    return True
+
+
+def open_lock(path: Path) -> int:
+    """The lock file, made when it is missing. Raises: OSError."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def hold(state_dir: Path, directory: int) -> int | None:
+    """Become the one who holds `supervisor.lock`, whose descriptor comes back, and the directory,
+    of which `directory` is a descriptor. None when another one has either.
+    """
+    descriptor = open_lock(state_dir / SUPERVISOR_LOCK)
+    if not try_lock(descriptor) or not _lock_directory(directory):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _lock_directory(directory: int) -> bool:
+    try:
+        return try_lock(directory)
+    except OSError:  # NFS locks no directory; the file is locked
+        return True
+
+
+def name_in(descriptor: int, text: str) -> None:
+    """Say in the lock file who has it."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{text}\n".encode(), 0)
+
+
+def is_in_place(path: Path, descriptor: int) -> bool:
+    """Whether the path still leads to the file of that descriptor."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def named_in(path: Path) -> int | None:
+    """The process that the lock file names, if it is a supervisor or a candidate of that directory
+    now.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        pid = int(path.read_bytes().split()[-1])
+        if pid in _of_directory(path.parent, [pid]):
+            return pid
+    return None
+
+
+def holders(state_dir: Path) -> list[int]:
+    """Supervisors that hold the directory, as far as it can be seen: the one that the lock file
+    names, or else those who have a lock file open that was removed.
+    """
+    named = named_in(state_dir / SUPERVISOR_LOCK)
+    if named is not None and named != os.getpid():
+        return [named]
+    others = [pid for pid in all_pids() if pid != os.getpid()]
+    return [pid for pid in _of_directory(state_dir, others) if _has_lock(pid)]
+
+
+def _has_lock(pid: int) -> bool:
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                if f"/{SUPERVISOR_LOCK}" in os.readlink(entry.path):
+                    return True
+    return False
+
+
+def _of_directory(state_dir: Path, pids: list[int]) -> Iterator[int]:
+    """Those whose command line names `service.supervisor` and this directory, however spelled."""
+    for pid in pids:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            cwd = f"/proc/{pid}/cwd".encode()
+            if b"service.supervisor" in words and any(
+                _is_same(os.path.join(cwd, word), state_dir) for word in words
+            ):
+                yield pid
+
+
+def _is_same(word: bytes, directory: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return os.path.samefile(word, directory)
+    return False

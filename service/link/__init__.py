@@ -1,0 +1,1 @@
+"""What workers and supervisor share: their protocol, its ends, and who starts whom."""

@@ -1,0 +1,218 @@
+"""Finding the supervisor of a state directory, or starting it.
+
+Whichever service process finds none starts one. Many may do so at the same moment: one candidate is
+started at a time, finds out whether another serves already, and only one stays. A candidate that
+doesn't get there within a bound is ended by who started it, or by the next one who waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from service.host.locks import START_LOCK, lock_within, name_in, named_in, open_lock, try_lock
+from service.link.client import ConnectionLost, SupervisorConnection
+from service.link.incumbent import SILENT_S, is_served
+from service.link.protocol import Message
+
+# Seconds for a supervisor to start: sweeping included, or waiting for a silent one and ending it.
+_START_S: Final = SILENT_S + 30.0
+# The soft limit on descriptors that commands get: the one this process was started with. Workers
+# raise their own later, and the supervisor would inherit that.
+_SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+# Seconds for a killed candidate to go, and for one that is ready to leave its parent.
+_ENDED_S: Final = 10.0
+# Seconds that a supervisor may stay silent when the service ends.
+_LAST_WORD_S: Final = 2.0
+# Seconds that `reach` takes at most, as a rule: a silent one is ended, and the next one sweeps.
+REACH_S: Final = _LAST_WORD_S + 5.0
+# An ending supervisor and the start of the next can meet more than once; not this often.
+_ATTEMPTS: Final = 5
+
+
+class SupervisorFailed(Exception):
+    """No supervisor could be reached or started; the message says where to look."""
+
+
+async def connect_or_start(
+    state_dir: Path,
+    *,
+    cgroup: str,
+    on_messages: Callable[[list[Message]], None],
+    on_lost: Callable[[SupervisorConnection], None],
+) -> tuple[SupervisorConnection, Message]:
+    """A connection to the supervisor of `state_dir`, which is started when there is none.
+
+    Raises: SupervisorFailed.
+    """
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
+    try:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await SupervisorConnection.open(directory, on_messages, on_lost)
+            except (OSError, ConnectionLost):
+                await asyncio.to_thread(start, state_dir, cgroup=cgroup)
+    finally:
+        os.close(directory)
+    raise SupervisorFailed(f"the supervisor of {state_dir} ended {_ATTEMPTS} times in a row")
+
+
+def start(state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
+    """Start a supervisor and wait until it serves, or has found another that does. Blocks. One that
+    runs, and is silent for longer than `silent_s` after it was called, is ended.
+
+    Raises: SupervisorFailed.
+    """
+    Starting(state_dir, cgroup=cgroup, silent_s=silent_s).wait()
+
+
+def reach(state_dir: Path, *, cgroup: str) -> None:
+    """Before the last words to a supervisor: one that lost its socket, or is stopped, is called;
+    one that stays silent, or is dead, is replaced, so that no process of its jobs is left. Blocks.
+
+    Raises: SupervisorFailed.
+    """
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
+    try:
+        if not is_served(directory, _LAST_WORD_S):
+            end_candidate(state_dir)  # a worker's, which would wait for the silent one for longer
+            start(state_dir, cgroup=cgroup, silent_s=_LAST_WORD_S)
+    finally:
+        os.close(directory)
+
+
+class Starting:
+    """A supervisor that was just started, unless another one was being started at that moment.
+    `wait` may be called once; who never calls it leaves the supervisor to itself.
+    """
+
+    def __init__(self, state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
+        """Raises: SupervisorFailed."""
+        self._state_dir = state_dir
+        self._options = ["--cgroup", cgroup, "--silent-s", str(silent_s)]
+        self._ends = time.monotonic() + _START_S
+        self._candidate: _Candidate | None = None
+        with _told():
+            self._lock = open_lock(state_dir / START_LOCK)
+            if try_lock(self._lock):
+                self._spawn()
+
+    def wait(self) -> None:
+        """Until it serves, or has found another that does. Blocks. Raises: SupervisorFailed."""
+        with _told():
+            if self._candidate is None:
+                self._wait_for_turn()
+                self._spawn()
+            assert self._candidate is not None  # noqa: S101 - for mypy; spawned just now
+            if not self._candidate.wait(self._ends - time.monotonic()):
+                log = self._state_dir / "supervisor.log"
+                raise SupervisorFailed(f"the supervisor did not start; {log} says why")
+
+    def _wait_for_turn(self) -> None:
+        if lock_within(self._lock, self._ends - time.monotonic()):
+            return
+        # Whoever started that one is gone, or would have ended it by now.
+        end_candidate(self._state_dir)
+        if not lock_within(self._lock, _ENDED_S):
+            os.close(self._lock)
+            raise SupervisorFailed("another process holds the lock of starting supervisors")
+        self._ends = time.monotonic() + _START_S
+
+    def _spawn(self) -> None:
+        """It has the lock from now on."""
+        try:
+            name_in(self._lock, "")  # it does so itself
+            self._candidate = _Candidate(self._state_dir, self._options, self._lock)
+        finally:
+            os.close(self._lock)
+
+
+class _Candidate:
+    """A process that becomes the supervisor, or finds another in service."""
+
+    def __init__(self, state_dir: Path, options: list[str], lock: int) -> None:
+        """Raises: OSError."""
+        self._state_dir = state_dir
+        self._ours, theirs = os.pipe2(os.O_CLOEXEC)
+        arguments = [str(state_dir), *options, "--ready-fd", str(theirs)]
+        arguments += ["--soft-limit", str(_SOFT_LIMIT), "--start-lock", str(lock)]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "service.supervisor", *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs, lock),
+                env=_environment(),
+            )
+        except BaseException:
+            os.close(self._ours)
+            raise
+        finally:
+            os.close(theirs)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it, or another one, serves. One that doesn't get there in time is ended."""
+        try:
+            # The pipe first: a process can only be waited for by looking again and again, and the
+            # one that was started has forked and left before the word comes.
+            poller = select.poll()
+            poller.register(self._ours, select.POLLIN)
+            in_time = bool(poller.poll(max(0.0, seconds) * 1000))
+            is_ready = in_time and os.read(self._ours, 1) == b"1"
+            if not in_time:
+                end_candidate(self._state_dir)
+            self._process.wait(_ENDED_S)
+        finally:
+            os.close(self._ours)
+        return is_ready
+
+
+def end_candidate(state_dir: Path) -> None:
+    """Kill the one that holds the lock of starting supervisors. It serves nobody."""
+    pid = named_in(state_dir / START_LOCK)
+    if pid is not None:
+        with suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise SupervisorFailed(f"the supervisor could not be started: {exc}") from exc
+
+
+def _environment() -> dict[str, str] | None:
+    """None (this process's own), unless this package is imported from where no installation is:
+    then the supervisor, which starts in `/`, is told where.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if root in {Path(p).resolve() for p in sysconfig.get_paths().values()}:
+        return None
+    environment = dict(os.environ)  # noqa: TID251 - passed on as it is, nothing is read from it
+    others = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = f"{root}{os.pathsep}{others}" if others else str(root)
+    return environment

@@ -1,0 +1,66 @@
+"""Whom jobs run as, and in what: what must hold on this box before a service may start.
+
+Jobs are programs of strangers as soon as there are tokens. So a service that is root says whom they
+run as, or says that they are root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from service.access import tokens
+from service.host.identity import Identity
+from service.kinds.docker import sources
+from service.kinds.sandbox_trial import fault
+from service.settings import Settings
+
+ROOT_JOBS = (
+    "This runs as root and has tokens, so whoever may submit a job would be root. Say whom jobs run"
+    " as (JOBRUNNER_RUN_AS), or that they may be root (JOBRUNNER_ALLOW_ROOT_JOBS=1)."
+)
+
+
+class Unconfined(Exception):
+    """Jobs can't be confined as the settings say; the message is a sentence for the operator."""
+
+
+def check(settings: Settings) -> None:
+    """Raises: Unconfined, for the first thing that is wrong."""
+    for wrong in faults(settings):
+        raise Unconfined(wrong)
+
+
+def faults(settings: Settings) -> Iterator[str]:
+    """Each thing for which a service with these settings would not start."""
+    if is_root_for_strangers(settings):
+        yield ROOT_JOBS
+    if (user := settings.run_as) is not None and not _may_pass(settings):
+        yield (
+            f"The user {user.name!r}, whom jobs run as, may not pass to the state directory"
+            f" {settings.state_dir}. Give each directory above it the mode 711, or name another"
+            " JOBRUNNER_STATE_DIR."
+        )
+    yield from sources.faults(settings)
+    if (wrong := fault(settings)) is not None:
+        yield f"There is no sandbox (JOBRUNNER_SANDBOX): {wrong}"
+
+
+def is_root(settings: Settings) -> bool:
+    """Whether jobs run as root."""
+    return settings.run_as is None and os.geteuid() == 0
+
+
+def is_root_for_strangers(settings: Settings) -> bool:
+    """Whether jobs of those who have tokens would be root, and nobody has said that they may."""
+    return is_root(settings) and not settings.allow_root_jobs and tokens.exist(settings.state_dir)
+
+
+def _may_pass(settings: Settings) -> bool:
+    user = settings.run_as
+    assert user is not None  # noqa: S101 - the one caller has seen to it
+    path = settings.state_dir / "jobs"
+    while not path.exists():  # doctor may come before the service
+        path = path.parent
+    with Identity(user.uid, user.gid).assumed():
+        return os.access(path, os.X_OK, effective_ids=True)

@@ -1,0 +1,68 @@
+"""What an operator asks of the supervisor of a state directory on this box."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from service.link.client import ConnectionLost, SupervisorConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class NoSupervisor(Exception):
+    """Nobody answers there; the message says why."""
+
+
+async def greeting(state_dir: Path) -> dict[str, Any]:
+    """What the supervisor says of itself: `pid`, `version`, `protocol`, the IDs of live `jobs`.
+
+    None is started. Raises: NoSupervisor.
+    """
+    connection, hello = await _connect(state_dir, _ignore)
+    connection.close()
+    return hello
+
+
+async def upgrade(state_dir: Path) -> str | None:
+    """Have the supervisor become the code that is installed now, and wait until that serves; why it
+    did not, or None. None is started. Raises: NoSupervisor.
+    """
+    ended = asyncio.Event()
+    connection, before = await _connect(state_dir, lambda _: ended.set())
+    try:
+        connection.introduce("operator")
+        reply = await connection.request({"t": "upgrade"})
+        if not reply["ok"]:
+            return str(reply["why"])
+        await ended.wait()  # every connection closes as it becomes the other
+    except ConnectionLost:
+        pass  # it has ended, or became the other as somebody else had asked: its hello tells
+    finally:
+        connection.close()
+    after = await greeting(state_dir)
+    if after["nonce"] != before["nonce"]:
+        return "it ended meanwhile, and another was started"
+    if after.get("upgrades", 0) == before.get("upgrades", 0):
+        return f"it went on as it was; {state_dir / 'supervisor.log'} says why"
+    return None
+
+
+async def _connect(
+    state_dir: Path, on_lost: Callable[[object], None]
+) -> tuple[SupervisorConnection, dict[str, Any]]:
+    try:
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return await SupervisorConnection.open(directory, _ignore, on_lost)
+        finally:
+            os.close(directory)
+    except (OSError, ConnectionLost) as exc:
+        raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
+
+
+def _ignore(_: object) -> None:
+    """An operator owns no jobs, and is told nothing."""

@@ -1,0 +1,474 @@
+"""One live job in the supervisor: carries out what its course decides.
+
+Everything happens in callbacks of one loop, so between two of them nothing about a job changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.files.job import job_files
+from service.host.identity import identity_of
+from service.host.journal import note
+from service.link.protocol import Message
+from service.output.errors import NoHoles
+from service.output.log import LogWriter
+from service.output.pump import Pump, StallTimer
+from service.supervisor.job import effects as a
+from service.supervisor.job import machine as c
+from service.supervisor.job.exit_hooks import Aftermath
+from service.supervisor.job.handed import handed
+from service.supervisor.job.limits import Limiting
+from service.supervisor.job.usage import Usage
+from service.supervisor.job.workspace import begin_in, make_directories, make_log_directory
+from service.supervisor.process.controllers import Controllers
+from service.supervisor.process.marks import marked
+from service.supervisor.process.spawn import Descriptors, Refused, spawn
+from service.supervisor.process.tree import Tree
+from service.supervisor.unclosed import UnclosedLogs
+
+STDOUT: Final = 1
+STDERR: Final = 2
+# Descriptors of a log: its output and its index.
+LOG_DESCRIPTORS: Final = 2
+# Descriptors that a job takes while it starts: two pipes of two ends, and its log.
+JOB_DESCRIPTORS: Final = 4 + LOG_DESCRIPTORS
+
+
+@dataclass(slots=True)
+class Host:
+    """What all jobs of one supervisor share."""
+
+    loop: asyncio.AbstractEventLoop
+    state_dir: str
+    descriptors: Descriptors
+    stalls: StallTimer
+    unclosed: UnclosedLogs
+    make_tree: Callable[[str], Tree]
+    emit: Callable[[Job, str, dict[str, Any]], None]
+    controllers: Controllers | None = None
+    commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
+    watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
+    mark: str = ""  # of the state directory, for the environment of each command
+    settle: Callable[[int], None] = lambda _: None  # called with each command's pid
+
+
+class Job:
+    """A live job; `course.phase` is FINISHED when nothing of it is left but its owner's record."""
+
+    __slots__ = (
+        "_aftermath",
+        "_grace_s",
+        "_host",
+        "_is_log_unclosed",
+        "_limiting",
+        "_log",
+        "_pump",
+        "_quiet_from",
+        "_request",
+        "_timers",
+        "_tree",
+        "_usage",
+        "course",
+        "id",
+    )
+
+    def __init__(self, job_id: str, host: Host) -> None:
+        self.id = job_id
+        self.course = c.Course()
+        self._host = host
+        self._tree: Tree | None = None
+        self._log: LogWriter | None = None
+        self._pump: Pump | None = None
+        self._timers: dict[c.Timer, asyncio.TimerHandle] = {}
+        self._request: Message = {}
+        self._grace_s = c.SWEEP_GRACE_S
+        self._aftermath = Aftermath(job_id)
+        self._limiting = Limiting()
+        self._usage = Usage()
+        self._is_log_unclosed = False
+        self._quiet_from = 0.0  # its first command, or output that a predecessor has seen
+
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON has it, for a successor in this process, which inherits its
+        descriptors. Changes nothing.
+        """
+        log = self._log
+        pids = [pid for pid, job in self._host.commands.items() if job is self]
+        return {
+            "id": self.id,
+            "course": self.course.state(),
+            "grace_s": self._grace_s,
+            "quiet_from": self._spoke_at(),
+            "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
+            "pids": pids,
+            "tree": self._tree.state() if self._tree is not None else None,
+            "pipes": self._pump.pipes if self._pump is not None else [],
+            "has_log": log is not None,
+            "log": None if log is None else log.descriptors,
+            "held": "" if log is None else b64encode(log.held).decode(),
+            "aftermath": self._aftermath.state(),
+            "limiting": self._limiting.state(),
+            "usage": self._usage.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], host: Host) -> Job:
+        """The job that `state` describes, going on."""
+        job = cls(state["id"], host)
+        job.course = c.Course.from_state(state["course"])
+        job._grace_s = state["grace_s"]
+        job._quiet_from = state.get("quiet_from", host.loop.time())
+        if job.is_finished:
+            return job
+        if state["has_log"]:
+            job._take_log(state)
+        if state["tree"] is not None:
+            job._tree = host.make_tree(job.id)
+            job._tree.restore(state["tree"])
+        if "aftermath" in state:
+            job._aftermath.restore(state["aftermath"])
+        if "limiting" in state:
+            job._limiting.restore(state["limiting"], host.controllers)
+            job._usage = Usage(*state["usage"])
+        for pid in state["pids"]:
+            host.commands[pid] = job
+        for name, when in state["timers"].items():
+            timer = c.Timer(name)
+            job._timers[timer] = host.loop.call_at(when, job._passed, timer)
+        if job.course.watches_tree:
+            host.watching.add(job)
+        return job
+
+    def _take_log(self, state: dict[str, Any]) -> None:
+        try:
+            self._log = _inherited_log(state, job_files(self._host.state_dir, self.id).log)
+        except OSError as exc:
+            # A disk that fails: nothing that the job writes can be kept.
+            note("log_not_inherited", job=self.id, error=str(exc))
+            for descriptor, _, _ in state["pipes"]:
+                os.close(descriptor)
+            self._host.loop.call_soon(self._give_up)
+            return
+        self._pump = self._make_pump(self._log)
+        for descriptor, stream, command in state["pipes"]:
+            self._pump.add(descriptor, stream, command)
+
+    def _give_up(self) -> None:
+        self.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
+
+    @property
+    def is_finished(self) -> bool:
+        return self.course.phase is c.Phase.FINISHED
+
+    @property
+    def end(self) -> int:
+        """Bytes in the log."""
+        return self._log.end if self._log is not None else 0
+
+    def wait_for_turn(self, *, queue_s: float, grace_s: float) -> None:
+        """Have the job killed when it is still pending after `queue_s`."""
+        self._apply(self.course.wait_for_turn(queue_s, grace_s))
+
+    def start(self, request: Message) -> None:
+        """Start a command, as the message `start` asks; a repeat changes nothing."""
+        self._request = request = marked(request, self._host.mark)
+        self._grace_s = float(request["grace_s"])
+        self._apply(
+            self.course.start(
+                request["n"],
+                end_if=request["end_if"],
+                drain_s=request["drain_s"],
+                **Aftermath.wanted(request),
+            )
+        )
+        self._request = {}
+
+    def kill(self, *, signal: int, grace_s: float, reason: str, at: int) -> None:
+        request = c.KillRequest(signal, grace_s, reason, at)
+        is_first = self.course.kill is None
+        actions = self.course.request_kill(request, self._host.loop.time())
+        if is_first and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
+    def shut_down(self, grace_s: float) -> None:
+        """Kill because the service stops; the job's own grace holds when it is shorter."""
+        self.kill(
+            signal=15, grace_s=min(grace_s, self._grace_s), reason="shutdown", at=time.time_ns()
+        )
+
+    def reaped(self, pid: int, status: int, used: resource.struct_rusage) -> None:
+        """A process that this job started was reaped. `status`: an exit code, or minus a signal."""
+        if (ok := self._aftermath.has_cleaned(pid, status)) is not None:
+            self._apply(self.course.cleaned_up(ok=ok))
+            return
+        assert self._tree is not None  # noqa: S101 - a command was spawned
+        self._tree.reaped(pid)
+        self._usage.add(used)
+        if self._limiting.ran_out_of_memory():
+            self.course.ran_out_of_memory()
+        if (verdict := self._aftermath.verdict_of(pid, status)) is not None:
+            self._apply(self.course.judged(*verdict, time.time_ns()))
+        else:
+            self._apply(self.course.wait_status(status, time.time_ns()))
+
+    @property
+    def descriptors_to_come(self) -> int:
+        """How many more it takes once it runs and has output."""
+        if self.course.asked < 0:
+            return JOB_DESCRIPTORS
+        return LOG_DESCRIPTORS if self._log is not None and not self._log.is_made else 0
+
+    def make_log(self) -> None:
+        """Somebody wants to read the output, of which no byte may have come. Raises: OSError."""
+        if self._log is not None:
+            self._log.make()
+
+    def look(self) -> None:
+        """Something died: see what is left of the tree."""
+        self._apply(self._look())
+
+    def _tell_kill(self, kill: c.KillRequest) -> None:
+        fields = {
+            "signal": kill.signal,
+            "grace_s": kill.grace_s,
+            "reason": kill.reason,
+            "requested_at": kill.requested_at,
+        }
+        self._host.emit(self, "killing", fields)
+
+    def _apply(self, actions: list[c.Action]) -> None:
+        for action in actions:
+            self._carry_out(action)
+        if self.course.watches_tree:
+            self._host.watching.add(self)
+        else:
+            self._host.watching.discard(self)
+
+    def _carry_out(self, action: c.Action) -> None:
+        match action:
+            case c.Emit("finished"):
+                self._finish(action.fields)
+            case c.Emit():
+                self._host.emit(self, action.name, action.fields)
+            case c.Spawn():
+                self._apply(self._spawn(action.number))
+            case c.SignalTree():
+                if self._tree is not None:
+                    self._tree.signal(action.signal)
+            case c.Look():
+                self._apply(self._look())
+            case c.Arm():
+                self._arm(action.timer, action.seconds)
+            case c.Disarm():
+                self._disarm(action.timer)
+            case c.Drain():
+                if self._pump is not None:
+                    self._pump.drain_now()
+            case c.CloseLog():
+                self._close_log(complete=action.complete)
+            case _:
+                self._carry_out_aftermath(action)
+
+    def _carry_out_aftermath(self, action: c.Action) -> None:
+        match action:
+            case a.Judge():
+                self._judge(action)
+            case a.CleanUp():
+                self._clean_up(action)
+            case a.AbandonCleanUp():
+                self._host.commands.pop(self._aftermath.abandon(), None)
+
+    def _judge(self, action: a.Judge) -> None:
+        tree, pump = self._tree, self._pump
+        assert tree is not None and pump is not None  # noqa: S101, PT018 - a command was spawned
+        try:
+            spawned = self._aftermath.judge(
+                action.number, action.status, tree, self._host.descriptors
+            )
+        except Refused:
+            self._apply(self.course.judged(action.status, {}, time.time_ns()))
+            return
+        if action.signal:
+            os.kill(spawned.pid, action.signal)  # not reaped, so the number is its own
+        self._host.commands[spawned.pid] = self
+        tree.spawned(spawned.pid)
+        pump.add(spawned.stdout, STDOUT, action.number)
+        pump.add(spawned.stderr, STDERR, action.number)
+        self.course.judging(streams=2)
+
+    def _clean_up(self, action: a.CleanUp) -> None:
+        try:
+            pid = self._aftermath.clean(
+                action.number, thorough=action.thorough, descriptors=self._host.descriptors
+            )
+        except Refused as exc:
+            note("cleanup_refused", job=self.id, why=str(exc))
+            self._apply(self.course.cleaned_up(ok=False))
+        else:
+            self._host.commands[pid] = self
+
+    def _finish(self, fields: dict[str, Any]) -> None:
+        receipt = self.course.receipt(self._tree.found if self._tree else 0)
+        usage = None
+        if self._tree is not None:
+            usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
+        self._release()
+        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt, "usage": usage}
+        if self._is_log_unclosed:
+            seen["complete"] = False
+        self._host.emit(self, "finished", {**fields, **seen})
+
+    def _look(self) -> list[c.Action]:
+        is_alive = self._tree is not None and self._tree.is_alive()
+        return self.course.tree_seen(is_alive=is_alive, now=self._host.loop.time())
+
+    def _arm(self, timer: c.Timer, seconds: float) -> None:
+        self._disarm(timer)
+        self._timers[timer] = self._host.loop.call_later(seconds, self._passed, timer)
+
+    def _disarm(self, timer: c.Timer) -> None:
+        if (armed := self._timers.pop(timer, None)) is not None:
+            armed.cancel()
+
+    def _passed(self, timer: c.Timer) -> None:
+        del self._timers[timer]
+        stalled = self._pump is not None and self._pump.stalled
+        was_killed = self.course.kill is not None
+        actions = self.course.timer_passed(
+            timer,
+            at=time.time_ns(),
+            now=self._host.loop.time(),
+            stalled=stalled,
+            quiet_s=self._host.loop.time() - self._spoke_at(),
+        )
+        if not was_killed and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
+    def _spoke_at(self) -> float:
+        """When the last byte of output came, or the first command, by the loop's clock."""
+        return max(self._quiet_from, self._log.last_output_s if self._log is not None else 0.0)
+
+    def _spawn(self, number: int) -> list[c.Action]:
+        request, host = self._request, self._host
+        try:
+            tree, pump = self._prepare()
+            if why := request.get("refuse"):
+                raise Refused(why)
+            if request.get("verdict"):  # its programs leave each other a file there
+                make_log_directory(job_files(host.state_dir, self.id))
+            self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
+            with ExitStack() as held:
+                given = handed(request, held)
+                spawned = spawn(
+                    given.argv,
+                    request["env"],
+                    begin_in(request, job_files(host.state_dir, self.id), held),
+                    descriptors=host.descriptors,
+                    inside=self._limiting.inside(tree),
+                    stdin=given.stdin,
+                    entering=self._limiting.entering(held),
+                    identity=identity_of(request.get("user")),
+                    no_new_privs=request.get("no_new_privs", False),
+                    passed=given.passed,
+                )
+        except (Refused, OSError) as exc:
+            return self.course.refused(str(exc), time.time_ns())
+        host.settle(spawned.pid)
+        self._aftermath.planned(request)
+        host.commands[spawned.pid] = self
+        tree.spawned(spawned.pid)
+        pump.add(spawned.stdout, STDOUT, number)
+        pump.add(spawned.stderr, STDERR, number)
+        self._quiet_from = self._quiet_from or host.loop.time()
+        return self.course.spawned(
+            streams=2,
+            timeout_s=request["timeout_s"],
+            grace_s=request["grace_s"],
+            at=time.time_ns(),
+            idle_s=request.get("idle_s", 0.0),
+        )
+
+    def _prepare(self) -> tuple[Tree, Pump]:
+        """The job's directory, log and tree, made with its first command. Raises: Refused."""
+        host = self._host
+        try:
+            if self._log is None:
+                files = job_files(host.state_dir, self.id)
+                make_directories(files, self._request)
+                if limit := self._request.get("output_limit", 0):
+                    self._log = LogWriter.create(files.log, limit=limit)
+                else:
+                    self._log = LogWriter.on_demand(files.log)
+            if self._pump is None:
+                self._pump = self._make_pump(self._log)
+            if self._tree is None:
+                self._tree = host.make_tree(self.id)
+        except NoHoles as exc:
+            raise Refused(f"The output can't be kept within its limit: {exc}.") from exc
+        except OSError as exc:
+            sentence = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
+            raise Refused(sentence) from exc
+        return self._tree, self._pump
+
+    def _make_pump(self, log: LogWriter) -> Pump:
+        host = self._host
+        return Pump(
+            host.loop, log, self._stream_ended, on_failed=self._log_failed, stalls=host.stalls
+        )
+
+    def _log_failed(self, error: OSError) -> None:
+        note("output_failed", job=self.id, error=str(error))
+        was_killed = self.course.kill is not None
+        sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
+        actions = self.course.log_failed(sentence, time.time_ns(), self._host.loop.time())
+        if not was_killed and self.course.kill is not None:
+            self._tell_kill(self.course.kill)
+        self._apply(actions)
+
+    def _stream_ended(self, _stream: int, command: int) -> None:
+        self._apply(self.course.stream_ended(command, time.time_ns()))
+
+    def _close_log(self, *, complete: bool) -> None:
+        if self._pump is not None:
+            self._pump.close()
+        if self._log is None:
+            return
+        try:
+            self._log.close(complete=complete)
+        except OSError as exc:
+            note("log_not_closed", job=self.id, error=str(exc))
+            self._is_log_unclosed = True
+            self._host.unclosed.add(self._log)
+
+    def _release(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self._tree is not None:
+            self._tree.close()
+        self._aftermath.close()
+        self._limiting.close()
+        self._host.watching.discard(self)
+
+
+def _inherited_log(state: dict[str, Any], directory: str) -> LogWriter:
+    """Raises: OSError."""
+    if state.get("log") is not None:
+        return LogWriter.adopt(*state["log"], held=b64decode(state["held"]))
+    if "log" in state:
+        return LogWriter.on_demand(directory)  # no byte had come, and nobody has asked
+    try:  # an older release closed the files
+        return LogWriter.reopen(directory)
+    except FileNotFoundError:
+        return LogWriter.on_demand(directory)

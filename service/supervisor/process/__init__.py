@@ -1,0 +1,1 @@
+"""Processes: spawned, found, signalled, limited, reaped."""

@@ -1,0 +1,64 @@
+"""Starting programs as another user, who may signal them before they are what they will be, and
+such that gain no privileges by exec(2), whatever set-user-ID bit a file has.
+
+A child is its user's from setuid(2) on, and the supervisor waits until it has become its program. A
+job of the same user may stop it in between (SIGSTOP to all that it may signal, again and again);
+the supervisor would wait for ever, and everybody with it. So it waits in a thread of its own, and a
+child that was stopped there is killed: the command ends as if that job had killed it.
+
+PR_SET_NO_NEW_PRIVS belongs to a thread, is passed on to its children, and can't be taken back. So
+one thread of the supervisor has it, and starts what is to have it. `preexec_fn` would do the same
+at 1.6 times the cost of a spawn as another user.
+Source: PR_SET_NO_NEW_PRIVS(2const).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Final
+
+from service.host.procfs import look_at
+
+_PR_SET_NO_NEW_PRIVS: Final = 38
+# Seconds between two looks at a child that takes long: to become its program takes a millisecond.
+_LOOK_S: Final = 0.05
+
+
+def popen(argv: list[str], *, no_new_privs: bool, **options: Any) -> subprocess.Popen[bytes]:
+    """`subprocess.Popen`, for this process's main thread, which runs no other code meanwhile."""
+    if options.get("user") is None and not no_new_privs:
+        return subprocess.Popen(argv, **options)
+    # Made in two steps: its pid is known while its other thread still waits.
+    child: subprocess.Popen[bytes] = subprocess.Popen.__new__(subprocess.Popen)
+    make = functools.partial(subprocess.Popen.__init__, child, argv, **options)
+    started = _thread(no_new_privs).submit(make)
+    while not wait([started], timeout=_LOOK_S).done:
+        _end_if_stopped(child)
+    started.result()
+    return child
+
+
+def _end_if_stopped(child: subprocess.Popen[bytes]) -> None:
+    pid = getattr(child, "pid", None)
+    if pid and (process := look_at(pid)) is not None and process.is_stopped:
+        os.kill(pid, signal.SIGKILL)  # not reaped, so the number is its own
+
+
+@functools.cache
+def _thread(no_new_privs: bool) -> ThreadPoolExecutor:  # noqa: FBT001 - the key of a cache
+    thread = ThreadPoolExecutor(1, "no-new-privs" if no_new_privs else "as-another-user")
+    if no_new_privs:
+        thread.submit(_give_up).result()
+    return thread
+
+
+def _give_up() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl: {os.strerror(error)}")

@@ -1,0 +1,29 @@
+"""What marks a process of a job in the environment that it was executed with: which job, and of
+which state directory.
+
+The state directory is told by device and inode: a copy of it has the same jobs, and is another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Final
+
+from service.link.protocol import Message
+
+JOB_VARIABLE: Final = "JOBRUNNER_JOB_ID"
+STATE_VARIABLE: Final = "JOBRUNNER_STATE"
+MARKS: Final = (JOB_VARIABLE, STATE_VARIABLE)
+
+
+def marked(request: Message, mark: str) -> Message:
+    """The message `start`, with the mark in the environments of what it has started."""
+    environments = [name for name in ("env", "service_env") if name in request]
+    return request | {name: {**request[name], STATE_VARIABLE: mark} for name in environments}
+
+
+def mark_of(directory: int | str | os.PathLike[str]) -> str:
+    """What tells this state directory from every other one on this host. Raises: OSError."""
+    found = os.stat(directory)
+    return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]

@@ -1,0 +1,96 @@
+"""What a dead supervisor left: its jobs' processes are found and killed before new claims.
+
+Run while the lock is held, so no job of this state directory can be live. A process belongs to one
+when its environment names this state directory and a job that has a directory here, when it
+descends from such a process, or when it shares a session with one; and, where cgroups are used,
+when it is in a job's cgroup. A copy of the directory is another one, with other processes. Where
+no state directory is named, the process's working directory has to be the job's.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from service.host.procfs import Process, all_pids, look_at, signal_process, variables_of
+from service.supervisor.process.marks import JOB_VARIABLE, STATE_VARIABLE
+
+# Seconds for a killed process to go: KILL acts in milliseconds.
+_GONE_S = 10.0
+
+
+def sweep(jobs_directory: Path, mark: str) -> int:
+    """Kill every process that a job of this directory left, until none is found; how many. `mark`
+    tells the state directory.
+    """
+    swept: set[tuple[int, int]] = set()
+    while left := _left(jobs_directory, mark):
+        fresh = [p for p in left if (p.pid, p.started) not in swept]
+        if not fresh:
+            return len(swept)  # what is still there is stuck in the kernel
+        swept |= {(p.pid, p.started) for p in fresh}
+        for process in fresh:
+            _kill(process)
+    return len(swept)
+
+
+def _left(jobs_directory: Path, mark: str) -> list[Process]:
+    processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
+    spared = _own_line(processes)
+    names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
+    ours = {
+        pid
+        for pid in processes.keys() - spared
+        if names and _is_marked(pid, names, mark, jobs_directory)
+    }
+    grown = True
+    while grown:
+        sessions = {processes[pid].session for pid in ours}
+        more = {
+            p.pid
+            for p in processes.values()
+            if p.pid not in spared and (p.parent in ours or p.session in sessions)
+        }
+        grown = not more <= ours
+        ours |= more
+    return [processes[pid] for pid in ours if not processes[pid].is_dead]
+
+
+def _is_marked(pid: int, job_ids: set[str], mark: str, jobs_directory: Path) -> bool:
+    variables = variables_of(pid)
+    job_id = os.fsdecode(variables.get(JOB_VARIABLE.encode(), b""))
+    if job_id not in job_ids:
+        return False
+    if (state := variables.get(STATE_VARIABLE.encode())) is not None:
+        return state == mark.encode()
+    # Started by an older release, which named no state directory.
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd").startswith(f"{jobs_directory.resolve()}/{job_id}/")
+    return False
+
+
+def _own_line(processes: dict[int, Process]) -> set[int]:
+    """This process and its ancestors: a service may itself have been started from a job."""
+    line: set[int] = set()
+    pid = os.getpid()
+    while pid in processes and pid not in line:
+        line.add(pid)
+        pid = processes[pid].parent
+    return line
+
+
+def _kill(process: Process) -> None:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if signal_process(process, signal.SIGKILL):
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll(_GONE_S * 1000)
+    finally:
+        os.close(descriptor)

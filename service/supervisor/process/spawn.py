@@ -1,0 +1,207 @@
+"""Spawning one command: its own session, two pipes, nothing of the supervisor's.
+
+The child has descriptors 0–2 and those that are passed to it, default signal dispositions and the
+soft RLIMIT_NOFILE that the supervisor was started with. Python spawns by vfork, so the cost doesn't
+grow with the supervisor, but for a child that becomes another user: that takes a fork.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from service.host.identity import Identity
+from service.supervisor.process.credentials import popen
+
+# Source: nptl(7), signal numbers 32 and 33.
+_RESERVED: Final = (32, 33)
+# The number of rt_sigaction by machine. Source: syscalls(2), asm/unistd.h.
+_RT_SIGACTION: Final = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
+# The kernel's struct of handler, flags, restorer and mask, eight bytes each: SIG_DFL is 0.
+_DEFAULT_ACTION: Final = bytes(32)
+
+
+class Refused(Exception):
+    """The command couldn't be started; the message is a sentence for the job's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    pid: int
+    stdout: int
+    stderr: int
+
+
+class Descriptors:
+    """The supervisor's own limit on descriptors, and the one its children get.
+
+    The supervisor raises its soft limit to the hard one; a command gets the old one back, since
+    programs that use select(2) break above 1024. Python makes a pipe of its own while it spawns,
+    with the child's limit already in force; two low descriptors are kept in reserve for it, as the
+    lowest free ones are taken first.
+    """
+
+    def __init__(self, child_soft: int | None = None) -> None:
+        """`child_soft`: the soft limit that a predecessor was started with."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.child_soft = soft if child_soft is None else child_soft
+        self._child = (self.child_soft, hard)
+        self._own = (hard, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
+        self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._reserve = [os.dup(self.null), os.dup(self.null)]
+
+    @property
+    def limit(self) -> int:
+        """How many descriptors the supervisor may have."""
+        return self._own[0]
+
+    def free(self) -> int:
+        """How many more it may open; the cost grows with those that are open."""
+        with os.scandir("/proc/self/fd") as entries:
+            return self.limit - sum(1 for _ in entries) + 1  # the scan's own is among them
+
+    def __enter__(self) -> None:
+        for descriptor in self._reserve:
+            os.close(descriptor)
+        self._reserve.clear()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._child)
+
+    def __exit__(self, *_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
+        self._reserve = [os.dup(self.null), os.dup(self.null)]
+
+    def close(self) -> None:
+        for descriptor in (self.null, *self._reserve):
+            os.close(descriptor)
+        self._reserve.clear()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._child)
+
+
+def reset_dispositions() -> None:
+    """Set every ignored signal back, once at the start: exec keeps what is ignored, so a service
+    that was started by `sh … &` would pass an ignored SIGINT on to each job.
+    """
+    for number in signal.valid_signals():
+        # Python's own two are set back in the child by Popen (restore_signals).
+        if number in (signal.SIGPIPE, signal.SIGXFSZ):
+            continue
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    _reset_reserved()
+
+
+def _reset_reserved() -> None:
+    """The same for the two that glibc keeps for itself, and takes from nobody: its posix_spawn
+    passes them on ignored, so a service that a Python 3.13 program started has them so.
+    """
+    call = _RT_SIGACTION.get(os.uname().machine)
+    status = Path("/proc/self/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    for number in _RESERVED:
+        if call is not None and ignored >> (number - 1) & 1:
+            ctypes.CDLL(None).syscall(call, number, _DEFAULT_ACTION, None, 8)
+
+
+def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str | None,
+    *,
+    descriptors: Descriptors,
+    inside: AbstractContextManager[None],
+    stdin: int | None = None,
+    entering: Callable[[], None] | None = None,
+    identity: Identity | None = None,
+    no_new_privs: bool = False,
+    passed: tuple[int, ...] = (),
+) -> Spawned:
+    """Start `argv` in `directory` (None: where this process stands); `inside` is entered around the
+    fork, to place the child. `stdin` is the caller's; without one the child reads the end of a
+    file. `entering` is called by the child, which costs a fork instead of a vfork; no other thread
+    of this process runs meanwhile, so it may be Python. With an `identity` the child becomes that
+    user, without supplementary groups; with `no_new_privs` no program that it becomes has more than
+    it has. `passed` are the caller's descriptors that it has besides 0 to 2.
+
+    The caller owns the two pipe ends that come back, and reaps the pid.
+    Raises: Refused, and then nothing is left behind.
+    """
+    pipes: list[int] = []
+    try:
+        pipes += os.pipe2(os.O_CLOEXEC)
+        pipes += os.pipe2(os.O_CLOEXEC)
+        with descriptors, inside:
+            child = popen(
+                list(argv),
+                no_new_privs=no_new_privs,
+                stdin=descriptors.null if stdin is None else stdin,
+                stdout=pipes[1],
+                stderr=pipes[3],
+                cwd=directory,
+                env=dict(environment),
+                start_new_session=True,
+                restore_signals=True,
+                preexec_fn=entering,
+                user=None if identity is None else identity.uid,
+                group=None if identity is None else identity.gid,
+                extra_groups=None if identity is None else (),
+                pass_fds=passed,
+            )
+    except (OSError, ValueError, subprocess.SubprocessError) as exc:
+        for end in pipes:
+            os.close(end)
+        if isinstance(exc, subprocess.SubprocessError):
+            raise Refused("What the command may use could not be put in force.") from exc
+        raise Refused(sentence(exc, argv[0], directory)) from exc
+    os.close(pipes[1])
+    os.close(pipes[3])
+    # The reaper waits for every child; a Popen that thinks its child lives would wait for it too,
+    # and could take the exit status of a later process with the same pid.
+    child.returncode = 0
+    return Spawned(child.pid, pipes[0], pipes[2])
+
+
+def sentence(exc: Exception, program: str, directory: str | None) -> str:
+    """Why `program` can't be started in `directory`, for a job's record."""
+    if not isinstance(exc, OSError):
+        return f"The command could not be started: {exc}."
+    if directory is not None and exc.filename == directory:
+        return about_directory(exc, directory)
+    match exc.errno:
+        case errno.ENOENT:
+            return f"The program {program!r} was not found."
+        case errno.E2BIG:
+            return (
+                "The command line and the environment are longer than the kernel takes"
+                " (one argument or variable: 128 KiB; all together: a quarter of the stack limit)."
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return "The command could not be started: no file descriptor is free."
+    reason = os.strerror(exc.errno) if exc.errno else str(exc)
+    return f"The program {program!r} could not be started: {reason}."
+
+
+def about_directory(error: OSError, directory: str) -> str:
+    """Why a command can't begin in `directory`, for a job's record."""
+    match error.errno:
+        case errno.ELOOP if directory.startswith("/proc/"):
+            return f"The working directory {directory!r} is what another process has open."
+        case errno.EXDEV | errno.ELOOP:
+            return f"The working directory {directory!r} leads out of the job's own by a link."
+        case errno.ENOENT:
+            return f"The working directory {directory!r} does not exist."
+        case errno.ENOTDIR:
+            return f"The working directory {directory!r} is not a directory."
+        case errno.EACCES:
+            return f"The working directory {directory!r} may not be entered."
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"The working directory {directory!r} can't be used: {reason}."

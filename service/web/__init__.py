@@ -1,0 +1,1 @@
+"""All that depends on Sanic's insides: connections, requests, streams, TLS, workers."""
