@@ -67,7 +67,7 @@ async def submit(request: Request) -> HTTPResponse:
     # client 503, and the job would run.
     with UnlimitedAnswerTime(request):
         submission = await engine.submit(
-            spec, key=key, owner=principal.name, ceilings=principal.ceilings
+            spec, key=key, principal=principal.name, ceilings=principal.ceilings
         )
     leave_trace(request, "submit", submission.id, always=submission.created)
     status = 201 if submission.created else 200

@@ -25,12 +25,12 @@ from service.settings import Settings
 
 
 def claim_message(
-    job_id: str, spec: JobSpec, *, owner: str | None, ceilings: Ceilings = NO_CEILINGS
+    job_id: str, spec: JobSpec, *, principal: str | None, ceilings: Ceilings = NO_CEILINGS
 ) -> Message:
-    """The message `claim` for a new job. `owner` is the principal that submitted it."""
+    """The message `claim` for a new job that `principal` submitted."""
     message: dict[str, Any] = {"t": "claim", "job": job_id}
-    if owner is not None:
-        message["owner"] = owner
+    if principal is not None:
+        message["owner"] = principal
         if ceilings.pending:
             message["max_pending"] = ceilings.pending
         if ceilings.running:
@@ -45,11 +45,11 @@ def claim_message(
 def claim_again(record: JobRecord, spec: JobSpec) -> Message:
     """The same for a job that is stored; it has waited since it was submitted."""
     ceilings = Ceilings(running=record.max_running)
-    message = claim_message(record.id, spec, owner=record.owner, ceilings=ceilings)
+    message = claim_message(record.id, spec, principal=record.principal, ceilings=ceilings)
     if spec.queue_timeout_s:
         # One that is overdue is ended once it is claimed.
         message["queue_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
-    return {**message, "stored": True, "asked": record.asked}
+    return {**message, "stored": True, "asked": record.dispatched}
 
 
 def kill_message(job_id: str, kill: Kill) -> Message:
@@ -77,7 +77,7 @@ def overdue_at(record: JobRecord, spec: JobSpec) -> int:
 
 
 def too_many_pending(
-    reply: Message, settings: Settings, owner: str | None, ceilings: Ceilings
+    reply: Message, settings: Settings, principal: str | None, ceilings: Ceilings
 ) -> str | None:
     """What a claim that was refused for the jobs that are pending already has to say; None when it
     was refused for something else.
@@ -87,11 +87,13 @@ def too_many_pending(
             return f"{settings.max_pending} jobs are pending, the most that may be."
         case "share":
             return (
-                f"Of the {settings.max_pending} jobs that may be pending, those of {owner!r} are as"
-                " many as are left for all others."
+                f"Of the {settings.max_pending} jobs that may be pending, those of {principal!r}"
+                " are as many as are left for all others."
             )
         case "ceiling":
-            return f"{ceilings.pending} jobs of {owner!r} are pending, the ceiling of this token."
+            return (
+                f"{ceilings.pending} jobs of {principal!r} are pending, the ceiling of this token."
+            )
         case _:
             return None
 

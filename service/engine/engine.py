@@ -137,15 +137,17 @@ class Engine:
         spec: JobSpec,
         *,
         key: str | None = None,
-        owner: str | None = None,
+        principal: str | None = None,
         ceilings: Ceilings = NO_CEILINGS,
     ) -> Submission:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
-        `owner` is the principal whose it is, and whose `key` it is; `ceilings` those of its token.
+        Both the job and `key` belong to `principal`; `ceilings` are those of its token.
 
         Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
         """
-        return await self._in_task(while_locked(lambda: self._submit(spec, key, owner, ceilings)))
+        return await self._in_task(
+            while_locked(lambda: self._submit(spec, key, principal, ceilings))
+        )
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -274,36 +276,36 @@ class Engine:
     # How
 
     async def _submit(
-        self, spec: JobSpec, key: str | None, owner: str | None, ceilings: Ceilings
+        self, spec: JobSpec, key: str | None, principal: str | None, ceilings: Ceilings
     ) -> Submission:
         data = encode_spec(spec)
         key_hash = hashlib.sha256(data).digest() if key is not None else None
-        if key is not None and (known := self._known(key, key_hash, owner)) is not None:
+        if key is not None and (known := self._known(key, key_hash, principal)) is not None:
             return known
         self._check_room()
         await self._log_keeper.wait_for_short_log()
         created_at = time.time_ns()
         try:
             async with asyncio.timeout(ANSWER_S):
-                job_id, has_turn = await self._claim(spec, owner, ceilings)
+                job_id, has_turn = await self._claim(spec, principal, ceilings)
         except TimeoutError as exc:
             raise Unavailable("The supervisor doesn't answer; the job was not taken.") from exc
         record = JobRecord(
             id=job_id,
             name=spec.name,
             labels=spec.labels,
-            owner=owner,
+            principal=principal,
             created_at=created_at,
             spec=data,
             commands=(CommandOutcome(),) * len(spec.commands),
-            asked=0 if has_turn else -1,
+            dispatched=0 if has_turn else -1,
             max_running=ceilings.running,
         )
         try:
             record = self._store.insert(record, key=key, key_hash=key_hash)
         except DuplicateKey:
             self._owner.give_up(job_id)
-            known = self._known(key or "", key_hash, owner)
+            known = self._known(key or "", key_hash, principal)
             if known is None:  # cleaned within this moment
                 raise Unavailable("The job of this Idempotency-Key was just cleaned.") from None
             return known
@@ -316,7 +318,7 @@ class Engine:
         return Submission(job_id, created=True)
 
     async def _claim(
-        self, spec: JobSpec, owner: str | None, ceilings: Ceilings
+        self, spec: JobSpec, principal: str | None, ceilings: Ceilings
     ) -> tuple[str, bool]:
         """A new ID in the supervisor's register, and whether it is its turn already.
 
@@ -335,7 +337,7 @@ class Engine:
             self._owner.claiming(job_id)
             try:
                 reply = await connection.request(
-                    claim_message(job_id, spec, owner=owner, ceilings=ceilings),
+                    claim_message(job_id, spec, principal=principal, ceilings=ceilings),
                     on_late=partial(self._withdraw, job_id),
                 )
             except ConnectionLost:
@@ -346,7 +348,7 @@ class Engine:
             if reply.get("why") == "descriptors":
                 self._refused_at = time.monotonic()
                 raise Unavailable(_NO_DESCRIPTORS, retry_after_s=_DESCRIPTORS_RETRY_S)
-            if why := too_many_pending(reply, self._settings, owner, ceilings):
+            if why := too_many_pending(reply, self._settings, principal, ceilings):
                 raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
         raise Unavailable("The service is stopping.")
 
@@ -357,8 +359,8 @@ class Engine:
         else:
             self._owner.not_claimed(job_id)
 
-    def _known(self, key: str, key_hash: bytes | None, owner: str | None) -> Submission | None:
-        found = self._store.find_key(key, owner)
+    def _known(self, key: str, key_hash: bytes | None, principal: str | None) -> Submission | None:
+        found = self._store.find_key(key, principal)
         if found is None:
             return None
         job_id, stored_hash = found

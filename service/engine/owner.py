@@ -54,13 +54,13 @@ _log = structlog.get_logger("jobrunner.engine")
 @dataclass(slots=True)
 class Owned:
     """A live job. `record` is None while what is stored isn't known; `spec` once no command is left
-    to start. `asked` is the last command that the supervisor was asked for by this owner.
+    to start. `dispatched` is the last command that this process sent to the supervisor.
     """
 
     record: JobRecord | None
     spec: JobSpec | None
     has_turn: bool
-    asked: int = -1
+    dispatched: int = -1
 
 
 @dataclass(slots=True)
@@ -284,7 +284,7 @@ class Owner:
         if record is None:
             outbox.messages.append({"t": "release", "job": job_id})
             return
-        if message.get("recovered", False) and message["asked"] < 0 <= record.asked:
+        if message.get("recovered", False) and message["asked"] < 0 <= record.dispatched:
             self.claiming(job_id)
             outbox.unsure.append((job_id, message["turn"]))
             return
@@ -323,31 +323,31 @@ class Owner:
             self._drop(job_id, record.state, outbox)
             return
         outbox.acks[job_id] = event["seq"]
-        if record.asked > owned.asked:
+        if record.dispatched > owned.dispatched:
             outbox.messages.append(self._start(owned, record))
 
     def _ask_next(self, record: JobRecord, *, ends: bool, number: int) -> JobRecord:
         following = number + 1
-        if ends or record.asked >= following or following >= len(record.commands):
+        if ends or record.dispatched >= following or following >= len(record.commands):
             return record
-        return replace(record, asked=following)
+        return replace(record, dispatched=following)
 
     def _go_on(self, job_id: str, owned: Owned, outbox: _Outbox) -> None:
         """Ask for what was to be asked for next; a repeat is answered by nothing."""
         record = self._record_of(job_id, owned)
         if record is None or not owned.has_turn:
             return
-        if record.asked < 0:
+        if record.dispatched < 0:
             outbox.before.setdefault(job_id, record.state)
-            record = owned.record = outbox.dirty[job_id] = replace(record, asked=0)
-        if record.asked > owned.asked:
+            record = owned.record = outbox.dirty[job_id] = replace(record, dispatched=0)
+        if record.dispatched > owned.dispatched:
             outbox.messages.append(self._start(owned, record))
 
     def _start(self, owned: Owned, record: JobRecord) -> Message:
         spec = owned.spec or decode_spec(record.spec)
-        owned.asked = record.asked
-        message = start_message(self._settings, record.id, spec, record.asked)
-        if record.asked == len(record.commands) - 1:
+        owned.dispatched = record.dispatched
+        message = start_message(self._settings, record.id, spec, record.dispatched)
+        if record.dispatched == len(record.commands) - 1:
             # No more to start: what is kept of an idle job is small.
             owned.spec = None
             owned.record = replace(record, spec=b"")
@@ -380,7 +380,7 @@ class Owner:
             if (owned := self._jobs.get(message.get("job", ""))) is not None:
                 # Nothing was committed and nothing sent; a start may be asked for twice.
                 owned.record = None
-                owned.asked = -1
+                owned.dispatched = -1
 
     def _retry(self) -> None:
         batch, self._deferred = self._deferred, []

@@ -48,7 +48,7 @@ def lost(
     outcomes = tuple(
         replace(outcome, state=State.KILLED, finished_at=at)
         if outcome.state is State.RUNNING
-        or (outcome.state is State.PENDING and number <= record.asked)
+        or (outcome.state is State.PENDING and number <= record.dispatched)
         else outcome
         for number, outcome in enumerate(record.commands)
     )
@@ -85,7 +85,7 @@ def _started(record: JobRecord, event: Event) -> JobRecord:
     record = _with_outcome(record, number, outcome)
     if record.state is State.PENDING:
         record = replace(
-            record, state=after(record.state, "start"), started_at=event["at"], asked=number
+            record, state=after(record.state, "start"), started_at=event["at"], dispatched=number
         )
     return record
 

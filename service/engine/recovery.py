@@ -121,7 +121,7 @@ class Recovery:
             await self._lose(record, record.damage)
         elif record.state in FINISHED:
             self._owner.give_up(job_id)
-        elif record.asked >= 0:
+        elif record.dispatched >= 0:
             buried = await self._request({"t": "bury", "job": job_id})
             if not buried["ok"]:
                 raise _NotBuried(buried["why"])
@@ -166,7 +166,7 @@ class Recovery:
             self._end(killed_before_start(replace(record, kill=kill), at=now))
             return
         if has_turn:
-            record = replace(record, asked=0)
+            record = replace(record, dispatched=0)
             self._store.update(record, before=record.state)
             record = replace(record, revision=record.revision + 1)
         self._owner.own(record, spec, has_turn=has_turn)

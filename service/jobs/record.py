@@ -62,13 +62,12 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One job as the store keeps it.
 
-    `seq` orders jobs by their submission. `owner` is the principal that submitted it, None when
-    nobody was asked for a name. `spec` is the submission in canonical JSON. `asked` is
-    the number of the last command whose start was asked for, -1 before the first: it is stored
-    before the asking, so that a command is never started twice. `max_running`: how many jobs of its
-    principal may run at a time for it to begin; 0: any number. `revision` counts the changes that
-    were stored. `damage` is a sentence about what of the row can't be read, None when all can; it
-    isn't stored.
+    `seq` orders jobs by their submission. `principal` submitted it; None when the service has no
+    tokens. `spec` is the submission in canonical JSON. `dispatched` is the number of the last
+    command that was sent to the supervisor, -1 before the first: it is stored before the command is
+    sent, so that no command starts twice. `max_running`: how many jobs of its principal may run at
+    a time for it to begin; 0: any number. `revision` counts the changes that were stored. `damage`
+    says which columns of the row can't be read, None when all can; it isn't stored.
     """
 
     seq: int = 0
@@ -77,7 +76,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     name: str | None = None
     labels: dict[str, str] = {}
-    owner: str | None = None
+    principal: str | None = None
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None
@@ -87,7 +86,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     spec: bytes
     commands: tuple[CommandOutcome, ...]
     kill: Kill | None = None
-    asked: int = -1
+    dispatched: int = -1
     output_bytes: int | None = None
     output_complete: bool = True
     max_running: int = 0

@@ -19,7 +19,8 @@ from service.kinds.submission import decode_spec
 
 COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
-    " asked, output_bytes, output_complete, labels, owner, max_running, kill, commands, revision"
+    " dispatched, output_bytes, output_complete, labels, principal, max_running, kill, commands,"
+    " revision"
 )
 _NAMES: Final = (*COLUMNS.split(", "), "spec")
 # A job whose state can't be read isn't live for callers: nothing drives it any more.
@@ -86,17 +87,19 @@ def readable(record: JobRecord) -> tuple[JobRecord, JobSpec]:
     """
     try:
         spec = decode_spec(record.spec)
-        if len(spec.commands) == len(record.commands) and record.asked < len(spec.commands):
+        if len(spec.commands) == len(record.commands) and record.dispatched < len(spec.commands):
             return record, spec
     except ValueError:
         return _without_spec(record, "spec"), JobSpec(commands=())
     if record.damage is not None:
-        return replace(record, commands=(CommandOutcome(),) * len(spec.commands), asked=-1), spec
+        return replace(
+            record, commands=(CommandOutcome(),) * len(spec.commands), dispatched=-1
+        ), spec
     return _without_spec(record, "commands"), JobSpec(commands=())
 
 
 def _without_spec(record: JobRecord, column: str) -> JobRecord:
-    record = replace(record, commands=(), asked=-1)
+    record = replace(record, commands=(), dispatched=-1)
     return record if record.damage is not None else _damaged(record, column)
 
 
@@ -113,11 +116,11 @@ def _read(row: _Row) -> JobRecord:
         created_at=row[8],
         started_at=row[9],
         finished_at=row[10],
-        asked=row[11],
+        dispatched=row[11],
         output_bytes=row[12],
         output_complete=bool(row[13]),
         labels=_LABELS.decode(row[14]) if row[14] else {},
-        owner=row[15],
+        principal=row[15],
         max_running=row[16],
         kill=_KILL.decode(row[17]) if row[17] else None,
         commands=_COMMANDS.decode(row[18]),
@@ -131,8 +134,8 @@ def _checked(record: JobRecord) -> JobRecord:
     for at in (record.created_at, record.started_at, record.finished_at):
         if at is not None and not 0 <= at <= MAX_TIME_NS:
             raise ValueError(at)
-    if record.state is State.SKIPPED or not -1 <= record.asked < len(record.commands):
-        raise ValueError(record.asked)
+    if record.state is State.SKIPPED or not -1 <= record.dispatched < len(record.commands):
+        raise ValueError(record.dispatched)
     return record
 
 
@@ -148,18 +151,18 @@ def _salvaged(row: _Row) -> JobRecord:
             if type(value) not in _TYPES[number]:
                 raise ValueError(value)
             tried = _read(tuple(values))
-            # Of `asked` more is checked once the commands are known.
-            record = _checked(replace(tried, asked=-1))
+            # Of `dispatched` more is checked once the commands are known.
+            record = _checked(replace(tried, dispatched=-1))
         except ValueError:
             values[number] = before
             damaged.append(_NAMES[number])
     if not record.id:
         record = replace(record, id=str(UUID(int=record.seq)))  # one that can be asked for
-    asked = values[_NAMES.index("asked")]
-    if not -1 <= asked < len(record.commands):
-        damaged.append("asked")
+    dispatched = values[_NAMES.index("dispatched")]
+    if not -1 <= dispatched < len(record.commands):
+        damaged.append("dispatched")
     # Whether a command of it was started isn't known then, so it counts as if one was.
-    return _damaged(replace(record, asked=0 if record.commands else -1), ", ".join(damaged))
+    return _damaged(replace(record, dispatched=0 if record.commands else -1), ", ".join(damaged))
 
 
 def _damaged(record: JobRecord, columns: str) -> JobRecord:

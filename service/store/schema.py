@@ -127,7 +127,17 @@ _V5: Final = """
 ALTER TABLE jobs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5)
+# The terms of the rest of the code: the principal that submitted a job, the last command that was
+# dispatched to the supervisor. Renaming a column rewrites no row, and renames it in every index,
+# trigger and constraint.
+_V6: Final = """
+ALTER TABLE jobs RENAME COLUMN owner TO principal;
+ALTER TABLE jobs RENAME COLUMN asked TO dispatched;
+DROP INDEX jobs_by_owner;
+CREATE INDEX jobs_by_principal ON jobs (principal, state, seq) WHERE principal IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6)
 VERSION: Final = len(MIGRATIONS)
 
 

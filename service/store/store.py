@@ -203,19 +203,19 @@ class Store:
         with self.transaction():
             try:
                 cursor = self._db.execute(
-                    "INSERT INTO jobs (id, state, name, created_at, asked, output_complete,"
-                    " idempotency_key, idempotency_hash, labels, owner, max_running, commands)"
+                    "INSERT INTO jobs (id, state, name, created_at, dispatched, output_complete,"
+                    " idempotency_key, idempotency_hash, labels, principal, max_running, commands)"
                     " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
                     (
                         record.id,
                         record.state.value,
                         record.name,
                         record.created_at,
-                        record.asked,
+                        record.dispatched,
                         key,
                         key_hash,
                         _text(record.labels) if record.labels else None,
-                        record.owner,
+                        record.principal,
                         record.max_running,
                         _text(record.commands),
                     ),
@@ -261,7 +261,7 @@ class Store:
     def _update(self, record: JobRecord, before: State) -> bool:
         cursor = self._db.execute(
             "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
-            " started_at = ?, finished_at = ?, asked = ?, output_bytes = ?,"
+            " started_at = ?, finished_at = ?, dispatched = ?, output_bytes = ?,"
             " output_complete = ?, kill = coalesce(?, kill), commands = ?,"
             " revision = revision + 1 WHERE seq = ? AND state = ? AND revision = ?",
             (
@@ -272,7 +272,7 @@ class Store:
                 record.error,
                 record.started_at,
                 record.finished_at,
-                record.asked,
+                record.dispatched,
                 record.output_bytes,
                 record.output_complete,
                 _text(record.kill) if record.kill else None,
@@ -294,7 +294,7 @@ class Store:
             cursor = self._db.execute(
                 "UPDATE jobs SET id = ?, state = ?, name = ?, reason = ?, exit_code = ?,"  # noqa: S608 - constants
                 " signal = ?, error = ?, created_at = ?, started_at = ?, finished_at = ?,"
-                " asked = ?, output_bytes = ?, output_complete = ?, labels = ?, owner = ?,"
+                " dispatched = ?, output_bytes = ?, output_complete = ?, labels = ?, principal = ?,"
                 " max_running = ?, kill = ?, commands = ?, disk_bytes = NULL, revision = ?"
                 f" WHERE seq = ? AND (state NOT IN ({_JOB_STATES_SQL}) OR state IN ({_LIVE_SQL}))",
                 (
@@ -308,11 +308,11 @@ class Store:
                     record.created_at,
                     record.started_at,
                     record.finished_at,
-                    record.asked,
+                    record.dispatched,
                     record.output_bytes,
                     record.output_complete,
                     _text(record.labels) if record.labels else None,
-                    record.owner,
+                    record.principal,
                     record.max_running,
                     _text(record.kill) if record.kill else None,
                     _text(record.commands),
@@ -357,19 +357,19 @@ class Store:
         if isinstance(visible, All):
             return Sight.SEEN
         with _translated():
-            row = self._db.execute("SELECT owner FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = self._db.execute("SELECT principal FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             return Sight.UNKNOWN
         is_own = isinstance(visible, Only) and row[0] == visible.principal
         return Sight.SEEN if is_own else Sight.FOREIGN
 
-    def find_key(self, key: str, owner: str | None = None) -> tuple[str, bytes] | None:
-        """The ID and the hash of the job that `owner` submitted with that idempotency key."""
+    def find_key(self, key: str, principal: str | None = None) -> tuple[str, bytes] | None:
+        """The ID and the hash of the job that `principal` submitted with that idempotency key."""
         with _translated():
             row = self._db.execute(
                 "SELECT id, idempotency_hash FROM jobs"
-                " WHERE idempotency_key = ? AND coalesce(owner, '') = ?",
-                (key, owner or ""),
+                " WHERE idempotency_key = ? AND coalesce(principal, '') = ?",
+                (key, principal or ""),
             ).fetchone()
         return (row[0], row[1]) if row else None
 
@@ -560,7 +560,7 @@ def _where(query: Query, visible: Visibility) -> tuple[str, list[Any]]:
         case All():
             pass
         case Only(principal):
-            conditions.append("owner = ?")
+            conditions.append("principal = ?")
             values.append(principal)
         case Nothing():
             conditions.append("0")

@@ -26,11 +26,11 @@ DAMAGE = {
     "created_at": "yesterday",
     "started_at": -5,
     "finished_at": "tomorrow",
-    "asked": 99,
+    "dispatched": 99,
     "output_bytes": "many",
     "output_complete": "perhaps",
     "labels": "[",
-    "owner": b"\xff",
+    "principal": b"\xff",
     "max_running": "some",
     "kill": '{"reason": "boredom"}',
     "commands": '[{"state": "of a newer release"}]',
@@ -154,7 +154,7 @@ def test_damage_of_a_job_that_runs_spoils_no_list_and_no_other_job(service, tmp_
     gate.close()
 
 
-@pytest.mark.parametrize("column", ["spec", "commands", "asked"])
+@pytest.mark.parametrize("column", ["spec", "commands", "dispatched"])
 def test_a_damaged_job_whose_worker_dies_is_ended_by_the_next(tmp_path, column):
     with running(tmp_path / "jobrunner", workers=2) as service:
         ids = [service.submit("echo ready; exec sleep infinity") for _ in range(4)]

@@ -271,8 +271,8 @@ async def test_one_principal_does_not_starve_the_others(open_engine, fifo):
     gates = [fifo() for _ in range(6)]
     engine = await open_engine()
 
-    async def submit(number, owner):
-        return (await engine.submit(spec(f"read < {gates[number]}"), owner=owner)).id
+    async def submit(number, principal):
+        return (await engine.submit(spec(f"read < {gates[number]}"), principal=principal)).id
 
     jobs = [await submit(number, "greedy") for number in range(4)]
     jobs += [await submit(4, "ann"), await submit(5, "bob")]
@@ -394,7 +394,7 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
     fresh, asked, killed, over = (str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in names)
     with contextlib.closing(Store(settings.state_dir / "jobs.db")) as store:
         store.insert(a_record(fresh, "echo ran >> ran; cat ran"))
-        store.insert(a_record(asked, "echo no", asked=0))
+        store.insert(a_record(asked, "echo no", dispatched=0))
         store.insert(a_record(killed, "echo no"))
         store.request_kill(killed, kill)
         finished = store.insert(a_record(over, "echo no", state=State.EXITED))

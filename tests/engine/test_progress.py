@@ -122,7 +122,7 @@ def test_an_event_of_a_newer_supervisor_is_passed_over():
 
 def test_the_first_start_makes_the_job_run():
     record = advance(a_record(2), started(0))
-    assert (record.state, record.started_at, record.asked) == (State.RUNNING, 10, 0)
+    assert (record.state, record.started_at, record.dispatched) == (State.RUNNING, 10, 0)
     again = told(record, [ended(0, ends=False), started(1)])
     assert (again.started_at, again.commands[1].started_at) == (10, 11)
 
@@ -184,7 +184,7 @@ def test_what_was_lost_is_killed_and_what_had_not_begun_skipped():
 
 
 def test_what_was_asked_for_and_never_seen_to_start_is_lost_too_and_may_have_run():
-    record = lost(a_record(2, asked=0), at=50, end=0, complete=True)
+    record = lost(a_record(2, dispatched=0), at=50, end=0, complete=True)
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
     assert [o.state for o in record.commands] == [State.KILLED, State.SKIPPED]
     assert (record.commands[0].started_at, record.commands[0].finished_at) == (None, 50)

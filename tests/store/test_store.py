@@ -57,7 +57,7 @@ def test_a_record_comes_back_as_it_was_stored(store):
         error="It broke.",
         started_at=2,
         finished_at=4,
-        asked=0,
+        dispatched=0,
         output_bytes=17,
         output_complete=False,
         kill=replace(KILL, found=2, escalated=True, verified_gone=True),
@@ -146,13 +146,13 @@ def test_an_update_by_somebody_who_missed_the_kill_keeps_it(store):
 
 def test_a_change_of_what_others_have_changed_meanwhile_is_refused(store):
     record = store.insert(a_record())
-    store.update(replace(record, state=State.RUNNING, asked=1))
+    store.update(replace(record, state=State.RUNNING, dispatched=1))
     stored = store.get("a")
     for state in JOB_STATES:
         with pytest.raises(Overtaken):
-            store.update(replace(record, state=state, asked=0))
+            store.update(replace(record, state=state, dispatched=0))
     assert store.get("a") == stored
-    assert store.update(replace(stored, asked=2)) is State.RUNNING
+    assert store.update(replace(stored, dispatched=2)) is State.RUNNING
 
 
 def test_the_first_request_to_kill_is_the_one_recorded(store):
@@ -361,11 +361,11 @@ MANY = 100_000
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_list_and_a_look_show_what_is_visible_and_nothing_else(store, full):
-    owners = {"of ann": "ann", "of bob": "bob", "of nobody": None, "of empty": ""}
-    for name, owner in owners.items():
-        store.insert(a_record(name, owner=owner))
+    principals = {"of ann": "ann", "of bob": "bob", "of nobody": None, "of empty": ""}
+    for name, principal in principals.items():
+        store.insert(a_record(name, principal=principal))
     for visible, seen in [
-        (ALL, list(owners)),
+        (ALL, list(principals)),
         (Only("ann"), ["of ann"]),
         (Only("eve"), []),
         (Only("None"), []),
@@ -375,7 +375,7 @@ def test_a_list_and_a_look_show_what_is_visible_and_nothing_else(store, full):
         page = store.page(Query(EVERYTHING), visible, full=full)
         assert page.ids == seen
         assert [r.id for r in page.records] == (seen if full else [])
-        for name in owners:
+        for name in principals:
             assert store.sight(name, visible) is (Sight.SEEN if name in seen else Sight.FOREIGN)
         if visible != ALL:
             assert store.sight("none", visible) is Sight.UNKNOWN
@@ -394,7 +394,7 @@ def large(tmp_path_factory):
         db = store._db
         db.execute("BEGIN")
         db.executemany(
-            "INSERT INTO jobs (id, state, name, created_at, asked, output_complete, commands)"
+            "INSERT INTO jobs (id, state, name, created_at, dispatched, output_complete, commands)"
             " VALUES (?, ?, ?, 0, 0, 1, '[]')",
             (
                 (str(n), "running" if n % 1000 == 0 else "exited", f"n{n % 100}")
@@ -447,7 +447,7 @@ def test_counting_jobs_by_state_costs_what_is_live_not_what_is_stored(tmp_path):
         db = store._db
         db.execute("BEGIN")
         db.executemany(
-            "INSERT INTO jobs (id, state, created_at, finished_at, asked, output_complete,"
+            "INSERT INTO jobs (id, state, created_at, finished_at, dispatched, output_complete,"
             " commands) VALUES (?, ?, 0, ?, 0, 1, '[]')",
             (
                 (str(n), state, None if state == "running" else n)
@@ -517,6 +517,43 @@ def test_a_file_from_before_the_count_is_counted_when_it_is_led_forwards(path, m
         store.update(finished(store.get("d"), State.KILLED))
         assert by_state(store) == (0, 0, 2, 1)
         assert store.totals().jobs == 3
+
+
+def test_jobs_of_the_fifth_version_keep_their_principal_key_and_dispatched_command(
+    path, monkeypatch
+):
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
+        before.setattr(schema, "VERSION", 5)
+        with contextlib.closing(Store(path)) as store:
+            for name, state, owner, asked, key in (
+                ("a", "running", "ann", 1, "k"), ("b", "pending", "bob", -1, "k"),
+                ("c", "exited", None, 0, "k"), ("d", "running", "ann", 0, None),
+            ):  # fmt: skip
+                seq = store._db.execute(
+                    "INSERT INTO jobs (id, state, created_at, asked, output_complete, commands,"
+                    " owner, idempotency_key, idempotency_hash, max_running, revision)"
+                    " VALUES (?, ?, 1, ?, 1, '[{},{}]', ?, ?, x'00', 7, 3)",
+                    (name, state, asked, owner, key),
+                ).lastrowid
+                store._db.execute("INSERT INTO specs VALUES (?, '{\"Commands\":[]}')", (seq,))
+    assert version_of(path) == 5
+    with contextlib.closing(Store(path)) as store:
+        assert version_of(path) == schema.VERSION
+        records = {name: store.get(name) for name in "abcd"}
+        assert {n: (r.principal, r.dispatched) for n, r in records.items()} == {
+            "a": ("ann", 1), "b": ("bob", -1), "c": (None, 0), "d": ("ann", 0),
+        }  # fmt: skip
+        assert {(r.max_running, r.revision, r.damage) for r in records.values()} == {(7, 3, None)}
+        assert store.page(Query(EVERYTHING), Only("ann")).ids == ["a", "d"]
+        for principal, name in (("ann", "a"), ("bob", "b"), (None, "c")):
+            assert store.find_key("k", principal) == (name, b"\0")
+            with pytest.raises(DuplicateKey):
+                store.insert(a_record("e", principal=principal), key="k", key_hash=b"1")
+        store.update(finished(records["a"], State.KILLED))
+        assert store.get("a").dispatched == 1
+        store.clean("a")
+        store.insert(a_record("f", principal="ann"), key="k", key_hash=b"1")
 
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):

@@ -35,7 +35,9 @@ def fill(directory: Path, jobs: int) -> str:
     with store.transaction():
         for number in range(jobs):
             job_id = f"00000000-0000-4000-8000-{number:012x}"
-            record = JobRecord(id=job_id, created_at=now, spec=spec, commands=(outcome,), asked=0)
+            record = JobRecord(
+                id=job_id, created_at=now, spec=spec, commands=(outcome,), dispatched=0
+            )
             record = store.insert(record)
             ended = replace(
                 record, state=State.EXITED, exit_code=0, started_at=now, finished_at=now
