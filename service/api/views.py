@@ -10,7 +10,7 @@ import msgspec
 
 from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
-from service.engine.starting import working_directory
+from service.engine.start_message import working_directory
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits

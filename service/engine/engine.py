@@ -19,16 +19,16 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from service.engine.ceilings import unkept
-from service.engine.claims import beyond, claim_message, too_many_pending
-from service.engine.counting import Counting
+from service.engine.claim_message import claim_message, too_many_pending, unsupported
 from service.engine.link import Link
-from service.engine.notices import Notices
 from service.engine.owner import Owner
 from service.engine.patient_writes import LogKeeper, stored, while_locked
 from service.engine.readiness import RecordsCheck, readiness
+from service.engine.record_writer import RecordWriter
 from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.tasks import OwnedTasks
+from service.engine.waiters import Waiters
 from service.files.job import JobFiles, job_files
 from service.host.beats import Beats
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
@@ -95,8 +95,8 @@ class Engine:
         self._beats = beats
         self._store = store
         self._metrics = metrics or Metrics()
-        counting = Counting(store, self._metrics)
-        self._notices = Notices()
+        writer = RecordWriter(store, self._metrics)
+        self._waiters = Waiters()
         self._records_check = RecordsCheck(store)
         self._refused_at = float("-inf")  # when the supervisor had no descriptors for a job
         self._removal = Removal(settings, store, self._restore_reserve)
@@ -106,11 +106,11 @@ class Engine:
             store,
             self._changed,
             self._retention.finished,
-            counting,
-            self._notices.awaits_more_than_end,
+            writer,
+            self._waiters.has_state_waiters,
         )
         stamp = beats.worker if beats is not None else _nothing
-        self._link = Link(settings, store, self._owner, self._notices.wake_all, counting, stamp)
+        self._link = Link(settings, store, self._owner, self._waiters.notify_all, writer, stamp)
         self._tasks = OwnedTasks()
         self._closing = False
         self._log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
@@ -124,7 +124,7 @@ class Engine:
     async def close(self) -> None:
         """Finish what was begun, then hand all jobs over."""
         self._closing = True
-        self._notices.wake_all()
+        self._waiters.notify_all()
         self._removal.close()
         await self._tasks.cancel_kept()
         await self._tasks.finish()
@@ -169,7 +169,7 @@ class Engine:
 
         Raises: UnknownJob; Unavailable, when this worker stops meanwhile.
         """
-        with self._notices.subscribed(job_id, to_end=True) as changed:
+        with self._waiters.subscribed(job_id, to_end=True) as changed:
             try:
                 async with asyncio.timeout(timeout_s):
                     while True:
@@ -183,7 +183,7 @@ class Engine:
 
     async def wait_started(self, job_id: str) -> None:
         """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned."""
-        with self._notices.subscribed(job_id, to_end=False) as changed:
+        with self._waiters.subscribed(job_id, to_end=False) as changed:
             while True:
                 changed.clear()
                 if self.state(job_id) is not State.PENDING:
@@ -206,7 +206,7 @@ class Engine:
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone."""
-        with self._notices.subscribed(job_id, to_end=True) as changed:
+        with self._waiters.subscribed(job_id, to_end=True) as changed:
             while True:
                 changed.clear()
                 if not self.is_live(job_id):
@@ -330,7 +330,7 @@ class Engine:
             connection = await self._link.connection()
             hello = self._link.hello
             if places := [
-                *beyond(spec, self._settings, hello, ceilings),
+                *unsupported(spec, self._settings, hello, ceilings),
                 *unkept(spec, self._settings, hello),
             ]:
                 raise InvalidJob(places)
@@ -410,7 +410,7 @@ class Engine:
 
         cleaned = await stored(lambda: self._store.atomically(clean))
         for job_id in cleaned:
-            self._notices.wake(job_id, finished=True)
+            self._waiters.notify(job_id, finished=True)
         await self._removal.remove(cleaned)
         return len(cleaned)
 
@@ -430,7 +430,7 @@ class Engine:
             _log.warning("reserve_not_made", error=str(exc))
 
     def _changed(self, job_id: str, state: State) -> None:
-        self._notices.wake(job_id, finished=state not in LIVE)
+        self._waiters.notify(job_id, finished=state not in LIVE)
         if state not in LIVE:
             self._log_keeper.committed()
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 import structlog
 
 import service
-from service.engine.counting import Counting
 from service.engine.heartbeat import Heartbeat
-from service.engine.leftovers import remove_leftovers
+from service.engine.orphans import remove_orphans
 from service.engine.owner import Owner
+from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
 from service.jobs.errors import JobrunnerError, Unavailable
 from service.link.client import ANSWER_S, ConnectionLost, SupervisorConnection
@@ -33,7 +33,7 @@ from service.store import Store
 # Seconds until the next try when no supervisor can be started: something is broken on this box.
 _RETRY_S: Final = 1.0
 # Seconds for the log of a job of a dead supervisor to be mended; it may be long.
-_BURY_S: Final = 60.0
+_CLOSE_LOG_S: Final = 60.0
 _SILENT: Final = "The supervisor doesn't answer."
 _UNREACHABLE: Final = "The supervisor can't be reached."
 
@@ -49,7 +49,7 @@ class Link:
         store: Store,
         owner: Owner,
         on_gap: Callable[[], None],
-        counting: Counting,
+        writer: RecordWriter,
         stamp: Callable[[], None] = lambda: None,
     ) -> None:
         """`stamp` is called every few seconds of this loop."""
@@ -65,9 +65,9 @@ class Link:
         self._heartbeat = Heartbeat(stamp, self._carry_out_kills, self._call_soon)
         self._calling: asyncio.Task[None] | None = None
         self._trouble: str | None = None  # why jobs couldn't be taken over yet
-        self._recovery = Recovery(settings, store, owner, self._ask, counting)
+        self._recovery = Recovery(settings, store, owner, self._ask, writer)
         self._settling: set[asyncio.Task[None]] = set()
-        owner.on_unsure = self._settle_soon
+        owner.needs_recovery = self._settle_soon
 
     @property
     def is_up(self) -> bool:
@@ -140,7 +140,9 @@ class Link:
         if self._connection is None:
             raise Unavailable(_UNREACHABLE)
         try:
-            async with asyncio.timeout(_BURY_S if message["t"] == "bury" else ANSWER_S):
+            async with asyncio.timeout(
+                _CLOSE_LOG_S if message["t"] == "close_orphaned_log" else ANSWER_S
+            ):
                 return await self._connection.request(message)
         except ConnectionLost as exc:
             raise Unavailable("The supervisor was lost meanwhile.") from exc
@@ -182,7 +184,7 @@ class Link:
                 if self.is_up:
                     continue
             else:
-                self._keep_task(self._in_peace(remove_leftovers(self._settings, self._store)))
+                self._keep_task(self._in_peace(remove_orphans(self._settings, self._store)))
             await self._lost.wait()
             while True:
                 try:

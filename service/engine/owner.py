@@ -23,10 +23,10 @@ import structlog
 from msgspec.structs import replace
 
 from service.engine.backoff import Backoff
-from service.engine.claims import kill_message
-from service.engine.counting import Counting
-from service.engine.progress import advance, lost
-from service.engine.starting import start_message
+from service.engine.claim_message import kill_message
+from service.engine.events import apply, lost
+from service.engine.record_writer import RecordWriter
+from service.engine.start_message import start_message
 from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
 from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
@@ -73,7 +73,7 @@ class _Outbox:
     messages: list[Message] = field(default_factory=list)
     changed: dict[str, State] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
-    unsure: list[tuple[str, bool]] = field(default_factory=list)
+    to_recover: list[tuple[str, bool]] = field(default_factory=list)
 
 
 class Owner:
@@ -85,18 +85,18 @@ class Owner:
         store: Store,
         on_change: Callable[[str, State], None],
         on_finished: Callable[[str], None],
-        counting: Counting,
+        writer: RecordWriter,
         is_awaited: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`on_change` is called for every job that changes, `on_finished` for those whose end was
-        stored here. Records are stored through `counting`. `is_awaited` says whether somebody
+        stored here. Records are stored through `writer`. `is_awaited` says whether somebody
         waits to hear that a job has started.
         """
         self._settings = settings
         self._store = store
         self._on_change = on_change
         self._on_finished = on_finished
-        self._counting = counting
+        self._writer = writer
         self._is_awaited = is_awaited
         self._jobs: dict[str, Owned] = {}
         self._claiming: dict[str, list[Message]] = {}  # job → what came of it before its record
@@ -109,7 +109,7 @@ class Owner:
         self.damaged = 0  # jobs that were ended as their records couldn't be read, or made no sense
         # Called with a job and whether it has its turn, when it was adopted from one who died while
         # taking it over: a dead supervisor may have run it, so it isn't started.
-        self.on_unsure: Callable[[str, bool], None] | None = None
+        self.needs_recovery: Callable[[str, bool], None] | None = None
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -228,12 +228,12 @@ class Owner:
             self._on_change(job_id, state)
         for job_id in outbox.dropped:
             self._on_finished(job_id)
-        for job_id, has_turn in outbox.unsure:
-            if self.on_unsure is not None:
-                self.on_unsure(job_id, has_turn)
+        for job_id, has_turn in outbox.to_recover:
+            if self.needs_recovery is not None:
+                self.needs_recovery(job_id, has_turn)
 
     def _store_all(self, outbox: _Outbox) -> None:
-        self._counting.update(*outbox.dirty.values(), before=outbox.before)
+        self._writer.update(*outbox.dirty.values(), before=outbox.before)
         for job_id in outbox.dirty:
             if (owned := self._jobs.get(job_id)) is not None and owned.record is not None:
                 owned.record = replace(owned.record, revision=owned.record.revision + 1)
@@ -260,7 +260,7 @@ class Owner:
         outbox.before.pop(record.id, None)
         if record.state not in FINISHED or record.damage is not None:
             record = lost(record, at=time.time_ns(), end=0, complete=False, error=why)
-            self._counting.end_damaged(record)
+            self._writer.end_damaged(record)
         self._drop(record.id, record.state, outbox)
 
     def _handle(self, message: Message, outbox: _Outbox) -> None:
@@ -286,7 +286,7 @@ class Owner:
             return
         if message.get("recovered", False) and message["asked"] < 0 <= record.dispatched:
             self.claiming(job_id)
-            outbox.unsure.append((job_id, message["turn"]))
+            outbox.to_recover.append((job_id, message["turn"]))
             return
         record, spec = readable(record)
         if record.damage is not None:
@@ -310,7 +310,7 @@ class Owner:
         before = self._record_of(job_id, owned)
         if before is None:
             return
-        record = advance(before, event)
+        record = apply(before, event)
         if event["name"] in ("ended", "refused"):
             # The next start is stored together with the end of the one before.
             record = self._ask_next(record, ends=event["ends"], number=event["n"])

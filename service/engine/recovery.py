@@ -15,10 +15,10 @@ from signal import SIGTERM
 import structlog
 from msgspec.structs import replace
 
-from service.engine.claims import claim_again, is_overdue, kill_message
-from service.engine.counting import Counting
+from service.engine.claim_message import is_overdue, kill_message, reclaim_message
+from service.engine.events import killed_before_start, lost
 from service.engine.owner import Owner
-from service.engine.progress import killed_before_start, lost
+from service.engine.record_writer import RecordWriter
 from service.jobs.errors import JobrunnerError, Unavailable
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord, Kill, signal_name
@@ -31,7 +31,7 @@ from service.store.records import readable
 _log = structlog.get_logger("jobrunner.engine")
 
 
-class _NotBuried(Unavailable):
+class _LogNotClosed(Unavailable):
     """The log of a job whose supervisor is dead can't be closed now."""
 
 
@@ -44,13 +44,13 @@ class Recovery:
         store: Store,
         owner: Owner,
         request: Callable[[Message], Awaitable[Message]],
-        counting: Counting,
+        writer: RecordWriter,
     ) -> None:
         self._settings = settings
         self._store = store
         self._owner = owner
         self._request = request
-        self._counting = counting
+        self._writer = writer
         self.damaged = 0  # jobs that were ended as their records couldn't be read
 
     async def run(self, *, registered: set[str]) -> None:
@@ -65,7 +65,7 @@ class Recovery:
                 continue
             try:
                 await self._recover(seq, job_id)
-            except _NotBuried as exc:
+            except _LogNotClosed as exc:
                 _log.error("job_not_recovered", job=job_id, error=exc.detail)
                 left = exc
             except Overtaken:
@@ -91,7 +91,7 @@ class Recovery:
             return
         self._owner.claiming(job_id)
         try:
-            reply = await self._request(claim_again(record, spec))
+            reply = await self._request(reclaim_message(record, spec))
         except BaseException:
             self._owner.not_claimed(job_id)
             raise
@@ -122,11 +122,11 @@ class Recovery:
         elif record.state in FINISHED:
             self._owner.give_up(job_id)
         elif record.dispatched >= 0:
-            buried = await self._request({"t": "bury", "job": job_id})
-            if not buried["ok"]:
-                raise _NotBuried(buried["why"])
+            closed = await self._request({"t": "close_orphaned_log", "job": job_id})
+            if not closed["ok"]:
+                raise _LogNotClosed(closed["why"])
             self._end(
-                lost(record, at=time.time_ns(), end=buried["end"], complete=buried["complete"])
+                lost(record, at=time.time_ns(), end=closed["end"], complete=closed["complete"])
             )
         elif record.kill is not None:
             self._end(killed_before_start(record, at=time.time_ns()))
@@ -140,13 +140,13 @@ class Recovery:
 
     async def _lose(self, record: JobRecord, why: str) -> None:
         """End a job that was claimed, and whose record can't be read or makes no sense."""
-        buried = await self._request({"t": "bury", "job": record.id})
-        self._counting.end_damaged(
+        closed = await self._request({"t": "close_orphaned_log", "job": record.id})
+        self._writer.end_damaged(
             lost(
                 record,
                 at=time.time_ns(),
-                end=buried.get("end", 0),
-                complete=buried.get("complete", False),
+                end=closed.get("end", 0),
+                complete=closed.get("complete", False),
                 error=why,
             )
         )
@@ -173,6 +173,6 @@ class Recovery:
         _log.info("job_recovered", job=record.id)
 
     def _end(self, record: JobRecord) -> None:
-        self._counting.update(record)
+        self._writer.update(record)
         _log.warning("job_ended_by_recovery", job=record.id, reason=record.reason)
         self._owner.ended(record.id, record.state)

@@ -14,8 +14,8 @@ from typing import Final
 
 import structlog
 
-from service.engine.counting import Counting
 from service.engine.owner import Owner
+from service.engine.record_writer import RecordWriter
 from service.jobs.lifecycle import State
 from service.link.client import ConnectionLost, SupervisorConnection
 from service.link.launch import REACH_S, SupervisorFailed, reach
@@ -46,7 +46,7 @@ async def end_all_jobs(settings: Settings) -> bool:
             return _failed(settings, str(exc))
         opened.callback(os.close, directory)
         # Nobody is left who could ask for what this counts.
-        owner = Owner(settings, store, _ignore, _ignore, Counting(store, Metrics()))
+        owner = Owner(settings, store, _ignore, _ignore, RecordWriter(store, Metrics()))
         try:
             async with asyncio.timeout(jobs_bound_s(settings)):
                 while not await _are_ended(settings, owner, directory):

@@ -8,7 +8,8 @@ than an environment may have. JSON is written in ASCII, so that undecodable byte
 Changes are additive: an unknown key is ignored, an unknown `t` is answered by nothing, and each
 side says its PROTOCOL in its hello.
 
-From the service: hello, beat, claim*, start, kill*, log*, ack, release, publish, bury*, shutdown*.
+From the service: hello, beat, claim*, start, kill*, log*, ack, release, publish,
+close_orphaned_log*, shutdown*.
 From the supervisor: hello, reply, turn, event, adopt, notice. A starred message carries `rid` and
 is answered by one reply with the same `rid`.
 """

@@ -277,7 +277,7 @@ class Server:
             if other is not connection and other.role in (WORKER, ""):
                 other.send(notice)
 
-    def _on_bury(self, connection: Connection, message: Message) -> None:
+    def _on_close_orphaned_log(self, connection: Connection, message: Message) -> None:
         """Close the log of a job whose supervisor is dead, repaired where its death tore it."""
         files = job_files(self._host.state_dir, message["job"])
         try:

@@ -126,7 +126,7 @@ def test_after_the_supervisors_death_the_job_is_lost_and_its_container_gone(
     os.kill(service.supervisor_pid(), signal.SIGKILL)
     view = service.wait(job_id)
     assert (view["State"], view["Reason"]) == ("killed", "lost")
-    service.wait_for_line("leftovers_removed")
+    service.wait_for_line("orphans_removed")
     assert own_dockerd.containers(job_id) == []
 
 
@@ -154,7 +154,7 @@ def test_what_belongs_to_no_job_is_removed_on_start(
     other = own_dockerd.client("create", "--network", "none", "test-busybox:1")
     service.stop()
     with again(service) as successor:
-        successor.wait_for_line("leftovers_removed")
+        successor.wait_for_line("orphans_removed")
         assert own_dockerd.containers(name) == []
         assert other in own_dockerd.client("ps", "--all", "--no-trunc", "--quiet")
     own_dockerd.client("rm", other)
@@ -202,7 +202,7 @@ def test_a_kill_while_the_daemon_is_away_says_that_it_saw_nothing_gone(
     assert own_dockerd.containers(job_id)
     service.stop()
     with again(service) as successor:
-        successor.wait_for_line("leftovers_removed")
+        successor.wait_for_line("orphans_removed")
         assert own_dockerd.containers(job_id) == []
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.engine.starting import start_message
+from service.engine.start_message import start_message
 from service.kinds import Plan
 from service.kinds.submission import parse_submission
 from service.settings import RunAs, Settings

@@ -275,10 +275,10 @@ def test_the_log_of_a_dead_ones_job_is_closed_as_incomplete(start_supervisor, re
     first.process.kill()
     first.process.wait()
     successor = start_supervisor("--cgroup", "off").connect()
-    reply = successor.request("bury", job="job")
+    reply = successor.request("close_orphaned_log", job="job")
     assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, len(b"said\n"))
-    assert successor.request("bury", job="job") == {**reply, "rid": reply["rid"] + 1}
-    reply = successor.request("bury", job="never began")
+    assert successor.request("close_orphaned_log", job="job") == {**reply, "rid": reply["rid"] + 1}
+    reply = successor.request("close_orphaned_log", job="never began")
     assert (reply["end"], reply["complete"]) == (0, True)
 
 
@@ -289,7 +289,7 @@ def test_a_dead_ones_job_without_a_log_may_have_lost_output(start_supervisor, re
     ready.line()
     first.process.kill()
     first.process.wait()
-    reply = start_supervisor("--cgroup", "off").connect().request("bury", job="job")
+    reply = start_supervisor("--cgroup", "off").connect().request("close_orphaned_log", job="job")
     assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, 0)
 
 

@@ -17,7 +17,7 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage, signal_n
 Event = Mapping[str, Any]
 
 
-def advance(record: JobRecord, event: Event) -> JobRecord:
+def apply(record: JobRecord, event: Event) -> JobRecord:
     """The record after `event`; the same object when the event changes nothing.
 
     Raises: IllegalTransition, when the event can't follow the record's state.

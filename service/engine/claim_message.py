@@ -42,7 +42,7 @@ def claim_message(
     return message
 
 
-def claim_again(record: JobRecord, spec: JobSpec) -> Message:
+def reclaim_message(record: JobRecord, spec: JobSpec) -> Message:
     """The same for a job that is stored; it has waited since it was submitted."""
     ceilings = Ceilings(running=record.max_running)
     message = claim_message(record.id, spec, principal=record.principal, ceilings=ceilings)
@@ -98,7 +98,7 @@ def too_many_pending(
             return None
 
 
-def beyond(
+def unsupported(
     spec: JobSpec, settings: Settings, hello: Message, ceilings: Ceilings = NO_CEILINGS
 ) -> list[Place]:
     """What the supervisor that said `hello` can't do: an older release would pass it over."""

@@ -1,6 +1,6 @@
-"""Who waits for a job to change, and how they are woken.
+"""Long polls of this process: who waits for a job to change.
 
-A waiter subscribes first and reads the record then, so no change falls between the two.
+A waiter subscribes first and then reads the record, so it misses no change.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Notices:
+class Waiters:
     """Waiters of this process, by job."""
 
     def __init__(self) -> None:
@@ -31,18 +31,18 @@ class Notices:
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]
 
-    def awaits_more_than_end(self, job_id: str) -> bool:
+    def has_state_waiters(self, job_id: str) -> bool:
         """Whether somebody waits for any change of the job."""
         waiters = self._waiters.get(job_id)
         return waiters is not None and not all(waiters.values())
 
-    def wake(self, job_id: str, *, finished: bool) -> None:
+    def notify(self, job_id: str, *, finished: bool) -> None:
         """The job changed."""
         for event, to_end in self._waiters.get(job_id, {}).items():
             if finished or not to_end:
                 event.set()
 
-    def wake_all(self) -> None:
-        """Notices may have been missed: everybody reads again."""
+    def notify_all(self) -> None:
+        """Changes may have been missed: every waiter reads again."""
         for job_id in list(self._waiters):
-            self.wake(job_id, finished=True)
+            self.notify(job_id, finished=True)

@@ -14,7 +14,7 @@ from service.metrics.series import Metrics
 from service.store import Store
 
 
-class Counting:
+class RecordWriter:
     """Stores records, and tells `metrics` once they are committed."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from msgspec.structs import replace
 
-from service.engine.counting import Counting
+from service.engine.record_writer import RecordWriter
 from service.jobs.errors import Unavailable
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
@@ -21,7 +21,7 @@ class Worker:
     def __init__(self, path):
         self.store = Store(path)
         self.metrics = Metrics()
-        self.update = Counting(self.store, self.metrics).update
+        self.update = RecordWriter(self.store, self.metrics).update
 
     def __getitem__(self, series):
         stored = Stored(self.store.counts(), 0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.engine.progress import advance, killed_before_start, lost
+from service.engine.events import apply, killed_before_start, lost
 from service.jobs.errors import IllegalTransition
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
@@ -69,7 +69,7 @@ def histories(draw):
 
 def told(record, events):
     for event in events:
-        record = advance(record, event)
+        record = apply(record, event)
     return record
 
 
@@ -98,11 +98,11 @@ def test_what_is_told_again_changes_nothing(history, data):
     count, events = history
     record = a_record(count)
     for number, event in enumerate(events):
-        record = advance(record, event)
+        record = apply(record, event)
         # An owner that dies between storing and acknowledging: its successor hears a part again.
         since = data.draw(st.integers(0, number))
         for again in events[since : number + 1]:
-            assert advance(record, again) is record
+            assert apply(record, again) is record
 
 
 @given(histories(), histories())
@@ -114,14 +114,14 @@ def test_a_finished_record_takes_no_event(history, other):
 
 def test_an_event_of_a_newer_supervisor_is_passed_over():
     record = a_record()
-    assert advance(record, {"name": "suspended", "at": 1}) is record
+    assert apply(record, {"name": "suspended", "at": 1}) is record
 
 
 # ---------------------------------------------------------------------------------- one by one
 
 
 def test_the_first_start_makes_the_job_run():
-    record = advance(a_record(2), started(0))
+    record = apply(a_record(2), started(0))
     assert (record.state, record.started_at, record.dispatched) == (State.RUNNING, 10, 0)
     again = told(record, [ended(0, ends=False), started(1)])
     assert (again.started_at, again.commands[1].started_at) == (10, 11)
@@ -130,7 +130,7 @@ def test_the_first_start_makes_the_job_run():
 def test_a_job_whose_first_command_was_refused_starts_with_its_second():
     record = told(a_record(2), [refused(0, ends=False)])
     assert record.state is State.PENDING
-    record = advance(record, started(1))
+    record = apply(record, started(1))
     assert (record.state, record.started_at) == (State.RUNNING, 11)
 
 
