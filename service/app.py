@@ -45,7 +45,7 @@ from service.api.public import public_routes
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
-from service.host.beats import Beats
+from service.host.heartbeats import Heartbeats
 from service.jobs.errors import JobrunnerError, Unauthenticated
 from service.link.launch import Starting, SupervisorFailed
 from service.metrics import shared
@@ -230,7 +230,7 @@ def _take_state_dir(settings: Settings) -> int:
 
 async def _start_supervisor(app: Jobrunner) -> None:
     app.ctx.has_manager = True
-    app.ctx.beats = Beats()
+    app.ctx.beats = Heartbeats()
     app.shared_ctx.beats = app.ctx.beats.memory  # workers are handed it as they start
     settings: Settings = app.ctx.settings
     signal.signal(signal.SIGTERM, _end_early)
@@ -287,7 +287,7 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.observer = Observer(app.ctx.metrics, log_requests=settings.log_requests)
     app.ctx.kinds_health = KindsHealth(settings)
     memory = getattr(app.shared_ctx, "beats", None)  # there is none in a single process
-    beats = Beats(memory) if memory is not None else None
+    beats = Heartbeats(memory) if memory is not None else None
     app.ctx.engine = Engine(settings, app.ctx.store, app.ctx.metrics, beats)
     await app.ctx.engine.open()
 

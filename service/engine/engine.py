@@ -30,7 +30,7 @@ from service.engine.retention import Retention
 from service.engine.tasks import OwnedTasks
 from service.engine.waiters import Waiters
 from service.files.job import JobFiles, job_files
-from service.host.beats import Beats
+from service.host.heartbeats import Heartbeats
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.errors import (
     IdempotencyKeyReused,
@@ -88,7 +88,7 @@ class Engine:
         settings: Settings,
         store: Store,
         metrics: Metrics | None = None,
-        beats: Beats | None = None,
+        beats: Heartbeats | None = None,
     ) -> None:
         """`beats` is shared with the main process; None: there is none."""
         self._settings = settings
@@ -109,7 +109,7 @@ class Engine:
             writer,
             self._waiters.has_state_waiters,
         )
-        stamp = beats.worker if beats is not None else _nothing
+        stamp = beats.beat_worker if beats is not None else _nothing
         self._link = Link(settings, store, self._owner, self._waiters.notify_all, writer, stamp)
         self._tasks = OwnedTasks()
         self._closing = False

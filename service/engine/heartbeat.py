@@ -1,7 +1,7 @@
 """A worker says that it lives, and sees whether the supervisor does.
 
 Every few seconds of its own loop a worker writes the time into memory that it shares with the main
-process (`service.host.beats`), and sends the supervisor a `beat`: both judge it by that. The
+process (`service.host.heartbeats`), and sends the supervisor a `beat`: both judge it by that. The
 supervisor answers none: whether it has taken the last one out of the socket is seen here. So an
 idle service wakes twice per interval: this worker, and the supervisor.
 """

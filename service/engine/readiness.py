@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from service.host.beats import SILENT_S
+from service.host.heartbeats import SILENT_S
 from service.jobs.errors import JobrunnerError, RecordsLocked
 from service.store import Store
 

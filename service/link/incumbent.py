@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.host.locks import hold, holders
 
 # Seconds that one may stay silent after it was called, until it is killed. Its loop may be waiting
@@ -51,11 +51,11 @@ def take_over(state_dir: Path, directory: int, *, silent_s: float) -> int | None
         if was_killed:
             raise Stuck(f"the supervisor holds {state_dir} and can't be ended; its pid: {found}")
         if was_killed := was_called and time.monotonic() - begun >= silent_s:
-            note("supervisor_replaced", pids=found, silent_s=silent_s)
+            log_event("supervisor_replaced", pids=found, silent_s=silent_s)
             _signal(found, signal.SIGKILL, within_s=_GONE_S)
             continue
         if not was_called:
-            note("supervisor_called", pids=found)
+            log_event("supervisor_called", pids=found)
             was_called = True
         _signal(found, signal.SIGHUP, signal.SIGCONT, within_s=_LOOK_S)
 

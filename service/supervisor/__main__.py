@@ -24,7 +24,7 @@ from typing import Any
 
 import service
 from service.files.job import JOBS
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.host.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
 from service.link.incumbent import SILENT_S, Stuck, take_over
 from service.state_dir import fault
@@ -71,7 +71,7 @@ def main() -> int:
     for kept in (controllers, cgroups):
         if kept is not None:
             kept.close()
-    note("supervisor_ended", pid=os.getpid())
+    log_event("supervisor_ended", pid=os.getpid())
     return 0
 
 
@@ -88,8 +88,8 @@ def _resumed(state_dir: Path, source: int) -> dict[str, Any]:
     try:
         lay_out(state_dir)
     except OSError as exc:
-        note("logs_not_moved", error=str(exc))  # and go on as before
-    note("supervisor_resumed", pid=os.getpid(), version=service.__version__)
+        log_event("logs_not_moved", error=str(exc))  # and go on as before
+    log_event("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     return state
 
 
@@ -108,10 +108,10 @@ def _begin(
     try:
         lock = take_over(state_dir, directory, silent_s=options.silent_s)
     except Stuck as exc:
-        note("supervisor_stuck", why=str(exc))
+        log_event("supervisor_stuck", why=str(exc))
         raise SystemExit(1) from exc
     if lock is None:
-        note("supervisor_exists", state_dir=state_dir)
+        log_event("supervisor_exists", state_dir=state_dir)
         _tell_ready(options.ready_fd)
         return None
     nonce = secrets.token_hex(8)
@@ -128,7 +128,7 @@ def _begin(
         state["child_soft"] = options.soft_limit
     name_in(start_lock, "")  # no candidate any more
     os.close(start_lock)
-    note("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
+    log_event("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
     _tell_ready(options.ready_fd)
     return state, cgroups, controllers
 
@@ -182,7 +182,7 @@ def _cgroups(wanted: str, state: dict[str, Any]) -> tuple[Cgroups | None, Contro
     try:
         cgroups = Cgroups.open(token)
     except OSError as exc:
-        note("no_cgroup", why=str(exc))
+        log_event("no_cgroup", why=str(exc))
     return cgroups, Controllers.open(token, cgroups)
 
 

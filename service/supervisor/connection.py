@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.link.protocol import Frames, Message, ProtocolError, encode
 
 # Bytes that are received at once: most messages have some hundreds. The loop's own way allocates
@@ -60,7 +60,7 @@ class Connection(asyncio.BufferedProtocol):
             for message in self._frames.feed(_received[:nbytes]):
                 self._listener.received(self, message)
         except (ProtocolError, KeyError, TypeError, ValueError) as exc:
-            note("peer_dropped", pid=self.pid, error=repr(exc))
+            log_event("peer_dropped", pid=self.pid, error=repr(exc))
             self.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -85,7 +85,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
-            note("peer_dropped", pid=self.pid, error="it reads nothing")
+            log_event("peer_dropped", pid=self.pid, error="it reads nothing")
             self.abort()
 
     def abort(self) -> None:

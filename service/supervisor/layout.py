@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from service.files.job import DIRECTORY_MODE, JOBS, LOG_MODE, LOGS
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.output.files import INDEX_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def lay_out(state_dir: Path) -> None:
         _move(f"{jobs}/{name}", f"{under_way}/{name}")
     under_way.rename(logs)
     if names:
-        note("logs_moved", jobs=len(names))
+        log_event("logs_moved", jobs=len(names))
 
 
 def _has_log(job: str) -> bool:

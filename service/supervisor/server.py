@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import service
 from service.files.job import job_files
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.link.capabilities import ABILITIES
 from service.link.protocol import PROTOCOL, Message
 from service.output.log import LogWriter
@@ -139,7 +139,7 @@ class Server:
 
     def _drop(self, connection: Connection) -> None:
         """Its jobs go to others. When it wakes it finds itself without a connection."""
-        note("peer_silent", pid=connection.pid)
+        log_event("peer_silent", pid=connection.pid)
         connection.abort()
 
     # Messages
@@ -261,7 +261,7 @@ class Server:
         self._register.release(entry.job.id)
         if not entry.job.is_finished and entry.job.course.asked >= 0:
             # Only a job that never ran may be released unfinished (its submission failed).
-            note("running_job_released", job=entry.job.id)
+            log_event("running_job_released", job=entry.job.id)
             entry.job.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
         self._give_turns()
         self._rest()
@@ -291,11 +291,11 @@ class Server:
             if exc.errno in _PASSES:
                 self._reply(connection, message, ok=False, why=f"its log can't be mended: {exc}")
                 return
-            note("log_lost", job=message["job"], why=str(exc))
+            log_event("log_lost", job=message["job"], why=str(exc))
             self._reply(connection, message, ok=True, end=0, complete=False)
             return
         for repair in log.repairs:
-            note("log_repaired", job=message["job"], repair=repair)
+            log_event("log_repaired", job=message["job"], repair=repair)
         was_closed = log.state.closed
         complete = log.state.complete if was_closed else False
         if was_closed:
@@ -322,7 +322,7 @@ class Server:
     def _on_retire(self, _connection: Connection, _message: Message) -> None:
         """A newer release wants to start its own; done when nothing is live."""
         if not len(self._register):
-            note("supervisor_retires")
+            log_event("supervisor_retires")
             self._end()
 
     def _on_upgrade(self, connection: Connection, message: Message) -> None:
@@ -342,7 +342,7 @@ class Server:
         if askers is None:
             return False
         ok = status == 0 and self._closing is None and not self.ended.done()
-        note("upgrade_tried", ok=ok, status=status)
+        log_event("upgrade_tried", ok=ok, status=status)
         why = None if ok else f"the installed code can't take over (exit status {status})"
         for connection, message in askers:
             self._reply(connection, message, ok=ok, why=why)
@@ -352,7 +352,7 @@ class Server:
             try:
                 self._become(self.state())
             except OSError as exc:
-                note("upgrade_failed", error=str(exc))
+                log_event("upgrade_failed", error=str(exc))
                 for connection, _ in askers:
                     connection.abort()  # who asked connects again, and finds the old code
         return True

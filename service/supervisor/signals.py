@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from service.host.journal import note
+from service.host.event_log import log_event
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,7 +69,7 @@ class Signals:
         def pass_over(number: int, _frame: object) -> None:
             if number not in self._passed_over:  # one line for each, however often it is sent
                 self._passed_over.add(number)
-                loop.call_soon_threadsafe(lambda: note("signal_passed_over", signal=number))
+                loop.call_soon_threadsafe(lambda: log_event("signal_passed_over", signal=number))
 
         def look(number: int, frame: object) -> None:
             pass_over(number, frame)

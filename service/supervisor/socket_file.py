@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.host.locks import SUPERVISOR_LOCK, is_in_place, name_in, open_lock, try_lock
 
 _NAME: Final = "supervisor.sock"
@@ -100,11 +100,11 @@ class SocketFile:
             if not self._is_bound():
                 listener, self._file = bind(self._directory)
                 self._listener = _socket_of(listener)
-                note("socket_bound_again", file=self._file)
+                log_event("socket_bound_again", file=self._file)
                 if self._make is not None:
                     self._serving = self._loop.create_task(self.serve(self._make))
         except OSError as exc:
-            note("socket_not_bound", error=str(exc))
+            log_event("socket_not_bound", error=str(exc))
 
     def close(self) -> None:
         """Accept nobody any more."""
@@ -129,7 +129,7 @@ class SocketFile:
         name_in(lock, f"{self._nonce} {os.getpid()}")
         os.close(self._lock)
         self._lock = lock
-        note("lock_file_made_again")
+        log_event("lock_file_made_again")
 
 
 def _socket_of(descriptor: int) -> socket.socket:

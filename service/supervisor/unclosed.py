@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from service.host.journal import note
+from service.host.event_log import log_event
 
 if TYPE_CHECKING:
     from service.output.log import LogWriter
@@ -41,6 +41,6 @@ class UnclosedLogs:
             except OSError:
                 continue  # told when it was added
             self._logs.remove(log)
-            note("log_closed_late")
+            log_event("log_closed_late")
         if not self._logs:
             self._stalls.leave(self)

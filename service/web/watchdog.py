@@ -22,7 +22,7 @@ from typing import Any, Final
 import structlog
 from sanic.worker.constants import ProcessState
 
-from service.host.beats import SILENT_S, Beats
+from service.host.heartbeats import SILENT_S, Heartbeats
 from service.web.bounded_stop import BoundedStop
 
 # Seconds between two starts of the same worker, so that one that can't start is no busy loop.
@@ -41,7 +41,7 @@ _log = structlog.get_logger("jobrunner.watchdog")
 def watch(
     manager: Any,
     confirm: Callable[[], None],
-    beats: Beats,
+    beats: Heartbeats,
     stop_in_time: BoundedStop,
     *,
     judges: bool,
@@ -59,11 +59,11 @@ def watch(
     wait_for_ack, poll_monitor = manager.wait_for_ack, manager._poll_monitor  # noqa: SLF001 - Sanic has no public name for it
 
     def poll() -> Any:
-        beats.main()
+        beats.beat_main()
         return poll_monitor()
 
     def is_over() -> bool:
-        beats.main()
+        beats.beat_main()
         states = [s for s in manager.worker_state.values() if s.get("server")]
         # One that died is replaced as at any other time; Ctrl-C reaches the workers as well.
         any_died = not all(process.is_alive() for process in manager.transient_processes)
@@ -127,7 +127,7 @@ class Watchdog(threading.Thread):
     """Runs in the main process, once the workers were started."""
 
     def __init__(
-        self, manager: Any, beats: Beats | None, stop_in_time: BoundedStop, signals: int
+        self, manager: Any, beats: Heartbeats | None, stop_in_time: BoundedStop, signals: int
     ) -> None:
         """`manager` is Sanic's WorkerManager. `beats` None: nobody is killed for being silent.
         `signals` has the numbers of those that came.

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from service.host.journal import note
+from service.host.event_log import log_event
 from service.link.protocol import Message
 from service.supervisor.process.marks import MARKS
 from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
@@ -138,7 +138,7 @@ class Aftermath:
         except ValueError:
             report = None
         if not isinstance(report, dict):
-            note("no_verdict", job=self._job_id, status=status)
+            log_event("no_verdict", job=self._job_id, status=status)
             # A verdict that was killed is the command that was killed.
             return status if status < 0 else self._status, {}
         said = report.get("status")
@@ -172,7 +172,7 @@ class Aftermath:
             return None
         self._cleaner = 0
         if status:
-            note("cleanup_failed", job=self._job_id, status=status)
+            log_event("cleanup_failed", job=self._job_id, status=status)
         return status == 0
 
     def abandon(self) -> int:
@@ -181,7 +181,7 @@ class Aftermath:
         if pid:
             # Not reaped, so the number is still its own.
             os.kill(pid, signal.SIGKILL)
-            note("cleanup_abandoned", job=self._job_id)
+            log_event("cleanup_abandoned", job=self._job_id)
         return pid
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.files.job import job_files
+from service.host.event_log import log_event
 from service.host.identity import identity_of
-from service.host.journal import note
 from service.link.protocol import Message
 from service.output.errors import NoHoles
 from service.output.log import LogWriter
@@ -153,7 +153,7 @@ class Job:
             self._log = _inherited_log(state, job_files(self._host.state_dir, self.id).log)
         except OSError as exc:
             # A disk that fails: nothing that the job writes can be kept.
-            note("log_not_inherited", job=self.id, error=str(exc))
+            log_event("log_not_inherited", job=self.id, error=str(exc))
             for descriptor, _, _ in state["pipes"]:
                 os.close(descriptor)
             self._host.loop.call_soon(self._give_up)
@@ -312,7 +312,7 @@ class Job:
                 action.number, thorough=action.thorough, descriptors=self._host.descriptors
             )
         except Refused as exc:
-            note("cleanup_refused", job=self.id, why=str(exc))
+            log_event("cleanup_refused", job=self.id, why=str(exc))
             self._apply(self.course.cleaned_up(ok=False))
         else:
             self._host.commands[pid] = self
@@ -428,7 +428,7 @@ class Job:
         )
 
     def _log_failed(self, error: OSError) -> None:
-        note("output_failed", job=self.id, error=str(error))
+        log_event("output_failed", job=self.id, error=str(error))
         was_killed = self.course.kill is not None
         sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
         actions = self.course.log_failed(sentence, time.time_ns(), self._host.loop.time())
@@ -447,7 +447,7 @@ class Job:
         try:
             self._log.close(complete=complete)
         except OSError as exc:
-            note("log_not_closed", job=self.id, error=str(exc))
+            log_event("log_not_closed", job=self.id, error=str(exc))
             self._is_log_unclosed = True
             self._host.unclosed.add(self._log)
 

@@ -1,6 +1,6 @@
-"""The supervisor's log lines: a constant event name plus fields, one JSON object a line.
+"""The supervisor's log events: a constant event name plus fields, one JSON object per line.
 
-They go to standard error, which is the file `supervisor.log`, or the unit's journal.
+They go to standard error, which is `supervisor.log` or the unit's journal.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from datetime import UTC, datetime
 
 
-def note(event: str, **fields: object) -> None:
-    """Write one line. A full disk takes no lines; the jobs matter more than the log."""
+def log_event(event: str, **fields: object) -> None:
+    """Write one line. A write that fails (a full disk) is ignored: the jobs matter more."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"at": now, "event": event, **fields}, default=str)
     try:
