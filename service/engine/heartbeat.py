@@ -18,6 +18,9 @@ from service.link.client import SupervisorConnection
 
 # Seconds between two beats: with the supervisor's wake-up for each, 0.4 wake-ups a second.
 INTERVAL_S: Final = 5.0
+# Seconds for which bytes have waited unread by a supervisor that counts as silent: longer than one
+# callback of it takes, and less than an interval, since neither timers nor that measure are exact.
+SILENT_S: Final = 4.0
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -38,16 +41,13 @@ class Heartbeat:
         self._on_awake = on_awake
         self._on_silence = on_silence
         self._connection: SupervisorConnection | None = None
-        self._received = 0  # by the connection, when the last beat was sent
-        self._is_late = False  # the last beat wasn't taken out of the socket for an interval
+        self._is_late = False  # the supervisor was silent when the last beat was due
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_unheard(self) -> bool:
-        """Whether the supervisor reads nothing, and has read nothing for an interval."""
-        return (
-            self._is_late and self._connection is not None and self._connection.unread_bytes() > 0
-        )
+        """Whether the supervisor reads nothing, and hasn't for about an interval."""
+        return self._connection is not None and self._connection.silent_s() >= SILENT_S
 
     def start(self) -> None:
         self._stamp()
@@ -61,7 +61,6 @@ class Heartbeat:
         """From now on beats go there; None: there is no connection."""
         self._connection = connection
         self._is_late = False
-        self._received = -1
 
     def _again(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self._beat)
@@ -72,8 +71,7 @@ class Heartbeat:
         connection = self._connection
         if connection is None:
             return
-        # Some other bytes may be on their way just now; one who answers something isn't silent.
-        is_late = connection.unread_bytes() > 0 and connection.received == self._received
+        is_late = self.is_unheard
         was_late, self._is_late = self._is_late, is_late
         if is_late and not was_late:
             _log.error("supervisor_silent", interval_s=INTERVAL_S)
@@ -82,6 +80,5 @@ class Heartbeat:
         elif was_late and not is_late:
             _log.info("supervisor_awake")
             self._on_awake()
-        self._received = connection.received
         if not is_late:
             connection.send({"t": "beat"})

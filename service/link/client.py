@@ -25,6 +25,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from service.link.protocol import PROTOCOL, Frames, Message, ProtocolError, encode, frame
+from service.link.unread import UnreadTime
 
 # Seconds until the supervisor must have said hello; it says it on accepting.
 _HELLO_S: Final = 10.0
@@ -77,7 +78,7 @@ class SupervisorConnection(asyncio.Protocol):
         self._requests: dict[int, asyncio.Future[Message]] = {}
         self._late: dict[int, Callable[[Message], None]] = {}  # requests that were given up
         self._rids = itertools.count(1)
-        self.received = 0  # how often something has come
+        self._unread = UnreadTime(self._loop.time, self._unread_bytes)
         self._hello: asyncio.Future[Message] = self._loop.create_future()
 
     @classmethod
@@ -112,9 +113,14 @@ class SupervisorConnection(asyncio.Protocol):
     def send(self, *messages: Message) -> None:
         """Send, and expect no answer. On a lost connection nothing happens."""
         if self._transport is not None and not self._transport.is_closing():
+            self._unread.sending()
             self._transport.write(b"".join(map(framed, messages)))
 
-    def unread_bytes(self) -> int:
+    def silent_s(self) -> float:
+        """For how long what was sent has waited unread; 0 when nothing waits."""
+        return self._unread.seconds()
+
+    def _unread_bytes(self) -> int:
         """What the supervisor hasn't taken out of the socket yet, about; 0 where the kernel doesn't
         tell.
         """
@@ -161,7 +167,7 @@ class SupervisorConnection(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self.received += 1
+        self._unread.received()
         batch: list[Message] = []
         try:
             for message in self._frames.feed(data):
