@@ -32,7 +32,7 @@ from sanic.mixins import startup
 
 from service import logs, state_dir
 from service.access import tokens
-from service.access.audit import Trail
+from service.access.audit import AuditLog
 from service.access.exposure import why_exposed
 from service.api.attach import attach
 from service.api.gate import Gate
@@ -101,7 +101,7 @@ class Jobrunner(Sanic[Config, Any]):
         settings: Settings = self.ctx.settings
         host = host or settings.hostname
         why = why_exposed(settings, self.config, listens_on=host)
-        if why is not None and not tokens.exist(settings.state_dir):
+        if why is not None and not tokens.enabled(settings.state_dir):
             _give_up(why)
         return host, settings.port if port is None else port
 
@@ -277,9 +277,9 @@ async def _open(app: Jobrunner) -> None:
     app.ctx.open_answers = set()
     app.ctx.strangers = Strangers(settings.max_strangers)
     app.ctx.store = Store(settings.state_dir / "jobs.db")
-    app.ctx.trail = Trail(settings.state_dir)
+    app.ctx.audit_log = AuditLog(settings.state_dir)
     public = public_routes(app.router)
-    app.ctx.gate = Gate(settings, app.ctx.trail, public=public, sanic=app.config)
+    app.ctx.gate = Gate(settings, app.ctx.audit_log, public=public, sanic=app.config)
     app.ctx.gate.open()
     app.ctx.follower = Follower(lambda why: _log.warning("output_not_watched", why=why))
     app.ctx.follower.open()
@@ -307,7 +307,7 @@ async def _close(app: Jobrunner) -> None:
     app.ctx.follower.close()
     await app.ctx.engine.close()
     app.ctx.gate.close()
-    app.ctx.trail.close()
+    app.ctx.audit_log.close()
 
 
 async def _end_jobs(app: Jobrunner) -> bool:

@@ -1,4 +1,4 @@
-"""The audit trail: who submitted, attached to, killed and cleaned what, and what was refused.
+"""The audit log: who submitted, attached to, killed and cleaned what, and what was refused.
 
 One JSON object a line, appended by one write, so that lines of several workers never mix. Nothing
 in it is a secret: no token, no environment, no command line, no output. Text that a caller chose is
@@ -28,8 +28,9 @@ _log = structlog.get_logger("jobrunner.audit")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `action`: `submit`, `attach`, `kill`, `clean`, `refuse`. `of`: the address that the
-    request came from. `job` and `code` where there is one; `code` is that of the problem document.
+    """One line. `action`: `submit`, `attach`, `kill`, `clean`, `refuse`. `client_ip` (`of` in the
+    file): the address that the request came from. `job` and `code` where there is one; `code` is
+    that of the problem document.
 
     `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
     by the callers who caused most of them (`callers`: addresses, or principals).
@@ -39,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: str
     principal: str | None
     token: str | None = None
-    of: str = ""
+    client_ip: str = msgspec.field(default="", name="of")
     job: str | None = None
     code: str | None = None
     request: str | None = None
@@ -49,7 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     callers: dict[str, int] = {}
 
 
-class Trail:
+class AuditLog:
     """Appends to the file of a state directory. What moves the file away (a log rotation) gets
     everything up to then, and a new one is begun.
     """
@@ -64,7 +65,7 @@ class Trail:
         *,
         principal: str | None,
         token: str | None = None,
-        of: str = "",
+        client_ip: str = "",
         job: str | None = None,
         code: str | None = None,
         request: str | None = None,
@@ -76,7 +77,7 @@ class Trail:
                 action=action,
                 principal=principal,
                 token=token,
-                of=escaped(of),
+                client_ip=escaped(client_ip),
                 job=None if job is None else escaped(job[:_MAX_CHARS]),
                 code=code,
                 request=None if request is None else escaped(request[:_MAX_CHARS]),

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from service.access.audit import Entry, Trail
-from service.access.rates import Rates
+from service.access.audit import AuditLog, Entry
+from service.access.rate_limiter import RateLimiter
 from service.jobs.times import rfc3339
 
 # Refusals of one address that are written at once, and a second later on.
@@ -38,21 +38,21 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
-class BoundedTrail:
+class BoundedAuditLog:
     """Before the audit log of a worker. `call_later` is that of its event loop."""
 
     def __init__(
         self,
-        trail: Trail,
+        log: AuditLog,
         call_later: Callable[[float, Callable[[], None]], Timer],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._trail = trail
+        self._log = log
         self._call_later = call_later
-        self._refusals = Rates(_REFUSALS_PER_S, _REFUSALS_BURST, clock=clock)
-        self._all_refusals = Rates(_ALL_PER_S, _ALL_BURST, clock=clock)
-        self._lines = Rates(_LINES_PER_S, _LINES_BURST, clock=clock)
+        self._refusals = RateLimiter(_REFUSALS_PER_S, _REFUSALS_BURST, clock=clock)
+        self._all_refusals = RateLimiter(_ALL_PER_S, _ALL_BURST, clock=clock)
+        self._lines = RateLimiter(_LINES_PER_S, _LINES_BURST, clock=clock)
         self._codes: Counter[str] = Counter()
         self._callers: Counter[str] = Counter()
         self._since = 0
@@ -60,21 +60,21 @@ class BoundedTrail:
 
     def refuse(self, network: str, *, code: str, **fields: Any) -> None:
         """Write that a request from `network` was refused, unless that would be too much."""
-        if self._refusals.take(network) or self._all_refusals.take(""):
+        if self._refusals.acquire(network) or self._all_refusals.acquire(""):
             self._omit(code, network)
         else:
-            self._trail.add("refuse", code=code, **fields)
+            self._log.add("refuse", code=code, **fields)
 
     def add(self, caller: str, action: str, **fields: Any) -> None:
         """Write what `caller` did, unless that would be too much."""
-        if self._lines.take(caller):
+        if self._lines.acquire(caller):
             self._omit(action, caller)
         else:
-            self._trail.add(action, **fields)
+            self._log.add(action, **fields)
 
     def always(self, action: str, **fields: Any) -> None:
         """Write what changed a job."""
-        self._trail.add(action, **fields)
+        self._log.add(action, **fields)
 
     def flush(self) -> None:
         """Write now what was left out; nothing when nothing was."""
@@ -82,7 +82,7 @@ class BoundedTrail:
             return
         self._timer.cancel()
         self._timer = None
-        self._trail.write(
+        self._log.write(
             Entry(
                 at=rfc3339(time.time_ns()),
                 action="omit",

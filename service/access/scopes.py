@@ -33,8 +33,9 @@ _ORDER: Final = tuple(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever calls. `name` is None for ANYBODY and NOBODY; `token` is the name of the token that
-    proved it, `token_id` its ID, and `expires_at` its end (nanoseconds since 1970).
+    """The caller of a request. `name` is None for LOCAL_ADMIN and UNAUTHENTICATED; `token` is the
+    name of the token that authenticated it, `token_id` its ID, and `expires_at` its end
+    (nanoseconds since 1970).
     """
 
     name: str | None
@@ -58,7 +59,7 @@ class Principal:
         return NOTHING
 
 
-# Whoever calls a service without tokens.
-ANYBODY: Final = Principal(None, frozenset({Scope.ADMIN}))
-# Whoever calls a public route of a service with tokens.
-NOBODY: Final = Principal(None, frozenset())
+# The caller of a service without tokens.
+LOCAL_ADMIN: Final = Principal(None, frozenset({Scope.ADMIN}))
+# The caller of a public route of a service with tokens.
+UNAUTHENTICATED: Final = Principal(None, frozenset())

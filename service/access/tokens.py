@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
+from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.jobs.ceilings import MAX_PRIORITY, Ceilings
 
 FILE_NAME: Final = "tokens.json"
@@ -98,7 +98,7 @@ class Tokens:
         self._principals: dict[str, Principal] = {}  # by the token's ID
 
     @property
-    def are_asked_for(self) -> bool:
+    def required(self) -> bool:
         """Whether a caller needs one. Raises: TokenError, when the file can't be read: then nobody
         may call.
         """
@@ -124,12 +124,12 @@ class Tokens:
             return None
         return self._principals[token.id]
 
-    def proves_still(self, principal: Principal) -> bool:
+    def is_still_valid(self, principal: Principal) -> bool:
         """Whether what let `principal` in lets it in now, for the same. Raises: TokenError."""
         self._refresh()
-        if principal is NOBODY:
+        if principal is UNAUTHENTICATED:
             return True
-        if principal is ANYBODY:
+        if principal is LOCAL_ADMIN:
             return self._seen is None
         token = self._by_id.get(principal.token_id or "")
         if token is None or token.is_expired(time.time_ns()):
@@ -154,12 +154,12 @@ class Tokens:
             self._seen = seen
 
 
-def exist(state_dir: Path) -> bool:
+def enabled(state_dir: Path) -> bool:
     """Whether the service asks for tokens."""
     return (state_dir / FILE_NAME).exists()
 
 
-def listed(state_dir: Path) -> list[Token]:
+def list_tokens(state_dir: Path) -> list[Token]:
     """Every token that wasn't revoked, oldest first. Raises: TokenError."""
     path = state_dir / FILE_NAME
     return sorted(_read(path), key=lambda token: token.created_at) if path.exists() else []
@@ -204,7 +204,7 @@ def create(
         max_running=max_running,
     )
     with _held(state_dir):
-        tokens = listed(state_dir)
+        tokens = list_tokens(state_dir)
         if any(other.name == name for other in tokens):
             raise TokenError(f"There is a token {name!r} already; revoke it first.")
         _write(state_dir, [*tokens, token])
@@ -214,7 +214,7 @@ def create(
 def revoke(state_dir: Path, name: str) -> Token:
     """Forget a token. Raises: TokenError, when there is none of that name."""
     with _held(state_dir):
-        tokens = listed(state_dir)
+        tokens = list_tokens(state_dir)
         revoked = next((token for token in tokens if token.name == name), None)
         if revoked is None:
             raise TokenError(f"There is no token {name!r}.")

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
-from service.api.callers import check_sees, leave_trace
+from service.api.callers import audit, check_sees
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import attach_query
 from service.engine.engine import Engine
@@ -50,7 +50,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     # Asked before the log is looked for: of a finished job it is there, or never will be.
     state = engine.state(job_id)
     _check_room(request)
-    leave_trace(request, "attach", job_id)
+    audit(request, "attach", job_id)
 
     follower: Follower = request.app.ctx.follower
     log = engine.files(job_id).log

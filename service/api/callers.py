@@ -26,7 +26,7 @@ def sees(request: Request, job_id: str) -> bool:
     engine: Engine = request.app.ctx.engine
     sight = engine.sight(job_id, visibility(request))
     if sight is Sight.FOREIGN:
-        leave_trace(request, "refuse", job_id, code="foreign_job")
+        audit(request, "refuse", job_id, code="foreign_job")
     return sight is Sight.SEEN
 
 
@@ -36,17 +36,22 @@ def check_sees(request: Request, job_id: str) -> None:
         raise UnknownJob(job_id)
 
 
-def leave_trace(
+def audit(
     request: Request, action: str, job_id: str, *, code: str | None = None, always: bool = False
 ) -> None:
     """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
     principal: Principal = request.ctx.principal
     gate: Gate = request.app.ctx.gate
-    of = address(request)
-    fields = {"principal": principal.name, "token": principal.token, "of": of, "job": job_id}
+    client_ip = address(request)
+    fields = {
+        "principal": principal.name,
+        "token": principal.token,
+        "client_ip": client_ip,
+        "job": job_id,
+    }
     if code is not None:
         fields |= {"code": code, "request": f"{request.method} {request.path}"}
     if always:
-        gate.trail.always(action, **fields)
+        gate.audit_log.always(action, **fields)
     else:
-        gate.trail.add(principal.name or network(of), action, **fields)
+        gate.audit_log.add(principal.name or network(client_ip), action, **fields)

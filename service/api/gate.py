@@ -19,8 +19,8 @@ from typing import Any, Final
 import structlog
 from sanic import Request
 
-from service.access.audit import Trail
-from service.access.bounded import BoundedTrail
+from service.access.audit import AuditLog
+from service.access.bounded import BoundedAuditLog
 from service.access.exposure import proxy_field, why_exposed
 from service.access.origins import (
     OWN_FETCH_SITES,
@@ -28,8 +28,8 @@ from service.access.origins import (
     is_loopback,
     is_own_origin,
 )
-from service.access.rates import Rates
-from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
+from service.access.rate_limiter import RateLimiter
+from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError, Tokens
 from service.access.watch import TokenWatch
 from service.api.public import READING
@@ -45,7 +45,7 @@ from service.jobs.errors import (
 )
 from service.settings import Settings
 from service.web.addresses import address, network
-from service.web.in_flight import UnderWay
+from service.web.in_flight import InFlight
 
 _JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.
@@ -67,7 +67,7 @@ class Gate:
     def __init__(
         self,
         settings: Settings,
-        trail: Trail,
+        audit_log: AuditLog,
         *,
         public: frozenset[tuple[str, str]],
         sanic: Mapping[str, Any],
@@ -76,14 +76,14 @@ class Gate:
         self._public = public
         self._why_exposed = why_exposed(settings, sanic, listens_on="localhost")
         self._tokens = Tokens(settings.state_dir)
-        self.trail = BoundedTrail(trail, asyncio.get_running_loop().call_later)
+        self.audit_log = BoundedAuditLog(audit_log, asyncio.get_running_loop().call_later)
         rate = settings.rate_limit
-        self._rates = Rates(rate, rate * _BURST_S)
+        self._rates = RateLimiter(rate, rate * _BURST_S)
         failures = settings.auth_failures
-        self._failures = Rates(failures / _MINUTE_S, failures)
-        self._under_way = UnderWay(self._proves_still)
+        self._failures = RateLimiter(failures / _MINUTE_S, failures)
+        self._in_flight = InFlight(self._is_still_valid)
         self._watch = TokenWatch(
-            settings.state_dir, self._under_way.cut_unproven, lambda: len(self._under_way) > 0
+            settings.state_dir, self._in_flight.cut_unproven, lambda: len(self._in_flight) > 0
         )
 
     def open(self) -> None:
@@ -91,8 +91,8 @@ class Gate:
 
     def close(self) -> None:
         self._watch.close()
-        self._under_way.close()
-        self.trail.flush()
+        self._in_flight.close()
+        self.audit_log.flush()
 
     def admit(self, request: Request) -> Principal:
         """Before the route is looked for: who calls. Each is followed by one `leave`.
@@ -100,11 +100,11 @@ class Gate:
         Raises: HostNotAllowed, OriginNotAllowed, Unauthenticated, TooManyRequests, MissingScope,
             UnsupportedMediaType, Unavailable.
         """
-        principal = ANYBODY
+        principal = LOCAL_ADMIN
         try:
             self._check_site(request)
             principal = self._principal(request)
-            if principal is not NOBODY:
+            if principal is not UNAUTHENTICATED:
                 reads = request.method in READING
                 _check_scope(principal, Scope.READ if reads else Scope.RUN)
                 if not reads:
@@ -118,17 +118,17 @@ class Gate:
 
     def leave(self, request: Request) -> None:
         """A request that was admitted has its response."""
-        self._under_way.leave(request)
+        self._in_flight.leave(request)
 
     def _enter(self, request: Request, principal: Principal) -> None:
         most = self._settings.max_requests
         # Without tokens there is nobody to be protected from another.
-        if principal.name is not None and 0 < most <= self._under_way.of(principal.name):
+        if principal.name is not None and 0 < most <= self._in_flight.of(principal.name):
             raise TooManyRequests(
                 f"{most} requests of {principal.name!r} are under way; some must end first.",
                 retry_after_s=_ENTER_RETRY_S,
             )
-        self._under_way.enter(request, principal)
+        self._in_flight.enter(request, principal)
         self._watch.look_soon()
 
     def _check_site(self, request: Request) -> None:
@@ -153,15 +153,15 @@ class Gate:
 
     def _principal(self, request: Request) -> Principal:
         try:
-            if not self._tokens.are_asked_for:
+            if not self._tokens.required:
                 return self._of_open_service(request)
             if (request.method, request.path) in self._public:
-                return NOBODY
+                return UNAUTHENTICATED
             principal = self._authenticated(request)
         except TokenError as exc:
             raise Unavailable(str(exc)) from exc
         assert principal.name is not None  # noqa: S101 - a token has one
-        if retry_s := self._rates.take(principal.name):
+        if retry_s := self._rates.acquire(principal.name):
             raise TooManyRequests(
                 f"{self._settings.rate_limit:g} requests a second are allowed on average.",
                 retry_after_s=retry_s,
@@ -186,7 +186,7 @@ class Gate:
                 " says that a proxy passed this request on. Behind a proxy it needs tokens:"
                 " jobrunner token create --name NAME --scope admin"
             )
-        return ANYBODY
+        return LOCAL_ADMIN
 
     def _authenticated(self, request: Request) -> Principal:
         """Raises: Unauthenticated; TokenError."""
@@ -205,25 +205,25 @@ class Gate:
             raise Unauthenticated(detail, is_wrong=True)
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.")
 
-    def _proves_still(self, principal: Principal) -> bool:
+    def _is_still_valid(self, principal: Principal) -> bool:
         try:
-            return self._tokens.proves_still(principal)
+            return self._tokens.is_still_valid(principal)
         except TokenError as exc:
             _log.error("tokens_unreadable", error=str(exc))
             return False  # as for a new request
 
     def _refuse(self, request: Request, error: JobrunnerError, principal: Principal) -> None:
         """Audit a refusal. Raises: TooManyRequests, in its place, when they come too often."""
-        of = address(request)
-        self.trail.refuse(
-            network(of),
+        client_ip = address(request)
+        self.audit_log.refuse(
+            network(client_ip),
             code=error.code,
             principal=principal.name,
             token=principal.token,
-            of=of,
+            client_ip=client_ip,
             request=f"{request.method} {request.path}",
         )
-        if retry_s := self._failures.take(network(of)):
+        if retry_s := self._failures.acquire(network(client_ip)):
             raise TooManyRequests(
                 "Too many requests from this address were refused.", retry_after_s=retry_s
             ) from error
@@ -243,7 +243,7 @@ def certificate_subject(request: Request) -> str | None:
 
 def _check_scope(principal: Principal, scope: Scope) -> None:
     """Raises: MissingScope."""
-    if principal is not ANYBODY and not principal.may(scope):
+    if principal is not LOCAL_ADMIN and not principal.may(scope):
         raise MissingScope(scope.value)
 
 

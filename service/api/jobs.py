@@ -12,7 +12,7 @@ from msgspec import UNSET
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.access.scopes import Principal
-from service.api.callers import check_sees, leave_trace, sees, visibility
+from service.api.callers import audit, check_sees, sees, visibility
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
@@ -69,7 +69,7 @@ async def submit(request: Request) -> HTTPResponse:
         submission = await engine.submit(
             spec, key=key, principal=principal.name, ceilings=principal.ceilings
         )
-    leave_trace(request, "submit", submission.id, always=submission.created)
+    audit(request, "submit", submission.id, always=submission.created)
     status = 201 if submission.created else 200
     return answer(Accepted(submission.id), status=status, headers={"Location": f"/{submission.id}"})
 
@@ -117,7 +117,7 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
     if not sees(request, job_id):
         return answer({"ID": job_id, "State": None})
     engine: Engine = request.app.ctx.engine
-    leave_trace(request, "kill", job_id, always=engine.is_live(job_id))
+    audit(request, "kill", job_id, always=engine.is_live(job_id))
     state = await engine.kill(job_id, signal=signal, grace_s=grace_s)
     if wait_for_end and state is not None:
         with UnlimitedAnswerTime(request):
@@ -131,7 +131,7 @@ async def clean(request: Request, job_id: str) -> HTTPResponse:
     Parameters(request.query_string, known=())
     check_sees(request, job_id)
     await request.app.ctx.engine.clean(job_id)
-    leave_trace(request, "clean", job_id, always=True)
+    audit(request, "clean", job_id, always=True)
     return answer(Accepted(job_id))
 
 

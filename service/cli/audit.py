@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "audit",
         help="show who did what, and what was refused",
-        description="Print the audit trail: JSON lines, oldest first.",
+        description="Print the audit log: JSON lines, oldest first.",
     )
     parser.add_argument("--principal", help="of that one only")
     parser.add_argument("--job", help="about that job only")
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     except FileNotFoundError:
         return 0  # nothing has been done yet
     except OSError as exc:
-        print(f"jobrunner: the audit trail can't be read: {exc.strerror}.", file=sys.stderr)
+        print(f"jobrunner: the audit log can't be read: {exc.strerror}.", file=sys.stderr)
         return 1
     return 0
 

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
                 token = tokens.revoke(settings.state_dir, options.name)
                 print(f"The token {token.name!r} is revoked.")
             case _:
-                _list(tokens.listed(settings.state_dir), as_json=options.json)
+                _list(tokens.list_tokens(settings.state_dir), as_json=options.json)
     except (SettingError, StateDirError) as exc:
         return _fail(str(exc), 2)
     except TokenError as exc:

@@ -14,14 +14,14 @@ from service.settings import Settings
 
 def callers(settings: Settings) -> Iterator[Finding]:
     """Whether the service asks for tokens, and whether any is good."""
-    if not tokens.exist(settings.state_dir):
+    if not tokens.enabled(settings.state_dir):
         text = (
             "There are no tokens: the service is open to everybody on this box, and to nobody else."
         )
         yield Finding("tokens", Verdict.OK, text)
         return
     try:
-        listed = tokens.listed(settings.state_dir)
+        listed = tokens.list_tokens(settings.state_dir)
     except TokenError as exc:
         advice = "Nobody may call until it can be read; run this as the service's user."
         yield Finding("tokens", Verdict.PROBLEM, str(exc), advice)

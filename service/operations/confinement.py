@@ -53,7 +53,7 @@ def is_root(settings: Settings) -> bool:
 
 def is_root_for_strangers(settings: Settings) -> bool:
     """Whether jobs of those who have tokens would be root, and nobody has said that they may."""
-    return is_root(settings) and not settings.allow_root_jobs and tokens.exist(settings.state_dir)
+    return is_root(settings) and not settings.allow_root_jobs and tokens.enabled(settings.state_dir)
 
 
 def _may_pass(settings: Settings) -> bool:

@@ -29,11 +29,11 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _log = structlog.get_logger("jobrunner.access")
 
 
-class UnderWay:
-    """One in each worker. `proves_still`: whether a principal would be let in now."""
+class InFlight:
+    """One in each worker. `is_still_valid`: whether a principal would be let in now."""
 
-    def __init__(self, proves_still: Callable[[Principal], bool]) -> None:
-        self._proves_still = proves_still
+    def __init__(self, is_still_valid: Callable[[Principal], bool]) -> None:
+        self._is_still_valid = is_still_valid
         self._principals: dict[Request, Principal] = {}
         self._counts: Counter[str] = Counter()
         self._expiry: tuple[int, asyncio.TimerHandle] | None = None
@@ -68,7 +68,7 @@ class UnderWay:
         for request, principal in list(self._principals.items()):
             key = principal.token_id, principal
             if key not in is_good:
-                is_good[key] = self._proves_still(principal)
+                is_good[key] = self._is_still_valid(principal)
             if not is_good[key]:
                 _abort(request)
                 cut[principal.name, principal.token] += 1

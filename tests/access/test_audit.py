@@ -1,18 +1,18 @@
-"""The trail: whole lines, whoever writes, and a rotation loses none."""
+"""The audit log: whole lines, whoever writes, and a rotation loses none."""
 
 import json
 import subprocess
 import sys
 
-from service.access.audit import FILE_NAME, Trail
+from service.access.audit import FILE_NAME, AuditLog
 
 WRITER = """
 import sys
 from pathlib import Path
-from service.access.audit import Trail
-trail = Trail(Path(sys.argv[1]))
+from service.access.audit import AuditLog
+log = AuditLog(Path(sys.argv[1]))
 for n in range(500):
-    trail.add("submit", principal=sys.argv[2], job=str(n), of="127.0.0.1")
+    log.add("submit", principal=sys.argv[2], job=str(n), client_ip="127.0.0.1")
 """
 
 
@@ -32,17 +32,17 @@ def test_lines_of_several_processes_never_mix(tmp_path):
 
 
 def test_a_file_that_is_moved_away_is_followed_by_a_new_one(tmp_path):
-    trail = Trail(tmp_path)
-    trail.add("kill", principal=None, job="1")
+    log = AuditLog(tmp_path)
+    log.add("kill", principal=None, job="1")
     (tmp_path / FILE_NAME).rename(tmp_path / "old")
-    trail.add("kill", principal="a", token="t", job="2")
-    trail.close()
+    log.add("kill", principal="a", token="t", job="2")
+    log.close()
     assert [x["job"] for x in lines_of(tmp_path)] == ["2"]
     assert json.loads((tmp_path / "old").read_text())["job"] == "1"
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
 
 def test_one_that_cannot_be_written_stops_nobody(tmp_path, capfd):
-    trail = Trail(tmp_path / "gone")
-    trail.add("kill", principal=None, job="1")
+    log = AuditLog(tmp_path / "gone")
+    log.add("kill", principal=None, job="1")
     assert "audit_not_written" in "".join(capfd.readouterr())

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from service.access.audit import FILE_NAME, Trail
-from service.access.bounded import BoundedTrail
+from service.access.audit import FILE_NAME, AuditLog
+from service.access.bounded import BoundedAuditLog
 
 
 class Timer:
@@ -45,8 +45,8 @@ def loop():
 
 
 @pytest.fixture
-def trail(tmp_path, loop):
-    return BoundedTrail(Trail(tmp_path), loop.call_later, clock=loop.clock)
+def log(tmp_path, loop):
+    return BoundedAuditLog(AuditLog(tmp_path), loop.call_later, clock=loop.clock)
 
 
 def lines_of(directory):
@@ -54,14 +54,14 @@ def lines_of(directory):
     return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
 
 
-def refuse(trail, network="10.0.0.1", code="unauthenticated"):
-    trail.refuse(network, code=code, principal=None, of=network, request="GET /")
+def refuse(log, network="10.0.0.1", code="unauthenticated"):
+    log.refuse(network, code=code, principal=None, client_ip=network, request="GET /")
 
 
-def test_a_flood_is_a_few_lines_and_one_a_minute_that_counts_the_rest(trail, loop, tmp_path):
+def test_a_flood_is_a_few_lines_and_one_a_minute_that_counts_the_rest(log, loop, tmp_path):
     for _ in range(10_000):
-        refuse(trail)
-    refuse(trail, code="host_not_allowed")
+        refuse(log)
+    refuse(log, code="host_not_allowed")
     written = len(lines_of(tmp_path))
     assert 0 < written < 100
     loop.advance(60)
@@ -76,25 +76,25 @@ def test_a_flood_is_a_few_lines_and_one_a_minute_that_counts_the_rest(trail, loo
     assert not loop.timers
 
 
-def test_many_addresses_together_are_bounded_and_so_is_what_is_remembered(trail, loop, tmp_path):
+def test_many_addresses_together_are_bounded_and_so_is_what_is_remembered(log, loop, tmp_path):
     for n in range(20_000):
-        refuse(trail, network=f"2001:db8:{n:x}::/64")
+        refuse(log, network=f"2001:db8:{n:x}::/64")
     written = len(lines_of(tmp_path))
     assert written < 400
-    assert len(trail._callers) <= 1001
-    trail.flush()
+    assert len(log._callers) <= 1001
+    log.flush()
     last = lines_of(tmp_path)[-1]
     assert last["omitted"] == 20_000 - written
     assert len(last["callers"]) == 10
     assert len((tmp_path / FILE_NAME).read_bytes()) < 100_000
 
 
-def test_each_line_is_written_or_counted_however_long_it_goes_on(trail, loop, tmp_path):
+def test_each_line_is_written_or_counted_however_long_it_goes_on(log, loop, tmp_path):
     for n in range(5000):
-        refuse(trail)
-        trail.add("ann", "attach", principal="ann", job=str(n))
+        refuse(log)
+        log.add("ann", "attach", principal="ann", job=str(n))
         loop.advance(0.1)
-    trail.flush()
+    log.flush()
     lines = lines_of(tmp_path)
     omitted = sum(line.get("omitted", 0) for line in lines)
     assert sum(line["action"] != "omit" for line in lines) + omitted == 10_000
@@ -102,21 +102,21 @@ def test_each_line_is_written_or_counted_however_long_it_goes_on(trail, loop, tm
     assert sum(line["action"] == "refuse" for line in lines) < 150
 
 
-def test_what_one_principal_does_takes_nothing_from_another(trail, tmp_path):
+def test_what_one_principal_does_takes_nothing_from_another(log, tmp_path):
     for n in range(5000):
-        trail.add("ann", "attach", principal="ann", job=str(n))
-        refuse(trail)
-    trail.add("bob", "attach", principal="bob", job="1")
+        log.add("ann", "attach", principal="ann", job=str(n))
+        refuse(log)
+    log.add("bob", "attach", principal="bob", job="1")
     assert lines_of(tmp_path)[-1]["principal"] == "bob"
 
 
-def test_what_changes_a_job_is_always_written(trail, tmp_path):
+def test_what_changes_a_job_is_always_written(log, tmp_path):
     for n in range(3000):
-        trail.always("submit", principal="ann", job=str(n))
+        log.always("submit", principal="ann", job=str(n))
     assert len(lines_of(tmp_path)) == 3000
 
 
-def test_nothing_is_flushed_when_nothing_was_left_out(trail, tmp_path):
-    refuse(trail)
-    trail.flush()
+def test_nothing_is_flushed_when_nothing_was_left_out(log, tmp_path):
+    refuse(log)
+    log.flush()
     assert [line["action"] for line in lines_of(tmp_path)] == ["refuse"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import tokens
-from service.access.scopes import ANYBODY, NOBODY, Principal, Scope
+from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError, Tokens
 from service.jobs.ceilings import Ceilings
 from service.jobs.visibility import ALL, NOTHING, Only
@@ -20,16 +20,16 @@ def make(state_dir, name="bob", *scopes, **options):
 
 
 def test_without_a_file_nobody_is_asked(tmp_path):
-    assert not Tokens(tmp_path).are_asked_for
-    assert not tokens.exist(tmp_path)
-    assert tokens.listed(tmp_path) == []
+    assert not Tokens(tmp_path).required
+    assert not tokens.enabled(tmp_path)
+    assert tokens.list_tokens(tmp_path) == []
 
 
 def test_what_is_made_and_revoked_holds_for_who_looked_before(tmp_path):
     seen = Tokens(tmp_path)
-    assert not seen.are_asked_for
+    assert not seen.required
     text = make(tmp_path)
-    assert seen.are_asked_for
+    assert seen.required
     assert seen.principal_of(text) == Principal("bob", frozenset({Scope.RUN}), "bob")
     other = make(tmp_path, "eve")
     assert seen.principal_of(other).name == "eve"
@@ -41,7 +41,7 @@ def test_what_is_made_and_revoked_holds_for_who_looked_before(tmp_path):
 def test_the_last_revoked_token_leaves_it_closed(tmp_path):
     make(tmp_path)
     tokens.revoke(tmp_path, "bob")
-    assert Tokens(tmp_path).are_asked_for
+    assert Tokens(tmp_path).required
 
 
 def test_no_file_holds_a_token_and_none_is_for_others(tmp_path):
@@ -88,7 +88,7 @@ def test_two_tokens_of_one_principal_see_the_same(tmp_path):
 def test_a_name_that_could_be_taken_for_something_else_is_refused(tmp_path, name):
     with pytest.raises(TokenError, match="can't be used"):
         make(tmp_path, name)
-    assert not tokens.exist(tmp_path)
+    assert not tokens.enabled(tmp_path)
 
 
 def test_a_name_is_given_once(tmp_path):
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path, content):
     seen = Tokens(tmp_path)
     for _ in range(2):
         with pytest.raises(TokenError, match=r"tokens\.json"):
-            _ = seen.are_asked_for
+            _ = seen.required
 
 
 def test_none_is_lost_when_many_are_made_at_once(tmp_path):
@@ -114,7 +114,7 @@ def test_none_is_lost_when_many_are_made_at_once(tmp_path):
         maker.start()
     for maker in makers:
         maker.join()
-    assert {token.name for token in tokens.listed(tmp_path)} == {f"t{n}" for n in range(16)}
+    assert {token.name for token in tokens.list_tokens(tmp_path)} == {f"t{n}" for n in range(16)}
 
 
 def test_each_scope_includes_those_before_it():
@@ -127,7 +127,7 @@ def test_each_scope_includes_those_before_it():
         Scope.RUN: [Scope.READ, Scope.RUN],
         Scope.ADMIN: [Scope.READ, Scope.RUN, Scope.ADMIN],
     }
-    assert ANYBODY.visibility == ALL
+    assert LOCAL_ADMIN.visibility == ALL
     assert Principal("a", frozenset({Scope.RUN})).visibility == Only("a")
     assert Principal("a", frozenset({Scope.ADMIN})).visibility == ALL
 
@@ -135,7 +135,7 @@ def test_each_scope_includes_those_before_it():
 @pytest.mark.parametrize(
     "principal",
     [
-        NOBODY,
+        UNAUTHENTICATED,
         Principal(None, frozenset()),
         Principal(None, frozenset({Scope.RUN})),
         Principal("a", frozenset()),
@@ -159,12 +159,12 @@ def test_a_ceiling_of_the_priority_is_that_of_the_scope_unless_it_is_given(tmp_p
 
 def test_what_let_a_caller_in_proves_it_until_it_is_gone(tmp_path):
     seen = Tokens(tmp_path)
-    assert seen.proves_still(ANYBODY)
+    assert seen.is_still_valid(LOCAL_ADMIN)
     bob = seen.principal_of(make(tmp_path))
-    assert seen.proves_still(bob)
-    assert seen.proves_still(NOBODY)
-    assert not seen.proves_still(ANYBODY)  # the first token closes the service
+    assert seen.is_still_valid(bob)
+    assert seen.is_still_valid(UNAUTHENTICATED)
+    assert not seen.is_still_valid(LOCAL_ADMIN)  # the first token closes the service
     tokens.revoke(tmp_path, "bob")
-    assert not seen.proves_still(bob)
+    assert not seen.is_still_valid(bob)
     make(tmp_path)  # another of the same name
-    assert not seen.proves_still(bob)
+    assert not seen.is_still_valid(bob)

@@ -327,7 +327,7 @@ def test_what_makes_no_token_is_told_and_leaves_the_service_open(
     assert refused.returncode in (1, 2)
     assert refused.stderr
     assert not refused.stdout
-    assert not tokens.exist(tmp_path / "state")
+    assert not tokens.enabled(tmp_path / "state")
 
 
 # Where it listens
@@ -489,10 +489,10 @@ def test_without_tokens_nobody_is_slowed_down(service: Service) -> None:
     assert {service.client.get("/").status_code for _ in range(300)} == {200}
 
 
-# The trail
+# The audit log
 
 
-def test_the_trail_says_who_did_what_and_what_was_refused(state_dir: Path) -> None:
+def test_the_audit_log_says_who_did_what_and_what_was_refused(state_dir: Path) -> None:
     secret = "hunter2-in-the-environment"
     with running(state_dir, workers=2) as service:
         token = make(state_dir, "ann", Scope.RUN)

@@ -384,7 +384,7 @@ def test_what_an_expired_token_began_is_cut(state_dir: Path) -> None:
         other = Reader(service, f"/{job_id}/attach", ann)
         other.read_until(b"begun")
         soon = make(state_dir, "soon", Scope.READ, principal="ann", lifetime_s=6)
-        expires = next(t.expires_at for t in tokens.listed(state_dir) if t.name == "soon")
+        expires = next(t.expires_at for t in tokens.list_tokens(state_dir) if t.name == "soon")
         readers = everything_that_waits(service, job_id, soon, waiting)
         cut_within(readers, lambda: None)
         assert expires is not None
@@ -657,7 +657,7 @@ def test_a_token_shows_its_ceilings_and_wrong_ones_make_none(state_dir: Path) ->
     for wrong in ("0", "-1", "x", "99999999999"):
         assert cli(*create, "bad", "--max-pending", wrong).returncode == 2
         assert cli(*create, "bad", "--max-running", wrong).returncode == 2
-    assert not tokens.exist(state_dir)
+    assert not tokens.enabled(state_dir)
     ceilings = ("--max-priority", "7", "--max-pending", "20", "--max-running", "3")
     assert cli(*create, "ci", *ceilings, "--expires", "30d").returncode == 0
     assert cli(*create, "plain").returncode == 0

@@ -1,4 +1,4 @@
-"""How often somebody may do something: token buckets, one per key, bounded in number."""
+"""A rate limit per key: token buckets, bounded in number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 _MAX_KEYS: Final = 10_000
 
 
-class Rates:
+class RateLimiter:
     """`per_s` on average, `burst` at once; `per_s` 0 is no limit. For one thread."""
 
     def __init__(
@@ -23,7 +23,7 @@ class Rates:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, as of when
 
-    def take(self, key: str) -> int:
+    def acquire(self, key: str) -> int:
         """Count one; 0, or the whole seconds after which the next one is allowed."""
         if not self._per_s:
             return 0
