@@ -119,7 +119,7 @@ def after(state: State, trigger: str) -> State:
 
 
 def diagram() -> str:
-    """The lifecycle as a Mermaid state diagram, for the README; a test compares the two."""
+    """The lifecycle as a Mermaid state diagram, as service/README.md has it."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.PENDING.value}"]
     for trigger, source, dest, meaning in TRANSITIONS:
         lines.append(f"    {source.value} --> {dest.value}: {trigger} ({meaning})")

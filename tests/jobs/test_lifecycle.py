@@ -1,8 +1,6 @@
-"""The lifecycle table: nothing but it changes a state, and the README draws what it says."""
+"""The lifecycle table: nothing but it changes a state, and service/README.md draws what it says."""
 
 import itertools
-import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,9 +9,6 @@ from hypothesis import strategies as st
 from service.jobs import lifecycle
 from service.jobs.errors import IllegalTransition
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, TRANSITIONS, TRIGGERS, State
-
-README = Path(__file__).parents[2] / "README.md"
-BLOCK = re.compile(r"<!-- lifecycle -->\s*```mermaid\n(.*?)\n```", re.DOTALL)
 
 # The contract, written down a second time on purpose: state and trigger lead to a state.
 CONTRACT = {
@@ -93,8 +88,3 @@ def test_the_diagram_draws_every_transition_and_both_ends():
     ]
     ends = ["[*] --> pending", "exited --> [*]", "killed --> [*]"]
     assert sorted(lines[1:]) == sorted(arrows + ends)
-
-
-def test_the_readme_shows_the_diagram_of_the_table():
-    drawn = BLOCK.findall(README.read_text())
-    assert drawn == [lifecycle.diagram()], "README.md: replace what follows <!-- lifecycle -->"

@@ -1,0 +1,217 @@
+"""What the documents say happens: their commands run as they stand, and what is generated is fresh."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import documents
+import pytest
+import trustme
+from running import Service, free_port, running
+from watching import Watched
+
+pytestmark = [pytest.mark.e2e, pytest.mark.once]
+
+ROOT = documents.ROOT
+README = (ROOT / "README.md").read_text()
+HOWTO = (ROOT / "deploy" / "HOWTO.md").read_text()
+PROGRAMS = Path(sys.executable).parent
+
+
+def blocks(text: str, language: str = "sh") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def recipe(title: str) -> str:
+    """One section of the recipes."""
+    _, _, section = HOWTO.partition(f"\n## {title}\n")
+    assert section, title
+    return section.partition("\n## ")[0]
+
+
+def ran(commands: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Bash's own result: what stands in a document must not rely on anything else."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # noqa: TID251 - a person's shell has them
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        cwd=directory,
+        env=inherited | environment,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A directory that looks like the checkout which the recipes are run in."""
+    checkout = tmp_path / "checkout"
+    (checkout / ".venv").mkdir(parents=True)
+    (checkout / ".venv" / "bin").symlink_to(PROGRAMS)
+    (checkout / "deploy").symlink_to(ROOT / "deploy")
+    return checkout
+
+
+def test_the_tour_runs_from_top_to_bottom(service: Service, tmp_path: Path) -> None:
+    _, _, tour = README.partition("<!-- tour -->")
+    commands = "\n".join(blocks(tour.partition("<!-- tour end -->")[0], ""))
+    assert "curl" in commands
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "made here\ndone\n" in shown.stdout
+    answers = [json.loads(line) for line in shown.stdout.splitlines() if line.startswith("{")]
+    assert all("status" not in answer for answer in answers), answers
+    states = [answer["State"] for answer in answers if "State" in answer]
+    assert states == ["exited", "exited", "killed"]
+
+
+def test_a_ci_job_shows_the_output_and_exits_as_the_job_did(
+    service: Service, tmp_path: Path
+) -> None:
+    commands = "\n".join(blocks(recipe("Run a job in a CI job")))
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path, BUILD_ID="7")
+    assert (shown.returncode, shown.stderr) == (3, "")
+    assert shown.stdout == "testing\n1 test failed\n" == (tmp_path / "build.log").read_text()
+    repeated = ran(commands.replace("localhost:8080", service.url), tmp_path, BUILD_ID="7")
+    assert (repeated.returncode, repeated.stdout) == (3, shown.stdout)
+    assert len(service.client.get("/?state=all&name=build").json()["IDs"]) == 1
+
+
+def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
+    service: Service, tmp_path: Path
+) -> None:
+    commands = "\n".join(blocks(recipe("Use it from an agent or a script")))
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    job, *output, killed = shown.stdout.splitlines()
+    assert (json.loads(job)["State"], json.loads(job)["ExitCode"]) == ("exited", 0)
+    assert output[-2:] == ["100000", "done"]
+    assert len("\n".join(output)) == 1999
+    assert json.loads(killed)["State"] == "exited"
+
+
+def test_a_second_start_by_cron_on_the_same_day_runs_nothing(
+    service: Service, tmp_path: Path
+) -> None:
+    section = recipe("Run a job from cron")
+    (line,) = blocks(section, "crontab")
+    (job,) = blocks(section, "json")
+    (tmp_path / "nightly.json").write_text(job)
+    fields = line.split(maxsplit=5)
+    assert [re.fullmatch(r"\d+|\*", field) is not None for field in fields[:5]] == [True] * 5
+    assert not re.search(r"(?<!\\)%", fields[5]), "cron ends the command at the first bare %"
+    command = fields[5].replace("\\%", "%").replace("/etc/jobrunner", str(tmp_path))
+    (look,) = blocks(section)
+    once, twice, shown = (
+        ran(commands.replace("localhost:8080", service.url), tmp_path)
+        for commands in (command, command, look)
+    )
+    assert once.returncode == twice.returncode == 0, once.stderr
+    assert json.loads(once.stdout) == json.loads(twice.stdout)
+    assert [j["Name"] for j in json.loads(shown.stdout)["Jobs"]] == ["nightly"]
+
+
+@pytest.mark.skipif(
+    shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/sbin") is None and "CI" not in os.environ,  # noqa: TID251 - which must run it
+    reason="nginx isn't installed",
+)
+def test_nginx_with_tls_is_set_up_as_the_recipe_says(checkout: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("build.example.org")
+    certificates, sites, state_dir = (tmp_path / name for name in ("ssl", "sites", "jobrunner"))
+    for directory in (certificates, sites):
+        directory.mkdir()
+    certificate.cert_chain_pems[0].write_to_path(certificates / "fullchain.pem")
+    certificate.private_key_pem.write_to_path(certificates / "privkey.pem")
+    authority.cert_pem.write_to_path(certificates / "authority.pem")
+    create, install, serve, call = blocks(recipe("Run it behind nginx with TLS"))
+    (tmp_path / "nginx.conf").write_text(
+        f"worker_processes 1; pid {tmp_path}/pid; events {{}}\n"
+        f"http {{ access_log off; include {sites}/*.conf;\n"
+        + "".join(
+            f"{name}_temp_path {tmp_path}/{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        + "}\n"
+    )
+    ours = f"-c {tmp_path}/nginx.conf -e {tmp_path}/error.log"
+    path = f"PATH={os.defpath}:/usr/sbin:/sbin\n"
+    created = ran(f"{create} echo $TOKEN", checkout, JOBRUNNER_STATE_DIR=str(state_dir))
+    assert created.returncode == 0, created.stderr
+    names = dict(re.findall(r"(\w+)=(\S+)", serve))
+    names["JOBRUNNER_ALLOWED_HOSTS"] += ",127.0.0.1"  # by which this test waits for it to be ready
+    with running(state_dir, workers=1, environment=names) as service:
+        port = free_port()
+        site = install.replace("/etc/ssl/build", str(certificates))
+        for old, new in (
+            ("/etc/nginx/conf.d", str(sites)),
+            ("listen 443", f"listen 127.0.0.1:{port}"),
+            # The service and nginx of a test have ports and files of their own.
+            ("nginx -t && nginx -s reload", f"nginx {ours} -t -q && nginx {ours}"),
+        ):
+            assert old in site
+            site = site.replace(old, new)
+        installed = ran(
+            f"{path}{site}\n".replace(
+                "deploy/nginx.conf >",
+                f"-e s/127.0.0.1:8080/127.0.0.1:{service.port}/ deploy/nginx.conf >",
+            ),
+            checkout,
+        )
+        assert installed.returncode == 0, installed.stderr
+        where = f"--cacert {certificates}/authority.pem --connect-to ::127.0.0.1:{port}"
+        with Watched([int((tmp_path / "pid").read_text())]) as master:
+            try:
+                called, closed = (
+                    ran(call.replace("curl ", f"curl {where} "), checkout, TOKEN=token)
+                    for token in (created.stdout.strip(), "wrong")
+                )
+                assert (called.returncode, called.stderr) == (0, "")
+                assert json.loads(called.stdout) == {"IDs": []}
+                assert closed.returncode == 22
+            finally:
+                master.signal(signal.SIGTERM)
+                master.wait_gone()
+
+
+def test_a_backup_of_a_running_service_is_served_again(
+    service: Service, checkout: Path, tmp_path: Path
+) -> None:
+    save, restore = blocks(recipe("Back up the state"))
+    job_id = service.submit("seq 100000; echo done > made; exit 4")
+    assert service.wait(job_id)["ExitCode"] == 4
+    expected = service.client.get(f"/{job_id}/attach").content
+    saved = ran(save, checkout, JOBRUNNER_STATE_DIR=str(service.state_dir))
+    assert saved.returncode == 0, saved.stderr
+    restored = ran(restore, checkout)
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    with running(checkout / "restored") as again:
+        assert again.show(job_id)["ExitCode"] == 4
+        assert again.client.get(f"/{job_id}/attach").content == expected
+    assert (checkout / "restored" / "jobs" / job_id / "work" / "made").read_text() == "done\n"
+
+
+def test_each_json_example_is_a_valid_job(service: Service) -> None:
+    examples = [
+        example for page in documents.pages() for example in blocks(page.read_text(), "json")
+    ]
+    assert len(examples) > 4
+    for example in examples:
+        answer = service.client.post("/", json=json.loads(example))
+        assert answer.status_code == 201, answer.text
+        service.kill(answer.json()["ID"], grace=0, wait=True)
+
+
+def test_the_series_of_the_table_are_those_there_are(service: Service) -> None:
+    table = (ROOT / "deploy" / "OPERATIONS.md").read_text()
+    written = set(re.findall(r"^\| `(jobrunner_\w+)`", table, re.MULTILINE))
+    text = service.client.get("/metrics").text
+    assert written == set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))

@@ -1,0 +1,195 @@
+"""The parts of the documents that are generated: tables of settings, routes, errors, series and costs, and diagrams.
+
+`python tests/tools/documents.py` writes them anew, each between `<!-- generated: NAME -->` and `<!-- end -->`;
+`stale()` names those that differ from what the code says now.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client.metrics_core import Metric
+
+ROOT: Final = Path(__file__).parents[2]
+_BENCHMARKS: Final = ROOT / "tests" / "benchmarks"
+_BLOCK: Final = re.compile(
+    r"(?P<begin><!-- generated: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(?P<end><!-- end -->)",
+    re.DOTALL,
+)
+# What Prometheus' client adds to the name of a series of this type.
+_SUFFIX: Final = {"counter": "_total"}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    titles = list(head)
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [titles, ["---"] * len(titles), *cells]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
+
+
+def settings() -> str:
+    from service.settings import TABLE
+
+    return _table(
+        ("variable", "default", "meaning"),
+        ((f"`{s.variable}`", f"`{s.default}`" if s.default else "", s.meaning) for s in TABLE),
+    )
+
+
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """What OpenAPI calls operations, HEAD left out: it stands beside each GET."""
+    from service.api.description import document
+
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            if method != "head":
+                yield f"{method.upper()} {path.replace('{ID}', '<ID>')}", operation
+
+
+def routes() -> str:
+    def statuses(operation: dict[str, Any]) -> str:
+        return ", ".join(code for code in operation["responses"] if code.startswith("2"))
+
+    def access(operation: dict[str, Any]) -> str:
+        return "everybody" if operation.get("security") == [] else "with a token, if there are any"
+
+    return _table(
+        ("route", "what it does", "status", "open to"),
+        ((f"`{route}`", op["summary"], statuses(op), access(op)) for route, op in _operations()),
+    )
+
+
+def parameters() -> str:
+    def rows() -> Iterator[tuple[str, str, str, str]]:
+        for route, operation in _operations():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    continue
+                schema = parameter["schema"]
+                yield (
+                    f"`{route}`",
+                    f"`{parameter['name']}`" + (" (header)" if parameter["in"] == "header" else ""),
+                    parameter["description"],
+                    f"`{json.dumps(schema['default']).strip(chr(34))}`"
+                    if "default" in schema
+                    else "",
+                )
+
+    return _table(("route", "parameter", "meaning", "default"), rows())
+
+
+def errors() -> str:
+    from service.jobs.errors import JobrunnerError
+
+    def leaves(tree: type[JobrunnerError]) -> Iterator[type[JobrunnerError]]:
+        for error in tree.__subclasses__():
+            yield from ([error] if "code" in vars(error) else [])
+            yield from leaves(error)
+
+    # 500 is for all errors of the service's own, with one code.
+    known = {(e.status, e.code, e.title) for e in leaves(JobrunnerError) if e.status != 500}
+    known.add((500, "internal_error", "Internal error"))
+    return _table(
+        ("status", "type", "title"),
+        ((str(status), f"`{code}`", title) for status, code, title in sorted(known)),
+    )
+
+
+def series() -> str:
+    from service.jobs.lifecycle import State
+    from service.metrics.exposition import Stored
+    from service.metrics.series import Metrics
+
+    registry = Metrics().registry
+    families = [*Stored(dict.fromkeys(State, 0), 0, 0, 0).collect(), *registry.collect()]
+
+    def labels(family: Metric) -> str:
+        declared = registry._names_to_collectors.get(family.name)
+        names = getattr(declared, "_labelnames", None) or {
+            key for sample in family.samples for key in sample.labels
+        } - {"le"}
+        return ", ".join(f"`{name}`" for name in sorted(names))
+
+    return _table(
+        ("series", "meaning", "labels"),
+        (
+            (f"`{family.name}{_SUFFIX.get(family.type, '')}`", family.documentation, labels(family))
+            for family in families
+        ),
+    )
+
+
+def _mermaid(diagram: str) -> str:
+    return f"```mermaid\n{diagram}\n```\n"
+
+
+def lifecycle() -> str:
+    from service.jobs.lifecycle import diagram
+
+    return _mermaid(diagram())
+
+
+def costs() -> str:
+    sys.path[:0] = [str(_BENCHMARKS)]
+    from cases import CASES
+
+    stored = json.loads((_BENCHMARKS / "baseline.json").read_text())["rows"]
+
+    def number(value: float) -> str:
+        return f"{value:.2f}".rstrip("0").rstrip(".") if value < 10 else f"{value:.0f}"
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for case in CASES.values():
+            for row in case.rows:
+                if row.name in stored:
+                    value = number(stored[row.name]["median"])
+                    against = f"ratio to: {row.comparator}" if row.comparator else row.unit
+                    if row.takes == "difference":
+                        against = f"{row.unit} more than: {row.comparator}"
+                    yield row.name, case.about, value, against, str(row.goal or "")
+
+    return _table(("row", "what is measured", "median", "unit", "goal"), rows())
+
+
+GENERATED: Final[dict[str, Callable[[], str]]] = {
+    "settings": settings,
+    "routes": routes,
+    "parameters": parameters,
+    "errors": errors,
+    "series": series,
+    "lifecycle": lifecycle,
+    "costs": costs,
+}
+
+
+def pages() -> list[Path]:
+    """All documents of the project."""
+    folders = [ROOT / name for name in ("service", "deploy", "tests")]
+    return sorted({ROOT / "README.md", *(page for f in folders for page in f.rglob("*.md"))})
+
+
+def renewed(text: str) -> str:
+    """`text` with each generated part as the code says now. Raises: KeyError, for an unknown name."""
+    return _BLOCK.sub(lambda m: m["begin"] + GENERATED[m["name"]]() + m["end"], text)
+
+
+def stale() -> list[str]:
+    """Pages that differ from what the code says, relative to the project."""
+    return [
+        str(page.relative_to(ROOT))
+        for page in pages()
+        if (text := page.read_text()) != renewed(text)
+    ]
+
+
+if __name__ == "__main__":
+    for path in pages():
+        before = path.read_text()
+        if (after := renewed(before)) != before:
+            path.write_text(after)
+            sys.stdout.write(f"written: {path.relative_to(ROOT)}\n")
