@@ -51,7 +51,7 @@ from service.link.launch import Starting, SupervisorFailed
 from service.metrics import shared
 from service.metrics.series import Metrics
 from service.operations import confinement
-from service.output.follow import Follower
+from service.output.watcher import LogWatcher
 from service.settings import OnShutdown, SettingError, Settings
 from service.store import Reserve, Store, StoreError
 from service.web.access_log import Observer
@@ -274,15 +274,15 @@ async def _open(app: Jobrunner) -> None:
     raise_limit()
     close_before_connections()
     settings: Settings = app.ctx.settings
-    app.ctx.open_answers = set()
+    app.ctx.open_streams = set()
     app.ctx.strangers = Strangers(settings.max_strangers)
     app.ctx.store = Store(settings.state_dir / "jobs.db")
     app.ctx.audit_log = AuditLog(settings.state_dir)
     public = public_routes(app.router)
     app.ctx.gate = Gate(settings, app.ctx.audit_log, public=public, sanic=app.config)
     app.ctx.gate.open()
-    app.ctx.follower = Follower(lambda why: _log.warning("output_not_watched", why=why))
-    app.ctx.follower.open()
+    app.ctx.log_watcher = LogWatcher(lambda why: _log.warning("output_not_watched", why=why))
+    app.ctx.log_watcher.open()
     app.ctx.metrics = _metrics(settings)
     app.ctx.observer = Observer(app.ctx.metrics, log_requests=settings.log_requests)
     app.ctx.kinds_health = KindsHealth(settings)
@@ -302,9 +302,9 @@ def _metrics(settings: Settings) -> Metrics:
 
 async def _close(app: Jobrunner) -> None:
     """Cut the streams, finish what was begun, hand over. Sanic calls it twice at once on Ctrl-C."""
-    for answer in list(app.ctx.open_answers):
-        answer.cut()
-    app.ctx.follower.close()
+    for stream in list(app.ctx.open_streams):
+        stream.abort()
+    app.ctx.log_watcher.close()
     await app.ctx.engine.close()
     app.ctx.gate.close()
     app.ctx.audit_log.close()

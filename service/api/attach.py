@@ -17,11 +17,11 @@ from service.api.queries import attach_query
 from service.engine.engine import Engine
 from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
 from service.jobs.lifecycle import FINISHED, LIVE, State
-from service.output.errors import FollowerClosed, OutputDropped, OutputError
-from service.output.follow import Follower
-from service.output.following import Following, check_end
+from service.output.errors import OutputDropped, OutputError, WatcherClosed
+from service.output.subscription import Subscription, check_end
+from service.output.watcher import LogWatcher
 from service.web.fd_reserve import refuse_in_reserve
-from service.web.streaming import ChunkedAnswer, StreamCut
+from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import UnlimitedAnswerTime
 
 attach = Blueprint("attach")
@@ -52,25 +52,25 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
     _check_room(request)
     audit(request, "attach", job_id)
 
-    follower: Follower = request.app.ctx.follower
+    watcher: LogWatcher = request.app.ctx.log_watcher
     log = engine.files(job_id).log
     # A log that nobody writes any more ends where it ends, whether it was closed or not.
     live = follow and state not in FINISHED
     recorded = 0 if state in LIVE else engine.output_end(job_id)
     for may_make in (follow and state is State.RUNNING, False):
-        following = Following(
-            follower, log, offset, stream, follow=live, into_gap=marked, at_least=recorded
+        subscription = Subscription(
+            watcher, log, offset, stream, follow=live, into_gap=marked, at_least=recorded
         )
         try:
-            async with following:
-                refuse_in_reserve(following.descriptor)
+            async with subscription:
+                refuse_in_reserve(subscription.descriptor)
                 with UnlimitedAnswerTime(request):
                     is_over = not follow or state in FINISHED
                     await _send(
-                        request, job_id, following, content_type, marked=marked, is_over=is_over
+                        request, job_id, subscription, content_type, marked=marked, is_over=is_over
                     )
             return None
-        except FollowerClosed as exc:  # nothing was sent: another worker is there for the next try
+        except WatcherClosed as exc:  # nothing was sent: another worker is there for the next try
             raise Unavailable("This worker is stopping.") from exc
         except FileNotFoundError:
             engine.state(job_id)  # it may have been cleaned just now
@@ -91,7 +91,7 @@ async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
 async def _send(
     request: Request,
     job_id: str,
-    following: Following,
+    subscription: Subscription,
     content_type: str,
     *,
     marked: bool,
@@ -100,17 +100,17 @@ async def _send(
     engine: Engine = request.app.ctx.engine
     # A log may be finished while its job isn't: who hears of the one shall find the other. So the
     # end isn't told beforehand. Marks aren't known beforehand either.
-    length = None if marked or not is_over else following.length
-    answer = ChunkedAnswer(request, _headers(following.offset), content_type, length)
+    length = None if marked or not is_over else subscription.length
+    answer = StreamingResponse(request, _headers(subscription.offset), content_type, length)
     try:
         async with answer:
             if request.method == "HEAD":
                 return
-            await _pass_on(following, answer, marked=marked)
+            await _pass_on(subscription, answer, marked=marked)
             if not is_over:
-                await _wait_for_last(engine, job_id, following.state.end)
-    except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
-        _log.info("stream_cut", job=job_id, offset=following.offset, why=str(exc))
+                await _wait_for_last(engine, job_id, subscription.state.end)
+    except (StreamAborted, OutputError, JobrunnerError, OSError) as exc:
+        _log.info("stream_cut", job=job_id, offset=subscription.offset, why=str(exc))
 
 
 async def _wait_and_send(
@@ -123,30 +123,30 @@ async def _wait_and_send(
     marked: bool,
 ) -> None:
     """A job without a log: the answer opens now, and its output follows."""
-    follower: Follower = request.app.ctx.follower
+    watcher: LogWatcher = request.app.ctx.log_watcher
     try:
-        async with ChunkedAnswer(request, _headers(0), content_type, None) as answer:
+        async with StreamingResponse(request, _headers(0), content_type, None) as answer:
             if request.method == "HEAD":
                 return
             await engine.wait_started(job_id)
             await engine.make_log(job_id)
             try:
                 log = engine.files(job_id).log
-                async with Following(follower, log, 0, stream, into_gap=marked) as following:
-                    await _pass_on(following, answer, marked=marked)
-                    end = following.state.end
+                async with Subscription(watcher, log, 0, stream, into_gap=marked) as subscription:
+                    await _pass_on(subscription, answer, marked=marked)
+                    end = subscription.state.end
             except FileNotFoundError:
                 engine.state(job_id)  # it has none, and gets none any more; or it was cleaned
                 end = 0
             await _wait_for_last(engine, job_id, end)
-    except (StreamCut, OutputError, JobrunnerError, OSError) as exc:
+    except (StreamAborted, OutputError, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, why=str(exc))
 
 
-async def _pass_on(following: Following, answer: ChunkedAnswer, *, marked: bool) -> None:
+async def _pass_on(subscription: Subscription, answer: StreamingResponse, *, marked: bool) -> None:
     while True:
         try:
-            async for chunk in following.chunks(answer):
+            async for chunk in subscription.chunks(answer):
                 await answer.write(chunk)
             break
         except OutputDropped as dropped:
@@ -154,7 +154,7 @@ async def _pass_on(following: Following, answer: ChunkedAnswer, *, marked: bool)
                 await answer.flush()
                 raise
             starts_line = answer.at_line_start
-            line = b"[jobrunner: %d bytes dropped]\n" % following.skip(dropped)
+            line = b"[jobrunner: %d bytes dropped]\n" % subscription.skip(dropped)
             await answer.write(line if starts_line else b"\n" + line)
 
 
@@ -169,7 +169,7 @@ async def _wait_for_last(engine: Engine, job_id: str, end: int) -> None:
 def _check_room(request: Request) -> None:
     """Raises: Unavailable, when as many readers are attached as may be."""
     most = request.app.ctx.settings.max_readers
-    if 0 < most <= len(request.app.ctx.open_answers):
+    if 0 < most <= len(request.app.ctx.open_streams):
         raise Unavailable(f"{most} readers are attached to this worker.", retry_after_s=_RETRY_S)
 
 

@@ -9,7 +9,7 @@ from service.api.problems import ERROR_FORMAT
 from service.api.views import CheckView, KindView, Live, Ready
 from service.engine.engine import Engine
 from service.jobs.errors import NotReady
-from service.output.follow import Follower
+from service.output.watcher import LogWatcher
 
 health = Blueprint("health", url_prefix="/health")
 
@@ -31,7 +31,7 @@ async def ready(request: Request) -> HTTPResponse:
     Raises: NotReady, with the reasons.
     """
     engine: Engine = request.app.ctx.engine
-    follower: Follower = request.app.ctx.follower
+    watcher: LogWatcher = request.app.ctx.log_watcher
     checks = {**engine.readiness(), "output": None}
     if (why := getattr(request.ctx, "no_descriptors", None)) is not None:
         checks["descriptors"] = why
@@ -40,8 +40,8 @@ async def ready(request: Request) -> HTTPResponse:
     faults = await request.app.ctx.kinds_health.view()
     kinds = {name: KindView(said["Usable"], said["Error"]) for name, said in faults.items()}
     remarks = engine.remarks()
-    if follower.refusal is not None:
-        remarks["output"] = follower.refusal
+    if watcher.refusal is not None:
+        remarks["output"] = watcher.refusal
     return answer(
         Ready({name: CheckView(ok=True, why=remarks.get(name)) for name in checks}, kinds)
     )

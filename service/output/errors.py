@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["CorruptLog", "FollowerClosed", "NoHoles", "OutputDropped", "OutputError"]
+__all__ = ["CorruptLog", "NoHoles", "OutputDropped", "OutputError", "WatcherClosed"]
 
 
 class OutputError(Exception):
@@ -50,7 +50,7 @@ class NoHoles(OutputError):
     code: ClassVar[str] = "output_no_holes"
 
 
-class FollowerClosed(OutputError):
-    """The follower was closed while somebody waited for more output."""
+class WatcherClosed(OutputError):
+    """The watcher was closed while somebody waited for more output."""
 
-    code: ClassVar[str] = "output_follower_closed"
+    code: ClassVar[str] = "output_watcher_closed"

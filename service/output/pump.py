@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from service.output.log import LogWriter
+    from service.output.writer import LogWriter
 
 __all__ = ["FAILING_S", "RETRY_S", "Pump", "StallTimer"]
 

@@ -18,7 +18,7 @@ from service.files.job import job_files
 from service.host.event_log import log_event
 from service.link.capabilities import ABILITIES
 from service.link.protocol import PROTOCOL, Message
-from service.output.log import LogWriter
+from service.output.writer import LogWriter
 from service.supervisor.connection import Connection
 from service.supervisor.job.limits import why_not
 from service.supervisor.job.runner import JOB_DESCRIPTORS, Host, Job

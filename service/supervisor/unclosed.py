@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from service.host.event_log import log_event
 
 if TYPE_CHECKING:
-    from service.output.log import LogWriter
     from service.output.pump import StallTimer
+    from service.output.writer import LogWriter
 
 # Logs at most: each holds two descriptors.
 _MOST: Final = 100

@@ -18,7 +18,7 @@ from sanic.compat import Header
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
-from service.output.caught_up import MAX_HANDED_BYTES
+from service.output.fanout import MAX_FAN_OUT_BYTES
 from service.web.asyncio_compat import write_parts
 from service.web.connection import connection_of
 
@@ -30,7 +30,7 @@ _SENT: Final = Header()
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class StreamCut(Exception):
+class StreamAborted(Exception):
     """The stream can't be completed and was cut; never seen by the client as anything but that."""
 
 
@@ -51,10 +51,10 @@ class _Frame:
 _frame: Final = _Frame()
 
 
-class ChunkedAnswer:
+class StreamingResponse:
     """The body of one answer. Entered, it sends the head; left without an error, the end; left with
-    one, it cuts the connection. Meanwhile it stands in `app.ctx.open_answers`, so that a worker
-    that stops can cut it. `at_line_start`: what was written ends with a line.
+    one, it cuts the connection. Meanwhile it stands in `app.ctx.open_streams`, so that a worker
+    that stops can abort it. `at_line_start`: what was written ends with a line.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class ChunkedAnswer:
         if length is not None:
             headers["Content-Length"] = str(length)
         self._response: Any = HTTPResponse(headers=headers, content_type=content_type)
-        self._answers: set[ChunkedAnswer] = request.app.ctx.open_answers
+        self._answers: set[StreamingResponse] = request.app.ctx.open_streams
         self.at_line_start = True
 
     async def __aenter__(self) -> Self:
@@ -113,9 +113,9 @@ class ChunkedAnswer:
         self._request.streamed_bytes = self._sent
         is_short = self._length not in (None, self._sent) and self._has_body
         if kind is not None or is_short:
-            self.cut()
+            self.abort()
             if kind is None:
-                raise StreamCut(f"{self._sent} of {self._length} bytes were there to send")
+                raise StreamAborted(f"{self._sent} of {self._length} bytes were there to send")
             return
         if self._is_framed and self._has_body:
             await self._response.eof()
@@ -127,12 +127,12 @@ class ChunkedAnswer:
 
     async def write(self, chunk: bytes) -> None:
         """Send a chunk once the client has taken the ones before."""
-        while not self.take(chunk):
+        while not self.try_write(chunk):
             if self._transport.is_closing():
-                raise StreamCut("the client is gone")
+                raise StreamAborted("the client is gone")
             await self._can_write.wait()
 
-    def take(self, chunk: bytes) -> bool:
+    def try_write(self, chunk: bytes) -> bool:
         """Send a chunk now; False, and nothing is sent, while the client has those before to take,
         and when it is gone.
         """
@@ -148,7 +148,7 @@ class ChunkedAnswer:
             return True
         if not self._is_framed:
             transport.write(chunk)
-        elif length <= MAX_HANDED_BYTES:
+        elif length <= MAX_FAN_OUT_BYTES:
             if chunk is not _frame.chunk:
                 _frame.put_around(chunk)
             transport.write(_frame.framed)
@@ -164,7 +164,7 @@ class ChunkedAnswer:
             self._transport.set_write_buffer_limits(0)  # writing is paused until nothing is left
             await self._can_write.wait()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End the connection so that nobody takes it for a clean end."""
         self._http.keep_alive = False
         self._http.response_func = None

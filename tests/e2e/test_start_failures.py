@@ -73,10 +73,10 @@ def test_any_other_error_at_the_start_is_shown_with_status_1(tmp_path: Path, way
 @pytest.mark.parametrize("way", WAYS)
 def test_a_worker_that_cant_start_ends_the_service_with_an_error(tmp_path: Path, way: str):
     (tmp_path / "sitecustomize.py").write_text(
-        "import service.output.follow\n"
+        "import service.output.watcher\n"
         "def fail(_self):\n"
         "    raise ValueError('nobody has foreseen this')\n"
-        "service.output.follow.Follower.open = fail\n"
+        "service.output.watcher.LogWatcher.open = fail\n"
     )
     status, said = failed(tmp_path / "state", way, environment={"PYTHONPATH": str(tmp_path)})
     assert status != 0

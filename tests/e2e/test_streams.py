@@ -27,10 +27,10 @@ from answers import assert_problem
 from gates import Gate
 from running import Service, running
 
-from service.output.follow import Follower
-from service.output.following import Following
 from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
 
 pytestmark = pytest.mark.e2e
 
@@ -279,8 +279,8 @@ def wait_closed(directory: Path) -> None:
     """Until the log says that no more comes."""
 
     async def follow() -> None:
-        async with Follower() as follower, Following(follower, directory) as following:
-            async for _ in following.chunks():
+        async with LogWatcher() as watcher, Subscription(watcher, directory) as subscription:
+            async for _ in subscription.chunks():
                 continue
 
     asyncio.run(follow())

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from service.engine.retention import KEPT_S, Due, Limits, Retention, due
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
-from service.output.follow import Follower
-from service.output.following import Following
-from service.output.log import LogWriter
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
+from service.output.writer import LogWriter
 from service.settings import SettingError, Settings, Share
 from service.store import Finished, Store, Totals
 
@@ -226,8 +226,8 @@ async def test_a_reader_of_a_cleaned_job_reads_on_to_the_end(tmp_path):
     os.close(theirs)
     os.close(ours)
     log.close(complete=True)
-    async with Follower() as follower, Following(follower, directory) as following:
-        chunks = following.chunks()
+    async with LogWatcher() as watcher, Subscription(watcher, directory) as subscription:
+        chunks = subscription.chunks()
         received = await anext(chunks)
         assert len(received) < len(content)
         shutil.rmtree(directory)

@@ -17,8 +17,8 @@ from pathlib import Path
 from dying import die_before
 
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
 from service.output.reader import LogReader
+from service.output.writer import LogWriter
 
 SOURCES = [(STDOUT, 0), (STDERR, 0), (STDOUT, 1), (STDERR, 1)]
 DATA = {source: bytes([97 + number]) * (5 + number) for number, source in enumerate(SOURCES)}

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from dying import die_before
 
-from service.output import bound
+from service.output import retention_window
 from service.output.cursor import Cursor
 from service.output.errors import OutputDropped
 from service.output.holes import punch
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
 from service.output.reader import LogReader
+from service.output.writer import LogWriter
 
 LIMIT = 16384
 STEP = 4096
@@ -94,7 +94,7 @@ def one_history(directory: Path, number: int) -> bool:
 
 
 def main(directory: Path) -> None:
-    bound._MIN_STEP_BYTES = STEP
+    retention_window._MIN_STEP_BYTES = STEP
     number = 0
     while one_history(directory, number):
         number += 1

@@ -9,8 +9,8 @@ import asyncio
 import sys
 
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
 from service.output.pump import Pump
+from service.output.writer import LogWriter
 
 
 async def main(directory: str, stdout_fd: int, stderr_fd: int) -> None:

@@ -13,9 +13,9 @@ import pytest
 from service.output.cursor import Cursor
 from service.output.descriptors import bytes_waiting
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
 from service.output.reader import LogReader
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,10 +9,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from service.output.cursor import Cursor
-from service.output.follow import Follower
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
 from service.output.reader import LogReader
+from service.output.watcher import LogWatcher
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     import subprocess
@@ -62,8 +62,8 @@ def test_pump_killed_at_random_moments_loses_and_doubles_nothing(
     marks = sorted(rng.randrange(2 * STREAM_BYTES) for _ in range(KILLS))
 
     async def kill_at_the_marks() -> None:
-        async with Follower() as follower:
-            with follower.watch(job_dir) as tail:
+        async with LogWatcher() as watcher:
+            with watcher.watch(job_dir) as tail:
                 for mark in marks:
                     child = start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
                     await tail.wait_past(mark)

@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.jobs.errors import OffsetInGap
-from service.output import bound
-from service.output.bound import step_bytes
+from service.output import retention_window
 from service.output.cursor import Cursor
 from service.output.errors import NoHoles, OutputDropped
-from service.output.follow import Follower
-from service.output.following import Following
 from service.output.index import NO_GAP, STDERR, STDOUT, LogState, record_position
-from service.output.log import RECORD_EVERY_NS, LogWriter
 from service.output.reader import LogReader
+from service.output.retention_window import step_bytes
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
+from service.output.writer import RECORD_EVERY_NS, LogWriter
 
 STREAMS = (None, STDOUT, STDERR)
 LIMIT = 64 * 1024
@@ -138,7 +138,7 @@ steps = st.lists(
 def test_bytes_outside_the_gap_are_as_written_whatever_came(script, limit, step):
     rng = random.Random(1)
     with (
-        mock.patch.object(bound, "_MIN_STEP_BYTES", step),
+        mock.patch.object(retention_window, "_MIN_STEP_BYTES", step),
         tempfile.TemporaryDirectory() as name,
         writing(Path(name), limit) as written,
     ):
@@ -295,8 +295,8 @@ def test_readers_beside_killed_writers_never_take_dropped_bytes_for_output(
     missed: dict[int, int] = {}
 
     async def kill_at_random_places() -> None:
-        async with Follower() as follower:
-            with follower.watch(job_dir) as tail:
+        async with LogWatcher() as watcher:
+            with watcher.watch(job_dir) as tail:
                 for mark in sorted(rng.randrange(2 * size) for _ in range(10)):
                     child = start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
                     await tail.wait_past(mark)
@@ -341,15 +341,15 @@ def test_a_file_cut_short_inside_its_gap_keeps_its_offsets(job_dir):
             assert Cursor(reader, gap.start - 1).next_chunk() == b"e"
 
 
-# --------------------------------------------------------------------------------------- following
+# ------------------------------------------------------------------------------------- subscription
 
 
 def test_a_follower_that_is_overtaken_learns_exactly_what_it_missed(job_dir, run):
     async def follow(written: Written) -> None:
         async with (
-            Follower() as follower,
-            Following(follower, job_dir) as live,
-            Following(follower, job_dir, follow=False) as replay,
+            LogWatcher() as watcher,
+            Subscription(watcher, job_dir) as live,
+            Subscription(watcher, job_dir, follow=False) as replay,
         ):
             chunks = live.chunks()
             assert await anext(chunks) == b"first"
@@ -378,7 +378,7 @@ def test_a_follower_that_is_overtaken_learns_exactly_what_it_missed(job_dir, run
 
 def test_a_replay_whose_end_was_dropped_misses_no_more_than_it_wanted(job_dir, run):
     async def follow(written: Written) -> None:
-        async with Follower() as follower, Following(follower, job_dir, follow=False) as replay:
+        async with LogWatcher() as watcher, Subscription(watcher, job_dir, follow=False) as replay:
             written.write(STDOUT, b"x" * 500_000)
             gap = written.log.gap
             with pytest.raises(OutputDropped) as caught:
@@ -397,17 +397,19 @@ def test_following_begins_inside_a_gap_only_when_it_may(job_dir, run_stock, stre
     async def follow(written: Written) -> None:
         state = written.log.state
         start, end = state.gap.of(stream)
-        async with Follower() as follower:
+        async with LogWatcher() as watcher:
             for offset in (start, end - 1, start - state.size(stream)):
                 with pytest.raises(OffsetInGap) as caught:
-                    async with Following(follower, job_dir, offset, stream):
+                    async with Subscription(watcher, job_dir, offset, stream):
                         pass
                 assert caught.value.gap == (start, end)
-                async with Following(follower, job_dir, offset, stream, into_gap=True) as following:
+                async with Subscription(
+                    watcher, job_dir, offset, stream, into_gap=True
+                ) as subscription:
                     with pytest.raises(OutputDropped):
-                        await anext(following.chunks())
-            async with Following(follower, job_dir, end, stream) as following:
-                assert await anext(following.chunks())
+                        await anext(subscription.chunks())
+            async with Subscription(watcher, job_dir, end, stream) as subscription:
+                assert await anext(subscription.chunks())
 
     with writing(job_dir) as written:
         for _ in range(10):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT, LogState
-from service.output.log import RECORD_EVERY_NS, LogWriter
 from service.output.reader import LogReader
+from service.output.writer import RECORD_EVERY_NS, LogWriter
 
 STREAMS = (None, STDOUT, STDERR)
 

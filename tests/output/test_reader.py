@@ -8,8 +8,8 @@ import pytest
 from service.output.cursor import Cursor
 from service.output.errors import CorruptLog
 from service.output.index import HEADER_BYTES, STDERR, STDOUT, LogState, Record
-from service.output.log import LogWriter
 from service.output.reader import LogReader
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -313,7 +313,7 @@ def test_it_stands_on_the_standard_library_alone(start_supervisor, ready):
     assert client.hung_up()
     assert supervisor.process.wait() == 0
     imported = importtime_names(supervisor.log)
-    assert {"asyncio", "service.supervisor.server", "service.output.log"} <= imported
+    assert {"asyncio", "service.supervisor.server", "service.output.writer"} <= imported
     # What this environment loads into every interpreter (editable installs, coverage) isn't its own.
     bare = subprocess.run(
         [sys.executable, "-X", "importtime", "-P", "-c", "import asyncio"],

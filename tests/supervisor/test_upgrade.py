@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.output.index import STDOUT
-from service.output.log import LogWriter
+from service.output.writer import LogWriter
 from service.supervisor.job.exit_hooks import Aftermath, Plan
 from service.supervisor.job.limits import Limiting, Limits
 from service.supervisor.job.machine import Course, KillRequest, Phase

@@ -20,8 +20,8 @@ from service.host.event_log import log_event
 from service.host.identity import identity_of
 from service.link.protocol import Message
 from service.output.errors import NoHoles
-from service.output.log import LogWriter
 from service.output.pump import Pump, StallTimer
+from service.output.writer import LogWriter
 from service.supervisor.job import effects as a
 from service.supervisor.job import machine as c
 from service.supervisor.job.exit_hooks import Aftermath

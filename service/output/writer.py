@@ -12,10 +12,10 @@ record, bytes, header, in that order:
 Whatever fails leaves the bytes where they are, and the next call goes on. The one exception is a
 source that can't be spliced, such as a terminal: see `LogWriter.splice_from`.
 
-A log that has a limit drops what is between its head and its tail (`bound`): first the header
-tells of the gap, then the place on disk is freed. A writer that is killed in between leaves a gap
-whose bytes are still there; a successor frees them. On kernels before 6.14, ext4 writes what is
-freed to the disk first, so there a job beyond its limit makes others wait for that, a step at a
+A log that has a limit drops what is between its head and its tail (`retention_window`): first the
+header tells of the gap, then the place on disk is freed. A writer that is killed in between leaves
+a gap whose bytes are still there; a successor frees them. On kernels before 6.14, ext4 writes what
+is freed to the disk first, so there a job beyond its limit makes others wait for that, a step at a
 time.
 
 A log made `on_demand` has no files before its first byte, or before somebody wants to read it: a
@@ -30,7 +30,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from service.output.bound import Bound
 from service.output.descriptors import has_bytes
 from service.output.files import INDEX_NAME, OUTPUT_NAME, open_in
 from service.output.holes import check_holes, punch
@@ -44,6 +43,7 @@ from service.output.index import (
     record_position,
 )
 from service.output.repair import repair
+from service.output.retention_window import RetentionWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,6 @@ class LogWriter:
     """
 
     __slots__ = (
-        "_bound",
         "_clock_ns",
         "_closed_as",
         "_directory",
@@ -88,6 +87,7 @@ class LogWriter:
         "_owes_header",
         "_record_count",
         "_runs_fd",
+        "_window",
         "end",
         "gap",
         "repairs",
@@ -115,7 +115,7 @@ class LogWriter:
         self._owes_header = False
         self._freed = NO_GAP
         self.gap = NO_GAP
-        self._bound = Bound(limit, NO_GAP, self._record)
+        self._window = RetentionWindow(limit, NO_GAP, self._record)
         self.end = 0
         self.stdout_end = 0
         self.repairs: list[str] = []
@@ -199,7 +199,7 @@ class LogWriter:
         log._held = held
         state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
         log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
-        log._bound = Bound(state.limit, state.gap, log._record)
+        log._window = RetentionWindow(state.limit, state.gap, log._record)
         if state.closed:
             log._closed_as = state
             log._freed = state.gap
@@ -258,7 +258,7 @@ class LogWriter:
             undo.callback(_remove, directory, OUTPUT_NAME, output_fd)
             runs_fd = open_in(directory, INDEX_NAME, flags)
             undo.callback(_remove, directory, INDEX_NAME, runs_fd)
-            if self._bound.limit:
+            if self._window.limit:
                 check_holes(output_fd)
                 check_holes(runs_fd)
             _write_header(runs_fd, self.state)
@@ -290,7 +290,7 @@ class LogWriter:
             moved = os.splice(
                 pipe_fd,
                 self._output_fd,
-                self._bound.chunk_bytes,
+                self._window.chunk_bytes,
                 offset_dst=self.end,
                 flags=os.SPLICE_F_NONBLOCK,
             )
@@ -384,9 +384,9 @@ class LogWriter:
         if self._last is not None and self._last.stream == STDOUT:
             self.stdout_end += count
         self._owes_header = True
-        bound = self._bound
-        if self.end > bound.end_due or self._record_count > bound.records_due:
-            self.gap = bound.next_gap(self.gap, self.end, self._record_count)
+        window = self._window
+        if self.end > window.end_due or self._record_count > window.records_due:
+            self.gap = window.next_gap(self.gap, self.end, self._record_count)
             self._write_header(self.state)
             self._free()
         else:
@@ -405,7 +405,7 @@ class LogWriter:
         return Record.unpack_many(raw)[0]
 
     def _state(self, *, closed: bool = False, complete: bool = False) -> LogState:
-        return LogState(self.end, self.stdout_end, closed, complete, self._bound.limit, self.gap)
+        return LogState(self.end, self.stdout_end, closed, complete, self._window.limit, self.gap)
 
     def _write_header(self, state: LogState) -> None:
         _write_header(self._runs_fd, state)

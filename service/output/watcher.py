@@ -1,13 +1,13 @@
 """Waking the readers of a log when it grows, without polling and without losing a wake-up.
 
-A follower has one inotify descriptor per event loop. All who follow a job in a process share one
-`Tail`: one pair of open files, one watch, one read of the header per wake-up, however many they
-are; and one read of what has come, for those who have a `Taker` (`caught_up`). Works alike on
+A watcher has one inotify descriptor per event loop. All who follow a job in a process share one
+`WatchedLog`: one pair of open files, one watch, one read of the header per wake-up, however many
+they are; and one read of what has come, for those who have a `Sink` (`fanout`). Works alike on
 asyncio's own loop and on uvloop.
 
-Why no wake-up is lost: a tail first registers its watch, and only then reads the header, so what
-was written before is seen, and what is written after makes an event. From then on `Tail.state` is
-never older than the last event, and whoever compares it before waiting misses nothing.
+Why no wake-up is lost: a watched log first registers its watch, and only then reads the header, so
+what was written before is seen, and what is written after makes an event. From then on its `state`
+is never older than the last event, and whoever compares it before waiting misses nothing.
 
 A finished log is read without a watch, so the kernel's limits can't get in the way of replay. Where
 the kernel refuses a watch, or an instance of inotify, the logs in question are looked at twice a
@@ -21,8 +21,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from service.output.caught_up import CaughtUp
-from service.output.errors import FollowerClosed, OutputError
+from service.output.errors import OutputError, WatcherClosed
+from service.output.fanout import FanOut
 from service.output.inotify import OVERFLOW, Inotify
 from service.output.reader import LogReader
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from service.output.caught_up import Member
+    from service.output.fanout import Subscriber
     from service.output.index import LogState
 
-__all__ = ["Follower", "Tail"]
+__all__ = ["LogWatcher", "WatchedLog"]
 
 _POLL_S = 0.5
 """Seconds between two looks at logs that can't be watched."""
@@ -43,7 +43,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Tail:
+class WatchedLog:
     """One log as followed in this process: shared, counted, closed with its last user.
 
     Attributes:
@@ -51,13 +51,13 @@ class Tail:
         state: how far the log went when it was last looked at; current while anybody waits.
     """
 
-    def __init__(self, follower: Follower, key: str, reader: LogReader) -> None:
-        self._follower = follower
+    def __init__(self, watcher: LogWatcher, key: str, reader: LogReader) -> None:
+        self._watcher = watcher
         self._key = key
         self._users = 0
         self._watch: int | None = None
         self._waiters: set[asyncio.Future[None]] = set()
-        self._caught_up: dict[int | None, CaughtUp] = {}  # by stream
+        self._fan_outs: dict[int | None, FanOut] = {}  # by stream
         self._error: Exception | None = None
         self.reader = reader
         self.state: LogState = reader.whole_state()
@@ -78,20 +78,20 @@ class Tail:
     @property
     def waiting(self) -> int:
         """How many wait for this log to change."""
-        return len(self._waiters) + sum(map(len, self._caught_up.values()))
+        return len(self._waiters) + sum(map(len, self._fan_outs.values()))
 
     async def changed(self, since: LogState) -> LogState:
         """Waits until the log's state is another than `since`, or the log is finished.
 
         Raises:
-            FollowerClosed: the follower was closed.
+            WatcherClosed: the watcher was closed.
             CorruptLog: the header became unreadable.
         """
         if not since.closed and self.state == since:
             self._start_watching()
         while self.state == since and not since.closed:
             self._check()
-            waiter = self._follower.loop.create_future()
+            waiter = self._watcher.loop.create_future()
             self._waiters.add(waiter)
             try:
                 await waiter
@@ -109,30 +109,31 @@ class Tail:
             state = await self.changed(state)
         return state
 
-    def join(self, member: Member, stream: int | None) -> bool:
-        """Has `member` given what comes behind its offset, until its `read_on` is done: it wasn't
-        ready, more has come than one chunk, or the log is finished. To be followed by `leave`.
+    def join(self, subscriber: Subscriber, stream: int | None) -> bool:
+        """Has `subscriber` given what comes behind its offset, until its `read_on` is done: it
+        wasn't ready, more has come than one chunk, or the log is finished. To be followed by
+        `leave`.
 
         Returns: False when it has to read on at once, and is given nothing.
 
         Raises: as `changed` does.
         """
         self._start_watching()
-        if self.state.closed or self.state.size(stream) > member.offset:
+        if self.state.closed or self.state.size(stream) > subscriber.offset:
             return False
         self._check()
-        caught_up = self._caught_up.get(stream)
-        if caught_up is None:
-            caught_up = CaughtUp(self.reader, member.offset, stream)
-            self._caught_up[stream] = caught_up
-        caught_up.join(member)
+        fan_out = self._fan_outs.get(stream)
+        if fan_out is None:
+            fan_out = FanOut(self.reader, subscriber.offset, stream)
+            self._fan_outs[stream] = fan_out
+        fan_out.join(subscriber)
         return True
 
-    def leave(self, member: Member, stream: int | None) -> None:
+    def leave(self, subscriber: Subscriber, stream: int | None) -> None:
         """It is given nothing any more, and its offset is its own again."""
         # Those that were let go are in none, also when others have begun another meanwhile.
-        if stream in self._caught_up:
-            self._caught_up[stream].leave(member)
+        if stream in self._fan_outs:
+            self._fan_outs[stream].leave(subscriber)
             self._drop_empty(stream)
 
     async def in_thread(
@@ -143,7 +144,7 @@ class Tail:
         A cancelled caller goes at once; the files stay open until the thread has finished.
         """
         # Not a task: those are cancelled when the loop ends, and the thread would still read.
-        call = self._follower.loop.run_in_executor(None, partial(function, *args, **kwargs))
+        call = self._watcher.loop.run_in_executor(None, partial(function, *args, **kwargs))
         self.hold()
         call.add_done_callback(self._thread_ended)
         return await asyncio.shield(call)
@@ -159,7 +160,7 @@ class Tail:
         if self._users:
             self.reader.share(among_many=self._users > 1)
             return
-        self._follower.forget(self._key, self, self._watch)
+        self._watcher.forget(self._key, self, self._watch)
         self.reader.close()
 
     def refresh(self) -> None:
@@ -172,17 +173,17 @@ class Tail:
         self._error = None
         if state != self.state:
             self.state = state
-            for stream, caught_up in list(self._caught_up.items()):
-                caught_up.push(state)
+            for stream, fan_out in list(self._fan_outs.items()):
+                fan_out.push(state)
                 self._drop_empty(stream)
             self._wake()
 
     def fail(self, error: Exception) -> None:
         """Makes all who wait, and who will wait, fail with this error."""
         self._error = error
-        for caught_up in self._caught_up.values():
-            caught_up.let_go()
-        self._caught_up.clear()
+        for fan_out in self._fan_outs.values():
+            fan_out.let_go()
+        self._fan_outs.clear()
         self._wake()
 
     def _check(self) -> None:
@@ -192,12 +193,12 @@ class Tail:
 
     def _drop_empty(self, stream: int | None) -> None:
         # At once: it may be behind, and the next who has caught up begins another.
-        if stream in self._caught_up and not self._caught_up[stream]:
-            del self._caught_up[stream]
+        if stream in self._fan_outs and not self._fan_outs[stream]:
+            del self._fan_outs[stream]
 
     def _start_watching(self) -> None:
         if self._watch is None and self._error is None:
-            self._watch = self._follower.start_watching(self)
+            self._watch = self._watcher.start_watching(self)
             self.refresh()
 
     def _wake(self) -> None:
@@ -213,7 +214,7 @@ class Tail:
             call.exception()
 
 
-class Follower:
+class LogWatcher:
     """Wakes the readers in one event loop; belongs to that loop's thread.
 
     Use it as an async context manager, or call `open` and `close`.
@@ -225,10 +226,10 @@ class Follower:
         self._is_open = False
         self._refusal: str | None = None
         self._inotify: Inotify | None = None
-        self._unwatched: set[Tail] = set()
+        self._unwatched: set[WatchedLog] = set()
         self._poll: asyncio.TimerHandle | None = None
-        self._tails: dict[str, Tail] = {}
-        self._by_watch: dict[int, set[Tail]] = {}
+        self._tails: dict[str, WatchedLog] = {}
+        self._by_watch: dict[int, set[WatchedLog]] = {}
         self.loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
@@ -252,7 +253,7 @@ class Follower:
         self._try_inotify()
 
     def close(self) -> None:
-        """Ends all waiting with `FollowerClosed`; doing it again does nothing."""
+        """Ends all waiting with `WatcherClosed`; doing it again does nothing."""
         if not self._is_open:
             return
         self._is_open = False
@@ -266,16 +267,16 @@ class Follower:
         self._unwatched.clear()
         self._by_watch.clear()
         for tail in list(self._tails.values()):
-            tail.fail(FollowerClosed("the follower was closed"))
+            tail.fail(WatcherClosed("the watcher was closed"))
         self._tails.clear()
 
-    def watch(self, directory: str | os.PathLike[str]) -> Tail:
+    def watch(self, directory: str | os.PathLike[str]) -> WatchedLog:
         """The tail of the log in `directory`, which the caller must release once.
 
         Raises:
             FileNotFoundError: there is no log.
             CorruptLog: its header is damaged.
-            FollowerClosed: the follower is not open.
+            WatcherClosed: the watcher is not open.
         """
         self._check_open()
         key = os.fspath(directory)
@@ -283,7 +284,7 @@ class Follower:
         if tail is None:
             reader = LogReader.open(directory)
             try:
-                tail = Tail(self, key, reader)
+                tail = WatchedLog(self, key, reader)
             except BaseException:
                 reader.close()
                 raise
@@ -293,8 +294,8 @@ class Follower:
         tail.hold()
         return tail
 
-    def start_watching(self, tail: Tail) -> int | None:
-        """Registers a tail for wake-ups; for `Tail`. None: it is looked at, and may ask again."""
+    def start_watching(self, tail: WatchedLog) -> int | None:
+        """Registers a log for wake-ups; for `WatchedLog`. None: it is polled, and may ask again."""
         self._check_open()
         try:
             if self._inotify is None:
@@ -312,8 +313,8 @@ class Follower:
         self._by_watch.setdefault(watch, set()).add(tail)
         return watch
 
-    def forget(self, key: str, tail: Tail, watch: int | None) -> None:
-        """Drops a tail without users; for `Tail`."""
+    def forget(self, key: str, tail: WatchedLog, watch: int | None) -> None:
+        """Drops a tail without users; for `WatchedLog`."""
         self._unwatched.discard(tail)
         if self._tails.get(key) is tail:
             del self._tails[key]
@@ -331,8 +332,8 @@ class Follower:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            msg = "the follower is not open"
-            raise FollowerClosed(msg)
+            msg = "the watcher is not open"
+            raise WatcherClosed(msg)
 
     def _try_inotify(self) -> None:
         try:

@@ -20,57 +20,57 @@ if TYPE_CHECKING:
     from service.output.index import LogState
     from service.output.reader import LogReader
 
-__all__ = ["MAX_HANDED_BYTES", "CaughtUp", "Member", "Taker"]
+__all__ = ["MAX_FAN_OUT_BYTES", "FanOut", "Sink", "Subscriber"]
 
-MAX_HANDED_BYTES: Final = 16 * 1024
+MAX_FAN_OUT_BYTES: Final = 16 * 1024
 """What is handed on at most: lines, not floods. A flood comes in pieces of 64 KiB, a pipe's size;
 handing those on took a tenth from the throughput of a single reader.
 """
 
 
-class Taker(Protocol):
+class Sink(Protocol):
     """Where a reader puts its chunks, without waiting."""
 
-    def take(self, chunk: bytes) -> bool:
+    def try_write(self, chunk: bytes) -> bool:
         """Takes a chunk, which others are given as well; False when it can't now."""
 
 
-class Member:
+class Subscriber:
     """A reader who has everything up to `offset`; `read_on` is done once it must read by itself.
-    Until then its offset is known to `CaughtUp` alone.
+    Until then its offset is known to `FanOut` alone.
     """
 
-    __slots__ = ("offset", "read_on", "taker")
+    __slots__ = ("offset", "read_on", "sink")
 
-    def __init__(self, offset: int, taker: Taker, read_on: asyncio.Future[None]) -> None:
+    def __init__(self, offset: int, sink: Sink, read_on: asyncio.Future[None]) -> None:
         self.offset = offset
-        self.taker = taker
+        self.sink = sink
         self.read_on = read_on
 
 
-class CaughtUp:
+class FanOut:
     """The caught-up readers of a log, or of one of its streams. All of them are at one offset: who
     joins has all that `push` has told of, and `push` takes all of them on, or lets them go.
     """
 
-    __slots__ = ("_cursor", "_members")
+    __slots__ = ("_cursor", "_subscribers")
 
     def __init__(self, reader: LogReader, offset: int, stream: int | None) -> None:
         self._cursor = Cursor(reader, offset, stream)
-        self._members: set[Member] = set()
+        self._subscribers: set[Subscriber] = set()
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._subscribers)
 
-    def join(self, member: Member) -> None:
-        """From now on `member` is given what comes."""
-        self._members.add(member)
+    def join(self, subscriber: Subscriber) -> None:
+        """From now on `subscriber` is given what comes."""
+        self._subscribers.add(subscriber)
 
-    def leave(self, member: Member) -> None:
+    def leave(self, subscriber: Subscriber) -> None:
         """It is given nothing any more; doing it again does nothing."""
-        if member in self._members:
-            self._members.discard(member)
-            member.offset = self._cursor.offset
+        if subscriber in self._subscribers:
+            self._subscribers.discard(subscriber)
+            subscriber.offset = self._cursor.offset
 
     def push(self, state: LogState) -> None:
         """Gives everybody what has come. Whoever can't take it is let go; all are when the log is
@@ -78,25 +78,25 @@ class CaughtUp:
         """
         cursor = self._cursor
         came = state.size(cursor.stream) - cursor.offset
-        if 0 < came <= MAX_HANDED_BYTES:
+        if 0 < came <= MAX_FAN_OUT_BYTES:
             before = cursor.offset
             try:
                 chunk = cursor.next_chunk(state, wait=False)
             except (OutputError, OSError):  # each of them meets it by itself, and tells its client
                 self.let_go()
                 return
-            refused = [member for member in self._members if not member.taker.take(chunk)]
+            refused = [s for s in self._subscribers if not s.sink.try_write(chunk)]
             self._let_go(refused, before)
         if state.closed or state.size(cursor.stream) > cursor.offset:
             self.let_go()
 
     def let_go(self) -> None:
         """Has everybody read on by itself."""
-        self._let_go(list(self._members), self._cursor.offset)
+        self._let_go(list(self._subscribers), self._cursor.offset)
 
-    def _let_go(self, members: list[Member], offset: int) -> None:
-        for member in members:
-            self._members.discard(member)
-            member.offset = offset
-            if not member.read_on.done():
-                member.read_on.set_result(None)
+    def _let_go(self, subscribers: list[Subscriber], offset: int) -> None:
+        for subscriber in subscribers:
+            self._subscribers.discard(subscriber)
+            subscriber.offset = offset
+            if not subscriber.read_on.done():
+                subscriber.read_on.set_result(None)

@@ -2,7 +2,7 @@
 
 Nothing is buffered between the log and the consumer: the next chunk is read when the consumer
 asks for it, so a slow one lags behind, is served from the disk, and slows nobody. One that has all
-there is may have the next chunk handed to it instead, as soon as it comes (`caught_up`).
+there is may have the next chunk handed to it instead, as soon as it comes (`fanout`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import copy
 from typing import TYPE_CHECKING
 
 from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
-from service.output.caught_up import Member
 from service.output.cursor import Cursor
 from service.output.errors import CorruptLog
+from service.output.fanout import Subscriber
 
 if TYPE_CHECKING:
     import os
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from service.output.caught_up import Taker
     from service.output.errors import OutputDropped
-    from service.output.follow import Follower, Tail
+    from service.output.fanout import Sink
     from service.output.index import LogState
+    from service.output.watcher import LogWatcher, WatchedLog
 
-__all__ = ["Following", "check_end"]
+__all__ = ["Subscription", "check_end"]
 
 
 def check_end(found: int, at_least: int) -> None:
@@ -41,7 +41,7 @@ def check_end(found: int, at_least: int) -> None:
         raise CorruptLog(msg)
 
 
-class Following:
+class Subscription:
     """Follows one log from `offset`; an async context manager, whose `chunks` are its output.
 
     A negative offset counts from the present end. With `stream`, offsets count the bytes of that
@@ -61,10 +61,10 @@ class Following:
         "_cursor",
         "_directory",
         "_follow",
-        "_follower",
         "_into_gap",
         "_stream",
         "_tail",
+        "_watcher",
         "length",
         "offset",
         "opening",
@@ -72,7 +72,7 @@ class Following:
 
     def __init__(
         self,
-        follower: Follower,
+        watcher: LogWatcher,
         directory: str | os.PathLike[str],
         offset: int = 0,
         stream: int | None = None,
@@ -81,13 +81,13 @@ class Following:
         into_gap: bool = False,
         at_least: int = 0,
     ) -> None:
-        self._follower = follower
+        self._watcher = watcher
         self._directory = directory
         self._stream = stream
         self._follow = follow
         self._into_gap = into_gap
         self._at_least = at_least
-        self._tail: Tail
+        self._tail: WatchedLog
         self._cursor: Cursor
         self.opening: LogState
         self.length: int | None = None
@@ -102,7 +102,7 @@ class Following:
             OffsetInGap: its byte at the offset was dropped, and `into_gap` isn't set.
             CorruptLog: its header is damaged, or it is too short.
         """
-        self._tail = tail = self._follower.watch(self._directory)
+        self._tail = tail = self._watcher.watch(self._directory)
         self.opening = tail.state
         try:
             check_end(self.opening.end, self._at_least)
@@ -155,17 +155,17 @@ class Following:
         self.offset = self._cursor.offset = until
         return missed
 
-    async def chunks(self, taker: Taker | None = None) -> AsyncIterator[bytes]:
+    async def chunks(self, sink: Sink | None = None) -> AsyncIterator[bytes]:
         """The bytes from `offset` on, 1 byte to 128 KiB at a time.
 
-        With a `taker`, what comes while the consumer waits is given to it, if it is ready, and not
+        With a `sink`, what comes while the consumer waits is given to it, if it is ready, and not
         to the consumer. Ends when the log is finished and all of it was delivered. Stopping in
         between loses nothing: `offset` tells how far it came, and calling again goes on from there.
 
         Raises:
             OutputDropped: the next byte was dropped; after `skip`, calling again goes on behind
                 what is missing.
-            FollowerClosed: the follower was closed, so it is not known whether more comes.
+            WatcherClosed: the watcher was closed, so it is not known whether more comes.
             CorruptLog: the files contradict each other.
             OSError: the disk fails, or the kernel refuses a watch.
         """
@@ -180,17 +180,17 @@ class Following:
                     await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
             elif state.closed or not self._follow:
                 return
-            elif taker is None:
+            elif sink is None:
                 await self._tail.changed(state)
             else:
                 # Awaited here: a coroutine around it would be held by each reader while it waits.
-                member = Member(self.offset, taker, self._follower.loop.create_future())
+                subscriber = Subscriber(self.offset, sink, self._watcher.loop.create_future())
                 try:
-                    if self._tail.join(member, self._stream):
-                        await member.read_on
+                    if self._tail.join(subscriber, self._stream):
+                        await subscriber.read_on
                 finally:
-                    self._tail.leave(member, self._stream)
-                    self.offset = self._cursor.offset = member.offset
+                    self._tail.leave(subscriber, self._stream)
+                    self.offset = self._cursor.offset = subscriber.offset
 
     async def _read(self, state: LogState) -> bytes:
         try:

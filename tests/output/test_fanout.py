@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from service.output.caught_up import MAX_HANDED_BYTES
-from service.output.errors import CorruptLog, FollowerClosed
-from service.output.follow import Follower
-from service.output.following import Following
+from service.output.errors import CorruptLog, WatcherClosed
+from service.output.fanout import MAX_FAN_OUT_BYTES
 from service.output.index import STDERR, STDOUT
-from service.output.log import LogWriter
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -54,15 +54,15 @@ class Reader:
         self.is_held_up = False
         self._more = asyncio.Event()
 
-    def take(self, chunk: bytes) -> bool:
+    def try_write(self, chunk: bytes) -> bool:
         if self.is_held_up:
             return False
         self.handed.append(chunk)
         self._came(chunk)
         return True
 
-    async def follow(self, following: Following) -> None:
-        async for chunk in following.chunks(self):
+    async def follow(self, subscription: Subscription) -> None:
+        async for chunk in subscription.chunks(self):
             self.read.append(chunk)
             self._came(chunk)
 
@@ -91,12 +91,12 @@ class Crowd:
         self._job = job
         self._stack = AsyncExitStack()
         self.readers: list[Reader] = []
-        self.followings: list[Following] = []
+        self.subscriptions: list[Subscription] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self.follower: Follower
+        self.watcher: LogWatcher
 
     async def __aenter__(self) -> Self:
-        self.follower = await self._stack.enter_async_context(Follower())
+        self.watcher = await self._stack.enter_async_context(LogWatcher())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -106,17 +106,17 @@ class Crowd:
         await self._stack.aclose()
 
     async def join(self, stream: int | None = None, offset: int = 0) -> Reader:
-        following = Following(self.follower, self._job.directory, offset, stream)
-        await self._stack.enter_async_context(following)
+        subscription = Subscription(self.watcher, self._job.directory, offset, stream)
+        await self._stack.enter_async_context(subscription)
         reader = Reader()
         self.readers.append(reader)
-        self.followings.append(following)
-        self.tasks.append(asyncio.ensure_future(reader.follow(following)))
+        self.subscriptions.append(subscription)
+        self.tasks.append(asyncio.ensure_future(reader.follow(subscription)))
         await self.waiting(len(self.readers))
         return reader
 
     async def waiting(self, count: int) -> None:
-        with self.follower.watch(self._job.directory) as tail:
+        with self.watcher.watch(self._job.directory) as tail:
             while tail.waiting < count:
                 await turn()
 
@@ -133,7 +133,7 @@ def test_all_who_have_caught_up_are_handed_one_object(job: Job, run: Run) -> Non
             assert len({id(reader.handed[0]) for reader in readers}) == 1
             job.log.close(complete=True)
             await asyncio.gather(*crowd.tasks)
-            assert [following.offset for following in crowd.followings] == [11] * 3
+            assert [subscription.offset for subscription in crowd.subscriptions] == [11] * 3
 
     run(scenario())
 
@@ -159,7 +159,7 @@ def test_who_cannot_take_it_reads_it_from_the_file_and_holds_nobody_up(job: Job,
 
 
 def test_flood_is_read_and_not_handed_on(job: Job, run: Run) -> None:
-    flood = os.urandom(MAX_HANDED_BYTES + 1)
+    flood = os.urandom(MAX_FAN_OUT_BYTES + 1)
 
     async def scenario() -> None:
         async with Crowd(job) as crowd:
@@ -190,7 +190,7 @@ def test_one_stream_is_handed_to_those_who_follow_it(job: Job, run: Run) -> None
             await err.has(b"e1")
             job.log.close(complete=True)
             await asyncio.gather(*crowd.tasks)
-            assert [f.offset for f in crowd.followings] == [6, 4, 2]
+            assert [f.offset for f in crowd.subscriptions] == [6, 4, 2]
 
     run(scenario())
 
@@ -218,7 +218,7 @@ def test_reader_that_goes_is_handed_nothing_more(job: Job, run: Run) -> None:
             await going.has(b"a")
             crowd.tasks[0].cancel()
             await asyncio.wait(crowd.tasks[:1])
-            assert crowd.followings[0].offset == 1
+            assert crowd.subscriptions[0].offset == 1
             job.put(b"b")
             await staying.has(b"ab")
             assert going.all == b"a"
@@ -247,9 +247,9 @@ def test_closing_the_follower_ends_those_who_are_handed_output(job: Job, run: Ru
         async with Crowd(job) as crowd:
             await crowd.join()
             await crowd.join(STDERR)
-            crowd.follower.close()
+            crowd.watcher.close()
             ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
-            assert [type(end) for end in ends] == [FollowerClosed] * 2
+            assert [type(end) for end in ends] == [WatcherClosed] * 2
 
     run(scenario())
 

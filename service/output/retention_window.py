@@ -21,7 +21,7 @@ from service.output.index import NO_GAP, RECORD_BYTES, STDOUT, Gap, Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Bound", "step_bytes"]
+__all__ = ["RetentionWindow", "step_bytes"]
 
 _MIN_STEP_BYTES = 64 * 1024
 """What one move out of a default pipe brings: smaller steps would be one per move."""
@@ -35,7 +35,7 @@ def step_bytes(limit: int) -> int:
     return min(max(limit // 16, _MIN_STEP_BYTES), _MAX_STEP_BYTES)
 
 
-class Bound:
+class RetentionWindow:
     """The limit of one log. A `limit` of 0 is none.
 
     Attributes:

@@ -12,19 +12,22 @@ import sys
 
 import uvloop
 
-from service.output.follow import Follower
-from service.output.following import Following
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
 
 
 async def main(directory: str, offset: int, stream: int | None) -> None:
     digest = hashlib.sha256()
     count = 0
-    async with Follower() as follower, Following(follower, directory, offset, stream) as following:
+    async with (
+        LogWatcher() as watcher,
+        Subscription(watcher, directory, offset, stream) as subscription,
+    ):
         print("ready", flush=True)  # noqa: T201 - what the test waits for
-        async for chunk in following.chunks():
+        async for chunk in subscription.chunks():
             digest.update(chunk)
             count += len(chunk)
-    print(count, digest.hexdigest(), following.state.complete, flush=True)  # noqa: T201
+    print(count, digest.hexdigest(), subscription.state.complete, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.jobs.errors import OffsetBeyondEnd
-from service.output.errors import CorruptLog, FollowerClosed
-from service.output.follow import Follower
-from service.output.following import Following
+from service.output.errors import CorruptLog, WatcherClosed
 from service.output.index import STDERR, STDOUT, LogState
-from service.output.log import LogWriter
+from service.output.subscription import Subscription
+from service.output.watcher import LogWatcher
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     import subprocess
@@ -85,10 +85,12 @@ def test_finished_log_is_replayed_whole(job: Job, run: Run) -> None:
     job.finish()
 
     async def scenario() -> None:
-        async with Follower() as follower, Following(follower, job.directory) as following:
-            assert following.length == len(data) + 3
-            assert await collect(following.chunks()) == data + b"err"
-            assert following.state == LogState(len(data) + 3, len(data), closed=True, complete=True)
+        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+            assert subscription.length == len(data) + 3
+            assert await collect(subscription.chunks()) == data + b"err"
+            assert subscription.state == LogState(
+                len(data) + 3, len(data), closed=True, complete=True
+            )
             # Replay needs no watch, so a kernel that refuses more of them can't refuse replay.
             assert inotify_watches() == []
 
@@ -100,19 +102,19 @@ def test_late_reader_sees_output_from_the_start_then_live(job: Job, run: Run) ->
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with Follower() as follower, Following(follower, job.directory) as following:
-            assert following.length is None
-            chunks = following.chunks()
+        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+            assert subscription.length is None
+            chunks = subscription.chunks()
             assert await anext(chunks) == b"before "
             job.put(b"between ")
             assert await anext(chunks) == b"between "
             for word in (b"live ", b"\0", b"\r\n"):
                 loop.call_soon(job.put, word)
                 assert await anext(chunks) == word
-            assert following.offset == job.log.end
+            assert subscription.offset == job.log.end
             loop.call_soon(job.finish)
             assert await collect(chunks) == b""
-            assert following.state.complete
+            assert subscription.state.complete
 
     run(scenario())
 
@@ -126,10 +128,10 @@ def test_one_stream_is_followed_without_the_other(job: Job, run: Run, stream: in
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         async with (
-            Follower() as follower,
-            Following(follower, job.directory, 3, stream) as following,
+            LogWatcher() as watcher,
+            Subscription(watcher, job.directory, 3, stream) as subscription,
         ):
-            chunks = following.chunks()
+            chunks = subscription.chunks()
             assert await anext(chunks) == b"3456"
 
             def more() -> None:
@@ -141,7 +143,7 @@ def test_one_stream_is_followed_without_the_other(job: Job, run: Run, stream: in
 
             loop.call_soon(more)
             assert await collect(chunks) == b"789"
-            assert following.offset == following.state.size(stream) == 10
+            assert subscription.offset == subscription.state.size(stream) == 10
 
     run(scenario())
 
@@ -156,13 +158,13 @@ def test_without_follow_it_ends_where_the_log_ended_at_opening(
 
     async def scenario() -> None:
         async with (
-            Follower() as follower,
-            Following(follower, job.directory, 3, follow=False) as following,
+            LogWatcher() as watcher,
+            Subscription(watcher, job.directory, 3, follow=False) as subscription,
         ):
-            assert following.length == 7
+            assert subscription.length == 7
             if not closed:
                 job.put(b", later")
-            assert await collect(following.chunks()) == b"opening"
+            assert await collect(subscription.chunks()) == b"opening"
 
     run(scenario())
 
@@ -189,11 +191,11 @@ def test_offset_counts_from_the_start_or_back_from_the_end(
 
     async def scenario() -> None:
         async with (
-            Follower() as follower,
-            Following(follower, job.directory, offset, stream) as following,
+            LogWatcher() as watcher,
+            Subscription(watcher, job.directory, offset, stream) as subscription,
         ):
-            assert following.length == len(expected)
-            assert await collect(following.chunks()) == expected
+            assert subscription.length == len(expected)
+            assert await collect(subscription.chunks()) == expected
 
     run(scenario())
 
@@ -206,9 +208,9 @@ def test_offset_beyond_the_end_is_refused(
     job.put(b"err", STDERR)
 
     async def scenario() -> None:
-        async with Follower() as follower:
+        async with LogWatcher() as watcher:
             with pytest.raises(OffsetBeyondEnd) as caught:
-                async with Following(follower, job.directory, offset, stream):
+                async with Subscription(watcher, job.directory, offset, stream):
                     pass
             assert caught.value.end == end
 
@@ -217,9 +219,9 @@ def test_offset_beyond_the_end_is_refused(
 
 def test_log_that_is_not_there_is_not_found(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
-        async with Follower() as follower:
+        async with LogWatcher() as watcher:
             with pytest.raises(FileNotFoundError):
-                async with Following(follower, tmp_path / "nothing"):
+                async with Subscription(watcher, tmp_path / "nothing"):
                     pass
 
     run(scenario())
@@ -229,18 +231,18 @@ def test_reading_may_be_broken_off_and_taken_up_again(job: Job, run: Run) -> Non
     job.put(b"first")
 
     async def scenario() -> None:
-        async with Follower() as follower, Following(follower, job.directory) as following:
-            chunks = following.chunks()
+        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+            chunks = subscription.chunks()
             assert await anext(chunks) == b"first"
             waiting = asyncio.ensure_future(anext(chunks))
-            await until_waiting(follower, job, 1)
+            await until_waiting(watcher, job, 1)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            await until_waiting(follower, job, 0)
+            await until_waiting(watcher, job, 0)
             job.put(b"second")
             job.finish()
-            assert await collect(following.chunks()) == b"second"
+            assert await collect(subscription.chunks()) == b"second"
 
     run(scenario())
 
@@ -252,9 +254,9 @@ async def turn() -> None:
     await turned
 
 
-async def until_waiting(follower: Follower, job: Job, count: int) -> None:
+async def until_waiting(watcher: LogWatcher, job: Job, count: int) -> None:
     """Lets the loop turn until so many wait for the log to grow."""
-    with follower.watch(job.directory) as tail:
+    with watcher.watch(job.directory) as tail:
         while tail.waiting != count:
             await turn()
 
@@ -267,16 +269,16 @@ def test_a_thousand_followers_of_a_job_share_one_watch_and_its_files(job: Job, r
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            follower = await stack.enter_async_context(Follower())
+            watcher = await stack.enter_async_context(LogWatcher())
             files = open_files_in(job.directory)
-            followings = [
+            subscriptions = [
                 await stack.enter_async_context(
-                    Following(follower, job.directory, 0, (None, STDOUT)[i % 2])
+                    Subscription(watcher, job.directory, 0, (None, STDOUT)[i % 2])
                 )
                 for i in range(count)
             ]
-            tasks = [asyncio.ensure_future(collect(f.chunks())) for f in followings]
-            await until_waiting(follower, job, count)
+            tasks = [asyncio.ensure_future(collect(f.chunks())) for f in subscriptions]
+            await until_waiting(watcher, job, count)
             assert len(inotify_watches()) == 1
             assert open_files_in(job.directory) == files + 2
             for i in range(50):
@@ -294,8 +296,8 @@ def test_two_paths_to_one_log_wake_both_readers(job: Job, run: Run) -> None:
     other_path.symlink_to(job.directory)
 
     async def scenario() -> None:
-        async with Follower() as follower:
-            tails = [follower.watch(path) for path in (job.directory, other_path)]
+        async with LogWatcher() as watcher:
+            tails = [watcher.watch(path) for path in (job.directory, other_path)]
             waits = [asyncio.ensure_future(tail.wait_past(0)) for tail in tails]
             asyncio.get_running_loop().call_soon(job.put, b"x")
             assert [state.end for state in await asyncio.gather(*waits)] == [1, 1]
@@ -323,12 +325,12 @@ def test_no_wake_up_is_lost_whatever_comes_first(job: Job, run: Run) -> None:
     writer.start()
 
     async def scenario() -> None:
-        async with Follower() as follower:
-            tail = follower.watch(job.directory)
+        async with LogWatcher() as watcher:
+            tail = watcher.watch(job.directory)
             for number in range(rounds):
                 if number % 100 == 0:
                     tail.release()
-                    tail = follower.watch(job.directory)
+                    tail = watcher.watch(job.directory)
                 os.write(go, b".")
                 await tail.wait_past(number)
             tail.release()
@@ -352,8 +354,8 @@ def test_byte_written_around_the_first_look_at_the_header_wakes(
             job.put(b"x")
 
     async def scenario() -> None:
-        async with Follower() as follower:
-            with follower.watch(job.directory) as tail:
+        async with LogWatcher() as watcher:
+            with watcher.watch(job.directory) as tail:
                 sys.setprofile(on_event)
                 try:
                     assert (await tail.wait_past(0)).end == 1
@@ -368,7 +370,7 @@ def test_byte_written_around_the_first_look_at_the_header_wakes(
 def test_reader_in_another_process_sees_every_byte(
     job: Job, start_child: Callable[..., subprocess.Popen[bytes]], loop: str, stream: int
 ) -> None:
-    child = start_child("following_child.py", job.directory, 2, stream, loop)
+    child = start_child("subscribing_child.py", job.directory, 2, stream, loop)
     expected = {0: b"", STDOUT: b"", STDERR: b""}
 
     def put(data: bytes, to: int) -> None:
@@ -395,8 +397,8 @@ def test_successor_of_a_killed_writer_wakes_the_readers(job: Job, run: Run) -> N
         output.write(b", and what the header didn't tell")
 
     async def scenario() -> None:
-        async with Follower() as follower, Following(follower, job.directory) as following:
-            chunks = following.chunks()
+        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+            chunks = subscription.chunks()
             assert await anext(chunks) == b"known"
 
             def bury() -> None:
@@ -404,37 +406,37 @@ def test_successor_of_a_killed_writer_wakes_the_readers(job: Job, run: Run) -> N
 
             asyncio.get_running_loop().call_soon(bury)
             assert await collect(chunks) == b", and what the header didn't tell"
-            assert following.state.closed
-            assert not following.state.complete
+            assert subscription.state.closed
+            assert not subscription.state.complete
 
     run(scenario())
 
 
 def test_closing_the_follower_ends_all_waiting_with_an_error(job: Job, run: Run) -> None:
     async def scenario() -> None:
-        async with Follower() as follower:
+        async with LogWatcher() as watcher:
             async with (
-                Following(follower, job.directory) as first,
-                Following(follower, job.directory) as second,
+                Subscription(watcher, job.directory) as first,
+                Subscription(watcher, job.directory) as second,
             ):
                 tasks = [asyncio.ensure_future(collect(f.chunks())) for f in (first, second)]
-                await until_waiting(follower, job, 2)
-                follower.close()
-                follower.close()
+                await until_waiting(watcher, job, 2)
+                watcher.close()
+                watcher.close()
                 for task in tasks:
-                    with pytest.raises(FollowerClosed):
+                    with pytest.raises(WatcherClosed):
                         await task
-            with pytest.raises(FollowerClosed):
-                follower.watch(job.directory)
+            with pytest.raises(WatcherClosed):
+                watcher.watch(job.directory)
 
     run(scenario())
 
 
 def test_damaged_header_ends_following_with_an_error(job: Job, run: Run) -> None:
     async def scenario() -> None:
-        async with Follower() as follower, Following(follower, job.directory) as following:
-            task = asyncio.ensure_future(collect(following.chunks()))
-            await until_waiting(follower, job, 1)
+        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+            task = asyncio.ensure_future(collect(subscription.chunks()))
+            await until_waiting(watcher, job, 1)
             with (job.directory / "runs").open("r+b") as runs:
                 runs.write(b"garbage")
             with pytest.raises(CorruptLog):
@@ -451,11 +453,11 @@ def test_bytes_that_are_not_in_memory_are_read_in_a_thread(job: Job, run: Run) -
     os.fsync(fd)
 
     async def scenario() -> None:
-        async with Follower() as follower:
+        async with LogWatcher() as watcher:
             for stream in (None, STDOUT):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                async with Following(follower, job.directory, 0, stream) as following:
-                    assert await collect(following.chunks()) == data
+                async with Subscription(watcher, job.directory, 0, stream) as subscription:
+                    assert await collect(subscription.chunks()) == data
 
     try:
         run(scenario())
@@ -469,8 +471,8 @@ def test_files_stay_open_for_a_thread_whose_caller_was_cancelled(job: Job, run: 
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with Follower() as follower:
-            tail = follower.watch(job.directory)
+        async with LogWatcher() as watcher:
+            tail = watcher.watch(job.directory)
             read: list[bytes] = []
             thread_ended = loop.create_future()
 
@@ -500,23 +502,23 @@ def test_files_stay_open_for_a_thread_whose_caller_was_cancelled(job: Job, run: 
 def test_without_inotify_logs_are_looked_at_until_it_is_there(run: Run, job: Job) -> None:
     async def scenario() -> None:
         told: list[str] = []
-        follower = Follower(told.append)
+        watcher = LogWatcher(told.append)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
-            follower.open()
+            watcher.open()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         async with AsyncExitStack() as stack:
-            stack.callback(follower.close)
-            assert follower.refusal is not None
-            assert "max_user_instances" in follower.refusal
-            assert told == [follower.refusal]
-            following = await stack.enter_async_context(Following(follower, job.directory))
-            reading = asyncio.ensure_future(collect(following.chunks()))
+            stack.callback(watcher.close)
+            assert watcher.refusal is not None
+            assert "max_user_instances" in watcher.refusal
+            assert told == [watcher.refusal]
+            subscription = await stack.enter_async_context(Subscription(watcher, job.directory))
+            reading = asyncio.ensure_future(collect(subscription.chunks()))
             job.put(b"watched")
             await turn()
-            assert follower.refusal is None  # the first who waits tries again
+            assert watcher.refusal is None  # the first who waits tries again
             job.finish()
             assert await reading == b"watched"
 

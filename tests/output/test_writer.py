@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.output.index import STDERR, STDOUT, LogState, Record, record_position
-from service.output.log import RECORD_EVERY_NS, LogWriter
 from service.output.reader import LogReader
+from service.output.writer import RECORD_EVERY_NS, LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
