@@ -1,0 +1,112 @@
+"""The whole suite, again and again, on a machine that has too much to do: names what failed.
+
+    python tests/soak [--rounds N] [--load N] [pytest's arguments]
+
+A test that fails here once is a fault of the product or of the test. The load is made here: busy
+processes, some of which also write to the disk, so that the tests have a share of the processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+# Computes for as long as its standard input is open, which is as long as this program lives.
+_BUSY = """
+import select, sys
+while not select.select([sys.stdin], [], [], 0)[0]:
+    sum(range(200_000))
+"""
+# The same, with a megabyte that has to reach the disk in each turn.
+_WRITING = """
+import os, select, sys, tempfile
+with tempfile.TemporaryFile() as file:
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        sum(range(200_000))
+        file.seek(0)
+        file.write(bytes(1 << 20))
+        file.flush()
+        os.fsync(file.fileno())
+"""
+# One of so many processes writes: it spends most of its time waiting, which counts as load as well.
+_WRITER_OF = 6
+# How many tests run at the same time, as in the other environments.
+_AT_ONCE = 4
+
+
+@contextlib.contextmanager
+def load(processes: int) -> Iterator[None]:
+    """So many processes that want to run, besides ours."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITING if number % _WRITER_OF == 0 else _BUSY],
+            stdin=subprocess.PIPE,
+        )
+        for number in range(processes)
+    ]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def failures(report: Path) -> Iterator[tuple[str, str]]:
+    """The tests that failed by that report, and why."""
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
+        for bad in (*case.findall("failure"), *case.findall("error")):
+            name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+            yield name, bad.get("message", "").partition("\n")[0][:200]
+
+
+def run(number: int, directory: Path, arguments: list[str]) -> tuple[int, Path, Path]:
+    """pytest's exit status, its report and its output."""
+    report, output = directory / f"{number}.xml", directory / f"{number}.log"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(_AT_ONCE), "--dist", "worksteal"]
+    # A test's time-out is a bound on a test that hangs, and counts on the processors being free.
+    command += [f"--junitxml={report}", "--timeout=600", *arguments]
+    with output.open("wb") as file:
+        status = subprocess.run(command, stdout=file, stderr=file, check=False).returncode
+    return status, report, output
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests/soak", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--load", type=int, default=12, help="busy processes (default: 12)")
+    parser.add_argument("--directory", type=Path, default=Path(".soak"), help="for the reports")
+    options, arguments = parser.parse_known_args()
+    options.directory.mkdir(parents=True, exist_ok=True)
+    failed: Counter[str] = Counter()
+    broken = 0
+    with load(options.load):
+        for number in range(1, options.rounds + 1):
+            begun = time.monotonic()
+            status, report, output = run(number, options.directory, arguments)
+            found = dict(failures(report)) if report.exists() else {}
+            failed.update(found.keys())
+            broken += status != 0 and not found
+            took_s, (average, *_) = time.monotonic() - begun, os.getloadavg()
+            print(
+                f"round {number}: {len(found)} failed, status {status}, {took_s:.0f} s,"
+                f" load {average:.1f}; {output}",
+                flush=True,
+            )
+            for name, why in found.items():
+                print(f"    {name}: {why}", flush=True)
+    for name, times in failed.most_common():
+        print(f"{times} of {options.rounds}: {name}")
+    return 1 if failed or broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
