@@ -18,7 +18,7 @@ async def scrape(request: Request) -> HTTPResponse:
     """The series in the format that is asked for. Raises: Unavailable."""
     store: Store = request.app.ctx.store
     free = FreeSpace.of(request.app.ctx.settings.state_dir)
-    stored = Stored(store.counts(), store.totals().disk_bytes, free.bytes, free.inodes)
+    stored = Stored(store.counts(), store.finished.totals().disk_bytes, free.bytes, free.inodes)
     accept = request.headers.get("accept", "")
     # In a thread: to read the files of many workers takes some milliseconds.
     text, content_type = await asyncio.to_thread(

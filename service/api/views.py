@@ -19,7 +19,7 @@ from service.kinds import kind_of
 from service.output.errors import CorruptLog
 from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
-from service.store.records import readable
+from service.store import readable
 
 
 def _as(**schema: Any) -> msgspec.Meta:

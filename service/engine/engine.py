@@ -52,8 +52,7 @@ from service.link.client import ANSWER_S, ConnectionLost
 from service.link.protocol import Message
 from service.metrics.series import Metrics
 from service.settings import Settings
-from service.store import DuplicateKey, Page, Query, Store
-from service.store.records import readable
+from service.store import DuplicateKey, Page, Query, Store, readable
 
 # Seconds after which a client may ask again when the running jobs have all descriptors: some job
 # must end first.
@@ -243,11 +242,11 @@ class Engine:
 
     def sight(self, job_id: str, visible: Visibility) -> Sight:
         """What a caller who sees `visible` has to do with that ID. Raises: Unavailable."""
-        return self._store.sight(job_id, visible)
+        return self._store.lists.sight(job_id, visible)
 
     def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
         self._owner.settle()
-        return self._store.page(query, visible, full=full)
+        return self._store.lists.page(query, visible, full=full)
 
     def files(self, job_id: str) -> JobFiles:
         """Where the job's files are; its directory exists from its first command on, its log from
@@ -380,7 +379,7 @@ class Engine:
         )
         self._owner.settle()
         try:
-            state = self._store.request_kill(job_id, kill)
+            state = self._store.kills.add(job_id, kill)
         except JobrunnerError as exc:
             # A kill acts even when it can't be recorded.
             _log.error("kill_not_recorded", job=job_id, error=exc.detail)
@@ -406,7 +405,7 @@ class Engine:
 
     async def _forget(self, job_ids: list[str]) -> int:
         def clean() -> list[str]:
-            return [job_id for job_id in job_ids if self._store.clean(job_id)]
+            return [job_id for job_id in job_ids if self._store.finished.clean(job_id)]
 
         cleaned = await stored(lambda: self._store.atomically(clean))
         for job_id in cleaned:

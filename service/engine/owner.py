@@ -35,8 +35,7 @@ from service.kinds.submission import decode_spec
 from service.link.client import SupervisorConnection
 from service.link.protocol import Message
 from service.settings import Settings
-from service.store import Overtaken, Store
-from service.store.records import readable
+from service.store import Overtaken, Store, readable
 
 # Seconds between two tries to store what couldn't be stored: another process writes, as a rule, and
 # is done in a moment; room comes by a person's hand.

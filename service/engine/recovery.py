@@ -25,8 +25,7 @@ from service.jobs.record import JobRecord, Kill, signal_name
 from service.jobs.spec import JobSpec
 from service.link.protocol import Message
 from service.settings import Settings
-from service.store import Overtaken, Store
-from service.store.records import readable
+from service.store import Overtaken, Store, readable
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -106,7 +105,7 @@ class Recovery:
 
     async def carry_out_kills(self) -> None:
         """Kills that were recorded by who then couldn't ask the supervisor for them."""
-        for job_id, kill in self._store.kills_to_do():
+        for job_id, kill in self._store.kills.pending():
             await self._request(kill_message(job_id, kill))
 
     async def take_over(self, job_id: str, *, has_turn: bool) -> None:

@@ -61,7 +61,7 @@ class Removal:
         """Remove what processes before this one have left, and go on with what takes long, until
         cancelled.
         """
-        await self.remove(self._store.cleaned())
+        await self.remove(self._store.finished.cleaned())
         while True:
             while self._unfinished:
                 await self.remove([self._unfinished.popleft()])
@@ -97,7 +97,7 @@ class Removal:
             _log.error("files_not_removed", job=job_id, exc_info=exc)
             self._failed.append(job_id)
         else:
-            await stored(lambda: self._store.files_removed(job_id))
+            await stored(lambda: self._store.finished.files_removed(job_id))
             self._on_removed()
 
     def _remove_files(self, files: JobFiles) -> None:

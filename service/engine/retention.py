@@ -135,7 +135,7 @@ class Retention:
             self._arm(_RETRY_S)
 
     async def _measure_new(self) -> None:
-        while self._may_have_forgotten and (job_ids := self._store.unmeasured(_BATCH)):
+        while self._may_have_forgotten and (job_ids := self._store.finished.unmeasured(_BATCH)):
             await self._measure(job_ids)
         self._may_have_forgotten = False
         while job_ids := self._unmeasured[:_BATCH]:
@@ -145,9 +145,9 @@ class Retention:
     async def _clean_due(self) -> None:
         batch = 1  # most passes find nothing to clean, and look at one
         while True:
-            oldest = self._store.oldest_finished(batch)
+            oldest = self._store.finished.oldest(batch)
             batch = _BATCH
-            found = due(oldest, self._store.totals(), self._limits(), now=self._now())
+            found = due(oldest, self._store.finished.totals(), self._limits(), now=self._now())
             if found.ids and (cleaned := await self._forget(found.ids)):
                 _log.info("jobs_retired", jobs=cleaned)
             if not found.is_partial:
@@ -158,7 +158,7 @@ class Retention:
 
     async def _measure(self, job_ids: list[str]) -> None:
         usage = await asyncio.to_thread(self._usage_of, job_ids)
-        await stored(lambda: self._store.measured(usage))
+        await stored(lambda: self._store.finished.measured(usage))
 
     def _usage_of(self, job_ids: list[str]) -> dict[str, int]:
         state_dir = self._settings.state_dir

@@ -396,7 +396,7 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
         store.insert(a_record(fresh, "echo ran >> ran; cat ran"))
         store.insert(a_record(asked, "echo no", dispatched=0))
         store.insert(a_record(killed, "echo no"))
-        store.request_kill(killed, kill)
+        store.kills.add(killed, kill)
         finished = store.insert(a_record(over, "echo no", state=State.EXITED))
     engines = await asyncio.gather(*(open_engine() for _ in range(3)))
     record = await ended(engines[0], fresh)
@@ -417,7 +417,7 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
 async def test_what_cannot_be_stored_is_kept_and_tried_again(
     open_engine, settings, fifo, monkeypatch
 ):
-    monkeypatch.setattr("service.store.store._BUSY_S", 0.0)
+    monkeypatch.setattr("service.store.database._BUSY_S", 0.0)
     go = fifo()
     engine = await open_engine()
     job_id = await submitted(engine, f"read < {go}; exit 7")

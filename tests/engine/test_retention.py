@@ -124,7 +124,7 @@ async def retaining(store, tmp_path, **variables):
 
     async def forget(job_ids):
         for job_id in job_ids:
-            assert store.clean(job_id)
+            assert store.finished.clean(job_id)
             cleaned.put_nowait(job_id)
         return len(job_ids)
 
@@ -144,7 +144,7 @@ async def test_what_is_due_at_the_start_is_cleaned_oldest_first(store, tmp_path)
         a_finished_job(store, tmp_path, job_id, finished_at=number)
     async with retaining(store, tmp_path, jobs="1", bytes="0") as (_, cleaned):
         assert [await cleaned.get() for _ in range(2)] == ["a", "b"]
-    assert store.totals().jobs == 1
+    assert store.finished.totals().jobs == 1
 
 
 async def test_a_job_is_cleaned_when_its_minute_is_over(store, tmp_path):
@@ -163,7 +163,7 @@ async def test_the_end_of_a_job_has_it_measured_and_the_oldest_cleaned(store, tm
         a_finished_job(store, tmp_path, "b", finished_at=time.time_ns(), size=1 << 20)
         retention.finished("b")
         assert await cleaned.get() == "a"
-    assert 1 << 20 <= store.totals().disk_bytes < 3 << 19
+    assert 1 << 20 <= store.finished.totals().disk_bytes < 3 << 19
 
 
 async def test_more_jobs_than_a_batch_are_all_cleaned(store, tmp_path):
@@ -172,7 +172,7 @@ async def test_more_jobs_than_a_batch_are_all_cleaned(store, tmp_path):
             a_finished_job(store, tmp_path, f"job {number}", finished_at=number + 1)
     async with retaining(store, tmp_path, age="100", bytes="0") as (_, cleaned):
         assert [await cleaned.get() for _ in range(250)] == [f"job {n}" for n in range(250)]
-    assert store.totals() == Totals(0, 0)
+    assert store.finished.totals() == Totals(0, 0)
 
 
 async def test_a_live_job_is_never_cleaned(store, tmp_path):
@@ -187,20 +187,20 @@ async def test_a_live_job_is_never_cleaned(store, tmp_path):
 async def test_two_who_clean_the_same_job_do_no_harm(store, tmp_path):
     a_finished_job(store, tmp_path, "a", finished_at=1)
     with contextlib.closing(Store(tmp_path / "jobs.db")) as other:
-        assert [store.clean("a"), other.clean("a")] == [True, False]
-        assert other.cleaned() == ["a"]
-    assert store.totals().jobs == 0
+        assert [store.finished.clean("a"), other.finished.clean("a")] == [True, False]
+        assert other.finished.cleaned() == ["a"]
+    assert store.finished.totals().jobs == 0
 
 
 def test_totals_follow_every_change(store, tmp_path):
     for job_id in "ab":
         a_finished_job(store, tmp_path, job_id, finished_at=5)
-    assert (store.totals(), store.unmeasured(9)) == (Totals(2, 0), ["a", "b"])
-    store.measured({"a": 100, "b": 20})
-    store.measured({"a": 7})  # a second word about it doesn't count
-    assert (store.totals(), store.unmeasured(9)) == (Totals(2, 120), [])
-    store.clean("a")
-    assert store.totals() == Totals(1, 20)
+    assert (store.finished.totals(), store.finished.unmeasured(9)) == (Totals(2, 0), ["a", "b"])
+    store.finished.measured({"a": 100, "b": 20})
+    store.finished.measured({"a": 7})  # a second word about it doesn't count
+    assert (store.finished.totals(), store.finished.unmeasured(9)) == (Totals(2, 120), [])
+    store.finished.clean("a")
+    assert store.finished.totals() == Totals(1, 20)
 
 
 def test_the_queries_of_a_pass_use_their_indexes(store, tmp_path):

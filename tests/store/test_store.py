@@ -84,13 +84,13 @@ def test_another_connection_sees_a_commit_at_once(path, store):
 def test_an_unknown_job_is_nothing(store):
     assert store.get("nope") is None
     assert store.state_of("nope") is None
-    assert store.request_kill("nope", KILL) is None
+    assert store.kills.add("nope", KILL) is None
 
 
 def test_numbers_of_jobs_are_never_given_twice(store):
     first = store.insert(a_record("a"))
     store.update(finished(first))
-    store.clean("a")
+    store.finished.clean("a")
     assert store.insert(a_record("b")).seq > first.seq
 
 
@@ -112,11 +112,11 @@ def test_jobs_are_counted_by_state_whatever_becomes_of_them(store):
     records[0] = replace(records[0], revision=1)
     for record, state in zip(records, ("exited", "killed", "exited", "killed"), strict=False):
         store.update(finished(record, State(state)))
-    store.measured({"a": 10, "b": 20})
+    store.finished.measured({"a": 10, "b": 20})
     assert by_state(store) == (1, 0, 2, 2)
-    store.clean("b")
-    store.clean("c")
-    store.clean("e")  # live: it stays
+    store.finished.clean("b")
+    store.finished.clean("c")
+    store.finished.clean("e")  # live: it stays
     assert by_state(store) == (1, 0, 1, 1)
 
 
@@ -130,13 +130,13 @@ def test_a_finished_job_changes_no_more(store, state):
     stored = store.get("a")
     for other in JOB_STATES:
         assert not store.update(replace(record, state=other, exit_code=7))
-    assert store.request_kill("a", KILL) is state
+    assert store.kills.add("a", KILL) is state
     assert store.get("a") == stored
 
 
 def test_an_update_by_somebody_who_missed_the_kill_keeps_it(store):
     record = store.insert(a_record())
-    assert store.request_kill("a", KILL) is State.PENDING
+    assert store.kills.add("a", KILL) is State.PENDING
     store.update(replace(record, state=State.RUNNING))
     assert store.get("a").kill == KILL
     receipt = replace(KILL, found=1, escalated=False, verified_gone=True)
@@ -157,8 +157,8 @@ def test_a_change_of_what_others_have_changed_meanwhile_is_refused(store):
 
 def test_the_first_request_to_kill_is_the_one_recorded(store):
     store.insert(a_record())
-    store.request_kill("a", KILL)
-    store.request_kill("a", replace(KILL, grace_s=0.0, requested_at=6))
+    store.kills.add("a", KILL)
+    store.kills.add("a", replace(KILL, grace_s=0.0, requested_at=6))
     assert store.get("a").kill == KILL
 
 
@@ -193,7 +193,7 @@ def test_a_transaction_is_all_or_nothing(store):
 
 
 def test_records_locked_by_somebody_else_are_unavailable(path, store, monkeypatch):
-    monkeypatch.setattr("service.store.store._BUSY_S", 0.0)
+    monkeypatch.setattr("service.store.database._BUSY_S", 0.0)
     with contextlib.closing(Store(path)) as impatient, store.transaction():
         with pytest.raises(Unavailable):
             impatient.insert(a_record())
@@ -242,7 +242,7 @@ def test_a_key_leads_to_its_job_as_long_as_that_is_kept(store):
         store.insert(a_record("b"), key="k", key_hash=b"h")
     assert store.get("b") is None
     store.update(finished(record))
-    store.clean("a")
+    store.finished.clean("a")
     assert store.find_key("k") is None
     store.insert(a_record("b"), key="k", key_hash=b"h")
 
@@ -252,30 +252,30 @@ def test_a_key_leads_to_its_job_as_long_as_that_is_kept(store):
 
 def test_only_a_finished_job_is_cleaned(store):
     record = store.insert(a_record(labels={"a": "b"}))
-    store.clean("a")
+    store.finished.clean("a")
     assert store.get("a") == record
-    assert store.cleaned() == []
+    assert store.finished.cleaned() == []
     store.update(finished(record))
-    store.clean("a")
+    store.finished.clean("a")
     assert store.get("a") is None
-    assert store.page(Query(EVERYTHING, labels=(("a", "b"),)), ALL).ids == []
-    assert store.cleaned() == ["a"]
-    store.files_removed("a")
-    assert store.cleaned() == []
+    assert store.lists.page(Query(EVERYTHING, labels=(("a", "b"),)), ALL).ids == []
+    assert store.finished.cleaned() == ["a"]
+    store.finished.files_removed("a")
+    assert store.finished.cleaned() == []
 
 
 def test_cleaning_leaves_nothing_of_a_job_behind(store):
     record = store.insert(a_record(labels={"a": "b"}))
     store.update(finished(record))
-    store.clean("a")
-    store.files_removed("a")
+    store.finished.clean("a")
+    store.finished.files_removed("a")
     for table in ("jobs", "specs", "labels", "cleaned"):
         assert store._db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
 def test_checking_leaves_nothing_behind(store):
     store.check()
-    assert store.cleaned() == []
+    assert store.finished.cleaned() == []
 
 
 # ------------------------------------------------------------------------------------------ lists
@@ -318,7 +318,7 @@ def ids(numbers):
     ids=itertools.count(),  # the repr of a set differs from process to process
 )
 def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, full):
-    page = filled.page(query, ALL, full=full)
+    page = filled.lists.page(query, ALL, full=full)
     assert page.ids == ids(numbers)
     assert page.next is None
     if full:
@@ -328,7 +328,7 @@ def test_a_list_shows_what_was_asked_for_oldest_first(filled, query, numbers, fu
 
 
 def test_unfinished_are_the_live_jobs_oldest_first(filled):
-    assert [job_id for _, job_id in filled.unfinished()] == filled.page(Query(), ALL).ids
+    assert [job_id for _, job_id in filled.unfinished()] == filled.lists.page(Query(), ALL).ids
 
 
 @pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
@@ -336,7 +336,7 @@ def test_unfinished_are_the_live_jobs_oldest_first(filled):
 def test_pages_join_to_the_whole_list(filled, limit, full):
     seen, after = [], 0
     while True:
-        page = filled.page(Query(EVERYTHING, limit=limit, after=after), ALL, full=full)
+        page = filled.lists.page(Query(EVERYTHING, limit=limit, after=after), ALL, full=full)
         assert len(page.ids) <= limit
         seen += page.ids
         if page.next is None:
@@ -346,11 +346,11 @@ def test_pages_join_to_the_whole_list(filled, limit, full):
 
 
 def test_a_page_skips_and_repeats_nothing_while_jobs_come_and_go(filled):
-    first = filled.page(Query(EVERYTHING, limit=10), ALL)
-    filled.clean("02")
-    filled.clean("14")
+    first = filled.lists.page(Query(EVERYTHING, limit=10), ALL)
+    filled.finished.clean("02")
+    filled.finished.clean("14")
     filled.insert(a_record("20"))
-    second = filled.page(Query(EVERYTHING, limit=20, after=first.next), ALL)
+    second = filled.lists.page(Query(EVERYTHING, limit=20, after=first.next), ALL)
     assert second.ids == ids(n for n in range(10, 21) if n != 14)
 
 
@@ -372,13 +372,15 @@ def test_a_list_and_a_look_show_what_is_visible_and_nothing_else(store, full):
         (Only(""), ["of empty"]),
         (NOTHING, []),
     ]:
-        page = store.page(Query(EVERYTHING), visible, full=full)
+        page = store.lists.page(Query(EVERYTHING), visible, full=full)
         assert page.ids == seen
         assert [r.id for r in page.records] == (seen if full else [])
         for name in principals:
-            assert store.sight(name, visible) is (Sight.SEEN if name in seen else Sight.FOREIGN)
+            assert store.lists.sight(name, visible) is (
+                Sight.SEEN if name in seen else Sight.FOREIGN
+            )
         if visible != ALL:
-            assert store.sight("none", visible) is Sight.UNKNOWN
+            assert store.lists.sight("none", visible) is Sight.UNKNOWN
 
 
 def test_the_ceiling_of_a_job_is_kept(store):
@@ -413,7 +415,7 @@ def steps(store, query, *, full):
     statements = []
     store._db.set_trace_callback(statements.append)
     store._db.set_progress_handler(lambda: next(count) * 0, 10)
-    page = store.page(query, ALL, full=full)
+    page = store.lists.page(query, ALL, full=full)
     store._db.set_progress_handler(None, 0)
     store._db.set_trace_callback(None)
     plan = [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
@@ -513,10 +515,10 @@ def test_a_file_from_before_the_count_is_counted_when_it_is_led_forwards(path, m
                 store._db.execute("INSERT INTO specs VALUES (?, '{\"Commands\":[]}')", (seq,))
     with contextlib.closing(Store(path)) as store:
         assert by_state(store) == (1, 0, 2, 1)
-        store.clean("a")
+        store.finished.clean("a")
         store.update(finished(store.get("d"), State.KILLED))
         assert by_state(store) == (0, 0, 2, 1)
-        assert store.totals().jobs == 3
+        assert store.finished.totals().jobs == 3
 
 
 def test_jobs_of_the_fifth_version_keep_their_principal_key_and_dispatched_command(
@@ -545,14 +547,14 @@ def test_jobs_of_the_fifth_version_keep_their_principal_key_and_dispatched_comma
             "a": ("ann", 1), "b": ("bob", -1), "c": (None, 0), "d": ("ann", 0),
         }  # fmt: skip
         assert {(r.max_running, r.revision, r.damage) for r in records.values()} == {(7, 3, None)}
-        assert store.page(Query(EVERYTHING), Only("ann")).ids == ["a", "d"]
+        assert store.lists.page(Query(EVERYTHING), Only("ann")).ids == ["a", "d"]
         for principal, name in (("ann", "a"), ("bob", "b"), (None, "c")):
             assert store.find_key("k", principal) == (name, b"\0")
             with pytest.raises(DuplicateKey):
                 store.insert(a_record("e", principal=principal), key="k", key_hash=b"1")
         store.update(finished(records["a"], State.KILLED))
         assert store.get("a").dispatched == 1
-        store.clean("a")
+        store.finished.clean("a")
         store.insert(a_record("f", principal="ann"), key="k", key_hash=b"1")
 
 

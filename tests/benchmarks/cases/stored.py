@@ -44,7 +44,7 @@ def fill(directory: Path, jobs: int) -> str:
             )
             store.update(replace(ended, output_bytes=0))
             middle = job_id if number == jobs // 2 else middle
-    store.measured({f"00000000-0000-4000-8000-{number:012x}": 0 for number in range(jobs)})
+    store.finished.measured({f"00000000-0000-4000-8000-{number:012x}": 0 for number in range(jobs)})
     store.checkpoints.run()
     store.close()
     return middle

@@ -6,13 +6,14 @@ A row can't be read when somebody or a disk damaged it, or when a newer release 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import FINISHED, JOB_STATES, Reason, State
+from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import MAX_TIME_NS, CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
 from service.kinds.submission import decode_spec
@@ -22,10 +23,19 @@ COLUMNS: Final = (
     " dispatched, output_bytes, output_complete, labels, principal, max_running, kill, commands,"
     " revision"
 )
+SELECT: Final = f"SELECT {COLUMNS}, spec FROM jobs LEFT JOIN specs USING (seq)"  # noqa: S608 - constants
+LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
+JOB_STATES_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(JOB_STATES))
+# Each is a range of the index: a NOT IN would look at every job.
+NO_STATE_SQL: Final = " OR ".join(
+    [f"state < '{min(JOB_STATES)}'", f"state > '{max(JOB_STATES)}'"]
+    + [f"state > '{a}' AND state < '{b}'" for a, b in itertools.pairwise(sorted(JOB_STATES))]
+)
 _NAMES: Final = (*COLUMNS.split(", "), "spec")
 # A job whose state can't be read isn't live for callers: nothing drives it any more.
 _UNREADABLE: Final = State.KILLED
 
+_ENCODER: Final = msgspec.json.Encoder()
 _COMMANDS: Final = msgspec.json.Decoder(tuple[CommandOutcome, ...])
 _KILL: Final = msgspec.json.Decoder(Kill)
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
@@ -79,6 +89,11 @@ def state_of(value: Any) -> State:
 def id_of(value: Any) -> str:
     """The ID that a row has, as callers see it."""
     return value if isinstance(value, str) else repr(value)
+
+
+def as_text(value: object) -> str:
+    """A structured column's text."""
+    return _ENCODER.encode(value).decode()
 
 
 def readable(record: JobRecord) -> tuple[JobRecord, JobSpec]:

@@ -1,0 +1,97 @@
+"""Finished jobs: what they take on the disk, which are the oldest, and cleaning them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from service.store.database import Database
+from service.store.rows import LIVE_SQL
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What retention needs to know of a finished job. `disk_bytes` is 0 until it is measured."""
+
+    id: str
+    finished_at: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All finished jobs together."""
+
+    jobs: int
+    disk_bytes: int
+
+
+class FinishedJobs:
+    """The finished jobs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def clean(self, job_id: str) -> bool:
+        """Delete the record of a finished job; its ID is kept in `cleaned` until its files are
+        gone. False, and nothing changes, when there is none. Raises: NoRoom, Unavailable.
+        """
+        return self._database.atomically(partial(self._clean, job_id))
+
+    def _clean(self, job_id: str) -> bool:
+        db = self._database.connection
+        db.execute(
+            "INSERT INTO cleaned SELECT id FROM jobs"  # noqa: S608 - constants
+            f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",
+            (job_id,),
+        )
+        cursor = db.execute(
+            f"DELETE FROM jobs WHERE id = ? AND state NOT IN ({LIVE_SQL})",  # noqa: S608 - constants
+            (job_id,),
+        )
+        return cursor.rowcount == 1
+
+    def cleaned(self) -> list[str]:
+        """Jobs whose record is deleted and whose files may still exist."""
+        return [row[0] for row in self._database.rows("SELECT id FROM cleaned")]
+
+    def files_removed(self, job_id: str) -> None:
+        """Raises: NoRoom, Unavailable."""
+        sql = "DELETE FROM cleaned WHERE id = ?"
+        self._database.atomically(lambda: self._database.connection.execute(sql, (job_id,)))
+
+    def oldest(self, limit: int) -> list[Finished]:
+        """Finished jobs in the order of their ends."""
+        rows = self._database.rows(
+            "SELECT id, finished_at, coalesce(disk_bytes, 0) FROM jobs"  # noqa: S608 - constants
+            f" WHERE finished_at IS NOT NULL AND state NOT IN ({LIVE_SQL})"
+            " ORDER BY finished_at, seq LIMIT ?",
+            (limit,),
+        )
+        return [Finished(*row) for row in rows]
+
+    def totals(self) -> Totals:
+        """How many finished jobs there are and what they take; the cost doesn't grow with them."""
+        return Totals(*self._database.row("SELECT jobs, disk_bytes FROM finished"))
+
+    def unmeasured(self, limit: int) -> list[str]:
+        """Finished jobs without a stored size on the disk."""
+        rows = self._database.rows(
+            "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND disk_bytes IS NULL"
+            " ORDER BY seq LIMIT ?",
+            (limit,),
+        )
+        return [row[0] for row in rows]
+
+    def measured(self, sizes: Mapping[str, int]) -> None:
+        """Store what finished jobs take on the disk; the first size of a job stays.
+
+        Raises: NoRoom, Unavailable.
+        """
+        sql = (
+            "UPDATE jobs SET disk_bytes = ?"
+            " WHERE id = ? AND finished_at IS NOT NULL AND disk_bytes IS NULL"
+        )
+        values = [(size, job_id) for job_id, size in sizes.items()]
+        self._database.atomically(lambda: self._database.connection.executemany(sql, values))
