@@ -45,8 +45,8 @@ from service.api.public import public_routes
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
+from service.errors import JobrunnerError, Unauthenticated
 from service.host.heartbeats import Heartbeats
-from service.jobs.errors import JobrunnerError, Unauthenticated
 from service.link.launch import Starting, SupervisorFailed
 from service.metrics import shared
 from service.metrics.series import Metrics
