@@ -18,7 +18,7 @@ from typing import Final
 
 from transitions import Machine, MachineError
 
-from service.errors import IllegalTransition
+from service.jobs.errors import IllegalTransition
 
 
 class State(StrEnum):

@@ -8,13 +8,15 @@ two leaves that change uncounted.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord
-from service.metrics.shared import Slot
+from service.metrics.shared import NotShared, Slot
 
 # Seconds. A command that does nothing takes a millisecond or two; a job may take days.
 _WAITS: Final = (0.001, 0.0025, 0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600, 21600)
@@ -22,6 +24,17 @@ _DURATIONS: Final = (0.0025, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 144
 # Seconds. The upper ones are for those who attach and wait.
 _ANSWERS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)
 _NS: Final = 1_000_000_000
+
+_log = structlog.get_logger("jobrunner.app")
+
+
+def worker_metrics(state_dir: Path) -> Metrics:
+    """The series of this worker, shared with the others where that is possible."""
+    try:
+        return Metrics(Slot(state_dir))
+    except NotShared as exc:
+        _log.warning("metrics_not_shared", why=str(exc))
+        return Metrics()
 
 
 class Metrics:

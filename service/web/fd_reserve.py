@@ -12,29 +12,12 @@ from typing import Any, Final
 
 from sanic import Request
 
-from service.errors import Unavailable
+from service.jobs.errors import Unavailable
 
 # Descriptors kept: connections of short requests, and what one of them opens on its way.
 _RESERVE: Final = 32
-# Descriptors that a process needs at the very least: a worker that does nothing has about thirty,
-# the reserve comes on top, and the rest is for connections and jobs.
-_MIN: Final = 128
 # Ends of the paths of GET requests that may be open for long.
 _LONG: Final = ("/attach", "/wait")
-
-
-class TooFewDescriptors(Exception):
-    """The service could accept no job; the message is a sentence for the operator."""
-
-
-def check_limit() -> None:
-    """Raises: TooFewDescriptors."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < _MIN:
-        raise TooFewDescriptors(
-            f"This process may open {hard} files, and the service needs {_MIN} at least:"
-            " raise the hard limit (ulimit -Hn, LimitNOFILE=)."
-        )
 
 
 def raise_limit() -> None:

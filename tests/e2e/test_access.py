@@ -21,8 +21,8 @@ from running import START_FUSE_S, Service, free_port, running
 from service.access import tokens
 from service.access.scopes import Scope
 from service.api import routes
-from service.app import Jobrunner
 from service.settings import Settings
+from service.web.server import Jobrunner
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,209 @@
+"""The order in which a process of the service starts and stops, and who waits for whom.
+
+STARTING → SERVING → STOPPING. The main process and each of its workers has a `Lifespan`; with
+`--single-process` one process has both halves.
+
+1. The main process takes the state directory, then starts the supervisor and doesn't wait for it.
+2. It spawns the workers. Each opens its parts in order; one that fails closes those before it.
+3. It waits for the supervisor, then for every worker. If the supervisor fails, it kills the workers
+   and exits with 2. Once all workers serve it is SERVING, and replaces those that crash.
+4. SIGTERM before the workers are spawned ends it at once. A signal while they start is kept until
+   they serve: a worker that is told to stop while it starts may miss it, or die of it.
+5. A signal while SERVING: STOPPING. From here on `BoundedStop` counts, and no worker is replaced.
+6. Each worker closes its parts in reverse order, streams first, so that its connections can end.
+7. The main process waits for all workers to be gone. Only then does it end the jobs, if the
+   settings say so: a worker can't tell a reload from a stop, and hands its jobs over in both.
+8. A signal while STOPPING kills the workers; 7 follows.
+9. Sanic's state process exits last. When the main process is killed, the workers stop by
+   themselves (`parent_death`), and the jobs run on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sanic import Sanic
+
+from service.host.heartbeats import Heartbeats
+from service.link.launch import Starting
+from service.web.asyncio_compat import close_before_connections
+from service.web.bounded_stop import BoundedStop
+from service.web.fd_reserve import raise_limit
+from service.web.parent_death import exit_with_main_process
+from service.web.refusal import EXIT_ERROR, refusals
+from service.web.watchdog import Watchdog
+from service.web.workers import Workers
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def is_main_process() -> bool:
+    """False in a worker, and in each helper process of Sanic."""
+    return multiprocessing.parent_process() is None
+
+
+class Phase(StrEnum):
+    """Of one process."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What a lifespan does in its order, as functions of the app's own."""
+
+    start_supervisor: Callable[[], Starting]  # returns before it serves; raises SupervisorFailed
+    open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]]  # of one worker
+    end_jobs: Callable[[], Coroutine[Any, Any, bool]]  # False: some may still run
+    end_jobs_s: float  # seconds that this takes at most
+    remove_shared: Callable[[], None]  # files that only workers need
+
+
+class Lifespan:
+    """One in each process. Its methods are called by Sanic, in the order in which they stand."""
+
+    def __init__(self, steps: Steps, state_dir_lock: int | None) -> None:
+        """`state_dir_lock`: a descriptor that the main process keeps open until it exits."""
+        self.phase = Phase.STARTING
+        self.heartbeats: Heartbeats | None = None  # shared by the main process and its workers
+        self._steps = steps
+        self._state_dir_lock = state_dir_lock
+        self._supervisor: Starting | None = None
+        self._workers: Workers | None = None
+        self._bounded_stop: BoundedStop | None = None
+        self._kept_signal: int | None = None
+        self._may_have_jobs = False  # of this service: a start that failed ends none of an earlier
+        self._replaces_silent = True
+        self._parts = AsyncExitStack()
+        self._closing: asyncio.Future[None] | None = None
+
+    def attach(self, app: Sanic[Any, Any]) -> None:
+        """Have Sanic call it."""
+        app.main_process_start(self.start_main)
+        app.main_process_ready(self.watch_workers)
+        app.before_server_start(self.open_worker)
+        app.before_server_stop(self.close_worker)
+        app.after_server_stop(self.end_single_process)
+        app.main_process_stop(self.stop_main)
+
+    # The main process: start
+
+    async def start_main(self, app: Any) -> None:
+        signal.signal(signal.SIGTERM, self.on_signal)
+        self.heartbeats = Heartbeats()
+        app.shared_ctx.heartbeats = self.heartbeats.memory  # workers get it when they are spawned
+        with refusals():
+            self._supervisor = self._steps.start_supervisor()
+
+    async def watch_workers(self, app: Any) -> None:
+        assert self.heartbeats is not None  # noqa: S101 - `start_main` came before
+        # With --dev a worker may stand in a debugger: it isn't dead.
+        self._replaces_silent = not app.debug
+        self._workers = Workers(
+            app.manager,
+            on_turn=self.heartbeats.beat_main,
+            on_spawned=self._wait_for_supervisor,
+            on_serving=self._serve,
+        )
+        self._bounded_stop = BoundedStop(
+            self._workers, lambda: asyncio.run(self._steps.end_jobs()), self._steps.end_jobs_s
+        )
+        for number in _STOPPING:
+            signal.signal(number, self.on_signal)
+
+    def _wait_for_supervisor(self) -> None:
+        # Not before: the workers start beside it, take longer than it does, and need it last.
+        assert self._supervisor is not None  # noqa: S101 - `start_main` came before
+        with refusals():
+            self._supervisor.wait()
+        self._may_have_jobs = True
+
+    def _serve(self) -> None:
+        assert self._workers is not None  # noqa: S101 - who calls this
+        assert self._bounded_stop is not None  # noqa: S101 - made with them
+        self._bounded_stop.start()
+        heartbeats = self.heartbeats if self._replaces_silent else None
+        watchdog = Watchdog(self._workers, heartbeats, self._bounded_stop.begin)
+        self.phase = Phase.SERVING  # a signal acts from here on
+        if self._kept_signal is not None:
+            self._stop(self._workers, self._bounded_stop)
+        watchdog.start()
+
+    # A worker
+
+    async def open_worker(self, app: Any) -> None:
+        exit_with_main_process(getattr(app, "multiplexer", None))
+        raise_limit()
+        close_before_connections()
+        memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
+        async with AsyncExitStack() as parts:
+            await self._steps.open_parts(parts, None if memory is None else Heartbeats(memory))
+            self._parts = parts.pop_all()
+        self.phase = Phase.SERVING
+
+    async def close_worker(self, _app: Any) -> None:
+        # Sanic calls this twice at once on Ctrl-C.
+        self.phase = Phase.STOPPING
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._parts.aclose())
+        await asyncio.shield(self._closing)
+
+    async def end_single_process(self, _app: Any) -> None:
+        if not is_main_process():
+            return
+        self._steps.remove_shared()
+        if not await self._steps.end_jobs():
+            # Sanic would log an exception that is raised here as one of its own.
+            atexit.register(_exit_with_error)
+
+    # The main process: stop
+
+    def on_signal(self, number: int, _frame: object = None) -> None:
+        """The handler of SIGINT and SIGTERM in the main process. Raises: SystemExit, before workers
+        are spawned: Sanic's helper processes only end with a main process that exits in order.
+        """
+        if self._workers is None or self._bounded_stop is None:
+            raise SystemExit(0)
+        match self.phase:
+            case Phase.STARTING:
+                self._kept_signal = number
+            case Phase.SERVING:
+                self._stop(self._workers, self._bounded_stop)
+            case Phase.STOPPING:
+                self._bounded_stop.begin()
+                self._workers.kill(number)
+
+    def _stop(self, workers: Workers, bounded_stop: BoundedStop) -> None:
+        self.phase = Phase.STOPPING
+        bounded_stop.begin()
+        workers.stop()
+
+    async def stop_main(self, _app: Any) -> None:
+        """Called when no worker lives any more, also after a start that failed."""
+        self.phase = Phase.STOPPING
+        self._steps.remove_shared()
+        if not self._may_have_jobs or self._bounded_stop is None:
+            return
+        self._bounded_stop.workers_gone()
+        ok = await self._steps.end_jobs()
+        self._bounded_stop.jobs_ended(ok=ok)
+        if not ok:
+            raise SystemExit(EXIT_ERROR)
+
+
+def _exit_with_error() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_ERROR)

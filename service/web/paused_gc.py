@@ -1,0 +1,16 @@
+"""Pauses the garbage collector while the service is imported.
+
+What is imported stays: to traverse it again and again while it grows takes a seventh of the time
+that importing takes. Benchmark: `start`.
+"""
+
+import gc
+
+_was_enabled = gc.isenabled()
+gc.disable()
+
+
+def resume() -> None:
+    """Called once the service is imported."""
+    if _was_enabled:
+        gc.enable()

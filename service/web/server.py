@@ -1,0 +1,125 @@
+"""The Sanic app: where it listens, which protocol it speaks, and what every request passes through.
+
+The rest of the service sees the public names of Sanic only; what depends on more than those stands
+in this package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+from sanic import Request, Sanic
+from sanic.config import Config
+from sanic.handlers import ErrorHandler
+from sanic.mixins import startup
+
+from service import logs
+from service.access import tokens
+from service.access.exposure import why_exposed
+from service.access.scopes import Principal
+from service.jobs.errors import JobrunnerError, Unauthenticated
+from service.settings import Settings
+from service.web.access_log import Observer
+from service.web.asyncio_compat import send_at_once
+from service.web.connection import Connection, connection_of
+from service.web.fd_reserve import keep_reserve
+from service.web.refusal import refuse
+from service.web.request import ForgivingRequest
+from service.web.state_process import start_state_process
+from service.web.tls import Accepted, loader_for
+
+NAME: Final = "jobrunner"
+# Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
+# its workers, or `after_server_stop` never runs.
+_GRACEFUL_S: Final = 3.0
+# Connections that wait to be accepted: beyond it a client's next try comes after a second.
+_BACKLOG: Final = 1024
+
+# Sanic starts its state process by this name, and would leave it behind.
+startup.Manager = start_state_process  # type: ignore[attr-defined]  # imported there by that name
+
+
+class Admission(Protocol):
+    """Decides about every request before it is routed. In `app.ctx.gate`."""
+
+    def admit(self, request: Request) -> Principal:
+        """Raises: JobrunnerError."""
+
+    def leave(self, request: Request) -> None:
+        """Called once for every request that was admitted."""
+
+
+class Jobrunner(Sanic[Config, Any]):
+    """Sanic, listening where the settings say unless its own flags say otherwise."""
+
+    def __init__(self, settings: Settings, error_handler: ErrorHandler) -> None:
+        super().__init__(
+            NAME,
+            error_handler=error_handler,
+            request_class=ForgivingRequest,
+            configure_logging=True,
+            certloader_class=loader_for(settings.tls_client_ca),
+            log_config=logs.of_libraries(settings.log_format),
+        )
+        self.config.REQUEST_MAX_SIZE = settings.max_body
+        self.config.REQUEST_TIMEOUT = settings.request_timeout
+        self.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
+        self.ctx.settings = settings
+        self.on_request(keep_reserve)
+        self.on_request(send_at_once)
+
+    def get_address(  # type: ignore[override]  # static in Sanic, and called on the instance
+        self, host: str | None, port: int | None, *_: object, **__: object
+    ) -> tuple[str, int]:
+        """Raises: SystemExit, when the service would be open to everybody there."""
+        settings: Settings = self.ctx.settings
+        host = host or settings.hostname
+        why = why_exposed(settings, self.config, listens_on=host)
+        if why is not None and not tokens.enabled(settings.state_dir):
+            refuse(why)
+        return host, settings.port if port is None else port
+
+    def prepare(self, *args: Any, **options: Any) -> None:
+        has_tls = options.get("ssl") is not None
+        settings: Settings = self.ctx.settings
+        if settings.tls_client_ca is not None and not has_tls:
+            refuse(
+                "JOBRUNNER_TLS_CLIENT_CA asks for client certificates, which come with TLS"
+                " only: give --cert and --key too."
+            )
+        # Sanic's own access log, which --dev turns on, has query strings.
+        ours = {"access_log": False, "protocol": Accepted if has_tls else Connection}
+        super().prepare(*args, **{"backlog": _BACKLOG, **options, **ours})
+
+    async def handle_request(self, request: Any) -> None:
+        """Admission comes first. A signal or a middleware of Sanic costs as much as a whole short
+        request does, and runs too late for a request without a route.
+        """
+        observer: Observer = self.ctx.observer
+        admission: Admission = self.ctx.gate
+        observer.begun(request)
+        try:
+            try:
+                principal = request.ctx.principal = admission.admit(request)
+            except JobrunnerError as exc:
+                if exc.status == Unauthenticated.status or connection_of(request).is_stranger:
+                    request.stream.keep_alive = False
+                await self.handle_exception(request, exc, run_middleware=False)
+                return
+            if principal.scopes and (connection := connection_of(request)).is_stranger:
+                connection.prove()
+            try:
+                await super().handle_request(request)
+            finally:
+                admission.leave(request)
+        except asyncio.CancelledError:
+            observer.cancelled(request)
+            raise
+        observer.ended(request)
+
+    async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
+        try:
+            await super().handle_exception(request, *args, **options)
+        finally:
+            self.ctx.observer.ended(request)
