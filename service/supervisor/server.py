@@ -131,7 +131,7 @@ class Server:
                 "t": "adopt",
                 "job": entry.job.id,
                 "turn": entry.has_turn,
-                "asked": entry.job.course.asked,
+                "asked": entry.job.machine.dispatched,
                 "recovered": entry.is_recovered,
                 "events": list(entry.events),
             }
@@ -227,7 +227,7 @@ class Server:
     def _on_kill(self, connection: Connection, message: Message) -> None:
         entry = self._register.get(message["job"])
         # `again`: it may have been carried out already, and a second signal means something else.
-        if entry is not None and not (message.get("again") and entry.job.course.kill is not None):
+        if entry is not None and not (message.get("again") and entry.job.machine.kill is not None):
             entry.job.kill(
                 signal=message["signal"],
                 grace_s=message["grace_s"],
@@ -259,7 +259,7 @@ class Server:
         if entry is None or entry.owner is not connection:
             return
         self._register.release(entry.job.id)
-        if not entry.job.is_finished and entry.job.course.asked >= 0:
+        if not entry.job.is_finished and entry.job.machine.dispatched >= 0:
             # Only a job that never ran may be released unfinished (its submission failed).
             log_event("running_job_released", job=entry.job.id)
             entry.job.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())

@@ -8,10 +8,10 @@ from typing import Any
 
 from service.supervisor.job.exit_hooks import Plan
 from service.supervisor.job.limits import Limits
-from service.supervisor.job.machine import Course
+from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.usage import Usage
 from service.supervisor.register import Register
-from service.supervisor.upgrade import STATE_VERSION
+from service.supervisor.snapshot import VERSION, from_json
 
 
 class _Decoded:
@@ -19,7 +19,7 @@ class _Decoded:
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.id: str = state["id"]
-        self.course = Course.from_state(state["course"])
+        self.machine = from_json(JobMachine, state["machine"])
         self.plans = [Plan.from_state(plan) for _, plan in state["aftermath"]["plans"]]
         self.limits = Limits(**state["limiting"]["limits"])
         self.usage = Usage(*state["usage"])
@@ -33,7 +33,7 @@ def can_follow(version: int, source: int) -> bool:
     """`version`: of the state's layout. `source`: a file with the state as it now is; an older
     release hands over an empty one. Raises: whatever decoding it raises.
     """
-    if version > STATE_VERSION:
+    if version > VERSION:
         return False
     with open(os.dup(source), "rb") as file:
         text = file.read()

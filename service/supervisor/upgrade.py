@@ -28,12 +28,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from service.link.protocol import Message
+from service.supervisor.snapshot import VERSION
 
 if TYPE_CHECKING:
     from service.supervisor.connection import Connection
 
-# The layout of the state. Keys may be added; a reader gives those it misses their defaults.
-STATE_VERSION: Final = 1
 # Seconds that a trial may take: it imports and decodes.
 _TRIAL_S: Final = 30.0
 
@@ -77,7 +76,7 @@ def _try_new_code(state: dict[str, Any]) -> int:
     memory = _written(state)
     try:
         child = subprocess.Popen(
-            [*_program(), "--can-resume", str(STATE_VERSION)],
+            [*_program(), "--can-resume", str(VERSION)],
             stdin=memory,
             stdout=subprocess.DEVNULL,
         )
@@ -121,7 +120,7 @@ def _written(state: dict[str, Any]) -> int:
     memory = os.memfd_create("jobrunner-supervisor", os.MFD_CLOEXEC)
     try:
         with open(memory, "wb", closefd=False) as file:
-            file.write(json.dumps({**state, "version": STATE_VERSION}).encode())
+            file.write(json.dumps({**state, "version": VERSION}).encode())
         os.lseek(memory, 0, os.SEEK_SET)
     except BaseException:
         os.close(memory)
@@ -134,8 +133,8 @@ def read(memory: int) -> dict[str, Any]:
     with open(memory, "rb") as file:
         file.seek(0)
         state: dict[str, Any] = json.load(file)
-    if state["version"] > STATE_VERSION:
-        raise CantResume(f"state version {state['version']}; this release knows {STATE_VERSION}")
+    if state["version"] > VERSION:
+        raise CantResume(f"state version {state['version']}; this release knows {VERSION}")
     return state
 
 

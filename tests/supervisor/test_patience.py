@@ -4,7 +4,10 @@ else lives.
 
 import pytest
 
-from service.supervisor.job.machine import Arm, Course, Disarm, Emit, Phase, Timer
+from service.supervisor.job.command import Command
+from service.supervisor.job.effects import Arm, Disarm, Emit, Timer
+from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.phases import Phase
 
 NOW = 100.0
 
@@ -30,59 +33,59 @@ def upgraded(supervisor, client):
 
 
 def running(idle_s):
-    course = Course()
-    course.start(0, end_if="nonzero", drain_s=2.0)
-    actions = course.spawned(streams=2, timeout_s=0, grace_s=5, idle_s=idle_s, at=1)
-    return course, actions
+    machine = JobMachine()
+    machine.start(Command(0, "nonzero"))
+    effects = machine.spawned(streams=2, timeout_s=0, grace_s=5, idle_s=idle_s, at=1)
+    return machine, effects
 
 
-def passed(course, timer, *, quiet_s=0.0, stalled=False):
-    return course.timer_passed(timer, at=2, now=NOW, stalled=stalled, quiet_s=quiet_s)
+def passed(machine, timer, *, quiet_s=0.0, stalled=False):
+    return machine.timer_fired(timer, at=2, now=NOW, stalled=stalled, quiet_s=quiet_s)
 
 
 def test_silence_counts_from_the_last_byte():
-    course, actions = running(60.0)
-    assert Arm(Timer.IDLE, 60.0) in actions
-    assert passed(course, Timer.IDLE, quiet_s=20.0) == [Arm(Timer.IDLE, 40.0)]
-    assert course.kill is None
-    passed(course, Timer.IDLE, quiet_s=60.0)
-    assert (course.kill.reason, course.kill.grace_s) == ("idle-timeout", 5)
+    machine, effects = running(60.0)
+    assert Arm(Timer.IDLE, 60.0) in effects
+    assert passed(machine, Timer.IDLE, quiet_s=20.0) == [Arm(Timer.IDLE, 40.0)]
+    assert machine.kill is None
+    passed(machine, Timer.IDLE, quiet_s=60.0)
+    assert (machine.kill.reason, machine.kill.grace_s) == ("idle-timeout", 5)
 
 
 def test_what_a_full_disk_keeps_back_is_no_silence():
-    course, _ = running(60.0)
-    assert passed(course, Timer.IDLE, quiet_s=1000.0, stalled=True) == [Arm(Timer.IDLE, 60.0)]
+    machine, _ = running(60.0)
+    assert passed(machine, Timer.IDLE, quiet_s=1000.0, stalled=True) == [Arm(Timer.IDLE, 60.0)]
 
 
 def test_between_two_commands_nothing_is_silent():
-    course, _ = running(60.0)
-    course.stream_ended(0, at=2)
-    course.stream_ended(0, at=2)
-    course.wait_status(0, at=2)
-    assert course.phase is Phase.IDLE
-    assert passed(course, Timer.IDLE, quiet_s=1000.0) == [Arm(Timer.IDLE, 60.0)]
+    machine, _ = running(60.0)
+    machine.stream_ended(0, at=2)
+    machine.stream_ended(0, at=2)
+    machine.wait_status(0, at=2)
+    assert machine.phase is Phase.IDLE
+    assert passed(machine, Timer.IDLE, quiet_s=1000.0) == [Arm(Timer.IDLE, 60.0)]
 
 
 def test_a_job_that_is_being_killed_has_no_timeouts():
-    course, _ = running(60.0)
-    kill = passed(course, Timer.IDLE, quiet_s=60.0)
+    machine, _ = running(60.0)
+    kill = passed(machine, Timer.IDLE, quiet_s=60.0)
     assert {Disarm(Timer.IDLE), Disarm(Timer.DEADLINE)} <= set(kill)
 
 
 def test_a_first_command_ends_the_wait_for_it():
-    course = Course()
-    assert course.wait_for_turn(3.0, 5.0) == [Arm(Timer.QUEUE, 3.0)]
-    assert Disarm(Timer.QUEUE) in course.start(0, end_if="always", drain_s=2.0)
+    machine = JobMachine()
+    assert machine.wait_for_slot(3.0, 5.0) == [Arm(Timer.QUEUE, 3.0)]
+    assert Disarm(Timer.QUEUE) in machine.start(Command(0))
 
 
 def test_a_job_that_waited_too_long_never_starts():
-    course = Course()
-    course.wait_for_turn(3.0, 5.0)
-    actions = passed(course, Timer.QUEUE)
-    actions += course.tree_seen(is_alive=False, now=NOW)
-    assert [a.fields["verdict"] for a in actions if isinstance(a, Emit)] == ["killed"]
-    assert course.start(0, end_if="always", drain_s=2.0) == []
-    assert course.receipt(0)["reason"] == "queue-timeout"
+    machine = JobMachine()
+    machine.wait_for_slot(3.0, 5.0)
+    effects = passed(machine, Timer.QUEUE)
+    effects += machine.tree_checked(is_alive=False, now=NOW)
+    assert [a.fields["verdict"] for a in effects if isinstance(a, Emit)] == ["killed"]
+    assert machine.start(Command(0)) == []
+    assert machine.receipt(0)["reason"] == "queue-timeout"
 
 
 # ------------------------------------------------------------------------------------ real jobs

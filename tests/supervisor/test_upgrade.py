@@ -1,7 +1,6 @@
 """Whatever a supervisor knows is known to the code that it becomes, and nothing happens in between."""
 
 import contextlib
-import copy
 import json
 import os
 import resource
@@ -16,15 +15,15 @@ from service.output.index import STDOUT
 from service.output.writer import LogWriter
 from service.supervisor.job.exit_hooks import Aftermath, Plan
 from service.supervisor.job.limits import Limiting, Limits
-from service.supervisor.job.machine import Course, KillRequest, Phase
-from service.supervisor.job.teardown import Cleaning
+from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.cgroup import Cgroup
 from service.supervisor.process.controllers import Controllers, Fence
 from service.supervisor.process.tree import CgroupTree, WalkTree
 from service.supervisor.register import Register
+from service.supervisor.snapshot import VERSION, to_json
 from service.supervisor.trial import can_follow
-from service.supervisor.upgrade import STATE_VERSION, execute
+from service.supervisor.upgrade import execute
 
 NUMBERS = st.integers(0, 1 << 40)
 SECONDS = st.floats(0, 1e9)
@@ -51,65 +50,7 @@ def over_tuples(value):
         return [over_tuples(item) for item in value]
     if isinstance(value, dict):
         return {key: over_tuples(item) for key, item in value.items()}
-    if isinstance(value, Cleaning):
-        return over_tuples(value.state())
     return value
-
-
-KILLS = st.builds(KillRequest, st.integers(1, 31), SECONDS, TEXT, NUMBERS, escalated=st.booleans())
-
-
-@st.composite
-def cleanings(draw):
-    made = Cleaning()
-    made.waiting = draw(st.lists(st.tuples(NUMBERS, st.booleans()), max_size=3))
-    made.done = draw(st.sets(NUMBERS, max_size=3))
-    made.is_running, made.tries = draw(st.booleans()), draw(st.integers(0, 6))
-    made.failed = draw(st.booleans())
-    return made
-
-
-@st.composite
-def courses(draw):
-    made = Course()
-    for name, values in {
-        "phase": st.sampled_from(Phase),
-        "asked": st.integers(-1, 100),
-        "kill": st.none() | KILLS,
-        "_open": st.dictionaries(st.integers(0, 100), st.integers(0, 4), max_size=3),
-        "_status": st.none() | st.integers(-64, 255),
-        "_status_after_kill": st.booleans(),
-        "_verdict_if": st.lists(st.tuples(NUMBERS, NUMBERS), max_size=2),
-        "_was_judged": st.booleans(),
-        "_report": st.dictionaries(TEXT, TEXT | st.booleans(), max_size=2),
-        "_cleans": st.booleans(),
-        "cleaning": cleanings(),
-        "_end_if": st.sampled_from(["always", "never", "nonzero"]),
-        "_drain_s": SECONDS,
-        "_deadline_grace_s": SECONDS,
-        "_idle_s": SECONDS,
-        "_killed": st.booleans(),
-        "_hard": st.booleans(),
-        "_gone": st.booleans(),
-        "_missing": st.booleans(),
-        "_cut_off": st.booleans(),
-        "_expires": SECONDS,
-    }.items():
-        setattr(made, name, draw(values))
-    assert {*Course.__slots__} <= {*dir(made)}
-    return made
-
-
-@given(courses())
-def test_a_course_is_handed_over_whole(course):
-    before = copy.deepcopy(course)
-    same(course, Course.from_state(over(course.state())))
-    same(course, before)  # and writing it down has changed nothing
-
-
-@given(cleanings())
-def test_clean_ups_are_handed_over_whole(cleaning):
-    same(cleaning, Cleaning.from_state(over(cleaning.state())))
 
 
 @given(
@@ -285,7 +226,7 @@ def memory_with(text):
 def test_new_code_says_beforehand_whether_it_can_read_the_state():
     sound = {
         "id": "job",
-        "course": Course().state(),
+        "machine": to_json(JobMachine()),
         "aftermath": Aftermath("job").state(),
         "limiting": Limiting().state(),
         "usage": Usage().state(),
@@ -294,7 +235,7 @@ def test_new_code_says_beforehand_whether_it_can_read_the_state():
     sound["aftermath"]["plans"] = [[0, plan | {"of_another_release": 1}]]
     entry = {"job": sound, "has_turn": True, "waits": False, "seq": 1, "events": []}
     cases = {
-        STATE_VERSION: b"",  # an older release hands none over
+        VERSION: b"",  # an older release hands none over
         0: json.dumps({"register": {"max_running": 1, "entries": [entry]}}).encode(),
     }
     for version, text in cases.items():
@@ -303,9 +244,9 @@ def test_new_code_says_beforehand_whether_it_can_read_the_state():
         os.close(descriptor)
     descriptor = memory_with(json.dumps({"register": {"entries": [entry]}}).encode())
     with pytest.raises(KeyError):
-        can_follow(STATE_VERSION, descriptor)
+        can_follow(VERSION, descriptor)
     os.close(descriptor)
-    assert not can_follow(STATE_VERSION + 1, -1)
+    assert not can_follow(VERSION + 1, -1)
 
 
 def upgraded(supervisor, client):

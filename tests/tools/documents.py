@@ -134,6 +134,21 @@ def lifecycle() -> str:
     return _mermaid(diagram())
 
 
+def job_machine() -> str:
+    from service.supervisor.job.phases import diagram
+
+    return _mermaid(diagram())
+
+
+def ignored_inputs() -> str:
+    from service.supervisor.job.phases import IGNORED
+
+    return _table(
+        ("phase", "input", "why it changes nothing"),
+        ((f"`{phase}`", f"`{given}`", reason) for (phase, given), reason in IGNORED.items()),
+    )
+
+
 def costs() -> str:
     sys.path[:0] = [str(_BENCHMARKS)]
     from cases import CASES
@@ -163,6 +178,8 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "errors": errors,
     "series": series,
     "lifecycle": lifecycle,
+    "job-machine": job_machine,
+    "ignored-inputs": ignored_inputs,
     "costs": costs,
 }
 

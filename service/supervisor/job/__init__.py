@@ -1,1 +1,1 @@
-"""One job in the supervisor: its state machine, and what carries out the effects."""
+"""One job in the supervisor: the state machine (`phases`, `machine`) and what carries it out."""

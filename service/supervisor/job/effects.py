@@ -1,14 +1,14 @@
-"""What a course can ask for: the vocabulary between its decisions and who carries them out."""
+"""Effects: what the state machine of a job asks the runner to carry out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class Timer(Enum):
-    """Each timer of a job runs at most once at a time; arming it again moves it."""
+class Timer(StrEnum):
+    """A job's timers. Each runs at most once at a time; arming it again moves it."""
 
     QUEUE = "queue"
     DEADLINE = "deadline"
@@ -17,18 +17,20 @@ class Timer(Enum):
     GRACE = "grace"
     STUCK = "stuck"
     CLOSING = "closing"
-    CLEANING = "cleaning"
+    TEARDOWN = "teardown"
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
+    """Spawn this command; the reply is the input `spawned` or `refused`, before any other input."""
+
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Run the verdict of this command, whose process ended with `status`. `signal`: 0, or that of
-    the kill under way, which the verdict came too late for.
+class RunProbe:
+    """Run the status probe of this command, whose process ended with `status`. `signal`: the signal
+    of the kill under way, to be sent to the probe, which started after it; 0: none.
     """
 
     number: int
@@ -38,29 +40,29 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """Clean up after this command, and tell by `cleaned_up`. `thorough`: whatever became of it;
-    else it ended in the ordinary way.
+    """Run the cleanup of this command; the reply is the input `cleaned_up`. `force`: run the force
+    cleanup, which works whatever state the command is in.
     """
 
     number: int
-    thorough: bool
+    force: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AbandonCleanUp:
-    """The clean-up under way takes too long: end it, and tell nothing of it."""
+    """Kill the cleanup that is running; there is no reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignalTree:
-    """Send this signal to every process of the tree; KILL until nothing new is found."""
+    """Send this signal to every process of the tree; KILL is repeated until no new one is found."""
 
     signal: int
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Look at the tree, and tell by `tree_seen` whether a process of it lives."""
+class CheckTree:
+    """Check whether a process of the tree is alive; the reply is the input `tree_checked`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Disarm:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Read what is in the pipes now; each end of output is told by `stream_ended`."""
+    """Read what is in the pipes now; each end of output is an input `stream_ended`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +88,19 @@ class CloseLog:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Tell the owner; `job.py` adds the job's ID, the number of the event and the time."""
+    """Send an event to the worker; the runner adds the job's ID, a number and the time."""
 
     name: str
     fields: dict[str, Any]
 
 
-Action = (
+Effect = (
     Spawn
-    | Judge
+    | RunProbe
     | CleanUp
     | AbandonCleanUp
     | SignalTree
-    | Look
+    | CheckTree
     | Arm
     | Disarm
     | Drain

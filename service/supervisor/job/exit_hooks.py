@@ -82,14 +82,6 @@ class Aftermath:
         self._status = 0  # of the process that it is about
         self._cleaner = 0  # its pid
 
-    @staticmethod
-    def wanted(request: Message) -> dict[str, Any]:
-        """What the course is to know of the plan in the message `start`."""
-        return {
-            "verdict_if": request.get("verdict_if", ()) if request.get("verdict") else (),
-            "cleans": bool(request.get("cleanup")),
-        }
-
     def planned(self, request: Message) -> None:
         """The command of this message was spawned."""
         if request.get("verdict") or request.get("cleanup"):

@@ -1,4 +1,4 @@
-"""One live job in the supervisor: carries out what its course decides.
+"""One live job in the supervisor: carries out what its machine decides.
 
 Everything happens in callbacks of one loop, so between two of them nothing about a job changes.
 """
@@ -22,17 +22,22 @@ from service.link.protocol import Message
 from service.output.errors import NoHoles
 from service.output.pump import Pump, StallTimer
 from service.output.writer import LogWriter
-from service.supervisor.job import effects as a
-from service.supervisor.job import machine as c
+from service.supervisor.job import effects as fx
+from service.supervisor.job.command import Command
+from service.supervisor.job.ending import KillRequest
+from service.supervisor.job.escalation import ORPHAN_GRACE_S
 from service.supervisor.job.exit_hooks import Aftermath
 from service.supervisor.job.handed import handed
 from service.supervisor.job.limits import Limiting
+from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.phases import Phase
 from service.supervisor.job.usage import Usage
 from service.supervisor.job.workspace import begin_in, make_directories, make_log_directory
 from service.supervisor.process.controllers import Controllers
 from service.supervisor.process.marks import marked
 from service.supervisor.process.spawn import Descriptors, Refused, spawn
 from service.supervisor.process.tree import Tree
+from service.supervisor.snapshot import from_json, to_json
 from service.supervisor.unclosed import UnclosedLogs
 
 STDOUT: Final = 1
@@ -62,7 +67,7 @@ class Host:
 
 
 class Job:
-    """A live job; `course.phase` is FINISHED when nothing of it is left but its owner's record."""
+    """A live job; `machine.phase` is FINISHED when nothing of it is left but its owner's record."""
 
     __slots__ = (
         "_aftermath",
@@ -77,20 +82,20 @@ class Job:
         "_timers",
         "_tree",
         "_usage",
-        "course",
         "id",
+        "machine",
     )
 
     def __init__(self, job_id: str, host: Host) -> None:
         self.id = job_id
-        self.course = c.Course()
+        self.machine = JobMachine()
         self._host = host
         self._tree: Tree | None = None
         self._log: LogWriter | None = None
         self._pump: Pump | None = None
-        self._timers: dict[c.Timer, asyncio.TimerHandle] = {}
+        self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
         self._request: Message = {}
-        self._grace_s = c.SWEEP_GRACE_S
+        self._grace_s = ORPHAN_GRACE_S
         self._aftermath = Aftermath(job_id)
         self._limiting = Limiting()
         self._usage = Usage()
@@ -105,7 +110,7 @@ class Job:
         pids = [pid for pid, job in self._host.commands.items() if job is self]
         return {
             "id": self.id,
-            "course": self.course.state(),
+            "machine": to_json(self.machine),
             "grace_s": self._grace_s,
             "quiet_from": self._spoke_at(),
             "timers": {timer.value: handle.when() for timer, handle in self._timers.items()},
@@ -124,7 +129,7 @@ class Job:
     def from_state(cls, state: dict[str, Any], host: Host) -> Job:
         """The job that `state` describes, going on."""
         job = cls(state["id"], host)
-        job.course = c.Course.from_state(state["course"])
+        job.machine = from_json(JobMachine, state["machine"])
         job._grace_s = state["grace_s"]
         job._quiet_from = state.get("quiet_from", host.loop.time())
         if job.is_finished:
@@ -142,9 +147,9 @@ class Job:
         for pid in state["pids"]:
             host.commands[pid] = job
         for name, when in state["timers"].items():
-            timer = c.Timer(name)
+            timer = fx.Timer(name)
             job._timers[timer] = host.loop.call_at(when, job._passed, timer)
-        if job.course.watches_tree:
+        if job.machine.needs_tree_checks:
             host.watching.add(job)
         return job
 
@@ -167,7 +172,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        return self.course.phase is c.Phase.FINISHED
+        return self.machine.phase is Phase.FINISHED
 
     @property
     def end(self) -> int:
@@ -176,29 +181,22 @@ class Job:
 
     def wait_for_turn(self, *, queue_s: float, grace_s: float) -> None:
         """Have the job killed when it is still pending after `queue_s`."""
-        self._apply(self.course.wait_for_turn(queue_s, grace_s))
+        self._apply(self.machine.wait_for_slot(queue_s, grace_s))
 
     def start(self, request: Message) -> None:
         """Start a command, as the message `start` asks; a repeat changes nothing."""
         self._request = request = marked(request, self._host.mark)
         self._grace_s = float(request["grace_s"])
-        self._apply(
-            self.course.start(
-                request["n"],
-                end_if=request["end_if"],
-                drain_s=request["drain_s"],
-                **Aftermath.wanted(request),
-            )
-        )
+        self._apply(self.machine.start(_command(request)))
         self._request = {}
 
     def kill(self, *, signal: int, grace_s: float, reason: str, at: int) -> None:
-        request = c.KillRequest(signal, grace_s, reason, at)
-        is_first = self.course.kill is None
-        actions = self.course.request_kill(request, self._host.loop.time())
-        if is_first and self.course.kill is not None:
-            self._tell_kill(self.course.kill)
-        self._apply(actions)
+        request = KillRequest(signal, grace_s, reason, at)
+        is_first = self.machine.kill is None
+        effects = self.machine.request_kill(request, self._host.loop.time())
+        if is_first and self.machine.kill is not None:
+            self._tell_kill(self.machine.kill)
+        self._apply(effects)
 
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
@@ -209,22 +207,21 @@ class Job:
     def reaped(self, pid: int, status: int, used: resource.struct_rusage) -> None:
         """A process that this job started was reaped. `status`: an exit code, or minus a signal."""
         if (ok := self._aftermath.has_cleaned(pid, status)) is not None:
-            self._apply(self.course.cleaned_up(ok=ok))
+            self._apply(self.machine.cleaned_up(ok=ok))
             return
         assert self._tree is not None  # noqa: S101 - a command was spawned
         self._tree.reaped(pid)
         self._usage.add(used)
-        if self._limiting.ran_out_of_memory():
-            self.course.ran_out_of_memory()
-        if (verdict := self._aftermath.verdict_of(pid, status)) is not None:
-            self._apply(self.course.judged(*verdict, time.time_ns()))
+        at, oom_killed = time.time_ns(), self._limiting.ran_out_of_memory()
+        if (found := self._aftermath.verdict_of(pid, status)) is not None:
+            self._apply(self.machine.probed(*found, at, oom_killed=oom_killed))
         else:
-            self._apply(self.course.wait_status(status, time.time_ns()))
+            self._apply(self.machine.wait_status(status, at, oom_killed=oom_killed))
 
     @property
     def descriptors_to_come(self) -> int:
         """How many more it takes once it runs and has output."""
-        if self.course.asked < 0:
+        if self.machine.dispatched < 0:
             return JOB_DESCRIPTORS
         return LOG_DESCRIPTORS if self._log is not None and not self._log.is_made else 0
 
@@ -237,7 +234,7 @@ class Job:
         """Something died: see what is left of the tree."""
         self._apply(self._look())
 
-    def _tell_kill(self, kill: c.KillRequest) -> None:
+    def _tell_kill(self, kill: KillRequest) -> None:
         fields = {
             "signal": kill.signal,
             "grace_s": kill.grace_s,
@@ -246,79 +243,79 @@ class Job:
         }
         self._host.emit(self, "killing", fields)
 
-    def _apply(self, actions: list[c.Action]) -> None:
-        for action in actions:
-            self._carry_out(action)
-        if self.course.watches_tree:
+    def _apply(self, effects: list[fx.Effect]) -> None:
+        for effect in effects:
+            self._carry_out(effect)
+        if self.machine.needs_tree_checks:
             self._host.watching.add(self)
         else:
             self._host.watching.discard(self)
 
-    def _carry_out(self, action: c.Action) -> None:
-        match action:
-            case c.Emit("finished"):
-                self._finish(action.fields)
-            case c.Emit():
-                self._host.emit(self, action.name, action.fields)
-            case c.Spawn():
-                self._apply(self._spawn(action.number))
-            case c.SignalTree():
+    def _carry_out(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Emit("finished"):
+                self._finish(effect.fields)
+            case fx.Emit():
+                self._host.emit(self, effect.name, effect.fields)
+            case fx.Spawn():
+                self._apply(self._spawn(effect.number))
+            case fx.SignalTree():
                 if self._tree is not None:
-                    self._tree.signal(action.signal)
-            case c.Look():
+                    self._tree.signal(effect.signal)
+            case fx.CheckTree():
                 self._apply(self._look())
-            case c.Arm():
-                self._arm(action.timer, action.seconds)
-            case c.Disarm():
-                self._disarm(action.timer)
-            case c.Drain():
+            case fx.Arm():
+                self._arm(effect.timer, effect.seconds)
+            case fx.Disarm():
+                self._disarm(effect.timer)
+            case fx.Drain():
                 if self._pump is not None:
                     self._pump.drain_now()
-            case c.CloseLog():
-                self._close_log(complete=action.complete)
+            case fx.CloseLog():
+                self._close_log(complete=effect.complete)
             case _:
-                self._carry_out_aftermath(action)
+                self._carry_out_aftermath(effect)
 
-    def _carry_out_aftermath(self, action: c.Action) -> None:
-        match action:
-            case a.Judge():
-                self._judge(action)
-            case a.CleanUp():
-                self._clean_up(action)
-            case a.AbandonCleanUp():
+    def _carry_out_aftermath(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.RunProbe():
+                self._judge(effect)
+            case fx.CleanUp():
+                self._clean_up(effect)
+            case fx.AbandonCleanUp():
                 self._host.commands.pop(self._aftermath.abandon(), None)
 
-    def _judge(self, action: a.Judge) -> None:
+    def _judge(self, effect: fx.RunProbe) -> None:
         tree, pump = self._tree, self._pump
         assert tree is not None and pump is not None  # noqa: S101, PT018 - a command was spawned
         try:
             spawned = self._aftermath.judge(
-                action.number, action.status, tree, self._host.descriptors
+                effect.number, effect.status, tree, self._host.descriptors
             )
         except Refused:
-            self._apply(self.course.judged(action.status, {}, time.time_ns()))
+            self._apply(self.machine.probed(effect.status, {}, time.time_ns()))
             return
-        if action.signal:
-            os.kill(spawned.pid, action.signal)  # not reaped, so the number is its own
+        if effect.signal:
+            os.kill(spawned.pid, effect.signal)  # not reaped, so the number is its own
         self._host.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
-        pump.add(spawned.stdout, STDOUT, action.number)
-        pump.add(spawned.stderr, STDERR, action.number)
-        self.course.judging(streams=2)
+        pump.add(spawned.stdout, STDOUT, effect.number)
+        pump.add(spawned.stderr, STDERR, effect.number)
+        self._apply(self.machine.probe_spawned(streams=2))
 
-    def _clean_up(self, action: a.CleanUp) -> None:
+    def _clean_up(self, effect: fx.CleanUp) -> None:
         try:
             pid = self._aftermath.clean(
-                action.number, thorough=action.thorough, descriptors=self._host.descriptors
+                effect.number, thorough=effect.force, descriptors=self._host.descriptors
             )
         except Refused as exc:
             log_event("cleanup_refused", job=self.id, why=str(exc))
-            self._apply(self.course.cleaned_up(ok=False))
+            self._apply(self.machine.cleaned_up(ok=False))
         else:
             self._host.commands[pid] = self
 
     def _finish(self, fields: dict[str, Any]) -> None:
-        receipt = self.course.receipt(self._tree.found if self._tree else 0)
+        receipt = self.machine.receipt(self._tree.found if self._tree else 0)
         usage = None
         if self._tree is not None:
             usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
@@ -328,38 +325,38 @@ class Job:
             seen["complete"] = False
         self._host.emit(self, "finished", {**fields, **seen})
 
-    def _look(self) -> list[c.Action]:
+    def _look(self) -> list[fx.Effect]:
         is_alive = self._tree is not None and self._tree.is_alive()
-        return self.course.tree_seen(is_alive=is_alive, now=self._host.loop.time())
+        return self.machine.tree_checked(is_alive=is_alive, now=self._host.loop.time())
 
-    def _arm(self, timer: c.Timer, seconds: float) -> None:
+    def _arm(self, timer: fx.Timer, seconds: float) -> None:
         self._disarm(timer)
         self._timers[timer] = self._host.loop.call_later(seconds, self._passed, timer)
 
-    def _disarm(self, timer: c.Timer) -> None:
+    def _disarm(self, timer: fx.Timer) -> None:
         if (armed := self._timers.pop(timer, None)) is not None:
             armed.cancel()
 
-    def _passed(self, timer: c.Timer) -> None:
+    def _passed(self, timer: fx.Timer) -> None:
         del self._timers[timer]
         stalled = self._pump is not None and self._pump.stalled
-        was_killed = self.course.kill is not None
-        actions = self.course.timer_passed(
+        was_killed = self.machine.kill is not None
+        effects = self.machine.timer_fired(
             timer,
             at=time.time_ns(),
             now=self._host.loop.time(),
             stalled=stalled,
             quiet_s=self._host.loop.time() - self._spoke_at(),
         )
-        if not was_killed and self.course.kill is not None:
-            self._tell_kill(self.course.kill)
-        self._apply(actions)
+        if not was_killed and self.machine.kill is not None:
+            self._tell_kill(self.machine.kill)
+        self._apply(effects)
 
     def _spoke_at(self) -> float:
         """When the last byte of output came, or the first command, by the loop's clock."""
         return max(self._quiet_from, self._log.last_output_s if self._log is not None else 0.0)
 
-    def _spawn(self, number: int) -> list[c.Action]:
+    def _spawn(self, number: int) -> list[fx.Effect]:
         request, host = self._request, self._host
         try:
             tree, pump = self._prepare()
@@ -383,7 +380,7 @@ class Job:
                     passed=given.passed,
                 )
         except (Refused, OSError) as exc:
-            return self.course.refused(str(exc), time.time_ns())
+            return self.machine.refused(str(exc), time.time_ns())
         host.settle(spawned.pid)
         self._aftermath.planned(request)
         host.commands[spawned.pid] = self
@@ -391,7 +388,7 @@ class Job:
         pump.add(spawned.stdout, STDOUT, number)
         pump.add(spawned.stderr, STDERR, number)
         self._quiet_from = self._quiet_from or host.loop.time()
-        return self.course.spawned(
+        return self.machine.spawned(
             streams=2,
             timeout_s=request["timeout_s"],
             grace_s=request["grace_s"],
@@ -429,15 +426,15 @@ class Job:
 
     def _log_failed(self, error: OSError) -> None:
         log_event("output_failed", job=self.id, error=str(error))
-        was_killed = self.course.kill is not None
+        was_killed = self.machine.kill is not None
         sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
-        actions = self.course.log_failed(sentence, time.time_ns(), self._host.loop.time())
-        if not was_killed and self.course.kill is not None:
-            self._tell_kill(self.course.kill)
-        self._apply(actions)
+        effects = self.machine.log_failed(sentence, time.time_ns(), self._host.loop.time())
+        if not was_killed and self.machine.kill is not None:
+            self._tell_kill(self.machine.kill)
+        self._apply(effects)
 
     def _stream_ended(self, _stream: int, command: int) -> None:
-        self._apply(self.course.stream_ended(command, time.time_ns()))
+        self._apply(self.machine.stream_ended(command, time.time_ns()))
 
     def _close_log(self, *, complete: bool) -> None:
         if self._pump is not None:
@@ -460,6 +457,17 @@ class Job:
         self._aftermath.close()
         self._limiting.close()
         self._host.watching.discard(self)
+
+
+def _command(request: Message) -> Command:
+    """What the state machine is to know of the message `start`."""
+    return Command(
+        request["n"],
+        end_if=request["end_if"],
+        drain_s=request["drain_s"],
+        probe_if=request.get("verdict_if", ()) if request.get("verdict") else (),
+        needs_cleanup=bool(request.get("cleanup")),
+    )
 
 
 def _inherited_log(state: dict[str, Any], directory: str) -> LogWriter:

@@ -1,6 +1,6 @@
 """Every legal order of what can happen to a job, walked exhaustively: one outcome each, no leak.
 
-A small world stands around the course: it carries out the actions, and knows what may happen next.
+A small world stands around the machine: it carries out the effects, and knows what may happen next.
 All its orders are walked by their states (what was seen before and led to the same state leads on
 alike), and what the rules promise is checked against facts that the world notes for itself.
 """
@@ -9,34 +9,35 @@ import copy
 import functools
 import itertools
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import pytest
 
-from service.supervisor.job.machine import (
-    STUCK_AFTER_KILL_S,
-    SWEEP_GRACE_S,
+from service.supervisor.job.command import Command
+from service.supervisor.job.effects import (
     Arm,
+    CheckTree,
     CloseLog,
-    Course,
     Disarm,
     Drain,
     Emit,
-    KillRequest,
-    Look,
-    Phase,
     SignalTree,
     Spawn,
     Timer,
 )
+from service.supervisor.job.ending import KillRequest
+from service.supervisor.job.escalation import ORPHAN_GRACE_S, STUCK_AFTER_KILL_S
+from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.phases import Phase
 
-NOW = 100.0  # any moment: the course never asks for the time
+NOW = 100.0  # any moment: the machine never asks for the time
 DRAIN_S = 2.0
 STREAMS = 2
+PARTS = [f.name for f in fields(JobMachine) if f.name != "phase"]
 
 
 @dataclass(frozen=True)
-class Command:
+class Planned:
     """What a command of the world does. `refused`: it can't be started."""
 
     status: int = 0
@@ -55,7 +56,7 @@ class Case:
     stalled: the disk takes no bytes.
     """
 
-    commands: tuple[Command, ...] = (Command(),)
+    commands: tuple[Planned, ...] = (Planned(),)
     stray: bool = False
     escaped: bool = False
     kills: tuple[tuple[int, float], ...] = ()
@@ -66,7 +67,7 @@ class Case:
 @dataclass
 class World:
     case: Case
-    course: Course = field(default_factory=Course)
+    machine: JobMachine = field(default_factory=JobMachine)
     next_command: int = 0  # what the owner asks for next; -1 when it asks for nothing
     alive: int | None = None  # the command whose process lives
     stray_lives: bool = False
@@ -88,12 +89,12 @@ class World:
     # What may happen
 
     def events(self):
-        course = self.course
+        machine = self.machine
         if 0 <= self.next_command < len(self.case.commands):
             yield "start"
         if self.alive is not None:
             yield "wait status"
-        if course.phase is not Phase.FINISHED:  # then the pump is closed
+        if machine.phase is not Phase.FINISHED:  # then the pump is closed
             for command, stream in sorted(self.pipes):
                 yield f"end of {command} {stream}"
         if self.stray_lives:
@@ -105,7 +106,7 @@ class World:
 
     def happen(self, event):
         before = len(self.emits)
-        was_finished = self.course.phase is Phase.FINISHED
+        was_finished = self.machine.phase is Phase.FINISHED
         match event.split():
             case ["start"]:
                 self._start()
@@ -124,31 +125,31 @@ class World:
                 self._pass(Timer(timer))
         if was_finished:
             assert len(self.emits) == before, f"{event} after the end is told"
-            assert self.course.phase is Phase.FINISHED
+            assert self.machine.phase is Phase.FINISHED
             assert not self.timers
 
     def _start(self):
         number = self.next_command
         command = self.case.commands[number]
         self.next_command = -1
-        asked = self.course.start(number, end_if=command.end_if, drain_s=DRAIN_S)
+        asked = self.machine.start(Command(number, command.end_if, DRAIN_S))
         # The owner may ask while a kill is on its way to it: then nothing is spawned.
         assert bool(asked) is (not self.killing), "a start after a kill is refused"
         self.apply(asked)
-        assert self.course.start(number, end_if=command.end_if, drain_s=DRAIN_S) == []
+        assert self.machine.start(Command(number, command.end_if, DRAIN_S)) == []
 
     def spawn(self, number):
         command = self.case.commands[number]
         if command.refused:
             if command.end_if != "never":
                 self.killed_by_rule = False
-            self.apply(self.course.refused("no", at=1))
+            self.apply(self.machine.refused("no", at=1))
             return
         self.alive = number
         self.pipes |= {(number, stream) for stream in range(STREAMS)}
         self.stray_lives = self.stray_lives or (self.case.stray and number == 0)
         timeout_s = 60.0 if self.case.timeout else 0.0
-        self.apply(self.course.spawned(streams=STREAMS, timeout_s=timeout_s, grace_s=5.0, at=1))
+        self.apply(self.machine.spawned(streams=STREAMS, timeout_s=timeout_s, grace_s=5.0, at=1))
 
     def _die(self):
         number, self.alive = self.alive, None
@@ -160,12 +161,12 @@ class World:
                 self.killed_by_rule = True
             elif ends:
                 self.killed_by_rule = False
-        self.apply(self.course.wait_status(command.status, at=2))
+        self.apply(self.machine.wait_status(command.status, at=2))
         self._batch()
 
     def _batch(self):
-        if self.course.watches_tree:
-            self.apply(self.course.tree_seen(is_alive=bool(self.living), now=NOW))
+        if self.machine.needs_tree_checks:
+            self.apply(self.machine.tree_checked(is_alive=bool(self.living), now=NOW))
 
     @property
     def living(self):
@@ -173,14 +174,14 @@ class World:
 
     def _end_pipe(self, command, stream):
         self.pipes.discard((command, stream))
-        self.apply(self.course.stream_ended(command, at=3))
+        self.apply(self.machine.stream_ended(command, at=3))
 
     def _kill(self):
         number, grace_s = self.case.kills[self.kills_made]
         self.kills_made += 1
         self._note_kill()
         request = KillRequest(number, grace_s, "requested", 4)
-        self.apply(self.course.request_kill(request, NOW))
+        self.apply(self.machine.request_kill(request, NOW))
 
     def _note_kill(self):
         self.killing = True
@@ -202,19 +203,19 @@ class World:
                 self.drain_passed = True
             case Timer.CLOSING:
                 self.closing_passed = True
-        self.apply(self.course.timer_passed(timer, at=5, now=NOW, stalled=self.case.stalled))
+        self.apply(self.machine.timer_fired(timer, at=5, now=NOW, stalled=self.case.stalled))
 
-    # What the course wants
+    # What the machine wants
 
-    def apply(self, actions):
-        for action in actions:
-            match action:
+    def apply(self, effects):
+        for effect in effects:
+            match effect:
                 case Spawn(number):
                     self.spawn(number)
                 case SignalTree(number):
                     self.signals.append(int(number))
-                case Look():
-                    self.apply(self.course.tree_seen(is_alive=bool(self.living), now=NOW))
+                case CheckTree():
+                    self.apply(self.machine.tree_checked(is_alive=bool(self.living), now=NOW))
                 case Arm(timer, seconds):
                     assert seconds > 0
                     if timer is Timer.GRACE and timer in self.timers:
@@ -228,7 +229,7 @@ class World:
                         for command, stream in sorted(self.pipes):
                             self._end_pipe(command, stream)
                 case CloseLog():
-                    self.log_closed.append(action.complete)
+                    self.log_closed.append(effect.complete)
                 case Emit(name, fields):
                     self.emits.append((name, fields))
                     if name in ("ended", "refused") and not fields["ends"]:
@@ -242,7 +243,7 @@ class World:
         assert names.count("started") <= len(self.case.commands)
         if names.count("finished"):
             assert names[-1] == "finished", "the end is told last"
-            assert self.course.phase is Phase.FINISHED
+            assert self.machine.phase is Phase.FINISHED
             assert not self.timers, "no timer outlives the job"
             self.check_finished()
         if self.killing:
@@ -259,7 +260,7 @@ class World:
         fields = self.emits[-1][1]
         verdict = "killed" if self.killed_by_rule else "exited"
         assert fields["verdict"] == verdict, "rule 2"
-        assert (self.course.receipt(3) is not None) is (verdict == "killed")
+        assert (self.machine.receipt(3) is not None) is (verdict == "killed")
         assert self.living == 0 or self.stuck_passed, "nothing is left, unless it can't be killed"
         assert fields["complete"] is self.log_closed[0] is (not self.pipes)
         waited = self.closing_passed or (self.case.stalled and self.drain_passed and self.killing)
@@ -270,7 +271,7 @@ class World:
         for name, f in self.emits:
             if name == "ended" and f["n"] in self.statuses and not self.stuck_passed:
                 assert f["status"] == self.statuses[f["n"]]
-        if (receipt := self.course.receipt(3)) is not None:
+        if (receipt := self.machine.receipt(3)) is not None:
             assert receipt["found"] == 3
             assert receipt["verified_gone"] is not self.stuck_passed
             assert self.signals, "a kill signals"
@@ -283,21 +284,24 @@ class World:
         assert names.count("finished") == 1, "every order comes to its end"
 
     def fork(self):
-        """As copy.deepcopy, which takes twenty times as long."""
         fork = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, (set, list, dict)):
                 setattr(fork, name, value.copy())
-        fork.course = copy.copy(self.course)
-        for slot in Course.__slots__:
-            value = getattr(self.course, slot)
-            if isinstance(value, (dict, KillRequest)):
-                setattr(fork.course, slot, copy.copy(value))
+        fork.machine = fork_of(self.machine)
         return fork
 
     def key(self):
-        course = [getattr(self.course, slot) for slot in Course.__slots__]
-        return repr((course, [v for k, v in vars(self).items() if k not in ("course", "case")]))
+        return repr([v for k, v in vars(self).items() if k != "case"])
+
+
+def fork_of(machine):
+    """As copy.deepcopy, which takes twenty times as long; the world uses no cleanups."""
+    parts = {name: copy.copy(getattr(machine, name)) for name in PARTS}
+    fork = JobMachine(machine.phase, **parts)
+    fork.streams.open = machine.streams.open.copy()
+    fork.escalation.kill = copy.copy(machine.kill)
+    return fork
 
 
 def walk(case):
@@ -350,18 +354,18 @@ AROUND = {
 @pytest.mark.parametrize("kills", KILLS.values(), ids=KILLS)
 @pytest.mark.parametrize("case", AROUND.values(), ids=AROUND)
 def test_every_order_of_one_command_has_one_outcome_and_leaves_no_timer(case, kills):
-    count, _ = walk(replace(case, kills=kills, commands=(Command(-15 if kills else 0),)))
+    count, _ = walk(replace(case, kills=kills, commands=(Planned(-15 if kills else 0),)))
     # At least: each order of the wait status and the two ends of output.
     assert count >= 6
 
 
 PAIRS = {
-    "both run": (Command(0, "nonzero"), Command(0)),
-    "the first fails": (Command(3, "nonzero"), Command(0)),
-    "the first may fail": (Command(3, "never"), Command(0)),
-    "the first is refused": (Command(refused=True, end_if="nonzero"), Command(0)),
-    "the first may be refused": (Command(refused=True, end_if="never"), Command(0)),
-    "the second is refused": (Command(0, "nonzero"), Command(refused=True)),
+    "both run": (Planned(0, "nonzero"), Planned(0)),
+    "the first fails": (Planned(3, "nonzero"), Planned(0)),
+    "the first may fail": (Planned(3, "never"), Planned(0)),
+    "the first is refused": (Planned(refused=True, end_if="nonzero"), Planned(0)),
+    "the first may be refused": (Planned(refused=True, end_if="never"), Planned(0)),
+    "the second is refused": (Planned(0, "nonzero"), Planned(refused=True)),
 }
 
 
@@ -394,7 +398,7 @@ def test_exit_before_end_of_output_and_after_it_come_to_the_same():
     outcomes = set()
     for order in itertools.permutations(("wait status", *ends)):
         world = after(Case(), "start", *order)
-        assert world.course.phase is Phase.FINISHED
+        assert world.machine.phase is Phase.FINISHED
         assert not world.drain_passed
         outcomes.add(repr([(n, {**f, "at": 0}) for n, f in world.emits]))
     assert len(outcomes) == 1
@@ -416,7 +420,7 @@ def test_a_held_pipe_leaves_the_output_incomplete():
 def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
     stalled = Case(escaped=True, stalled=True, kills=(SOFT,))
     world = after(stalled, "start", "wait status", "drain", "drain", "drain")
-    assert world.course.phase is Phase.DRAINING
+    assert world.machine.phase is Phase.DRAINING
     world.happen("kill")
     world.happen("drain")
     world.check_always()
@@ -425,23 +429,23 @@ def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
 
 def closing_on_a_full_disk():
     """What a first command left holds a pipe, and nothing is left to be killed."""
-    commands = (Command(end_if="never"), Command())
+    commands = (Planned(end_if="never"), Planned())
     case = Case(commands, escaped=True, kills=(SOFT,))
     world = after(case, "start", "wait status", "drain", "start", "end of 1 0", "end of 1 1")
     world.case = replace(case, stalled=True)
     world.happen("wait status")
-    assert world.course.phase is Phase.CLOSING
+    assert world.machine.phase is Phase.CLOSING
     world.happen("closing")
-    assert world.course.phase is Phase.CLOSING
+    assert world.machine.phase is Phase.CLOSING
     return world
 
 
 def test_a_kill_ends_the_wait_for_room_of_a_job_of_which_only_bytes_are_left():
     world = closing_on_a_full_disk()
     world.happen("kill")
-    assert world.course.phase is Phase.CLOSING
+    assert world.machine.phase is Phase.CLOSING
     world.happen("closing")
-    assert world.course.phase is Phase.FINISHED
+    assert world.machine.phase is Phase.FINISHED
     assert not world.timers
     assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
 
@@ -450,21 +454,21 @@ def test_room_that_comes_while_closing_leaves_no_timer():
     world = closing_on_a_full_disk()
     world.case = replace(world.case, escaped=False)  # what waits in the pipes comes out now
     world.happen("closing")
-    assert world.course.phase is Phase.FINISHED
+    assert world.machine.phase is Phase.FINISHED
     world.check_always()
 
 
 def test_output_that_cant_be_written_ends_the_job_with_an_error():
     world = after(Case(escaped=True, stalled=True), "start")
-    world.apply(world.course.log_failed("It broke.", 5, NOW))
+    world.apply(world.machine.log_failed("It broke.", 5, NOW))
     assert world.signals == [signal.SIGTERM]
     world.killing = world.killed_by_rule = True
-    world.apply(world.course.log_failed("It broke again.", 5, NOW))
+    world.apply(world.machine.log_failed("It broke again.", 5, NOW))
     assert world.signals == [signal.SIGTERM]
     world.happen("wait status")
     world.happen("drain")
     world.check_always()
-    assert world.course.kill.reason == "output"
+    assert world.machine.kill.reason == "output"
     ended = dict(world.emits)["ended"]
     assert (ended["killed"], ended["error"]) == (True, "It broke.")
     assert world.emits[-1] == ("finished", {"verdict": "killed", "complete": False})
@@ -480,7 +484,7 @@ def test_what_a_job_left_behind_gets_term_then_kill():
     world.happen("stray dies")
     world.check_always()
     assert world.emits[-1][1]["verdict"] == "exited"
-    assert world.course.receipt(1) is None
+    assert world.machine.receipt(1) is None
 
 
 def test_kill_repeats_while_something_is_left():
@@ -491,14 +495,14 @@ def test_kill_repeats_while_something_is_left():
 @functools.cache
 def seconds_armed(*requests):
     """For how long the grace was armed by each of the requests, given one after the other."""
-    course = Course()
-    course.start(0, end_if="always", drain_s=DRAIN_S)
-    course.spawned(streams=2, timeout_s=0, grace_s=0, at=1)
+    machine = JobMachine()
+    machine.start(Command(0, drain_s=DRAIN_S))
+    machine.spawned(streams=2, timeout_s=0, grace_s=0, at=1)
     armed = []
     for now, number, grace_s in requests:
-        actions = course.request_kill(KillRequest(number, grace_s, "requested", 1), now)
-        armed.append([a.seconds for a in actions if isinstance(a, Arm) and a.timer is Timer.GRACE])
-    return armed, course.kill
+        effects = machine.request_kill(KillRequest(number, grace_s, "requested", 1), now)
+        armed.append([a.seconds for a in effects if isinstance(a, Arm) and a.timer is Timer.GRACE])
+    return armed, machine.kill
 
 
 @pytest.mark.parametrize(
@@ -529,4 +533,4 @@ def test_with_no_grace_nothing_is_escalated():
 
 
 def test_bounds_are_those_of_the_contract():
-    assert (SWEEP_GRACE_S, STUCK_AFTER_KILL_S) == (2.0, 30.0)
+    assert (ORPHAN_GRACE_S, STUCK_AFTER_KILL_S) == (2.0, 30.0)

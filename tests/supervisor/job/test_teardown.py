@@ -1,4 +1,4 @@
-"""Clean-ups and verdicts, in every order: one clean-up a command, one end of the job."""
+"""Cleanups and status probes, in every order: one cleanup a command, one end of the job."""
 
 import itertools
 import json
@@ -6,105 +6,112 @@ import signal
 
 import pytest
 
+from service.supervisor.job.command import Command
 from service.supervisor.job.effects import (
     AbandonCleanUp,
     Arm,
     CleanUp,
     CloseLog,
     Emit,
-    Judge,
+    RunProbe,
     SignalTree,
     Timer,
 )
-from service.supervisor.job.machine import Course, KillRequest, Phase
-from service.supervisor.job.teardown import ATTEMPTS, PAUSE_S, TRY_S, Cleaning
+from service.supervisor.job.ending import KillRequest
+from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.phases import Phase
+from service.supervisor.job.teardown import ATTEMPTS, PAUSE_S, TRY_S, Teardown
+from service.supervisor.snapshot import from_json, to_json
 
 UNCLEAR = ((-64, -1), (125, 255))
 
 
-def of(kind, actions):
-    return [action for action in actions if isinstance(action, kind)]
+def of(kind, effects):
+    return [effect for effect in effects if isinstance(effect, kind)]
 
 
-def events(actions):
-    return [(action.name, action.fields) for action in of(Emit, actions)]
+def events(effects):
+    return [(effect.name, effect.fields) for effect in of(Emit, effects)]
 
 
-def running(*, end_if="always", verdict_if=UNCLEAR):
-    course = Course()
-    course.start(0, end_if=end_if, drain_s=2.0, verdict_if=verdict_if, cleans=True)
-    course.spawned(streams=2, timeout_s=0, grace_s=10, at=1)
-    return course
+def running(*, end_if="always", probe_if=UNCLEAR):
+    machine = JobMachine()
+    machine.start(Command(0, end_if, probe_if=probe_if, needs_cleanup=True))
+    machine.spawned(streams=2, timeout_s=0, grace_s=10, at=1)
+    return machine
 
 
-def request_kill(course, grace_s=10.0):
-    return course.request_kill(KillRequest(signal.SIGTERM, grace_s, "requested", 5), 100.0)
+def request_kill(machine, grace_s=10.0):
+    return machine.request_kill(KillRequest(signal.SIGTERM, grace_s, "requested", 5), 100.0)
 
 
-# Clean-ups alone
+# Cleanups alone
 
 
-def test_one_that_works_is_done_once():
-    cleaning = Cleaning()
-    assert cleaning.want(0, thorough=False) == [
-        Arm(Timer.CLEANING, TRY_S),
-        CleanUp(0, thorough=False),
+def test_a_cleanup_that_succeeds_runs_once():
+    teardown = Teardown()
+    assert teardown.request(0, force=False) == [
+        Arm(Timer.TEARDOWN, TRY_S),
+        CleanUp(0, force=False),
     ]
-    assert cleaning.want(0, thorough=True) == []
-    assert not cleaning.is_over
-    assert of(CleanUp, cleaning.ended(ok=True)) == []
-    assert cleaning.is_over
-    assert cleaning.want(0, thorough=True) == []
-    assert not cleaning.failed
+    assert teardown.request(0, force=True) == []
+    assert not teardown.is_over
+    assert of(CleanUp, teardown.ended(ok=True)) == []
+    assert teardown.is_over
+    assert teardown.request(0, force=True) == []
+    assert not teardown.failed
 
 
-def test_one_that_fails_is_tried_again_thoroughly_and_gives_up_in_the_end():
-    cleaning = Cleaning()
-    cleaning.want(0, thorough=False)
+def test_a_cleanup_that_fails_is_tried_again_by_force_and_given_up_in_the_end():
+    teardown = Teardown()
+    teardown.request(0, force=False)
     for _ in range(ATTEMPTS - 1):
-        assert cleaning.ended(ok=False) == [Arm(Timer.CLEANING, PAUSE_S)]
-        assert of(CleanUp, cleaning.timer_passed()) == [CleanUp(0, thorough=True)]
-    cleaning.ended(ok=False)
-    assert cleaning.is_over
-    assert cleaning.failed
+        assert teardown.ended(ok=False) == [Arm(Timer.TEARDOWN, PAUSE_S)]
+        assert of(CleanUp, teardown.timer_fired()) == [CleanUp(0, force=True)]
+    teardown.ended(ok=False)
+    assert teardown.is_over
+    assert teardown.failed
 
 
-def test_one_that_takes_too_long_is_abandoned_and_tried_again():
-    cleaning = Cleaning()
-    cleaning.want(0, thorough=True)
-    assert cleaning.timer_passed() == [AbandonCleanUp(), Arm(Timer.CLEANING, PAUSE_S)]
-    assert of(CleanUp, cleaning.timer_passed()) == [CleanUp(0, thorough=True)]
+def test_a_cleanup_that_takes_too_long_is_abandoned_and_tried_again():
+    teardown = Teardown()
+    teardown.request(0, force=True)
+    assert teardown.timer_fired() == [AbandonCleanUp(), Arm(Timer.TEARDOWN, PAUSE_S)]
+    assert of(CleanUp, teardown.timer_fired()) == [CleanUp(0, force=True)]
 
 
-def test_they_run_one_after_the_other_also_after_an_upgrade():
-    cleaning = Cleaning()
-    cleaning.want(0, thorough=False)
-    assert cleaning.want(1, thorough=True) == []
-    cleaning = Cleaning.from_state(json.loads(json.dumps(cleaning.state())))
-    assert of(CleanUp, cleaning.ended(ok=True)) == [CleanUp(1, thorough=True)]
-    assert cleaning.ended(ok=True)
-    assert cleaning.is_over
+def test_cleanups_run_one_after_the_other_also_after_an_upgrade():
+    teardown = Teardown()
+    teardown.request(0, force=False)
+    assert teardown.request(1, force=True) == []
+    teardown = from_json(Teardown, json.loads(json.dumps(to_json(teardown))))
+    assert of(CleanUp, teardown.ended(ok=True)) == [CleanUp(1, force=True)]
+    assert teardown.ended(ok=True)
+    assert teardown.is_over
 
 
-# With the course of a job
+# With the machine of a job
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["out", "err", "status"])))
 @pytest.mark.parametrize("is_seen_first", [False, True])
-def test_a_plain_end_waits_for_its_clean_up_and_is_not_judged(order, is_seen_first):
-    course, actions = running(), []
+def test_an_ordinary_end_waits_for_its_cleanup_and_is_not_probed(order, is_seen_first):
+    machine, effects = running(), []
     for step in order:
-        assert of(CleanUp, actions) == []
-        actions += course.wait_status(0, 2) if step == "status" else course.stream_ended(0, 2)
-    last = [lambda: course.tree_seen(is_alive=False, now=100.0), lambda: course.cleaned_up(ok=True)]
+        assert of(CleanUp, effects) == []
+        effects += machine.wait_status(0, 2) if step == "status" else machine.stream_ended(0, 2)
+    last = [
+        lambda: machine.tree_checked(is_alive=False, now=100.0),
+        lambda: machine.cleaned_up(ok=True),
+    ]
     for step in last if is_seen_first else reversed(last):
-        assert course.phase is not Phase.FINISHED
-        actions += step()
-    assert of(Judge, actions) == []
-    assert of(CleanUp, actions) == [CleanUp(0, thorough=False)]
-    assert [name for name, _ in events(actions)] == ["ended", "finished"]
-    assert of(CloseLog, actions) == [CloseLog(complete=True)]
-    assert course.phase is Phase.FINISHED
+        assert machine.phase is not Phase.FINISHED
+        effects += step()
+    assert of(RunProbe, effects) == []
+    assert of(CleanUp, effects) == [CleanUp(0, force=False)]
+    assert [name for name, _ in events(effects)] == ["ended", "finished"]
+    assert of(CloseLog, effects) == [CloseLog(complete=True)]
+    assert machine.phase is Phase.FINISHED
 
 
 @pytest.mark.parametrize("client", [125, 137, -9])
@@ -118,74 +125,76 @@ def test_a_plain_end_waits_for_its_clean_up_and_is_not_judged(order, is_seen_fir
     ],
 )
 @pytest.mark.parametrize("is_upgraded", [False, True])
-def test_an_unclear_end_is_what_the_verdict_says(client, report, status, fields, is_upgraded):
-    course = running()
-    actions = course.wait_status(client, 2)
-    assert actions == [Judge(0, client)]
-    course.judging(streams=2)
+def test_an_unclear_end_is_what_the_status_probe_reports(
+    client, report, status, fields, is_upgraded
+):
+    machine = running()
+    effects = machine.wait_status(client, 2)
+    assert effects == [RunProbe(0, client)]
+    machine.probe_spawned(streams=2)
     for _ in range(2):
-        assert course.stream_ended(0, 2) == []
+        assert machine.stream_ended(0, 2) == []
     if is_upgraded:
-        course = Course.from_state(json.loads(json.dumps(course.state())))
-    actions = course.judged(status, report, 3)
+        machine = from_json(JobMachine, json.loads(json.dumps(to_json(machine))))
+    effects = machine.probed(status, report, 3)
     for _ in range(2):
-        actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(is_alive=False, now=100.0)
-    assert of(CleanUp, actions) == [CleanUp(0, thorough=True)]
-    actions += course.cleaned_up(ok=True)
-    (name, ended), (_, finished) = events(actions)
+        effects += machine.stream_ended(0, 3)
+    effects += machine.tree_checked(is_alive=False, now=100.0)
+    assert of(CleanUp, effects) == [CleanUp(0, force=True)]
+    effects += machine.cleaned_up(ok=True)
+    (name, ended), (_, finished) = events(effects)
     assert name == "ended"
     assert fields.items() <= ended.items()
     assert not ended["killed"]
     assert finished == {"verdict": "exited", "complete": report.get("complete", True)}
 
 
-def test_an_error_of_the_verdict_ends_the_job_unless_it_may_go_on():
+def test_an_error_of_the_probe_ends_the_job_unless_it_may_go_on():
     for end_if, ends in [("always", True), ("nonzero", True), ("never", False)]:
-        course = running(end_if=end_if)
-        course.wait_status(125, 2)
-        actions = course.judged(125, {"error": "No image."}, 3)
+        machine = running(end_if=end_if)
+        machine.wait_status(125, 2)
+        effects = machine.probed(125, {"error": "No image."}, 3)
         for _ in range(2):
-            actions += course.stream_ended(0, 3)
-        assert events(actions)[0][1]["ends"] is ends
+            effects += machine.stream_ended(0, 3)
+        assert events(effects)[0][1]["ends"] is ends
 
 
-def test_a_kill_while_it_is_judged_is_a_kill():
-    course = running()
-    course.wait_status(-9, 2)
-    course.judging(streams=2)
-    assert SignalTree(signal.SIGTERM) in request_kill(course)
-    actions = course.judged(143, {}, 3)
+def test_a_kill_while_the_probe_runs_is_a_kill():
+    machine = running()
+    machine.wait_status(-9, 2)
+    machine.probe_spawned(streams=2)
+    assert SignalTree(signal.SIGTERM) in request_kill(machine)
+    effects = machine.probed(143, {}, 3)
     for _ in range(4):
-        actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(is_alive=False, now=100.0) + course.cleaned_up(ok=True)
-    assert events(actions)[0][1]["killed"]
-    assert events(actions)[-1] == ("finished", {"verdict": "killed", "complete": True})
+        effects += machine.stream_ended(0, 3)
+    effects += machine.tree_checked(is_alive=False, now=100.0) + machine.cleaned_up(ok=True)
+    assert events(effects)[0][1]["killed"]
+    assert events(effects)[-1] == ("finished", {"verdict": "killed", "complete": True})
 
 
-def test_a_verdict_that_comes_after_the_signal_of_a_kill_gets_it_too():
+def test_a_probe_that_starts_after_the_signal_of_a_kill_gets_it_too():
     """The signal found only the client, which was dead: nothing of the command would get it."""
-    course = running()
-    assert SignalTree(signal.SIGTERM) in request_kill(course)
-    assert course.wait_status(-9, 2) == [Judge(0, -9, signal.SIGTERM)]
+    machine = running()
+    assert SignalTree(signal.SIGTERM) in request_kill(machine)
+    assert machine.wait_status(-9, 2) == [RunProbe(0, -9, signal.SIGTERM)]
 
 
 @pytest.mark.parametrize("ok", [True, False])
 def test_kill_cleans_up_at_once_and_the_receipt_says_whether_that_worked(ok):
-    course = running()
-    actions = request_kill(course, grace_s=0)
-    assert of(CleanUp, actions) == [CleanUp(0, thorough=True)]
-    # The client's own end isn't judged any more.
-    actions = course.wait_status(-9, 3)
-    assert of(Judge, actions) == []
+    machine = running()
+    effects = request_kill(machine, grace_s=0)
+    assert of(CleanUp, effects) == [CleanUp(0, force=True)]
+    # The client's own end isn't probed any more.
+    effects = machine.wait_status(-9, 3)
+    assert of(RunProbe, effects) == []
     for _ in range(2):
-        actions += course.stream_ended(0, 3)
-    actions += course.tree_seen(is_alive=False, now=100.0)
-    assert course.phase is Phase.CLOSING
+        effects += machine.stream_ended(0, 3)
+    effects += machine.tree_checked(is_alive=False, now=100.0)
+    assert machine.phase is Phase.CLOSING
     for _ in range(1 if ok else ATTEMPTS):
-        actions += course.cleaned_up(ok=ok)
-        if course.phase is not Phase.FINISHED:
-            actions += course.timer_passed(Timer.CLEANING, at=4, now=101.0, stalled=False)
-    assert course.phase is Phase.FINISHED
-    assert course.receipt(1)["verified_gone"] is ok
-    assert [name for name, _ in events(actions)] == ["ended", "finished"]
+        effects += machine.cleaned_up(ok=ok)
+        if machine.phase is not Phase.FINISHED:
+            effects += machine.timer_fired(Timer.TEARDOWN, at=4, now=101.0, stalled=False)
+    assert machine.phase is Phase.FINISHED
+    assert machine.receipt(1)["verified_gone"] is ok
+    assert [name for name, _ in events(effects)] == ["ended", "finished"]

@@ -1,0 +1,59 @@
+"""The command that was dispatched last: what was asked for, and what is known of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Command:
+    """One command; a new value for each, so that nothing of an earlier one is left.
+
+    `end_if`: after it the job ends `always`, `never`, or when it doesn't exit 0 (`nonzero`).
+    `probe_if`: wait statuses that don't say how it ended, as ranges with both ends. `status`: an
+    exit code, or minus a signal. `report`: what the status probe reports besides the status.
+    """
+
+    number: int = -1  # none was dispatched
+    end_if: str = "always"
+    drain_s: float = 2.0
+    probe_if: Sequence[Sequence[int]] = ()
+    needs_cleanup: bool = False
+    status: int | None = None
+    ended_after_kill: bool = False
+    was_probed: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def needs_probe(self, status: int) -> bool:
+        return any(low <= status <= high for low, high in self.probe_if)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known how it ended: by a status, or by an error instead of one."""
+        return self.status is not None or "error" in self.report
+
+    @property
+    def ends_job(self) -> bool:
+        """Whether the job ends with it, without any kill."""
+        if not self.has_ended or self.ended_after_kill:
+            return False
+        return self.end_if == "always" or (self.end_if == "nonzero" and self.status != 0)
+
+    @property
+    def needs_force(self) -> bool:
+        """Whether only the force cleanup will do: it didn't end in the ordinary way."""
+        return self.status is None or self.was_probed
+
+    def ended(self, at: int, *, ends: bool, log_error: str) -> dict[str, Any]:
+        """The fields of its event `ended`; `ends`: the job ends with it."""
+        return {
+            "n": self.number,
+            "at": at,
+            "status": self.status,
+            "killed": self.ended_after_kill or not self.has_ended,
+            "ends": ends,
+            **({"error": log_error} if log_error else {}),
+            **self.report,
+        }

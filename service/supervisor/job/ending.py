@@ -1,0 +1,50 @@
+"""How a job ends: the kill that was requested, and what is known of the end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class KillRequest:
+    """A kill as first requested; `grace_s` follows when a later request shortens it."""
+
+    signal: int
+    grace_s: float
+    reason: str
+    requested_at: int
+    escalated: bool = False
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether KILL is sent at once."""
+        return self.signal == signal.SIGKILL or not self.grace_s
+
+    def receipt(self, *, found: int, verified_gone: bool) -> dict[str, Any]:
+        """The kill as it went, for the record."""
+        return {
+            "reason": self.reason,
+            "requested_at": self.requested_at,
+            "signal": self.signal,
+            "grace_s": self.grace_s,
+            "found": found,
+            "escalated": self.escalated,
+            "verified_gone": verified_gone,
+        }
+
+
+@dataclass(slots=True)
+class Ending:
+    """What is known of the end of a job.
+
+    `killed`: the outcome, set when the phase becomes ENDING. `is_gone`: False when a process is
+    stuck in the kernel. `is_urgent`: a kill came when only bytes in the pipes were left.
+    `log_error`: why output can't be written.
+    """
+
+    killed: bool = False
+    is_gone: bool = True
+    is_urgent: bool = False
+    log_error: str = ""
