@@ -15,9 +15,16 @@ from service.api.callers import audit, check_sees
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import attach_query
 from service.engine.engine import Engine
-from service.jobs.errors import JobrunnerError, NotAcceptable, OffsetBeyondEnd, Unavailable
+from service.errors import (
+    JobrunnerError,
+    NotAcceptable,
+    OffsetBeyondEnd,
+    OutputDropped,
+    OutputError,
+    Unavailable,
+    WatcherClosed,
+)
 from service.jobs.lifecycle import FINISHED, LIVE, State
-from service.output.errors import OutputDropped, OutputError, WatcherClosed
 from service.output.subscription import Subscription, check_end
 from service.output.watcher import LogWatcher
 from service.web.fd_reserve import refuse_in_reserve

@@ -7,7 +7,7 @@ from sanic import Request
 from service.access.scopes import Principal
 from service.api.gate import Gate
 from service.engine.engine import Engine
-from service.jobs.errors import UnknownJob
+from service.errors import UnknownJob
 from service.jobs.visibility import Sight, Visibility
 from service.web.addresses import address, network
 

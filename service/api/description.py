@@ -8,7 +8,7 @@ import service
 from service.api import problems
 from service.api.routes import JSON, ROUTES, Parameter, Route, Success
 from service.api.schemas import reference, schemas
-from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
+from service.errors import OffsetBeyondEnd, OffsetInGap
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "token": {"type": "http", "scheme": "bearer", "description": "From `jobrunner token create`."},

@@ -33,7 +33,7 @@ from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError, Tokens
 from service.access.watch import TokenWatch
 from service.api.public import READING
-from service.jobs.errors import (
+from service.errors import (
     HostNotAllowed,
     JobrunnerError,
     MissingScope,

@@ -8,7 +8,7 @@ from service.api.jobs import answer
 from service.api.problems import ERROR_FORMAT
 from service.api.views import CheckView, KindView, Live, Ready
 from service.engine.engine import Engine
-from service.jobs.errors import NotReady
+from service.errors import NotReady
 from service.output.watcher import LogWatcher
 
 health = Blueprint("health", url_prefix="/health")

@@ -18,8 +18,8 @@ from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
 from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
+from service.errors import BadHeader, UnsupportedMediaType
 from service.jobs.ceilings import check_ceilings
-from service.jobs.errors import BadHeader, UnsupportedMediaType
 from service.jobs.spec import JobSpec
 from service.kinds.submission import parse_submission
 from service.settings import Settings
@@ -54,7 +54,7 @@ async def submit(request: Request) -> HTTPResponse:
     """Store a job: 201, or 200 when the idempotency key has been used for the same body.
 
     Raises: UnsupportedMediaType, BadHeader, MalformedBody, InvalidJob, IdempotencyKeyReused,
-        NoRoom, TooManyRequests, Unavailable.
+        InsufficientStorage, TooManyRequests, Unavailable.
     """
     if "content-type" not in request.headers:  # the gate has looked at what is there
         raise UnsupportedMediaType("Send the header 'Content-Type: application/json'; got none.")
@@ -127,7 +127,10 @@ async def kill(request: Request, job_id: str) -> HTTPResponse:
 
 @jobs.post("/<job_id:str>/clean", error_format=ERROR_FORMAT)
 async def clean(request: Request, job_id: str) -> HTTPResponse:
-    """Forget a finished job. Raises: UnknownJob, JobIsLive, BadQuery, NoRoom, Unavailable."""
+    """Forget a finished job.
+
+    Raises: UnknownJob, JobIsLive, BadQuery, InsufficientStorage, Unavailable.
+    """
     Parameters(request.query_string, known=())
     check_sees(request, job_id)
     await request.app.ctx.engine.clean(job_id)

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from service.jobs.errors import BadQuery
+from service.errors import BadQuery
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
 from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT

@@ -12,9 +12,9 @@ import signal as signals
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service import errors
 from service.api.queries import MAX_LIMIT, MAX_OFFSET
 from service.api.views import Accepted, JobView, Killed, Listing, Live, Ready
-from service.jobs import errors
 from service.jobs.lifecycle import JOB_STATES
 from service.jobs.spec import MAX_LABELS, MAX_SECONDS, JobBody
 
@@ -170,7 +170,7 @@ ROUTES: Final = (
             errors.UnsupportedMediaType,
             errors.InvalidJob,
             errors.IdempotencyKeyReused,
-            errors.NoRoom,
+            errors.InsufficientStorage,
         ),
         JobBody,
         _OF_A_JOB,
@@ -251,7 +251,7 @@ ROUTES: Final = (
             errors.UnknownJob,
             errors.JobIsLive,
             errors.UnsupportedMediaType,
-            errors.NoRoom,
+            errors.InsufficientStorage,
         ),
     ),
     Route(

@@ -11,12 +11,12 @@ import msgspec
 from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.engine.start_message import working_directory
+from service.errors import CorruptLog
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
 from service.jobs.times import rfc3339
 from service.kinds import kind_of
-from service.output.errors import CorruptLog
 from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
 from service.store import readable

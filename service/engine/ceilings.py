@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from service.jobs.errors import Place
+from service.errors import FieldError
 from service.jobs.spec import JobSpec, Limits
 from service.link.protocol import Message
 from service.settings import Settings
@@ -29,7 +29,7 @@ def limits_of(spec: JobSpec, settings: Settings) -> dict[str, Any]:
     return {name: most for name, most in named if most}
 
 
-def unkept(spec: JobSpec, settings: Settings, hello: Message) -> Iterator[Place]:
+def unkept(spec: JobSpec, settings: Settings, hello: Message) -> Iterator[FieldError]:
     """Each limit that the supervisor that said `hello` can't keep, and why."""
     if not (limits := limits_of(spec, settings)):
         return
@@ -39,4 +39,4 @@ def unkept(spec: JobSpec, settings: Settings, hello: Message) -> Iterator[Place]
         why = known.get(name, "the supervisor that runs is of an older release")
         if why is not None:
             by_whom = "" if getattr(spec.limits, name) else "the service's own limit "
-            yield Place(f"/Limits/{names[name]}", f"{by_whom}can't be kept: {why}")
+            yield FieldError(f"/Limits/{names[name]}", f"{by_whom}can't be kept: {why}")

@@ -7,8 +7,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from service.errors import FieldError
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
-from service.jobs.errors import Place
 from service.jobs.record import JobRecord, Kill, signal_number
 from service.jobs.spec import JobSpec
 from service.link.capabilities import (
@@ -100,7 +100,7 @@ def too_many_pending(
 
 def unsupported(
     spec: JobSpec, settings: Settings, hello: Message, ceilings: Ceilings = NO_CEILINGS
-) -> list[Place]:
+) -> list[FieldError]:
     """What the supervisor that said `hello` can't do: an older release would pass it over."""
     asked = {
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
@@ -117,7 +117,7 @@ def unsupported(
         " (`jobrunner supervisor upgrade` makes it the installed one)"
     )
     return [
-        Place(pointer, why)
+        FieldError(pointer, why)
         for what, (pointer, value) in asked.items()
         if value and what not in known
     ]

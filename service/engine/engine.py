@@ -29,19 +29,19 @@ from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.tasks import OwnedTasks
 from service.engine.waiters import Waiters
-from service.files.job import JobFiles, job_files
-from service.host.heartbeats import Heartbeats
-from service.jobs.ceilings import NO_CEILINGS, Ceilings
-from service.jobs.errors import (
+from service.errors import (
     IdempotencyKeyReused,
+    InsufficientStorage,
     InvalidJob,
     JobIsLive,
     JobrunnerError,
-    NoRoom,
     TooManyRequests,
     Unavailable,
     UnknownJob,
 )
+from service.files.job import JobFiles, job_files
+from service.host.heartbeats import Heartbeats
+from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
 from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
@@ -142,7 +142,7 @@ class Engine:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
         Both the job and `key` belong to `principal`; `ceilings` are those of its token.
 
-        Raises: IdempotencyKeyReused, InvalidJob, NoRoom, TooManyRequests, Unavailable.
+        Raises: IdempotencyKeyReused, InvalidJob, InsufficientStorage, TooManyRequests, Unavailable.
         """
         return await self._in_task(
             while_locked(lambda: self._submit(spec, key, principal, ceilings))
@@ -159,7 +159,7 @@ class Engine:
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.
 
-        Raises: UnknownJob, JobIsLive, NoRoom, Unavailable.
+        Raises: UnknownJob, JobIsLive, InsufficientStorage, Unavailable.
         """
         await self._in_task(self._clean(job_id))
 
@@ -194,14 +194,14 @@ class Engine:
         """Have the log of a running job made, of which no byte has come yet; nothing happens when
         the job is over.
 
-        Raises: NoRoom; Unavailable.
+        Raises: InsufficientStorage; Unavailable.
         """
         await self._link.connection()
         if LOG_ON_DEMAND not in self._link.hello.get("can", ()):
             return  # an older release makes it at once
         reply = await self._link.request({"t": "log", "job": job_id})
         if why := reply.get("why"):
-            raise NoRoom(f"The log of {job_id} can't be made: {why}.")
+            raise InsufficientStorage(f"The log of {job_id} can't be made: {why}.")
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone."""
@@ -419,7 +419,7 @@ class Engine:
 
     def _check_room(self) -> None:
         if (why := self._store.reserve.shortage()) is not None:
-            raise NoRoom(why)
+            raise InsufficientStorage(why)
         self._restore_reserve()
 
     def _restore_reserve(self) -> None:

@@ -23,7 +23,7 @@ from service.engine.orphans import remove_orphans
 from service.engine.owner import Owner
 from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
-from service.jobs.errors import JobrunnerError, Unavailable
+from service.errors import JobrunnerError, Unavailable
 from service.link.client import ANSWER_S, ConnectionLost, SupervisorConnection
 from service.link.launch import SupervisorFailed, connect_or_start, start
 from service.link.protocol import Message

@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from service.jobs.errors import JobrunnerError
+from service.errors import JobrunnerError
 from service.jobs.lifecycle import LIVE
 from service.kinds import KINDS, CannotRun, Kind
 from service.settings import Settings

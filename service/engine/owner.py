@@ -27,7 +27,7 @@ from service.engine.claim_message import kill_message
 from service.engine.events import apply, lost
 from service.engine.record_writer import RecordWriter
 from service.engine.start_message import start_message
-from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
+from service.errors import InsufficientStorage, JobrunnerError, RecordsLocked, Unavailable
 from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
@@ -240,7 +240,7 @@ class Owner:
     def _handle_or_end(self, message: Message, outbox: _Outbox) -> None:
         try:
             self._handle(message, outbox)
-        except (NoRoom, Unavailable, Overtaken):
+        except (InsufficientStorage, Unavailable, Overtaken):
             raise
         except Exception as exc:  # noqa: BLE001 - its record, or what was said of it, makes no sense
             job_id = message.get("job", "")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from service.engine.backoff import Backoff
-from service.jobs.errors import RecordsLocked
+from service.errors import RecordsLocked
 from service.store import Store
 
 # Seconds for which a lock is waited for: a checkpoint of our own takes some milliseconds of it.

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from service.errors import JobrunnerError, RecordsLocked
 from service.host.heartbeats import SILENT_S
-from service.jobs.errors import JobrunnerError, RecordsLocked
 from service.store import Store
 
 # Seconds for which an answer about the records holds: it takes their lock for a moment.

@@ -25,7 +25,7 @@ class RecordWriter:
         """Store what changed of live jobs, all or nothing. `before`: in which states they were as
         far as the caller knows, by their IDs; it saves a look.
 
-        Raises: Overtaken; NoRoom, Unavailable.
+        Raises: Overtaken; InsufficientStorage, Unavailable.
         """
         known = before or {}
 
@@ -42,6 +42,9 @@ class RecordWriter:
             self._metrics.changed(was, record)
 
     def end_damaged(self, record: JobRecord) -> None:
-        """Store the end of a live job whose row can't be read. Raises: NoRoom, Unavailable."""
+        """Store the end of a live job whose row can't be read.
+
+        Raises: InsufficientStorage, Unavailable.
+        """
         if self._store.end_damaged(record):
             self._metrics.changed(State.RUNNING, record)

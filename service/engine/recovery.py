@@ -19,7 +19,7 @@ from service.engine.claim_message import is_overdue, kill_message, reclaim_messa
 from service.engine.events import killed_before_start, lost
 from service.engine.owner import Owner
 from service.engine.record_writer import RecordWriter
-from service.jobs.errors import JobrunnerError, Unavailable
+from service.errors import JobrunnerError, Unavailable
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord, Kill, signal_name
 from service.jobs.spec import JobSpec
@@ -56,7 +56,7 @@ class Recovery:
         """`registered`: what the supervisor knew when it said hello. A job that can't be taken over
         stops no other.
 
-        Raises: Unavailable, NoRoom: to be run again.
+        Raises: Unavailable, InsufficientStorage: to be run again.
         """
         left: JobrunnerError | None = None
         for seq, job_id in self._store.unfinished():
@@ -109,7 +109,7 @@ class Recovery:
             await self._request(kill_message(job_id, kill))
 
     async def take_over(self, job_id: str, *, has_turn: bool) -> None:
-        """Let a job that was claimed run, or end it. Raises: Unavailable, NoRoom."""
+        """Let a job that was claimed run, or end it. Raises: Unavailable, InsufficientStorage."""
         # Read after the claim: until then another worker could have finished it.
         record = self._store.get(job_id)
         if record is None:

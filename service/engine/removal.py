@@ -21,11 +21,11 @@ from typing import Final
 import structlog
 
 from service.engine.patient_writes import stored
+from service.errors import JobrunnerError
 from service.files.job import JobFiles, job_files
 from service.files.removal import empty, remove
 from service.files.user import acting_as
 from service.files.walk import OutOfTime
-from service.jobs.errors import JobrunnerError
 from service.settings import Settings
 from service.store import Store
 

@@ -25,9 +25,9 @@ from typing import Final
 import structlog
 
 from service.engine.patient_writes import stored
+from service.errors import JobrunnerError
 from service.files.job import JobFiles, job_files
 from service.files.usage import disk_usage
-from service.jobs.errors import JobrunnerError
 from service.settings import Settings, Share
 from service.store import Finished, Store, Totals
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from service.jobs.errors import JobrunnerError
+from service.errors import JobrunnerError
 
 # Seconds until a task that failed is begun again: at first, and at the most. One that fails at once
 # each time writes a line a minute.
@@ -94,7 +94,7 @@ async def _kept(make: Callable[[], Coroutine[Any, Any, None]], name: str) -> Non
 def _tell(task: asyncio.Task[Any]) -> None:
     if task.cancelled() or (error := task.exception()) is None:
         return
-    if isinstance(error, JobrunnerError):
+    if isinstance(error, JobrunnerError) and error.status != 500:
         _log.error("task_failed", task=task.get_name(), error=error.detail)
     else:
         _log.error("task_failed", task=task.get_name(), exc_info=error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from service.jobs.errors import Place
+from service.errors import FieldError
 from service.jobs.spec import MAX_COMMANDS, MAX_LABELS, escape
 
 # Arrays and objects within each other. A job needs four; what comes later may need a few more.
@@ -70,16 +70,16 @@ def _depth(outside: bytes) -> int:
     return deepest
 
 
-def places_out_of_bounds(raw: Any, bounds: Bounds) -> Iterator[Place]:
+def places_out_of_bounds(raw: Any, bounds: Bounds) -> Iterator[FieldError]:
     """Every place of the decoded body that is more than `bounds` allow in number."""
     if isinstance(raw, dict):
         for key, most in (("Commands", bounds.commands), ("Labels", bounds.labels)):
             what = key.lower()
             if isinstance(held := raw.get(key), (list, dict)) and len(held) > most:
-                yield Place(f"/{key}", f"expected at most {most} {what}, got {len(held)}")
+                yield FieldError(f"/{key}", f"expected at most {most} {what}, got {len(held)}")
 
 
-def places_too_deep_or_long(raw: Any, bounds: Bounds) -> Iterator[Place]:
+def places_too_deep_or_long(raw: Any, bounds: Bounds) -> Iterator[FieldError]:
     """Every place of the decoded body that is nested more deeply, or a longer text, than `bounds`
     allow. What is nested too deeply is not looked into.
     """
@@ -97,7 +97,7 @@ def places_too_deep_or_long(raw: Any, bounds: Bounds) -> Iterator[Place]:
             yield from _places_in_size(value, steps, bounds)
         elif isinstance(value, (dict, list)):
             if len(waiting) > bounds.nesting:
-                yield Place(_pointer(steps), f"expected a nesting of at most {bounds.nesting}")
+                yield FieldError(_pointer(steps), f"expected a nesting of at most {bounds.nesting}")
                 continue
             if isinstance(value, dict):
                 for key in value:
@@ -110,7 +110,7 @@ def _pointer(steps: Iterable[Any]) -> str:
     return "/".join(escape(str(step)) for step in steps)
 
 
-def _places_in_size(text: str, steps: Iterable[Any], bounds: Bounds) -> Iterator[Place]:
+def _places_in_size(text: str, steps: Iterable[Any], bounds: Bounds) -> Iterator[FieldError]:
     if len(text) > bounds.text:
         expected = f"expected at most {bounds.text} characters"
-        yield Place(_pointer(steps), f"{expected}, got {len(text)}")
+        yield FieldError(_pointer(steps), f"{expected}, got {len(text)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.jobs.errors import InvalidJob, Place
+from service.errors import FieldError, InvalidJob
 from service.jobs.spec import JobSpec
 
 MAX_PRIORITY: Final = 100
@@ -32,9 +32,9 @@ def check_ceilings(spec: JobSpec, ceilings: Ceilings) -> None:
         raise InvalidJob(places)
 
 
-def _places(spec: JobSpec, ceilings: Ceilings) -> Iterator[Place]:
+def _places(spec: JobSpec, ceilings: Ceilings) -> Iterator[FieldError]:
     if spec.priority > ceilings.priority:
-        yield Place(
+        yield FieldError(
             "/Priority",
             f"expected at most {ceilings.priority}, the ceiling of this token, got {spec.priority}",
         )

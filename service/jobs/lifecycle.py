@@ -18,7 +18,7 @@ from typing import Final
 
 from transitions import Machine, MachineError
 
-from service.jobs.errors import IllegalTransition
+from service.errors import IllegalTransition
 
 
 class State(StrEnum):

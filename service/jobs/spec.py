@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from service.jobs.errors import Place, quoted
+from service.errors import FieldError, quoted
 
 # Ten years in seconds: beyond any job, and far below what overflows a timer.
 MAX_SECONDS: Final = 315_360_000
@@ -154,7 +154,7 @@ class JobBody(
     limits: Limits | None = None
 
 
-def places_in_job(body: JobBody) -> Iterator[Place]:
+def places_in_job(body: JobBody) -> Iterator[FieldError]:
     """Every place of `body` that is wrong beyond its types."""
     given = [
         key
@@ -163,53 +163,53 @@ def places_in_job(body: JobBody) -> Iterator[Place]:
     ]
     if len(given) != 1:
         got = "both" if given else "neither"
-        yield Place("", f"expected exactly one of CommandLine and Commands, got {got}")
+        yield FieldError("", f"expected exactly one of CommandLine and Commands, got {got}")
     if isinstance(body.commands, list) and not body.commands:
-        yield Place("/Commands", "expected at least one command, got an empty list")
+        yield FieldError("/Commands", "expected at least one command, got an empty list")
     yield from places_in_environment(body.environment, "/Environment")
     yield from places_in_working_dir(body.working_dir, "/WorkingDir")
     if body.name is not None:
         yield from places_in_text(body.name, "/Name")
     if body.output_limit is not None and 0 < body.output_limit < MIN_OUTPUT_LIMIT:
-        yield Place(
+        yield FieldError(
             "/OutputLimit",
             f"expected 0 or at least {MIN_OUTPUT_LIMIT} bytes, got {body.output_limit}",
         )
     for key, value in body.labels.items():
         pointer = f"/Labels/{escape(key)}"
         if not key or "=" in key:
-            yield Place(
+            yield FieldError(
                 pointer, f"expected a label name that isn't empty and has no '=', got {quoted(key)}"
             )
         for what, text in (("name", key), ("value", value)):
             yield from places_in_text(text, pointer)
             if len(text) > MAX_NAME_CHARS:
-                yield Place(
+                yield FieldError(
                     pointer,
                     f"expected a {what} of at most {MAX_NAME_CHARS} characters, got {len(text)}",
                 )
 
 
-def places_in_limits(limits: Limits, ceilings: Limits) -> Iterator[Place]:
+def places_in_limits(limits: Limits, ceilings: Limits) -> Iterator[FieldError]:
     """Each limit that is too low for any job, or above what the service allows."""
     wire_names = dict(zip(limits.__struct_fields__, limits.__struct_encode_fields__, strict=True))
     for name, (lowest, unit) in LOWEST_LIMITS.items():
         asked, ceiling = getattr(limits, name) or 0, getattr(ceilings, name)
         pointer = f"/Limits/{wire_names[name]}"
         if 0 < asked < lowest:
-            yield Place(pointer, f"expected 0 or at least {lowest} {unit}, got {asked}")
+            yield FieldError(pointer, f"expected 0 or at least {lowest} {unit}, got {asked}")
         if ceiling and asked > ceiling:
             expected = f"expected at most {ceiling} {unit}, this service's own limit"
-            yield Place(pointer, f"{expected}, got {asked}")
+            yield FieldError(pointer, f"{expected}, got {asked}")
 
 
-def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[Place]:
+def places_in_command(spec: CommandSpec, pointer: str) -> Iterator[FieldError]:
     """Every place of what all Kinds share that is wrong beyond its types."""
     yield from places_in_environment(spec.environment, f"{pointer}/Environment")
     yield from places_in_working_dir(spec.working_dir, f"{pointer}/WorkingDir")
 
 
-def places_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[Place]:
+def places_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[FieldError]:
     """Every variable that execve(2) couldn't hand on."""
     names, values = "".join(environment), "".join(environment.values())
     if not ("" in environment or "=" in names or "\0" in names or "\0" in values):
@@ -217,31 +217,31 @@ def places_in_environment(environment: Mapping[str, str], pointer: str) -> Itera
     for key, value in environment.items():
         place = f"{pointer}/{escape(key)}"
         if not key:
-            yield Place(place, "expected a variable's name, got an empty one")
+            yield FieldError(place, "expected a variable's name, got an empty one")
         if "=" in key:
-            yield Place(place, f"expected a variable's name without '=', got {quoted(key)}")
+            yield FieldError(place, f"expected a variable's name without '=', got {quoted(key)}")
         yield from places_in_text(key, place)
         yield from places_in_text(value, place)
 
 
-def places_in_working_dir(path: str | None, pointer: str) -> Iterator[Place]:
+def places_in_working_dir(path: str | None, pointer: str) -> Iterator[FieldError]:
     """What is wrong with a working directory, whose `..` would lead out of the job's own."""
     if path is None:
         return
     if not path:
-        yield Place(pointer, "expected a path, got an empty string")
+        yield FieldError(pointer, "expected a path, got an empty string")
     if len(path) >= MAX_PATH_BYTES:
         expected = f"expected a path of less than {MAX_PATH_BYTES} bytes"
-        yield Place(pointer, f"{expected}, got {len(path)} characters")
+        yield FieldError(pointer, f"{expected}, got {len(path)} characters")
     elif ".." in path.split("/"):
-        yield Place(pointer, f"expected a path without '..', got {quoted(path)}")
+        yield FieldError(pointer, f"expected a path without '..', got {quoted(path)}")
     yield from places_in_text(path, pointer)
 
 
-def places_in_text(text: str, pointer: str) -> Iterator[Place]:
+def places_in_text(text: str, pointer: str) -> Iterator[FieldError]:
     """A NUL ends a C string: an argument, a variable or a path with one would be cut silently."""
     if "\0" in text:
-        yield Place(
+        yield FieldError(
             pointer, f"expected text without NUL, got one at character {text.index(chr(0))}"
         )
 

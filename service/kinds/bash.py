@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Literal
 
-from service.jobs.errors import Place
+from service.errors import FieldError
 from service.jobs.spec import CommandLine, CommandSpec, places_in_text
 from service.kinds.kind import CannotRun, Context, Kind, Plan, Site
 from service.kinds.networks import why_not_host
@@ -33,16 +33,16 @@ class BashCommand(
     network: Literal["none", "host"] | None = None
 
 
-def places(spec: BashCommand, pointer: str, site: Site) -> Iterator[Place]:
+def places(spec: BashCommand, pointer: str, site: Site) -> Iterator[FieldError]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     if not spec.command_line.strip():
-        yield Place(f"{pointer}/CommandLine", "expected a command line, got an empty one")
+        yield FieldError(f"{pointer}/CommandLine", "expected a command line, got an empty one")
     yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
     if spec.network == "host" and (why := why_not_host(site.settings)):
-        yield Place(f"{pointer}/Network", why)
+        yield FieldError(f"{pointer}/Network", why)
     if spec.network == "none" and site.settings is not None and site.settings.sandbox == "off":
         why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
-        yield Place(f"{pointer}/Network", why)
+        yield FieldError(f"{pointer}/Network", why)
 
 
 def plan(spec: BashCommand, context: Context) -> Plan:

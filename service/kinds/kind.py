@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.errors import FieldError
 from service.files.job import JobFiles
-from service.jobs.errors import Place
 from service.jobs.spec import CommandSpec, JobBody
 from service.settings import Settings
 
@@ -132,7 +132,7 @@ class Kind:
 
     name: str
     spec: type[CommandSpec]
-    places: Callable[[Any, str, Site], Iterator[Place]]
+    places: Callable[[Any, str, Site], Iterator[FieldError]]
     plan: Callable[[Any, Context], Plan]
     directory: Callable[[Any], str | None] = field(default=_given_directory)
     fault: Callable[[Settings], str | None] = field(default=_no_fault)

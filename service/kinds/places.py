@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.jobs.errors import MAX_QUOTED_CHARS, Place
+from service.errors import MAX_QUOTED_CHARS, FieldError
 from service.jobs.spec import escape
 
 _AT: Final = " - at `$"
@@ -27,14 +27,14 @@ _MAX_WORDS_CHARS: Final = 200
 
 def unknown_keys(
     raw: dict[str, Any], struct: type[msgspec.Struct], pointer: str = ""
-) -> Iterator[Place]:
+) -> Iterator[FieldError]:
     """Every key of `raw` that `struct` hasn't."""
     names = _names(struct)
     if not raw.keys() <= names:
         detail = f"unknown key; expected one of {', '.join(sorted(names))}"
         for key in raw:
             if key not in names:
-                yield Place(f"{pointer}/{escape(key)}", detail)
+                yield FieldError(f"{pointer}/{escape(key)}", detail)
 
 
 def in_json(value: Any) -> str:
@@ -51,7 +51,7 @@ def place_of(
     raw: dict[str, Any],
     struct: type[msgspec.Struct],
     pointer: str = "",
-) -> Place:
+) -> FieldError:
     """The place that `error`, raised when `raw` was converted to `struct`, is about."""
     what, at, path = str(error).rpartition(_AT)
     if not at:  # msgspec names no path of the whole
@@ -62,16 +62,20 @@ def place_of(
     pointer += "".join(f"/{escape(str(step))}" for step in steps)
     if unknown := _UNKNOWN.match(what):
         known = ", ".join(sorted(_names(struct)))
-        return Place(f"{pointer}/{escape(unknown[1])}", f"unknown key; expected one of {known}")
+        return FieldError(
+            f"{pointer}/{escape(unknown[1])}", f"unknown key; expected one of {known}"
+        )
     if missing := _MISSING.match(what):
-        return Place(f"{pointer}/{escape(missing[1])}", "expected this key, got none")
+        return FieldError(f"{pointer}/{escape(missing[1])}", "expected this key, got none")
     detail = re.sub(r"`([^`]*)`", lambda m: _in_json_words(m[1]), what)
     detail = detail[:1].lower() + detail[1:]
     secret = "Environment" in steps
     if isinstance(value, dict | list) or secret:
-        return Place(pointer, detail)
+        return FieldError(pointer, detail)
     shown = in_json(value)
-    return Place(pointer, f"{detail}: {shown}" if ", got " in detail else f"{detail}, got {shown}")
+    return FieldError(
+        pointer, f"{detail}: {shown}" if ", got " in detail else f"{detail}, got {shown}"
+    )
 
 
 def _resolve(path: str, raw: Any) -> tuple[list[str | int], Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Union
 
 import msgspec
 
+from service.errors import FieldError, InvalidJob, MalformedBody
 from service.jobs.bounds import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -24,7 +25,6 @@ from service.jobs.bounds import (
     places_too_deep_or_long,
     size_of,
 )
-from service.jobs.errors import InvalidJob, MalformedBody, Place
 from service.jobs.spec import (
     DEFAULT_GRACE_S,
     CommandSpec,
@@ -72,10 +72,10 @@ def parse_submission(
         job = msgspec.convert(raw, JobBody)
     except msgspec.ValidationError as exc:
         raise InvalidJob([place_of(exc, raw, JobBody)]) from exc
-    places: list[Place] = []
+    places: list[FieldError] = []
     if 0 < output_ceiling < (job.output_limit or 0):
         expected = f"expected at most {output_ceiling} bytes, this service's own limit"
-        places.append(Place("/OutputLimit", f"{expected}, got {job.output_limit}"))
+        places.append(FieldError("/OutputLimit", f"{expected}, got {job.output_limit}"))
     limits = job.limits or Limits()
     places += places_in_limits(limits, ceilings or Limits())
     _refuse(chain(places_in_job(job), places))
@@ -104,7 +104,7 @@ def _decode(body: bytes, bounds: Bounds) -> dict[str, Any]:
         raise MalformedBody(f"Expected a JSON object, got {what}.")
     if size.values > MAX_VALUES:
         expected = f"expected at most {MAX_VALUES} values (texts, numbers, arrays, …) in all"
-        raise InvalidJob([Place("", f"{expected}, got more")])
+        raise InvalidJob([FieldError("", f"{expected}, got more")])
     try:
         raw = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -117,7 +117,7 @@ def _decode(body: bytes, bounds: Bounds) -> dict[str, Any]:
     return raw
 
 
-def _refuse(places: Iterable[Place]) -> None:
+def _refuse(places: Iterable[FieldError]) -> None:
     """Raises: InvalidJob, when there is one."""
     places = iter(places)
     for first in places:
@@ -135,9 +135,9 @@ def _bounds(settings: Settings | None) -> Bounds:
     )
 
 
-def place_of_type(pointer: str, expected: str, value: object) -> Place:
+def place_of_type(pointer: str, expected: str, value: object) -> FieldError:
     names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return Place(pointer, f"expected {expected}, got {names.get(type(value), 'number')}")
+    return FieldError(pointer, f"expected {expected}, got {names.get(type(value), 'number')}")
 
 
 def _why_malformed(body: bytes, exc: Exception) -> str:
@@ -166,7 +166,7 @@ def _kind(raw: dict[str, Any], pointer: str) -> Kind:
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(sorted(KINDS))
         detail = f"expected one of the kinds {known}, got {in_json(name)}"
-        raise InvalidJob([Place(f"{pointer}/Kind", detail)])
+        raise InvalidJob([FieldError(f"{pointer}/Kind", detail)])
     return KINDS[name]
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.output.errors import CorruptLog, OutputDropped
+from service.errors import CorruptLog, OutputDropped
 from service.output.files import READ_BYTES
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from service.errors import OutputError
 from service.output.cursor import Cursor
-from service.output.errors import OutputError
 
 if TYPE_CHECKING:
     import asyncio

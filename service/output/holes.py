@@ -12,7 +12,7 @@ import ctypes
 import errno
 import os
 
-from service.output.errors import NoHoles
+from service.errors import NoHoles
 
 __all__ = ["BLOCK_BYTES", "check_holes", "keep_room", "punch"]
 

@@ -21,7 +21,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from service.output.errors import CorruptLog
+from service.errors import CorruptLog
 
 __all__ = [
     "HEADER_BYTES",

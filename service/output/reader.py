@@ -18,7 +18,7 @@ import threading
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from service.output.errors import CorruptLog
+from service.errors import CorruptLog
 from service.output.files import INDEX_NAME, OUTPUT_NAME, READ_BYTES, open_in
 from service.output.index import (
     HEADER_BYTES,

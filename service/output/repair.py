@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from service.output.errors import CorruptLog
+from service.errors import CorruptLog
 from service.output.index import (
     HEADER_BYTES,
     NO_GAP,

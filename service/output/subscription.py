@@ -11,9 +11,8 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING
 
-from service.jobs.errors import OffsetBeyondEnd, OffsetInGap
+from service.errors import CorruptLog, OffsetBeyondEnd, OffsetInGap
 from service.output.cursor import Cursor
-from service.output.errors import CorruptLog
 from service.output.fanout import Subscriber
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from service.output.errors import OutputDropped
+    from service.errors import OutputDropped
     from service.output.fanout import Sink
     from service.output.index import LogState
     from service.output.watcher import LogWatcher, WatchedLog

@@ -21,7 +21,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from service.output.errors import OutputError, WatcherClosed
+from service.errors import OutputError, WatcherClosed
 from service.output.fanout import FanOut
 from service.output.inotify import OVERFLOW, Inotify
 from service.output.reader import LogReader

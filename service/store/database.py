@@ -6,7 +6,7 @@ does wait for the disk, so it happens in a thread of its own (`checkpoint`).
 
 A database belongs to one thread, which serves nobody while it waits: it waits for another writer
 for a moment, and after that raises `RecordsLocked` at once until that writer is gone. Other errors
-of SQLite become `NoRoom` (the disk is full) or `Unavailable`.
+of SQLite become `InsufficientStorage` (the disk is full) or `Unavailable`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from service.jobs.errors import JobrunnerError, NoRoom, RecordsLocked, Unavailable
+from service.errors import InsufficientStorage, JobrunnerError, RecordsLocked, Unavailable
 from service.store.checkpoint import Checkpoints
 from service.store.reserve import Reserve
 from service.store.schema import StoreError, migrate
@@ -36,7 +36,7 @@ _PRIMARY: Final = 0xFF
 _T = TypeVar("_T")
 
 
-class _PerhapsNoRoom(Unavailable):
+class _PerhapsInsufficientStorage(Unavailable):
     """An I/O error that may be due to a quota."""
 
 
@@ -69,7 +69,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; within another one, a part of it. Raises: NoRoom, Unavailable."""
+        """All or nothing; within another one, a part of it.
+
+        Raises: InsufficientStorage, Unavailable.
+        """
         if self._db.in_transaction:
             yield
             return
@@ -86,7 +89,7 @@ class Database:
     def atomically(self, work: Callable[[], _T]) -> _T:
         """`work` in one transaction; on a full disk again with each portion of the reserve.
 
-        Raises: NoRoom, Unavailable.
+        Raises: InsufficientStorage, Unavailable.
         """
 
         def in_transaction() -> _T:
@@ -102,7 +105,7 @@ class Database:
         while True:
             try:
                 return write()
-            except (NoRoom, _PerhapsNoRoom):
+            except (InsufficientStorage, _PerhapsInsufficientStorage):
                 if is_part or not self.reserve.give_up():
                     raise
 
@@ -129,7 +132,7 @@ class Database:
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """All rows of a query. Text that isn't UTF-8 comes as bytes, which no column holds.
 
-        Raises: NoRoom, Unavailable.
+        Raises: InsufficientStorage, Unavailable.
         """
         with translated():
             try:
@@ -145,7 +148,7 @@ class Database:
                     self._db.text_factory = str
 
     def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
-        """The first row of a query, or None. Raises: NoRoom, Unavailable."""
+        """The first row of a query, or None. Raises: InsufficientStorage, Unavailable."""
         with translated():
             return self._db.execute(sql, values).fetchone()
 
@@ -158,7 +161,10 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of SQLite as the service's own. Raises: NoRoom, RecordsLocked, Unavailable."""
+    """Errors of SQLite as the service's own.
+
+    Raises: InsufficientStorage, RecordsLocked, Unavailable.
+    """
     try:
         yield
     except sqlite3.IntegrityError:
@@ -170,10 +176,10 @@ def translated() -> Iterator[None]:
 def _translation(error: sqlite3.Error) -> JobrunnerError:
     code = getattr(error, "sqlite_errorcode", 0)
     if code == sqlite3.SQLITE_FULL:
-        return NoRoom("The disk that holds the records is full.")
+        return InsufficientStorage("The disk that holds the records is full.")
     if code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return RecordsLocked("Another process has locked the records.")
-    kind = _PerhapsNoRoom if code in _MAY_BE_ROOM else Unavailable
+    kind = _PerhapsInsufficientStorage if code in _MAY_BE_ROOM else Unavailable
     return kind(f"The records can't be reached now: {error}.")
 
 

@@ -35,7 +35,9 @@ class FinishedJobs:
 
     def clean(self, job_id: str) -> bool:
         """Delete the record of a finished job; its ID is kept in `cleaned` until its files are
-        gone. False, and nothing changes, when there is none. Raises: NoRoom, Unavailable.
+        gone. False, and nothing changes, when there is none.
+
+        Raises: InsufficientStorage, Unavailable.
         """
         return self._database.atomically(partial(self._clean, job_id))
 
@@ -57,7 +59,7 @@ class FinishedJobs:
         return [row[0] for row in self._database.rows("SELECT id FROM cleaned")]
 
     def files_removed(self, job_id: str) -> None:
-        """Raises: NoRoom, Unavailable."""
+        """Raises: InsufficientStorage, Unavailable."""
         sql = "DELETE FROM cleaned WHERE id = ?"
         self._database.atomically(lambda: self._database.connection.execute(sql, (job_id,)))
 
@@ -87,7 +89,7 @@ class FinishedJobs:
     def measured(self, sizes: Mapping[str, int]) -> None:
         """Store what finished jobs take on the disk; the first size of a job stays.
 
-        Raises: NoRoom, Unavailable.
+        Raises: InsufficientStorage, Unavailable.
         """
         sql = (
             "UPDATE jobs SET disk_bytes = ?"

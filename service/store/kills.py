@@ -19,7 +19,7 @@ class KillRequests:
     def add(self, job_id: str, kill: Kill) -> State | None:
         """Record the first request to kill a live job; the job's state, None when unknown.
 
-        Raises: NoRoom, Unavailable.
+        Raises: InsufficientStorage, Unavailable.
         """
         return self._database.atomically(partial(self._add, job_id, kill))
 

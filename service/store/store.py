@@ -53,7 +53,7 @@ class Store(Database):
     ) -> JobRecord:
         """Store a new job; the record comes back with its `seq`.
 
-        Raises: DuplicateKey, NoRoom, Unavailable.
+        Raises: DuplicateKey, InsufficientStorage, Unavailable.
         """
         with self.transaction():
             try:
@@ -93,7 +93,7 @@ class Store(Database):
         expect: any other one costs more.
 
         Raises: Overtaken, when the stored revision isn't the one that `record` was made of;
-            NoRoom, Unavailable.
+            InsufficientStorage, Unavailable.
         """
         return self.spending_reserve(partial(self._update_or_see, record, before))
 
@@ -144,7 +144,7 @@ class Store(Database):
     def end_damaged(self, record: JobRecord) -> bool:
         """Store the end of a live job whose row can't be read; False, and nothing changes, when it
         is finished already. The row becomes readable, except for the spec, which a newer release
-        may be able to read. Raises: NoRoom, Unavailable.
+        may be able to read. Raises: InsufficientStorage, Unavailable.
         """
         return self.atomically(partial(self._end_damaged, record))
 

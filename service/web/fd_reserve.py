@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sanic import Request
 
-from service.jobs.errors import Unavailable
+from service.errors import Unavailable
 
 # Descriptors kept: connections of short requests, and what one of them opens on its way.
 _RESERVE: Final = 32

@@ -18,7 +18,7 @@ from service import logs
 from service.access import tokens
 from service.access.exposure import why_exposed
 from service.access.scopes import Principal
-from service.jobs.errors import JobrunnerError, Unauthenticated
+from service.errors import JobrunnerError, Unauthenticated
 from service.settings import Settings
 from service.web.access_log import Observer
 from service.web.asyncio_compat import send_at_once

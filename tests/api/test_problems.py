@@ -16,16 +16,16 @@ from sanic.exceptions import (
     ServiceUnavailable,
 )
 
-from service.api.problems import CONTENT_TYPE, Problems
-from service.jobs import errors
+from service import errors
+from service.api.problems import CONTENT_TYPE, Problem, Problems
 
-CALLERS = [leaf for leaf in errors.JobrunnerError.__subclasses__() if leaf.status != 500]
+CALLERS = [leaf for leaf in errors.LEAVES.values() if leaf.status != 500]
 MADE_OF = {
     "UnknownJob": ("an-id",),
     "OffsetBeyondEnd": (9, 4),
     "OffsetInGap": (5, (3, 7), 9),
-    "NotReady": ({"room": "It can't be.", "records": None},),
-    "InvalidJob": ([errors.Place("/A", "expected b"), errors.Place("", "all wrong")],),
+    "NotReady": ({"disk": "It can't be.", "records": None},),
+    "InvalidJob": ([errors.FieldError("/A", "expected b"), errors.FieldError("", "all wrong")],),
 }
 
 
@@ -61,7 +61,7 @@ def test_each_error_of_the_tree_has_its_status_title_and_type(request_, leaf):
     assert (document["title"], document["detail"]) == (leaf.title, error.detail)
 
 
-def test_an_invalid_job_lists_its_places(request_):
+def test_an_invalid_job_lists_its_field_errors(request_):
     _, document = answer(request_, errors.InvalidJob(*MADE_OF["InvalidJob"]))
     assert document["errors"] == [
         {"pointer": "/A", "detail": "expected b"},
@@ -77,7 +77,7 @@ def test_an_offset_beyond_the_end_says_where_the_end_is(request_):
 def test_an_offset_in_a_gap_says_where_the_gap_and_the_end_are(request_):
     response, document = answer(request_, errors.OffsetInGap(5, (3, 7), 9))
     assert response.headers["Content-Range"] == "bytes */9"
-    assert document["gap"] == [3, 7]
+    assert (document["gap"], document["end"]) == ([3, 7], 9)
     assert "goes on at offset 7" in document["detail"]
 
 
@@ -85,6 +85,26 @@ def test_what_may_be_retried_says_when(request_):
     for error in (errors.Unavailable("Not now."), ServiceUnavailable("busy")):
         response, _ = answer(request_, error)
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+def test_the_description_knows_each_member_that_a_caller_is_told():
+    members = {name for leaf in CALLERS for name, _ in leaf.members} | {"error_id"}
+    assert {"type", "title", "status", "detail", *members} == set(Problem.__struct_fields__)
+
+
+def test_credentials_that_are_invalid_are_told_from_missing_ones(request_):
+    for is_wrong, more in ((False, ""), (True, ', error="invalid_token"')):
+        response, document = answer(request_, errors.Unauthenticated("No.", is_wrong=is_wrong))
+        assert response.headers["WWW-Authenticate"] == f'Bearer realm="jobrunner"{more}'
+        assert document["title"] == "Unauthorized"
+
+
+def test_a_missing_scope_is_named_in_the_document_and_in_the_challenge(request_):
+    response, document = answer(request_, errors.MissingScope("jobs:read"))
+    assert document["scope"] == "jobs:read"
+    assert response.headers["WWW-Authenticate"] == (
+        'Bearer realm="jobrunner", error="insufficient_scope", scope="jobs:read"'
+    )
 
 
 def test_an_unknown_route_is_named(request_):
@@ -102,7 +122,7 @@ def test_a_large_body_says_how_large_one_may_be(request_):
     response, document = answer(request_, PayloadTooLarge("x"))
     assert (response.status, document["detail"]) == (
         413,
-        "The body may have 1234 bytes at the most.",
+        "The body may have 1234 bytes at most.",
     )
 
 
@@ -117,6 +137,7 @@ def test_other_errors_of_sanic_keep_their_status(request_):
         ZeroDivisionError("a secret"),
         ServerError("a secret"),
         errors.IllegalTransition(trigger="secret", state="secret"),
+        errors.CorruptLog("a secret"),
     ],
     ids=lambda error: type(error).__name__,
 )

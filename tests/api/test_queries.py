@@ -15,7 +15,7 @@ from service.api.queries import (
     kill_query,
     list_query,
 )
-from service.jobs.errors import BadQuery
+from service.errors import BadQuery
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
 from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT

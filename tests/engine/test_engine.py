@@ -14,7 +14,7 @@ import structlog
 
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
-from service.jobs.errors import IdempotencyKeyReused, InvalidJob, JobIsLive, Unavailable, UnknownJob
+from service.errors import IdempotencyKeyReused, InvalidJob, JobIsLive, Unavailable, UnknownJob
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
@@ -259,7 +259,7 @@ async def test_what_an_older_supervisor_cannot_do_is_refused(open_engine):
     engine._link.hello = {k: v for k, v in engine._link.hello.items() if k != "can"}
     with pytest.raises(InvalidJob) as refused:
         await submitted(engine, "true", idle_timeout_s=1.0, queue_timeout_s=1.0, priority=1)
-    assert [place.pointer for place in refused.value.places] == [
+    assert [place.pointer for place in refused.value.errors] == [
         "/IdleTimeout",
         "/QueueTimeout",
         "/Priority",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.engine.events import apply, killed_before_start, lost
-from service.jobs.errors import IllegalTransition
+from service.errors import IllegalTransition
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from service.engine.record_writer import RecordWriter
-from service.jobs.errors import Unavailable
+from service.errors import Unavailable
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.metrics.exposition import Stored, exposition

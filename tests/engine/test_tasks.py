@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from service.engine import tasks as tasks_module
 from service.engine.kinds_health import KindsHealth
 from service.engine.tasks import OwnedTasks
-from service.jobs.errors import Unavailable
+from service.errors import Unavailable
 from service.kinds import KINDS
 from service.settings import Settings
 

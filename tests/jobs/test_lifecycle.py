@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.errors import IllegalTransition
 from service.jobs import lifecycle
-from service.jobs.errors import IllegalTransition
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, TRANSITIONS, TRIGGERS, State
 
 # The contract, written down a second time on purpose: state and trigger lead to a state.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.jobs.errors import InvalidJob
+from service.errors import InvalidJob
 from service.kinds.docker.spec import reference
 from service.kinds.submission import decode_spec, encode_spec, parse_submission
 from service.settings import Settings
@@ -95,8 +95,8 @@ def test_an_image_is_named_in_parts_or_whole_and_is_stored_as_it_was(command, im
 def test_what_is_wrong_is_told_with_its_place(command, pointer):
     with pytest.raises(InvalidJob) as refused:
         parse(command)
-    assert [place.pointer for place in refused.value.places] == [f"/Commands/0{pointer}"]
-    for place in refused.value.places:
+    assert [place.pointer for place in refused.value.errors] == [f"/Commands/0{pointer}"]
+    for place in refused.value.errors:
         assert place.detail
         assert len(place.detail) < 300
 
@@ -105,10 +105,10 @@ def test_a_job_that_works_elsewhere_needs_leave_for_that():
     assert parse({"Image": "a"}, WorkingDir="/srv/data").working_dir == "/srv/data"
     with pytest.raises(InvalidJob) as refused:
         parse({"Image": "a"}, WorkingDir="/etc")
-    assert [place.pointer for place in refused.value.places] == ["/WorkingDir"]
+    assert [place.pointer for place in refused.value.errors] == ["/WorkingDir"]
 
 
 def test_no_value_of_the_environment_is_repeated():
     with pytest.raises(InvalidJob) as refused:
         parse({"Image": "a", "Environment": {"HTTP_PROXY": "secret\nsecret"}})
-    assert "secret" not in str(refused.value.places)
+    assert "secret" not in str(refused.value.errors)

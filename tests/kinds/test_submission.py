@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.errors import InvalidJob, MalformedBody
 from service.files.job import JobFiles
-from service.jobs.errors import InvalidJob, MalformedBody
 from service.kinds import KINDS, Context, kind_of, plan
 from service.kinds.bash import BashCommand
 from service.kinds.submission import decode_spec, encode_spec, parse_submission
@@ -23,7 +23,7 @@ def refusal(value):
     """The places of an invalid body, as (pointer, detail)."""
     with pytest.raises(InvalidJob) as refused:
         parse(value)
-    return [(place.pointer, place.detail) for place in refused.value.places]
+    return [(place.pointer, place.detail) for place in refused.value.errors]
 
 
 # ------------------------------------------------------------------------------- what is taken
@@ -59,7 +59,7 @@ def test_a_service_may_take_less_than_others(tmp_path, name, value, body, pointe
     settings = Settings.from_environment(environment)
     with pytest.raises(InvalidJob) as refused:
         parse_submission(json.dumps(body).encode(), settings=settings)
-    assert [place.pointer for place in refused.value.places] == [pointer]
+    assert [place.pointer for place in refused.value.errors] == [pointer]
 
 
 def test_a_whole_number_may_be_written_with_a_fraction():
@@ -188,8 +188,8 @@ def test_any_json_is_a_job_or_has_places_inside_it(value):
     try:
         spec = parse_submission(body)
     except InvalidJob as exc:
-        assert exc.places
-        for place in exc.places:
+        assert exc.errors
+        for place in exc.errors:
             assert place.pointer == "" or place.pointer.startswith("/")
             assert place.detail
     else:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from dying import die_before
 
+from service.errors import OutputDropped
 from service.output import retention_window
 from service.output.cursor import Cursor
-from service.output.errors import OutputDropped
 from service.output.holes import punch
 from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader

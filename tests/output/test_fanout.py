@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from service.output.errors import CorruptLog, WatcherClosed
+from service.errors import CorruptLog, WatcherClosed
 from service.output.fanout import MAX_FAN_OUT_BYTES
 from service.output.index import STDERR, STDOUT
 from service.output.subscription import Subscription

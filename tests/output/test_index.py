@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.output.errors import CorruptLog
+from service.errors import CorruptLog
 from service.output.index import (
     HEADER_BYTES,
     RECORD_BYTES,

@@ -17,10 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.jobs.errors import OffsetInGap
+from service.errors import NoHoles, OffsetInGap, OutputDropped
 from service.output import retention_window
 from service.output.cursor import Cursor
-from service.output.errors import NoHoles, OutputDropped
 from service.output.index import NO_GAP, STDERR, STDOUT, LogState, record_position
 from service.output.reader import LogReader
 from service.output.retention_window import step_bytes

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.errors import CorruptLog
 from service.output.cursor import Cursor
-from service.output.errors import CorruptLog
 from service.output.index import HEADER_BYTES, STDERR, STDOUT, LogState, Record
 from service.output.reader import LogReader
 from service.output.writer import LogWriter

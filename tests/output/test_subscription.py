@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.jobs.errors import OffsetBeyondEnd
-from service.output.errors import CorruptLog, WatcherClosed
+from service.errors import CorruptLog, OffsetBeyondEnd, WatcherClosed
 from service.output.index import STDERR, STDOUT, LogState
 from service.output.subscription import Subscription
 from service.output.watcher import LogWatcher

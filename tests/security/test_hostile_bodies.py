@@ -17,8 +17,8 @@ from answers import assert_problem
 from running import Service, running
 
 from service.api.problems import Problems
+from service.errors import MAX_FIELD_ERRORS, InvalidJob, JobrunnerError, MalformedBody
 from service.jobs.bounds import MAX_VALUES
-from service.jobs.errors import MAX_PLACES, InvalidJob, JobrunnerError, MalformedBody
 from service.kinds.submission import parse_submission
 from service.settings import Settings
 
@@ -160,21 +160,23 @@ def test_the_answer_is_short_and_tells_a_mistake(what: str, default: Settings):
     assert len(answer.body) < 64 * KIB
     document = json.loads(answer.body)
     if isinstance(error, InvalidJob):
-        assert 1 <= len(document["errors"]) <= MAX_PLACES
+        assert 1 <= len(document["errors"]) <= MAX_FIELD_ERRORS
         assert all(place["pointer"][:1] in ("", "/") for place in document["errors"])
 
 
-def test_the_first_mistakes_are_told_and_that_there_are_more(default: Settings):
-    keys = {f"u{number}": 1 for number in range(MAX_PLACES + 1)}
+def test_the_first_field_errors_are_listed_and_that_there_are_more(default: Settings):
+    keys = {f"u{number}": 1 for number in range(MAX_FIELD_ERRORS + 1)}
     error = told(json.dumps({"CommandLine": "x", **keys}).encode(), default)
     assert isinstance(error, InvalidJob)
-    assert [place.pointer for place in error.places] == [f"/{key}" for key in keys][:MAX_PLACES]
-    assert f"more mistakes than the {MAX_PLACES}" in error.detail
+    assert [place.pointer for place in error.errors] == [f"/{key}" for key in keys][
+        :MAX_FIELD_ERRORS
+    ]
+    assert f"more errors than the {MAX_FIELD_ERRORS}" in error.detail
     keys.popitem()
     error = told(json.dumps({"CommandLine": "x", **keys}).encode(), default)
     assert isinstance(error, InvalidJob)
-    assert len(error.places) == MAX_PLACES
-    assert "more mistakes" not in error.detail
+    assert len(error.errors) == MAX_FIELD_ERRORS
+    assert "more errors" not in error.detail
 
 
 # ------------------------------------------------------------------------------ the running service

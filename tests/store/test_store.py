@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.jobs.errors import NoRoom, Unavailable
+from service.errors import InsufficientStorage, Unavailable
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.visibility import ALL, NOTHING, Only, Sight
@@ -202,7 +202,7 @@ def test_records_locked_by_somebody_else_are_unavailable(path, store, monkeypatc
 
 def test_a_full_disk_is_told_as_such(store):
     store._db.execute("PRAGMA max_page_count = 1")  # what SQLite answers with when there is no room
-    with pytest.raises(NoRoom):
+    with pytest.raises(InsufficientStorage):
         for n in itertools.count():
             store.insert(replace(a_record(str(n)), spec=b"x" * 10_000))
     store._db.execute("PRAGMA max_page_count = 1073741823")

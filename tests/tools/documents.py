@@ -84,19 +84,14 @@ def parameters() -> str:
 
 
 def errors() -> str:
-    from service.jobs.errors import JobrunnerError
+    from service.errors import LEAVES, InternalError
 
-    def leaves(tree: type[JobrunnerError]) -> Iterator[type[JobrunnerError]]:
-        for error in tree.__subclasses__():
-            yield from ([error] if "code" in vars(error) else [])
-            yield from leaves(error)
-
-    # 500 is for all errors of the service's own, with one code.
-    known = {(e.status, e.code, e.title) for e in leaves(JobrunnerError) if e.status != 500}
-    known.add((500, "internal_error", "Internal error"))
+    # Of the faults of the service a caller is told one code.
+    told = [leaf for leaf in LEAVES.values() if leaf.status != 500 or leaf is InternalError]
+    known = sorted((leaf.status, leaf.code, leaf.title) for leaf in told)
     return _table(
         ("status", "type", "title"),
-        ((str(status), f"`{code}`", title) for status, code, title in sorted(known)),
+        ((str(status), f"`{code}`", title) for status, code, title in known),
     )
 
 

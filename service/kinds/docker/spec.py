@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from service.jobs.errors import Place, quoted
+from service.errors import FieldError, quoted
 from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
 from service.kinds.docker import words
 from service.kinds.docker.allowed_images import is_allowed
@@ -121,7 +121,7 @@ def reference(spec: DockerCommand) -> str:
     return f"{registry}{spec.repository}" + (f":{spec.tag}" if spec.tag else "")
 
 
-def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
+def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError]:
     """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
     yield from _places_in_image(spec, pointer)
     yield from _places_in_what_runs(spec, pointer)
@@ -129,28 +129,28 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[Place]:
     limits = site.job.limits
     if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
         expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
-        yield Place("/Limits/Memory", f"{expected}, got {limits.memory}")
+        yield FieldError("/Limits/Memory", f"{expected}, got {limits.memory}")
     if len(spec.volumes) > MAX_VOLUMES:
         expected = f"expected at most {MAX_VOLUMES} volumes"
-        yield Place(f"{pointer}/Volumes", f"{expected}, got {len(spec.volumes)}")
+        yield FieldError(f"{pointer}/Volumes", f"{expected}, got {len(spec.volumes)}")
     for number, text in enumerate(spec.volumes[:MAX_VOLUMES]):
         place = f"{pointer}/Volumes/{number}"
         try:
             _check_source(volume(text).source, site.settings)
         except NotAllowed as exc:
-            yield Place(place, str(exc))
+            yield FieldError(place, str(exc))
         except ValueError:
             yield from places_in_text(text, place)
     if (directory := site.job.working_dir) is not None and directory.startswith("/"):
         try:
             _check_source(directory, site.settings)
         except NotAllowed as exc:
-            yield Place("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
+            yield FieldError("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
     of_job = site.job.environment if site.is_first else {}
     for where, environment in (("", of_job), (pointer, spec.environment)):
         for name, value in environment.items():
             if not is_passable(name, value):
-                yield Place(
+                yield FieldError(
                     f"{where}/Environment/{escape(name)}",
                     "expected a name without blanks and a value of one line, together at most"
                     f" {MAX_LINE_BYTES} bytes, for a variable of a command in a container: Docker's"
@@ -168,75 +168,79 @@ def _check_source(path: str, settings: Settings | None) -> None:
 
 def _places_not_allowed(
     spec: DockerCommand, pointer: str, settings: Settings | None
-) -> Iterator[Place]:
+) -> Iterator[FieldError]:
     """What the operator has to allow: the network and the image."""
     if spec.network is not None:
         if not _network.fullmatch(spec.network):
-            yield Place(
+            yield FieldError(
                 f"{pointer}/Network", f"expected a network's name, got {quoted(spec.network)}"
             )
         elif (why := why_not(spec.network, settings)) is not None:
-            yield Place(f"{pointer}/Network", f"{why}, got {quoted(spec.network)}")
+            yield FieldError(f"{pointer}/Network", f"{why}, got {quoted(spec.network)}")
     image = reference(spec)
     if is_image(image) and settings is not None and not is_allowed(image, settings.docker_images):
         key = "Repository" if spec.image is None else "Image"
         expected = "expected an image that this service allows (JOBRUNNER_DOCKER_IMAGES)"
         patterns = " ".join(settings.docker_images)
-        yield Place(f"{pointer}/{key}", f"{expected}, {patterns}; got {image[:80]!r}")
+        yield FieldError(f"{pointer}/{key}", f"{expected}, {patterns}; got {image[:80]!r}")
 
 
-def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     parts = {"Registry": spec.registry, "Repository": spec.repository, "Tag": spec.tag}
     if spec.image is not None:
         for key in (key for key, value in parts.items() if value is not None):
-            yield Place(f"{pointer}/{key}", "expected either Image or Repository, got both")
+            yield FieldError(f"{pointer}/{key}", "expected either Image or Repository, got both")
         if not is_image(spec.image):
             expected = "expected an image as Docker writes it, [Registry/]Repository[:Tag]"
-            yield Place(f"{pointer}/Image", f"{expected}, got {spec.image[:80]!r}")
+            yield FieldError(f"{pointer}/Image", f"{expected}, got {spec.image[:80]!r}")
         return
     if not spec.repository:
-        yield Place(f"{pointer}/Repository", "expected an Image or a Repository, got neither")
+        yield FieldError(f"{pointer}/Repository", "expected an Image or a Repository, got neither")
     elif not is_repository(spec.repository):
         expected = "expected a path of lower-case names"
-        yield Place(f"{pointer}/Repository", f"{expected}, got {spec.repository[:80]!r}")
+        yield FieldError(f"{pointer}/Repository", f"{expected}, got {spec.repository[:80]!r}")
     if spec.registry and not is_registry(spec.registry):
         expected = "expected a host name, with a port or without"
-        yield Place(f"{pointer}/Registry", f"{expected}, got {spec.registry[:80]!r}")
+        yield FieldError(f"{pointer}/Registry", f"{expected}, got {spec.registry[:80]!r}")
     if spec.tag and not is_tag(spec.tag):
         expected = "expected at most 128 letters, digits and any of '_.-'"
-        yield Place(f"{pointer}/Tag", f"{expected}, got {spec.tag[:80]!r}")
+        yield FieldError(f"{pointer}/Tag", f"{expected}, got {spec.tag[:80]!r}")
 
 
-def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     if spec.command_line is not None and spec.arguments is not None:
-        yield Place(pointer, "expected at most one of CommandLine and Arguments, got both")
+        yield FieldError(pointer, "expected at most one of CommandLine and Arguments, got both")
     if spec.command_line is not None:
         yield from _places_in_command_line(spec, f"{pointer}/CommandLine")
     elif spec.shell:
-        yield Place(f"{pointer}/Shell", "expected Shell together with a CommandLine, got none")
+        yield FieldError(f"{pointer}/Shell", "expected Shell together with a CommandLine, got none")
     if spec.arguments is not None:
         if not spec.arguments:
-            yield Place(f"{pointer}/Arguments", "expected at least one argument, got an empty list")
+            yield FieldError(
+                f"{pointer}/Arguments", "expected at least one argument, got an empty list"
+            )
         for number, argument in enumerate(spec.arguments):
             yield from places_in_text(argument, f"{pointer}/Arguments/{number}")
     if spec.entrypoint is not None:
         if not spec.entrypoint:
-            yield Place(f"{pointer}/Entrypoint", "expected a program, got an empty string")
+            yield FieldError(f"{pointer}/Entrypoint", "expected a program, got an empty string")
         if spec.shell:
-            yield Place(f"{pointer}/Entrypoint", "expected either Entrypoint or Shell, got both")
+            yield FieldError(
+                f"{pointer}/Entrypoint", "expected either Entrypoint or Shell, got both"
+            )
         yield from places_in_text(spec.entrypoint, f"{pointer}/Entrypoint")
 
 
-def _places_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[Place]:
+def _places_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     line = spec.command_line or ""
     if not line.strip():
-        yield Place(pointer, "expected a command line, got an empty one")
+        yield FieldError(pointer, "expected a command line, got an empty one")
     yield from places_in_text(line, pointer)
     if not spec.shell and len(line) > words.MAX_CHARS:
         expected = f"expected at most {words.MAX_CHARS} characters to split into words"
-        yield Place(pointer, f"{expected}, got {len(line)}; Arguments may be longer")
+        yield FieldError(pointer, f"{expected}, got {len(line)}; Arguments may be longer")
     elif not spec.shell:
         try:
             words.split(line)
         except ValueError as exc:
-            yield Place(pointer, f"expected words as a shell splits them: {exc}")
+            yield FieldError(pointer, f"expected words as a shell splits them: {exc}")

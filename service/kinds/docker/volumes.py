@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.jobs.errors import quoted
+from service.errors import quoted
 from service.jobs.spec import MAX_PATH_BYTES
 
 

@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.errors import NoHoles
 from service.files.job import job_files
 from service.host.event_log import log_event
 from service.host.identity import identity_of
 from service.link.protocol import Message
-from service.output.errors import NoHoles
 from service.output.pump import Pump, StallTimer
 from service.output.writer import LogWriter
 from service.supervisor.job import effects as fx
