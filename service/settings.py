@@ -345,36 +345,6 @@ TABLE: Final[tuple[Setting, ...]] = (
         " variables, unless its stack may be larger than usual",
     ),
     Setting(
-        "MAX_COMMANDS",
-        _integer(1, 1000),
-        "1000",
-        "a whole number from 1 to 1000",
-        "commands of one job; each step of a job rewrites the record of all of them",
-    ),
-    Setting(
-        "MAX_LABELS",
-        _integer(0, 64),
-        "64",
-        "a whole number from 0 to 64",
-        "labels of one job; each is a row of an index",
-    ),
-    Setting(
-        "MAX_NESTING",
-        _integer(4, 100),
-        "16",
-        "a whole number from 4 to 100",
-        "arrays and objects within each other in a request's body; a job needs four, and what is"
-        " deeper isn't looked into",
-    ),
-    Setting(
-        "MAX_TEXT",
-        _integer(1024, 1 << 30),
-        str(8 << 20),
-        "a number of characters from 1024 to 1073741824",
-        "characters of any string in a request's body; Linux starts no program with an argument or"
-        " a variable of more than 128 KiB",
-    ),
-    Setting(
         "OUTPUT_LIMIT",
         _bytes_or_off(64 << 10),
         "0",
@@ -580,10 +550,6 @@ class Settings:
     shutdown: OnShutdown
     shutdown_grace: float
     max_body: int
-    max_commands: int
-    max_labels: int
-    max_nesting: int
-    max_text: int
     output_limit: int
     limit_memory: int
     limit_cpus: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,12 +15,12 @@ from service.api.callers import audit, check_sees, sees, visibility
 from service.api.problems import ERROR_FORMAT
 from service.api.queries import Parameters, cursor, kill_query, list_query
 from service.api.views import Accepted, Killed, Listing, job_view
-from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.errors import BadHeader, UnsupportedMediaType
 from service.jobs.ceilings import check_ceilings
+from service.jobs.decoding import decode_object
 from service.jobs.spec import JobSpec
-from service.kinds.submission import parse_submission
+from service.kinds.validation import validate_job
 from service.settings import Settings
 from service.web.timeouts import UnlimitedAnswerTime
 
@@ -140,17 +139,14 @@ async def clean(request: Request, job_id: str) -> HTTPResponse:
 
 async def _parsed(body: bytes, settings: Settings) -> JobSpec:
     """The job; a large one in a thread, one after the other, so that the others' requests go on."""
-    parse = functools.partial(
-        parse_submission,
-        body,
-        output_ceiling=settings.output_limit,
-        ceilings=ceilings(settings),
-        settings=settings,
-    )
     if len(body) <= _LARGE_BYTES:
-        return parse()
+        return _parse(body, settings)
     async with _one_large:
-        return await asyncio.to_thread(parse)
+        return await asyncio.to_thread(_parse, body, settings)
+
+
+def _parse(body: bytes, settings: Settings) -> JobSpec:
+    return validate_job(decode_object(body), settings)
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 from service.errors import BadQuery
+from service.jobs.fields import MAX_SECONDS
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT
 from service.store import Query
 

@@ -15,8 +15,9 @@ from typing import Any, Final
 from service import errors
 from service.api.queries import MAX_LIMIT, MAX_OFFSET
 from service.api.views import Accepted, JobView, Killed, Listing, Live, Ready
+from service.jobs.fields import MAX_LABELS, MAX_SECONDS
 from service.jobs.lifecycle import JOB_STATES
-from service.jobs.spec import MAX_LABELS, MAX_SECONDS, JobBody
+from service.jobs.spec import JobBody
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"

@@ -13,7 +13,7 @@ from service.api.problems import Problem
 from service.api.views import JobView, OutcomeView
 from service.jobs.spec import JobBody
 from service.kinds import KINDS, Kind
-from service.kinds.submission import DEFAULT_KIND
+from service.kinds.validation import DEFAULT_KIND
 
 REF: Final = "#/components/schemas/{name}"
 _SHOWN: Final[dict[str, Any]] = {"working_dir": str, "environment": list[str]}

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from service.engine.ceilings import ceilings
 from service.engine.engine import Engine
 from service.engine.start_message import working_directory
 from service.errors import CorruptLog
+from service.jobs.fields import MIN_OUTPUT_LIMIT
 from service.jobs.lifecycle import JOB_STATES, LIVE, Reason, State
+from service.jobs.limits import Limits, effective_limits
 from service.jobs.record import CommandOutcome, JobRecord, Kill
-from service.jobs.spec import MIN_OUTPUT_LIMIT, CommandSpec, JobSpec, Limits
+from service.jobs.spec import CommandSpec, JobSpec
 from service.jobs.times import rfc3339
 from service.kinds import kind_of
 from service.output.reader import LogReader, has_bytes
@@ -171,7 +172,7 @@ def job_view(record: JobRecord, engine: Engine, settings: Settings) -> JobView:
         priority=spec.priority,
         grace=spec.grace_s,
         commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
-        limits=spec.limits.within(ceilings(settings)),
+        limits=effective_limits(spec.limits, settings),
         usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
         output=_output(record, engine),
         kill=_kill(record.kill),

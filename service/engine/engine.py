@@ -42,11 +42,12 @@ from service.errors import (
 from service.files.job import JobFiles, job_files
 from service.host.heartbeats import Heartbeats
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
+from service.jobs.fields import DEFAULT_GRACE_S
 from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
-from service.jobs.spec import DEFAULT_GRACE_S, JobSpec
+from service.jobs.spec import JobSpec
 from service.jobs.visibility import Sight, Visibility
-from service.kinds.submission import encode_spec
+from service.kinds.stored import encode_spec
 from service.link.capabilities import LOG_ON_DEMAND
 from service.link.client import ANSWER_S, ConnectionLost
 from service.link.protocol import Message

@@ -27,9 +27,9 @@ async def remove_orphans(settings: Settings, store: Store) -> None:
 
 
 async def _remove(kind: Kind, settings: Settings, store: Store) -> None:
-    found = await asyncio.to_thread(kind.leftovers, settings)
+    found = await asyncio.to_thread(kind.orphans, settings)
     # Looked up after the listing: a job that began since then is not in the list.
     orphans = [orphan for orphan in found if store.state_of(orphan.job_id) not in LIVE]
     if orphans:
-        await asyncio.to_thread(kind.remove, settings, orphans)
+        await asyncio.to_thread(kind.remove_orphans, settings, orphans)
         _log.info("orphans_removed", kind=kind.name, names=[orphan.name for orphan in orphans])

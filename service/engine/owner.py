@@ -31,7 +31,7 @@ from service.errors import InsufficientStorage, JobrunnerError, RecordsLocked, U
 from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
-from service.kinds.submission import decode_spec
+from service.kinds.stored import decode_spec
 from service.link.client import SupervisorConnection
 from service.link.protocol import Message
 from service.settings import Settings

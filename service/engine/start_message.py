@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from service.engine.ceilings import limits_of
 from service.files.job import DIRECTORY_MODE, job_files
+from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
-from service.kinds import CannotRun, Context, Plan, kind_of, plan
+from service.kinds import CannotRun, Context, Plan, kind_of
 from service.settings import Settings
 
 
@@ -25,20 +25,15 @@ def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple
     return path, files.beneath_work(path) is not None
 
 
-def _output_limit(settings: Settings, spec: JobSpec) -> int:
-    """The lower of the two; the service's may have become lower since the job was accepted."""
-    limits = (spec.output_limit, settings.output_limit)
-    return min((limit for limit in limits if limit), default=0)
-
-
 def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> dict[str, Any]:
     """The message `start` for command `number`."""
     command = spec.commands[number]
+    kind = kind_of(command)
     root, _ = working_directory(settings.state_dir, job_id, spec.working_dir)
     cwd, is_own = working_directory(
-        settings.state_dir, job_id, spec.working_dir, kind_of(command).directory(command)
+        settings.state_dir, job_id, spec.working_dir, kind.host_directory(command)
     )
-    limits = limits_of(spec, settings)
+    limits = effective_limits(spec.limits, settings).in_force()
     is_last = number == len(spec.commands) - 1
     message = {
         "t": "start",
@@ -51,7 +46,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "timeout_s": spec.timeout_s,
         "idle_s": spec.idle_timeout_s,
         "grace_s": spec.grace_s,
-        "output_limit": _output_limit(settings, spec),
+        "output_limit": effective_output_limit(spec.output_limit, settings),
         "limits": limits,
     }
     if (user := settings.run_as) is not None:
@@ -68,7 +63,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         limits=limits,
     )
     try:
-        planned = plan(command, context)
+        planned = kind.plan(command, context)
     except CannotRun as exc:
         return {**message, "argv": ("",), "env": {}, "refuse": str(exc)}
     message |= {"argv": planned.argv, "cleanup": planned.cleanup}

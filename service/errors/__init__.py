@@ -14,7 +14,13 @@ from service.errors.faults import (
     OutputError,
     WatcherClosed,
 )
-from service.errors.field import MAX_FIELD_ERRORS, MAX_QUOTED_CHARS, FieldError, quoted
+from service.errors.field import (
+    MAX_FIELD_ERRORS,
+    MAX_QUOTED_CHARS,
+    FieldError,
+    pointer_step,
+    quoted,
+)
 from service.errors.jobs import (
     IdempotencyKeyReused,
     InsufficientStorage,
@@ -28,6 +34,7 @@ from service.errors.jobs import (
     RecordsLocked,
     Unavailable,
     UnknownJob,
+    refuse_if_any,
 )
 from service.errors.requests import (
     BadHeader,
@@ -87,5 +94,7 @@ __all__ = [
     "UnknownRoute",
     "UnsupportedMediaType",
     "WatcherClosed",
+    "pointer_step",
     "quoted",
+    "refuse_if_any",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 
 from service.errors.field import (
     MAX_DETAIL_CHARS,
@@ -72,6 +72,13 @@ class InvalidJob(JobrunnerError):
         if len(found) > MAX_FIELD_ERRORS:
             detail += f". There are more errors than the {MAX_FIELD_ERRORS} that are listed."
         super().__init__(detail)
+
+
+def refuse_if_any(errors: Iterable[FieldError]) -> None:
+    """Raises: InvalidJob, when there is an error; no more than are listed are looked for."""
+    errors = iter(errors)
+    for first in errors:
+        raise InvalidJob(chain((first,), errors))
 
 
 class IdempotencyKeyReused(JobrunnerError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.errors import FieldError, InvalidJob
+from service.errors import FieldError, refuse_if_any
 from service.jobs.spec import JobSpec
 
 MAX_PRIORITY: Final = 100
@@ -28,11 +28,10 @@ NO_CEILINGS: Final = Ceilings()
 
 def check_ceilings(spec: JobSpec, ceilings: Ceilings) -> None:
     """Raises: InvalidJob, for a job that asks for more than the token allows."""
-    if places := list(_places(spec, ceilings)):
-        raise InvalidJob(places)
+    refuse_if_any(_errors(spec, ceilings))
 
 
-def _places(spec: JobSpec, ceilings: Ceilings) -> Iterator[FieldError]:
+def _errors(spec: JobSpec, ceilings: Ceilings) -> Iterator[FieldError]:
     if spec.priority > ceilings.priority:
         yield FieldError(
             "/Priority",

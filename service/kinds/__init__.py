@@ -6,11 +6,11 @@ A new Kind is one module (or package) here and one line in the table.
 from __future__ import annotations
 
 from service.jobs.spec import CommandSpec
-from service.kinds.bash import BASH
-from service.kinds.docker import DOCKER
-from service.kinds.kind import CannotRun, Context, Kind, Leftover, Plan, Site
+from service.kinds.bash import Bash
+from service.kinds.docker import Docker
+from service.kinds.kind import CannotRun, Context, Kind, Orphan, Plan, Site
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BASH, DOCKER)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Bash(), Docker())}
 
 _BY_SPEC: dict[type[CommandSpec], Kind] = {kind.spec: kind for kind in KINDS.values()}
 
@@ -20,9 +20,4 @@ def kind_of(spec: CommandSpec) -> Kind:
     return _BY_SPEC[type(spec)]
 
 
-def plan(spec: CommandSpec, context: Context) -> Plan:
-    """How `spec` is run. Raises: CannotRun."""
-    return kind_of(spec).plan(spec, context)
-
-
-__all__ = ["KINDS", "CannotRun", "Context", "Kind", "Leftover", "Plan", "Site", "kind_of", "plan"]
+__all__ = ["KINDS", "CannotRun", "Context", "Kind", "Orphan", "Plan", "Site", "kind_of"]

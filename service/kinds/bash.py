@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from service.errors import FieldError
-from service.jobs.spec import CommandLine, CommandSpec, places_in_text
+from service.jobs.checks import errors_in_text
+from service.jobs.fields import CommandLine
+from service.jobs.spec import CommandSpec
+from service.kinds import sandbox_trial
 from service.kinds.kind import CannotRun, Context, Kind, Plan, Site
 from service.kinds.networks import why_not_host
 from service.kinds.sandbox import in_sandbox
-from service.kinds.sandbox_trial import fault
+from service.settings import Settings
 
 
 class BashCommand(
@@ -27,47 +30,51 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
-    """`network`: `host`, that of this box, or `none`, the default where there is a sandbox."""
+    """`network`: `host`, that of this host, or `none`, the default where there is a sandbox."""
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None
 
 
-def places(spec: BashCommand, pointer: str, site: Site) -> Iterator[FieldError]:
-    """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
-    if not spec.command_line.strip():
-        yield FieldError(f"{pointer}/CommandLine", "expected a command line, got an empty one")
-    yield from places_in_text(spec.command_line, f"{pointer}/CommandLine")
-    if spec.network == "host" and (why := why_not_host(site.settings)):
-        yield FieldError(f"{pointer}/Network", why)
-    if spec.network == "none" and site.settings is not None and site.settings.sandbox == "off":
-        why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
-        yield FieldError(f"{pointer}/Network", why)
+class Bash(Kind):
+    """Commands that bash runs."""
 
+    name = "bash"
+    spec = BashCommand
 
-def plan(spec: BashCommand, context: Context) -> Plan:
-    """The argv, with the bash that the service's own PATH finds."""
-    # When there is no bash the bare name goes to the supervisor, whose refusal names it.
-    argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
-    environment = {
-        **context.settings.job_environment,
-        **context.environment,
-        **spec.environment,
-        **context.marker,
-    }
-    if context.settings.sandbox == "off":
-        return Plan(argv=argv, environment=environment)
-    directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
-    network = spec.network == "host"
-    if network and (why := why_not_host(context.settings)):
-        raise CannotRun(f"The network of this box may not be used: {why}.")
-    return in_sandbox(argv, environment, context, directory, network=network)
+    def errors_in(self, spec: BashCommand, pointer: str, site: Site) -> Iterator[FieldError]:
+        if not spec.command_line.strip():
+            yield FieldError(f"{pointer}/CommandLine", "expected a command line, got an empty one")
+        yield from errors_in_text(spec.command_line, f"{pointer}/CommandLine")
+        if spec.network == "host" and (why := why_not_host(site.settings)):
+            yield FieldError(f"{pointer}/Network", why)
+        if spec.network == "none" and site.settings.sandbox == "off":
+            why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
+            yield FieldError(f"{pointer}/Network", why)
+
+    def plan(self, spec: BashCommand, context: Context) -> Plan:
+        """The argv, with the bash that the service's own PATH finds."""
+        # When there is no bash the bare name goes to the supervisor, whose refusal names it.
+        argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
+        environment = {
+            **context.settings.job_environment,
+            **context.environment,
+            **spec.environment,
+            **context.marker,
+        }
+        if context.settings.sandbox == "off":
+            return Plan(argv=argv, environment=environment)
+        directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
+        network = spec.network == "host"
+        if network and (why := why_not_host(context.settings)):
+            raise CannotRun(f"The network of this host may not be used: {why}.")
+        return in_sandbox(argv, environment, context, directory, network=network)
+
+    def fault(self, settings: Settings) -> str | None:
+        return sandbox_trial.fault(settings)
 
 
 @functools.cache
 def _find_bash(path: str) -> str | None:
     """Looked up once: the search costs more than all else that a plan takes."""
     return shutil.which("bash", path=path)
-
-
-BASH = Kind(name="bash", spec=BashCommand, places=places, plan=plan, fault=fault)

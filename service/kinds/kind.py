@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from service.errors import FieldError
@@ -14,13 +16,13 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a command was found that is checked: in this job, for a service with these settings
-    (None: with the default ones). `is_first`: of the job's commands of this Kind; only then the
-    Kind looks at what grows with the job itself, or the time would grow with both.
+    """Where a command that is checked stands: in this job, for a service with these settings.
+    `is_first`: of the job's commands of this Kind; only then the Kind checks what grows with the
+    job itself, or the time would grow with both.
     """
 
     job: JobBody
-    settings: Settings | None = None
+    settings: Settings
     is_first: bool = True
 
 
@@ -94,48 +96,48 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
-    """Something that a command of this job left outside of the reach of its supervisor."""
+class Orphan:
+    """Something that a dead job left outside of the reach of its supervisor."""
 
     job_id: str
     name: str
 
 
-def _no_fault(_settings: Settings) -> str | None:
-    return None
+class Kind(ABC):
+    """How commands of one kind are checked, run and cleaned up after."""
 
-
-def _nothing_left(_settings: Settings) -> list[Leftover]:
-    return []
-
-
-def _remove_nothing(_settings: Settings, _leftovers: Sequence[Leftover]) -> None:
-    return
-
-
-def _given_directory(spec: Any) -> str | None:
-    directory: str | None = spec.working_dir
-    return directory
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One line of the table: the name on the wire, the spec, its own checks, and the plan.
-
-    `plan` raises CannotRun. `directory` is the part of a command's `WorkingDir` that is a directory
-    of this box. `fault` says why no command of this Kind can run now, None if it can; `leftovers`
-    lists what its commands left behind, and raises CannotRun when that can't be seen; `remove`
-    removes such. These three may take seconds. What runs without being a child of the supervisor is
-    kept within the context's limits by the plan. `rules` is what `places` checks between keys, in
-    JSON Schema, for the description of the API.
-    """
-
+    # On the wire, as the tag of `spec`.
     name: str
     spec: type[CommandSpec]
-    places: Callable[[Any, str, Site], Iterator[FieldError]]
-    plan: Callable[[Any, Context], Plan]
-    directory: Callable[[Any], str | None] = field(default=_given_directory)
-    fault: Callable[[Settings], str | None] = field(default=_no_fault)
-    leftovers: Callable[[Settings], list[Leftover]] = field(default=_nothing_left)
-    remove: Callable[[Settings, Sequence[Leftover]], None] = field(default=_remove_nothing)
-    rules: Mapping[str, Any] = field(default_factory=dict)
+    # What `errors_in` checks between keys, in JSON Schema, for the description of the API.
+    rules: Mapping[str, Any] = MappingProxyType({})
+
+    @abstractmethod
+    def errors_in(self, spec: Any, pointer: str, site: Site) -> Iterator[FieldError]:
+        """What is wrong with `spec` beyond its types and what all Kinds share."""
+
+    @abstractmethod
+    def plan(self, spec: Any, context: Context) -> Plan:
+        """How `spec` is run; what isn't a child of the supervisor is kept within the context's
+        limits. Raises: CannotRun.
+        """
+
+    def host_directory(self, spec: Any) -> str | None:
+        """The part of the command's `WorkingDir` that is a directory of this host."""
+        directory: str | None = spec.working_dir
+        return directory
+
+    def fault(self, settings: Settings) -> str | None:  # noqa: ARG002 - for the Kinds that ask
+        """Why no command of this Kind can run now, None if one can. May take seconds."""
+        return None
+
+    def orphans(self, settings: Settings) -> list[Orphan]:  # noqa: ARG002 - the same
+        """What commands of this Kind left behind, those of live jobs too. May take seconds.
+
+        Raises: CannotRun, when that can't be seen.
+        """
+        return []
+
+    def remove_orphans(self, settings: Settings, orphans: Sequence[Orphan]) -> None:
+        """Remove these. May take seconds. Raises: CannotRun."""
+        raise NotImplementedError  # as `orphans` finds none

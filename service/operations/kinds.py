@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from service.jobs.lifecycle import LIVE
-from service.kinds import KINDS, CannotRun, Kind, Leftover
+from service.kinds import KINDS, CannotRun, Kind, Orphan
 from service.operations.findings import Finding, Verdict
 from service.settings import Settings
 
@@ -35,7 +35,7 @@ def leftovers(settings: Settings, *, fix: bool) -> Iterator[Finding]:
                 continue
             names = ", ".join(leftover.name for leftover in found)
             if fix:
-                kind.remove(settings, found)
+                kind.remove_orphans(settings, found)
                 yield Finding("leftovers", Verdict.OK, f"Removed what no live job has: {names}.")
             else:
                 text = f"Left behind by jobs of the kind {kind.name} that are over: {names}."
@@ -47,8 +47,8 @@ def leftovers(settings: Settings, *, fix: bool) -> Iterator[Finding]:
                 yield Finding("leftovers", Verdict.WARNING, text)
 
 
-def _left(kind: Kind, settings: Settings) -> list[Leftover]:
-    found = kind.leftovers(settings)
+def _left(kind: Kind, settings: Settings) -> list[Orphan]:
+    found = kind.orphans(settings)
     live = _live(settings) if found else set()  # looked up after they were listed
     return [leftover for leftover in found if leftover.job_id not in live]
 

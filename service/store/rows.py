@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import MAX_TIME_NS, CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
-from service.kinds.submission import decode_spec
+from service.kinds.stored import decode_spec
 
 COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"

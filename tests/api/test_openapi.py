@@ -14,9 +14,12 @@ from service import errors, kinds
 from service.api import schemas
 from service.api.description import ANYWHERE, document
 from service.api.routes import ROUTES
+from service.errors import InvalidJob
+from service.jobs.decoding import decode_object
 from service.jobs.spec import CommandSpec, JobBody
 from service.kinds import Kind
-from service.kinds.submission import InvalidJob, parse_submission
+from service.kinds.validation import validate_job
+from service.settings import Settings
 
 # As Sanic's router has them; what the app adds to it is asked of the app itself.
 ASK = """\
@@ -28,6 +31,8 @@ app.finalize()
 found = [[template(r.path), sorted(r.methods)] for r in app.router.routes]
 print(json.dumps(found))
 """
+
+SETTINGS = Settings.from_environment({"HOME": "/none"})
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +214,7 @@ def in_container(**keys):
 )
 def test_the_description_takes_and_refuses_what_the_service_does(described, body):
     try:
-        parse_submission(json.dumps(body).encode())
+        validate_job(decode_object(json.dumps(body).encode()), SETTINGS)
         is_taken = True
     except InvalidJob:
         is_taken = False
@@ -228,9 +233,19 @@ class FishCommand(
     bait: int
 
 
+class Fish(Kind):
+    name = "fish"
+    spec = FishCommand
+
+    def errors_in(self, spec, pointer, site):
+        return iter(())
+
+    def plan(self, spec, context):
+        raise NotImplementedError
+
+
 def test_a_new_kind_appears_by_itself(monkeypatch):
-    fish = Kind(name="fish", spec=FishCommand, places=lambda *_: iter(()), plan=None)
-    monkeypatch.setitem(kinds.KINDS, "fish", fish)
+    monkeypatch.setitem(kinds.KINDS, "fish", Fish())
     found = schemas.schemas()
     asked, shown = found["Command"], found["CommandView"]
     assert set(asked["discriminator"]["mapping"]) == {*kinds.KINDS}

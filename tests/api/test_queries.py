@@ -16,8 +16,8 @@ from service.api.queries import (
     list_query,
 )
 from service.errors import BadQuery
+from service.jobs.fields import MAX_SECONDS
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.spec import MAX_SECONDS
 from service.output.index import STDERR, STDOUT
 
 READERS = (list_query, attach_query, kill_query)

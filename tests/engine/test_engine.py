@@ -20,7 +20,7 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
 from service.jobs.visibility import ALL
 from service.kinds.bash import BashCommand
-from service.kinds.submission import encode_spec
+from service.kinds.stored import encode_spec
 from service.output.reader import LogReader
 from service.settings import Settings
 from service.store import Query, Store

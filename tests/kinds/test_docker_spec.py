@@ -1,12 +1,11 @@
 """Commands in containers as they are asked for: what is taken, and what is told with its place."""
 
-import json
-
 import pytest
 
 from service.errors import InvalidJob
 from service.kinds.docker.spec import reference
-from service.kinds.submission import decode_spec, encode_spec, parse_submission
+from service.kinds.stored import decode_spec, encode_spec
+from service.kinds.validation import validate_job
 from service.settings import Settings
 
 SETTINGS = Settings.from_environment(
@@ -16,7 +15,7 @@ SETTINGS = Settings.from_environment(
 
 def parse(command, **keys):
     body = {"Commands": [{"Kind": "docker", **command}], **keys}
-    return parse_submission(json.dumps(body).encode(), settings=SETTINGS)
+    return validate_job(body, SETTINGS)
 
 
 @pytest.mark.parametrize(

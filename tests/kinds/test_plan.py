@@ -3,8 +3,9 @@
 import pytest
 
 from service.engine.start_message import start_message
+from service.jobs.decoding import decode_object
 from service.kinds import Plan
-from service.kinds.submission import parse_submission
+from service.kinds.validation import validate_job
 from service.settings import RunAs, Settings
 
 SETTINGS = Settings.from_environment(
@@ -24,7 +25,7 @@ BODY = (
 
 def message(number, **changes):
     settings = Settings(**{**{f: getattr(SETTINGS, f) for f in Settings.__slots__}, **changes})
-    return start_message(settings, "some-id", parse_submission(BODY), number)
+    return start_message(settings, "some-id", validate_job(decode_object(BODY), settings), number)
 
 
 def test_a_program_of_the_service_can_not_be_planned_with_variables_of_a_job():

@@ -18,8 +18,8 @@ from running import Service, running
 
 from service.api.problems import Problems
 from service.errors import MAX_FIELD_ERRORS, InvalidJob, JobrunnerError, MalformedBody
-from service.jobs.bounds import MAX_VALUES
-from service.kinds.submission import parse_submission
+from service.jobs.decoding import MAX_VALUES, decode_object
+from service.kinds.validation import validate_job
 from service.settings import Settings
 
 pytestmark = pytest.mark.once
@@ -101,7 +101,7 @@ SMALL, LARGE = 64 * KIB, 512 * KIB
 
 def told(body: bytes, settings: Settings) -> JobrunnerError | None:
     try:
-        parse_submission(body, settings=settings)
+        validate_job(decode_object(body), settings)
     except JobrunnerError as exc:
         return exc
     return None

@@ -5,19 +5,37 @@ The client is the command's process; what it can't be relied on for is in `endin
 
 from __future__ import annotations
 
-from service.kinds.docker.leftovers import fault, leftovers, remove
-from service.kinds.docker.plan import directory, plan
-from service.kinds.docker.spec import RULES, DockerCommand, places
-from service.kinds.kind import Kind
+from collections.abc import Iterator, Sequence
 
-DOCKER = Kind(
-    name="docker",
-    spec=DockerCommand,
-    places=places,
-    plan=plan,
-    directory=directory,
-    fault=fault,
-    leftovers=leftovers,
-    remove=remove,
-    rules=RULES,
-)
+from service.errors import FieldError
+from service.kinds.docker import daemon
+from service.kinds.docker.plan import host_directory, plan
+from service.kinds.docker.spec import RULES, DockerCommand, errors_in
+from service.kinds.kind import Context, Kind, Orphan, Plan, Site
+from service.settings import Settings
+
+
+class Docker(Kind):
+    """Commands in containers."""
+
+    name = "docker"
+    spec = DockerCommand
+    rules = RULES
+
+    def errors_in(self, spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError]:
+        return errors_in(spec, pointer, site)
+
+    def plan(self, spec: DockerCommand, context: Context) -> Plan:
+        return plan(spec, context)
+
+    def host_directory(self, spec: DockerCommand) -> str | None:
+        return host_directory(spec)
+
+    def fault(self, settings: Settings) -> str | None:
+        return daemon.fault(settings)
+
+    def orphans(self, settings: Settings) -> list[Orphan]:
+        return daemon.orphans(settings)
+
+    def remove_orphans(self, settings: Settings, orphans: Sequence[Orphan]) -> None:
+        daemon.remove(settings, orphans)

@@ -77,8 +77,8 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     )
 
 
-def directory(spec: DockerCommand) -> str | None:
-    """What of the working directory is on this box: an absolute one is in the container."""
+def host_directory(spec: DockerCommand) -> str | None:
+    """What of the working directory is on this host: an absolute one is in the container."""
     is_inner = spec.working_dir is not None and spec.working_dir.startswith("/")
     return None if is_inner else spec.working_dir
 

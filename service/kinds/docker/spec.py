@@ -8,8 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from service.errors import FieldError, quoted
-from service.jobs.spec import CommandLine, CommandSpec, Text, also, escape, places_in_text
+from service.errors import FieldError, pointer_step, quoted
+from service.jobs.checks import errors_in_text
+from service.jobs.fields import CommandLine, Text, also
+from service.jobs.spec import CommandSpec
 from service.kinds.docker import words
 from service.kinds.docker.allowed_images import is_allowed
 from service.kinds.docker.environment import MAX_LINE_BYTES, is_passable
@@ -25,7 +27,7 @@ from service.kinds.docker.image import (
     is_tag,
 )
 from service.kinds.docker.sources import source
-from service.kinds.docker.volumes import NotAllowed, allowed, volume
+from service.kinds.docker.volumes import NotAllowed, volume
 from service.kinds.kind import Site
 from service.kinds.networks import why_not
 from service.settings import Settings
@@ -83,8 +85,8 @@ class DockerCommand(
 
 _NULL: Final = {"type": "null"}
 _STRING: Final = {"type": "string"}
-# What `places` checks between keys. How a shell splits words, which paths of the box are allowed
-# and which variables pass no pattern can say.
+# What `errors_in` checks between keys. How a shell splits words, which paths of the host are
+# allowed and which variables pass no pattern can say.
 RULES: Final[dict[str, Any]] = {
     "oneOf": [
         {
@@ -121,11 +123,11 @@ def reference(spec: DockerCommand) -> str:
     return f"{registry}{spec.repository}" + (f":{spec.tag}" if spec.tag else "")
 
 
-def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError]:
-    """Every place of `spec` that is wrong beyond its types and what all Kinds share."""
-    yield from _places_in_image(spec, pointer)
-    yield from _places_in_what_runs(spec, pointer)
-    yield from _places_not_allowed(spec, pointer, site.settings)
+def errors_in(spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError]:
+    """What is wrong with `spec` beyond its types and what all Kinds share."""
+    yield from _errors_in_image(spec, pointer)
+    yield from _errors_in_what_runs(spec, pointer)
+    yield from _errors_not_allowed(spec, pointer, site.settings)
     limits = site.job.limits
     if limits is not None and 0 < (limits.memory or 0) < MIN_MEMORY:
         expected = f"expected at least {MIN_MEMORY} bytes for a job with a container at {pointer}"
@@ -136,14 +138,14 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError
     for number, text in enumerate(spec.volumes[:MAX_VOLUMES]):
         place = f"{pointer}/Volumes/{number}"
         try:
-            _check_source(volume(text).source, site.settings)
+            source(volume(text).source, site.settings)
         except NotAllowed as exc:
             yield FieldError(place, str(exc))
         except ValueError:
-            yield from places_in_text(text, place)
+            yield from errors_in_text(text, place)
     if (directory := site.job.working_dir) is not None and directory.startswith("/"):
         try:
-            _check_source(directory, site.settings)
+            source(directory, site.settings)
         except NotAllowed as exc:
             yield FieldError("/WorkingDir", f"{exc}, for the command in a container at {pointer}")
     of_job = site.job.environment if site.is_first else {}
@@ -151,23 +153,15 @@ def places(spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError
         for name, value in environment.items():
             if not is_passable(name, value):
                 yield FieldError(
-                    f"{where}/Environment/{escape(name)}",
+                    f"{where}/Environment/{pointer_step(name)}",
                     "expected a name without blanks and a value of one line, together at most"
                     f" {MAX_LINE_BYTES} bytes, for a variable of a command in a container: Docker's"
                     " client reads them as lines",
                 )
 
 
-def _check_source(path: str, settings: Settings | None) -> None:
-    """Raises: NotAllowed, if no container may have this directory of the host."""
-    if settings is None:
-        allowed(path, ())
-    else:
-        source(path, settings)
-
-
-def _places_not_allowed(
-    spec: DockerCommand, pointer: str, settings: Settings | None
+def _errors_not_allowed(
+    spec: DockerCommand, pointer: str, settings: Settings
 ) -> Iterator[FieldError]:
     """What the operator has to allow: the network and the image."""
     if spec.network is not None:
@@ -178,14 +172,14 @@ def _places_not_allowed(
         elif (why := why_not(spec.network, settings)) is not None:
             yield FieldError(f"{pointer}/Network", f"{why}, got {quoted(spec.network)}")
     image = reference(spec)
-    if is_image(image) and settings is not None and not is_allowed(image, settings.docker_images):
+    if is_image(image) and not is_allowed(image, settings.docker_images):
         key = "Repository" if spec.image is None else "Image"
         expected = "expected an image that this service allows (JOBRUNNER_DOCKER_IMAGES)"
         patterns = " ".join(settings.docker_images)
         yield FieldError(f"{pointer}/{key}", f"{expected}, {patterns}; got {image[:80]!r}")
 
 
-def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
+def _errors_in_image(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     parts = {"Registry": spec.registry, "Repository": spec.repository, "Tag": spec.tag}
     if spec.image is not None:
         for key in (key for key, value in parts.items() if value is not None):
@@ -207,11 +201,11 @@ def _places_in_image(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
         yield FieldError(f"{pointer}/Tag", f"{expected}, got {spec.tag[:80]!r}")
 
 
-def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
+def _errors_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     if spec.command_line is not None and spec.arguments is not None:
         yield FieldError(pointer, "expected at most one of CommandLine and Arguments, got both")
     if spec.command_line is not None:
-        yield from _places_in_command_line(spec, f"{pointer}/CommandLine")
+        yield from _errors_in_command_line(spec, f"{pointer}/CommandLine")
     elif spec.shell:
         yield FieldError(f"{pointer}/Shell", "expected Shell together with a CommandLine, got none")
     if spec.arguments is not None:
@@ -220,7 +214,7 @@ def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldErr
                 f"{pointer}/Arguments", "expected at least one argument, got an empty list"
             )
         for number, argument in enumerate(spec.arguments):
-            yield from places_in_text(argument, f"{pointer}/Arguments/{number}")
+            yield from errors_in_text(argument, f"{pointer}/Arguments/{number}")
     if spec.entrypoint is not None:
         if not spec.entrypoint:
             yield FieldError(f"{pointer}/Entrypoint", "expected a program, got an empty string")
@@ -228,14 +222,14 @@ def _places_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldErr
             yield FieldError(
                 f"{pointer}/Entrypoint", "expected either Entrypoint or Shell, got both"
             )
-        yield from places_in_text(spec.entrypoint, f"{pointer}/Entrypoint")
+        yield from errors_in_text(spec.entrypoint, f"{pointer}/Entrypoint")
 
 
-def _places_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
+def _errors_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[FieldError]:
     line = spec.command_line or ""
     if not line.strip():
         yield FieldError(pointer, "expected a command line, got an empty one")
-    yield from places_in_text(line, pointer)
+    yield from errors_in_text(line, pointer)
     if not spec.shell and len(line) > words.MAX_CHARS:
         expected = f"expected at most {words.MAX_CHARS} characters to split into words"
         yield FieldError(pointer, f"{expected}, got {len(line)}; Arguments may be longer")

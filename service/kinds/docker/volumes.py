@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import quoted
-from service.jobs.spec import MAX_PATH_BYTES
+from service.jobs.fields import MAX_PATH_BYTES
 
 
 class NotAllowed(Exception):

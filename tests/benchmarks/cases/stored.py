@@ -15,7 +15,9 @@ from wire import Line, request, run_jobs
 from service import state_dir
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
-from service.kinds.submission import encode_spec, parse_submission
+from service.jobs.spec import JobSpec
+from service.kinds.bash import BashCommand
+from service.kinds.stored import encode_spec
 from service.store import Store
 
 _MANY = 100_000
@@ -28,7 +30,7 @@ def fill(directory: Path, jobs: int) -> str:
     """Records as finished jobs leave them; the ID of the one in the middle."""
     state_dir.prepare(directory)
     store = Store(directory / "jobs.db")
-    spec = encode_spec(parse_submission(b'{"CommandLine": "true"}'))
+    spec = encode_spec(JobSpec(commands=(BashCommand(command_line="true"),)))
     now = time.time_ns()
     outcome = CommandOutcome(state=State.EXITED, exit_code=0, started_at=now, finished_at=now)
     middle = ""

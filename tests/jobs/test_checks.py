@@ -1,33 +1,31 @@
-"""What a body may say beyond its types: every wrong place is told, none is told twice."""
+"""Checks beyond the types: every error is told, none twice."""
 
 import msgspec
 import pytest
 
-from service.jobs.spec import (
-    MAX_NAME_CHARS,
-    JobBody,
-    escape,
-    places_in_job,
-)
+from service.errors import pointer_step
+from service.jobs.checks import errors_in_job
+from service.jobs.fields import MAX_NAME_CHARS
+from service.jobs.spec import JobBody
 
 
-def places(**body):
-    return [(p.pointer, p.detail) for p in places_in_job(msgspec.convert(body, JobBody))]
+def errors(**body):
+    return [(e.pointer, e.detail) for e in errors_in_job(msgspec.convert(body, JobBody))]
 
 
 def pointers(**body):
-    return [pointer for pointer, _ in places(**body)]
+    return [pointer for pointer, _ in errors(**body)]
 
 
-def test_a_sound_body_has_no_wrong_place():
-    assert places(CommandLine="true", Environment={"A": "b"}, WorkingDir="a/b", Name="n") == []
+def test_a_sound_body_has_no_error():
+    assert errors(CommandLine="true", Environment={"A": "b"}, WorkingDir="a/b", Name="n") == []
 
 
 @pytest.mark.parametrize(
     ("body", "got"), [({}, "neither"), ({"CommandLine": "x", "Commands": [{}]}, "both")]
 )
 def test_exactly_one_of_command_line_and_commands(body, got):
-    assert places(**body) == [("", f"expected exactly one of CommandLine and Commands, got {got}")]
+    assert errors(**body) == [("", f"expected exactly one of CommandLine and Commands, got {got}")]
 
 
 def test_there_is_at_least_one_command():
@@ -68,10 +66,10 @@ def test_labels_can_be_asked_for():
     assert pointers(CommandLine="x", Labels={"a": "b=c"}) == []
 
 
-def test_every_wrong_place_is_told_at_once():
+def test_every_error_is_told_at_once():
     told = pointers(Commands=[], WorkingDir="..", Name="a\0", Environment={"": "", "B=": ""})
     assert told == ["/Commands", "/Environment/", "/Environment/B=", "/WorkingDir", "/Name"]
 
 
 def test_a_step_of_a_pointer_is_escaped_once():
-    assert escape("~1/~0") == "~01~1~00"
+    assert pointer_step("~1/~0") == "~01~1~00"

@@ -8,7 +8,7 @@ from typing import Final
 
 from service.kinds.docker.ending import Said, Unreachable, call
 from service.kinds.docker.plan import NAME_PREFIX, STATE_LABEL, client_of, state_token
-from service.kinds.kind import CannotRun, Leftover
+from service.kinds.kind import CannotRun, Orphan
 from service.settings import Settings
 
 # Seconds: a daemon that takes longer is as good as none to whoever asks for the service's health.
@@ -28,7 +28,7 @@ def fault(settings: Settings) -> str | None:
     return None if said.status == 0 else said.error.partition("\n")[0]
 
 
-def leftovers(settings: Settings) -> list[Leftover]:
+def orphans(settings: Settings) -> list[Orphan]:
     """Every container of this state directory, of live jobs too. Raises: CannotRun."""
     label = f"label={STATE_LABEL}={state_token(settings.state_dir)}"
     listing = ("ps", "--all", "--filter", label, "--format", "{{.Names}}")
@@ -39,13 +39,13 @@ def leftovers(settings: Settings) -> list[Leftover]:
     if said.status != 0:
         raise CannotRun(said.error.partition("\n")[0])
     names = said.output.decode(errors="replace").split()
-    return [Leftover(found["job"], name) for name in names if (found := _NAME.fullmatch(name))]
+    return [Orphan(found["job"], name) for name in names if (found := _NAME.fullmatch(name))]
 
 
-def remove(settings: Settings, found: Sequence[Leftover]) -> None:
+def remove(settings: Settings, found: Sequence[Orphan]) -> None:
     """Remove these containers. Raises: CannotRun."""
     try:
-        names = [leftover.name for leftover in found]
+        names = [orphan.name for orphan in found]
         said = _call(settings, "rm", "--force", "--volumes", *names, timeout_s=_REMOVE_S)
     except Unreachable as exc:
         raise CannotRun(str(exc)) from exc

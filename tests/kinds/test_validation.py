@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidJob, MalformedBody
 from service.files.job import JobFiles
-from service.kinds import KINDS, Context, kind_of, plan
+from service.jobs.decoding import decode_object
+from service.jobs.fields import MAX_COMMANDS, MAX_LABELS
+from service.kinds import KINDS, Context, kind_of
 from service.kinds.bash import BashCommand
-from service.kinds.submission import decode_spec, encode_spec, parse_submission
+from service.kinds.stored import decode_spec, encode_spec
+from service.kinds.validation import validate_job
 from service.settings import Settings
 
+SETTINGS = Settings.from_environment({"HOME": "/none"})
 
-def parse(value):
-    return parse_submission(json.dumps(value).encode())
+
+def parse_bytes(body, settings=SETTINGS):
+    return validate_job(decode_object(body), settings)
+
+
+def parse(value, settings=SETTINGS):
+    return parse_bytes(json.dumps(value).encode(), settings)
 
 
 def refusal(value):
@@ -46,20 +55,51 @@ def test_null_stands_for_what_is_not_given():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "body", "pointer"),
+    ("body", "wrong"),
     [
-        ("COMMANDS", "1", {"Commands": [{"CommandLine": "a"}, {"CommandLine": "b"}]}, "/Commands"),
-        ("LABELS", "0", {"CommandLine": "a", "Labels": {"b": "c"}}, "/Labels"),
-        ("NESTING", "4", {"CommandLine": [[[[]]]]}, "/CommandLine/0/0/0"),
-        ("TEXT", "1024", {"CommandLine": "x" * 1025}, "/CommandLine"),
+        (
+            {"Commands": [{"CommandLine": "a"}] * (MAX_COMMANDS + 1)},
+            ("/Commands", "expected at most 1000 commands, got 1001"),
+        ),
+        (
+            {"CommandLine": "a", "Labels": {str(n): "" for n in range(MAX_LABELS + 1)}},
+            ("/Labels", "expected at most 64 labels, got 65"),
+        ),
     ],
 )
-def test_a_service_may_take_less_than_others(tmp_path, name, value, body, pointer):
-    environment = {"JOBRUNNER_STATE_DIR": str(tmp_path), f"JOBRUNNER_MAX_{name}": value}
-    settings = Settings.from_environment(environment)
+def test_a_list_that_is_too_long_is_told_and_not_looked_into(body, wrong):
+    assert refusal(body) == [wrong]
+
+
+def test_lists_of_the_greatest_length_are_taken():
+    labels = {str(n): "" for n in range(MAX_LABELS)}
+    spec = parse({"Commands": [{"CommandLine": "a"}] * MAX_COMMANDS, "Labels": labels})
+    assert (len(spec.commands), spec.labels) == (MAX_COMMANDS, labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "wrong"),
+    [
+        (
+            "OUTPUT_LIMIT",
+            {"OutputLimit": 70000},
+            ("/OutputLimit", "expected at most 65536 bytes, this service's own limit, got 70000"),
+        ),
+        (
+            "LIMIT_OPEN_FILES",
+            {"Limits": {"OpenFiles": 65537}},
+            (
+                "/Limits/OpenFiles",
+                "expected at most 65536 descriptors, this service's own limit, got 65537",
+            ),
+        ),
+    ],
+)
+def test_a_job_may_ask_for_no_more_than_the_service_allows(name, body, wrong):
+    settings = Settings.from_environment({"HOME": "/none", f"JOBRUNNER_{name}": "65536"})
     with pytest.raises(InvalidJob) as refused:
-        parse_submission(json.dumps(body).encode(), settings=settings)
-    assert [place.pointer for place in refused.value.errors] == [pointer]
+        parse({"CommandLine": "x", **body}, settings)
+    assert [(error.pointer, error.detail) for error in refused.value.errors] == [wrong]
 
 
 def test_a_whole_number_may_be_written_with_a_fraction():
@@ -81,7 +121,7 @@ def test_a_grace_of_zero_is_not_the_default():
 )
 def test_what_is_no_json_is_malformed(body):
     with pytest.raises(MalformedBody) as refused:
-        parse_submission(body)
+        parse_bytes(body)
     assert refused.value.detail.startswith("Expected a JSON object, got ")
     assert len(refused.value.detail) < 300
 
@@ -186,7 +226,7 @@ bodies = st.dictionaries(known_keys | st.text(max_size=5), json_values, max_size
 def test_any_json_is_a_job_or_has_places_inside_it(value):
     body = msgspec.json.encode(value)
     try:
-        spec = parse_submission(body)
+        spec = parse_bytes(body)
     except InvalidJob as exc:
         assert exc.errors
         for place in exc.errors:
@@ -199,7 +239,7 @@ def test_any_json_is_a_job_or_has_places_inside_it(value):
 @given(st.binary(max_size=50))
 def test_any_bytes_give_a_job_or_an_error_of_the_caller(body):
     try:
-        parse_submission(body)
+        parse_bytes(body)
     except (InvalidJob, MalformedBody) as exc:
         assert 400 <= exc.status < 500
 
@@ -218,8 +258,8 @@ def test_a_stored_job_reads_back_as_it_was(line, environment):
 
 
 def test_bodies_that_mean_the_same_are_stored_alike():
-    one = parse_submission(b'{"CommandLine": "x", "Environment": {"A": "1", "B": "2"}}')
-    other = parse_submission(
+    one = parse_bytes(b'{"CommandLine": "x", "Environment": {"A": "1", "B": "2"}}')
+    other = parse_bytes(
         b'{"Environment":{"B":"2","A":"1"},"Grace":10,"Commands":[{"Kind":"bash","CommandLine":"x"}]}'
     )
     assert encode_spec(one) == encode_spec(other)
@@ -250,7 +290,7 @@ def test_bash_is_found_on_the_services_path_and_never_reads_profiles(tmp_path):
     bash.touch(mode=0o755)
     context = context_on(str(tmp_path))
     spec = BashCommand(command_line="echo 'a b'")
-    assert plan(spec, context).argv == (str(bash), "-c", "echo 'a b'")
+    assert kind_of(spec).plan(spec, context).argv == (str(bash), "-c", "echo 'a b'")
     assert kind_of(spec).name == "bash"
     nowhere = context_on(str(tmp_path / "none"))
-    assert plan(spec, nowhere).argv[0] == "bash"
+    assert kind_of(spec).plan(spec, nowhere).argv[0] == "bash"

@@ -1,4 +1,4 @@
-"""From a msgspec validation error to the place in the body that caused it.
+"""From a decoded object to a struct, with a pointer to what doesn't fit.
 
 msgspec stops at the first error and names its path (`$.Commands[0].Environment[...]`): keys of free
 objects are left out there, so the value that doesn't fit is looked up in what came.
@@ -9,12 +9,19 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from service.errors import MAX_QUOTED_CHARS, FieldError
-from service.jobs.spec import escape
+from service.errors import (
+    MAX_QUOTED_CHARS,
+    FieldError,
+    InvalidJob,
+    pointer_step,
+    refuse_if_any,
+)
+
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 _AT: Final = " - at `$"
 _STEP: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
@@ -25,8 +32,17 @@ _WORDS: Final = {"str": "string", "int": "integer", "float": "number", "bool": "
 _MAX_WORDS_CHARS: Final = 200
 
 
-def unknown_keys(
-    raw: dict[str, Any], struct: type[msgspec.Struct], pointer: str = ""
+def convert(raw: dict[str, Any], struct: type[_S], pointer: str = "") -> _S:
+    """`raw`, which is at `pointer` of the body, as a `struct`. Raises: InvalidJob."""
+    refuse_if_any(_unknown_keys(raw, struct, pointer))
+    try:
+        return msgspec.convert(raw, struct)
+    except msgspec.ValidationError as exc:
+        raise InvalidJob([_field_error(exc, raw, struct, pointer)]) from exc
+
+
+def _unknown_keys(
+    raw: dict[str, Any], struct: type[msgspec.Struct], pointer: str
 ) -> Iterator[FieldError]:
     """Every key of `raw` that `struct` hasn't."""
     names = _names(struct)
@@ -34,7 +50,7 @@ def unknown_keys(
         detail = f"unknown key; expected one of {', '.join(sorted(names))}"
         for key in raw:
             if key not in names:
-                yield FieldError(f"{pointer}/{escape(key)}", detail)
+                yield FieldError(f"{pointer}/{pointer_step(key)}", detail)
 
 
 def in_json(value: Any) -> str:
@@ -46,27 +62,27 @@ def in_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()[:MAX_QUOTED_CHARS]
 
 
-def place_of(
+def _field_error(
     error: msgspec.ValidationError,
     raw: dict[str, Any],
     struct: type[msgspec.Struct],
-    pointer: str = "",
+    pointer: str,
 ) -> FieldError:
-    """The place that `error`, raised when `raw` was converted to `struct`, is about."""
+    """What `error`, raised when `raw` was converted to `struct`, says, with its pointer."""
     what, at, path = str(error).rpartition(_AT)
     if not at:  # msgspec names no path of the whole
         what, path = path, ""
     path = path.removesuffix("`")
     what = what[:_MAX_WORDS_CHARS]
     steps, value = _resolve(path, raw)
-    pointer += "".join(f"/{escape(str(step))}" for step in steps)
+    pointer += "".join(f"/{pointer_step(str(step))}" for step in steps)
     if unknown := _UNKNOWN.match(what):
         known = ", ".join(sorted(_names(struct)))
         return FieldError(
-            f"{pointer}/{escape(unknown[1])}", f"unknown key; expected one of {known}"
+            f"{pointer}/{pointer_step(unknown[1])}", f"unknown key; expected one of {known}"
         )
     if missing := _MISSING.match(what):
-        return FieldError(f"{pointer}/{escape(missing[1])}", "expected this key, got none")
+        return FieldError(f"{pointer}/{pointer_step(missing[1])}", "expected this key, got none")
     detail = re.sub(r"`([^`]*)`", lambda m: _in_json_words(m[1]), what)
     detail = detail[:1].lower() + detail[1:]
     secret = "Environment" in steps
