@@ -30,6 +30,7 @@ from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
 from service.host.heartbeats import Heartbeats
+from service.kinds.settings import read_settings
 from service.link.launch import Starting
 from service.metrics import shared
 from service.metrics.series import worker_metrics
@@ -54,7 +55,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
     """
     try:
         with refusals():
-            settings = Settings.from_environment()
+            settings = read_settings()
             logs.configure(settings.log_format)
             lock = preflight.prepare(settings) if is_main_process() else None
         app = Jobrunner(settings, Problems())

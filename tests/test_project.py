@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import service
-from service import settings
+from service.kinds.settings import declared_settings
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
@@ -180,7 +180,7 @@ def test_unit_starts_something_that_the_package_has(unit):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_unit_sets_only_settings_that_exist(unit):
-    known = {setting.variable: setting for setting in settings.TABLE}
+    known = {setting.variable: setting for setting in declared_settings()}
     for assignment in values_of(unit, "Environment"):
         variable, _, value = assignment.partition("=")
         assert variable in known

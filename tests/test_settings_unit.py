@@ -4,13 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.settings import PREFIX, TABLE, OnShutdown, SettingError, Settings, Share
+from service.kinds.docker.settings import DockerSettings
+from service.kinds.settings import declared_settings, read_settings
+from service.settings import (
+    PREFIX,
+    OnShutdown,
+    Percentage,
+    SettingError,
+    Settings,
+    declared,
+)
 
 BASE = {"JOBRUNNER_STATE_DIR": "/state"}
 
 
 def read(**variables):
-    return Settings.from_environment({**BASE, **variables})
+    return read_settings({**BASE, **variables})
 
 
 def refusal(name, text):
@@ -29,7 +38,7 @@ def test_every_default_can_be_read():
 
 
 def test_an_empty_variable_is_as_good_as_none():
-    assert read(**{s.variable: "" for s in TABLE if s.name != "STATE_DIR"}) == read()
+    assert read(**{s.variable: "" for s in declared_settings() if s.name != "STATE_DIR"}) == read()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_an_empty_variable_is_as_good_as_none():
     ],
 )
 def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name, text):
-    (setting,) = (setting for setting in TABLE if setting.name == name)
+    (setting,) = (setting for setting in declared_settings() if setting.name == name)
     expected = f"{PREFIX}{name} is {text!r}, expected {setting.expected}."
     assert refusal(name, text) == expected
 
@@ -78,15 +87,18 @@ def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name
         ("SHUTDOWN_GRACE", "0", 0.0),
         ("DRAIN_GRACE", ".25", 0.25),
         ("OUTPUT_LIMIT", "65536", 65536),
-        ("RETAIN_BYTES", "7%", Share(7)),
+        ("RETAIN_BYTES", "7%", Percentage(7)),
         ("RETAIN_BYTES", "7", 7),
     ],
 )
 def test_what_is_right_is_read(name, text, value):
-    assert getattr(read(**{PREFIX + name: text}), name.lower()) == value
+    settings = read(**{PREFIX + name: text})
+    groups = [settings, *settings.kinds.values()]
+    (group,) = [group for group in groups if hasattr(group, name.lower())]
+    assert getattr(group, name.lower()) == value
 
 
-@given(st.sampled_from(TABLE), st.text(max_size=12))
+@given(st.sampled_from(declared_settings()), st.text(max_size=12))
 def test_any_text_is_read_or_refused_with_a_sentence(setting, text):
     try:
         read(**{setting.variable: text})
@@ -104,7 +116,21 @@ def test_any_text_is_read_or_refused_with_a_sentence(setting, text):
     ],
 )
 def test_the_state_directory_is_where_the_environment_says(environment, path):
-    assert str(Settings.from_environment(environment).state_dir) == path
+    assert str(read_settings(environment).state_dir) == path
+
+
+def test_settings_that_became_constants_are_unknown():
+    gone = [f"JOBRUNNER_MAX_{what}" for what in ("COMMANDS", "LABELS", "NESTING", "TEXT")]
+    assert read(**dict.fromkeys(gone, "1")).unknown == tuple(gone)
+
+
+def test_a_kind_brings_its_own_settings_and_variables():
+    settings = read(JOBRUNNER_DOCKER_IMAGES="a b", DOCKER_HOST="unix:///d", NO_PROXY="x", SECRET="")
+    assert settings.of(DockerSettings).docker_images == ("a", "b")
+    assert settings.program_environment == {"DOCKER_HOST": "unix:///d", "NO_PROXY": "x"}
+    without = Settings.from_environment({**BASE, "DOCKER_HOST": "unix:///d"})
+    assert without.program_environment == {}
+    assert set(declared(DockerSettings)).isdisjoint(declared(Settings))
 
 
 def test_jobs_begin_with_what_is_common_and_nothing_of_the_services():
@@ -123,8 +149,8 @@ def test_variables_that_are_no_settings_are_told_but_for_those_of_a_job():
 
 
 def test_each_setting_says_what_it_expects_and_what_it_means():
-    assert len({setting.name for setting in TABLE}) == len(TABLE)
-    for setting in TABLE:
+    assert len({setting.name for setting in declared_settings()}) == len(declared_settings())
+    for setting in declared_settings():
         assert setting.expected
         assert setting.meaning
         assert setting.variable == PREFIX + setting.name

@@ -11,7 +11,8 @@ from typing import Any
 
 from service.access.audit import FILE_NAME
 from service.host.escaping import escaped
-from service.settings import SettingError, Settings
+from service.kinds.settings import read_settings
+from service.settings import SettingError
 
 
 def add_to(commands: Any) -> None:
@@ -30,7 +31,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """The exit status."""
     try:
-        settings = Settings.from_environment()
+        settings = read_settings()
         with open(settings.state_dir / FILE_NAME, encoding="utf-8") as file:
             wanted = {"principal": options.principal, "job": options.job, "action": options.action}
             lines: Iterable[str] = _matching(file, {k: v for k, v in wanted.items() if v})

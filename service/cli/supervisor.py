@@ -6,15 +6,16 @@ import asyncio
 import sys
 
 from service.host.escaping import escaped
+from service.kinds.settings import read_settings
 from service.operations import supervisor
 from service.operations.supervisor import NoSupervisor
-from service.settings import SettingError, Settings
+from service.settings import SettingError
 
 
 def upgrade() -> int:
     """Have the running supervisor become the code that is installed now; the exit status."""
     try:
-        settings = Settings.from_environment()
+        settings = read_settings()
         why_not = asyncio.run(supervisor.upgrade(settings.state_dir))
     except SettingError as exc:
         return _fail(str(exc), 2)

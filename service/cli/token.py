@@ -20,6 +20,7 @@ from service.access.tokens import Token, TokenError
 from service.host.escaping import escaped
 from service.jobs.ceilings import MAX_PRIORITY
 from service.jobs.times import rfc3339
+from service.kinds.settings import read_settings
 from service.operations import confinement
 from service.settings import SettingError, Settings
 from service.state_dir import StateDirError
@@ -77,7 +78,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """The exit status."""
     try:
-        settings = Settings.from_environment()
+        settings = read_settings()
         state_dir.prepare(settings.state_dir)
         match options.verb:
             case "create":

@@ -28,7 +28,7 @@ from service.engine.patient_writes import stored
 from service.errors import JobrunnerError
 from service.files.job import JobFiles, job_files
 from service.files.usage import disk_usage
-from service.settings import Settings, Share
+from service.settings import Percentage, Settings
 from service.store import Finished, Store, Totals
 
 # Seconds that whoever submitted a job has to fetch how it ended.
@@ -167,7 +167,7 @@ class Retention:
     def _limits(self) -> Limits:
         settings = self._settings
         kept_bytes = settings.retain_bytes
-        if isinstance(kept_bytes, Share):
+        if isinstance(kept_bytes, Percentage):
             disk = os.statvfs(settings.state_dir)
             kept_bytes = disk.f_blocks * disk.f_frsize * kept_bytes.percent // 100
         return Limits(int(settings.retain_age * _NS), settings.retain_jobs, kept_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 from service.files.job import DIRECTORY_MODE, job_files
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
-from service.kinds import CannotRun, Context, Plan, kind_of
+from service.kinds import KINDS, CannotRun, Context, Plan, kind_of
 from service.settings import Settings
 
 
@@ -51,8 +51,8 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     }
     if (user := settings.run_as) is not None:
         message["owner"] = (user.uid, user.gid)
-    if settings.docker_user:
-        message["work_mode"] = DIRECTORY_MODE  # containers of yet another user begin there
+    if any(each.runs_as_others(settings) for each in KINDS.values()):
+        message["work_mode"] = DIRECTORY_MODE
     context = Context(
         job_id=job_id,
         number=number,

@@ -16,7 +16,6 @@ from service.jobs.fields import CommandLine
 from service.jobs.spec import CommandSpec
 from service.kinds import sandbox_trial
 from service.kinds.kind import CannotRun, Context, Kind, Plan, Site
-from service.kinds.networks import why_not_host
 from service.kinds.sandbox import in_sandbox
 from service.settings import Settings
 
@@ -46,7 +45,7 @@ class Bash(Kind):
         if not spec.command_line.strip():
             yield FieldError(f"{pointer}/CommandLine", "expected a command line, got an empty one")
         yield from errors_in_text(spec.command_line, f"{pointer}/CommandLine")
-        if spec.network == "host" and (why := why_not_host(site.settings)):
+        if spec.network == "host" and (why := _why_not_host(site.settings)):
             yield FieldError(f"{pointer}/Network", why)
         if spec.network == "none" and site.settings.sandbox == "off":
             why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
@@ -66,7 +65,7 @@ class Bash(Kind):
             return Plan(argv=argv, environment=environment)
         directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
         network = spec.network == "host"
-        if network and (why := why_not_host(context.settings)):
+        if network and (why := _why_not_host(context.settings)):
             raise CannotRun(f"The network of this host may not be used: {why}.")
         return in_sandbox(argv, environment, context, directory, network=network)
 
@@ -78,3 +77,10 @@ class Bash(Kind):
 def _find_bash(path: str) -> str | None:
     """Looked up once: the search costs more than all else that a plan takes."""
     return shutil.which("bash", path=path)
+
+
+def _why_not_host(settings: Settings) -> str | None:
+    # Without a sandbox a command has that network whatever it asks for.
+    if settings.sandbox == "off" or "host" in settings.networks:
+        return None
+    return "expected none: this service allows no command the host's network (JOBRUNNER_NETWORKS)"

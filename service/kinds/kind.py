@@ -11,7 +11,7 @@ from typing import Any
 from service.errors import FieldError
 from service.files.job import JobFiles
 from service.jobs.spec import CommandSpec, JobBody
-from service.settings import Settings
+from service.settings import KindSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ class Kind(ABC):
     spec: type[CommandSpec]
     # What `errors_in` checks between keys, in JSON Schema, for the description of the API.
     rules: Mapping[str, Any] = MappingProxyType({})
+    # What an operator can set for this Kind alone.
+    settings: type[KindSettings] | None = None
 
     @abstractmethod
     def errors_in(self, spec: Any, pointer: str, site: Site) -> Iterator[FieldError]:
@@ -126,6 +128,10 @@ class Kind(ABC):
         """The part of the command's `WorkingDir` that is a directory of this host."""
         directory: str | None = spec.working_dir
         return directory
+
+    def runs_as_others(self, settings: Settings) -> bool:  # noqa: ARG002 - for the Kinds that can
+        """Whether commands of this Kind enter the job's directory as yet another user."""
+        return False
 
     def fault(self, settings: Settings) -> str | None:  # noqa: ARG002 - for the Kinds that ask
         """Why no command of this Kind can run now, None if one can. May take seconds."""

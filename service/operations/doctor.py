@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import service
 from service import state_dir
+from service.kinds.settings import read_settings
 from service.link.protocol import PROTOCOL
 from service.operations.confined import callers, confined
 from service.operations.findings import Finding, Verdict
@@ -46,7 +47,7 @@ def examine(*, fix: bool = False) -> list[Finding]:
     over left behind; nothing else is ever changed.
     """
     try:
-        settings = Settings.from_environment()
+        settings = read_settings()
     except SettingError as exc:
         advice = "Mend the variable; the service does not start with it."
         return [Finding("settings", Verdict.PROBLEM, str(exc), advice), *_versions()]

@@ -3,13 +3,11 @@
 import pytest
 
 from service.access.exposure import proxy_field, why_exposed
-from service.settings import Settings
+from service.kinds.settings import read_settings
 
 
 def settings(hosts=""):
-    return Settings.from_environment(
-        {"JOBRUNNER_STATE_DIR": "/nowhere", "JOBRUNNER_ALLOWED_HOSTS": hosts}
-    )
+    return read_settings({"JOBRUNNER_STATE_DIR": "/nowhere", "JOBRUNNER_ALLOWED_HOSTS": hosts})
 
 
 @pytest.mark.parametrize("hosts", ["", "localhost", "127.0.0.1,[::1],LOCALHOST,127.9.9.9"])

@@ -18,8 +18,8 @@ from service.errors import InvalidJob
 from service.jobs.decoding import decode_object
 from service.jobs.spec import CommandSpec, JobBody
 from service.kinds import Kind
+from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
-from service.settings import Settings
 
 # As Sanic's router has them; what the app adds to it is asked of the app itself.
 ASK = """\
@@ -32,7 +32,7 @@ found = [[template(r.path), sorted(r.methods)] for r in app.router.routes]
 print(json.dumps(found))
 """
 
-SETTINGS = Settings.from_environment({"HOME": "/none"})
+SETTINGS = read_settings({"HOME": "/none"})
 
 
 @pytest.fixture(scope="module")

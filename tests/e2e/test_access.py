@@ -21,7 +21,7 @@ from running import START_FUSE_S, Service, free_port, running
 from service.access import tokens
 from service.access.scopes import Scope
 from service.api import routes
-from service.settings import Settings
+from service.kinds.settings import read_settings
 from service.web.server import Jobrunner
 
 pytestmark = pytest.mark.e2e
@@ -360,7 +360,7 @@ def test_with_tokens_it_listens_where_it_is_told(
 ) -> None:
     state_dir.mkdir()
     monkeypatch.setenv("JOBRUNNER_STATE_DIR", str(state_dir))
-    settings = Settings.from_environment()
+    settings = read_settings()
     app = SimpleNamespace(ctx=SimpleNamespace(settings=settings), config={})
     with pytest.raises(SystemExit) as refused:
         Jobrunner.get_address(app, EVERYWHERE, 1)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from watching import Watched
 
 from service.access import tokens
 from service.access.scopes import Scope
-from service.settings import TABLE
+from service.kinds.settings import declared_settings
 
 NGINX = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/sbin")  # where Debian has it
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
@@ -143,7 +143,7 @@ def test_names_sites_and_tokens_hold_behind_it(
 
 def test_it_takes_as_large_a_body_as_the_service_does(site: tuple[Service, httpx.Client]) -> None:
     _, client = site
-    most = int(next(s.default for s in TABLE if s.name == "MAX_BODY"))
+    most = int(next(s.default for s in declared_settings() if s.name == "MAX_BODY"))
     assert f"client_max_body_size {most >> 20}m;" in SITE.read_text()
     headers = {"Content-Type": "application/json"}
     body = b'{"CommandLine": ":"}'.ljust(most)

@@ -15,7 +15,7 @@ from answers import assert_problem
 from running import START_FUSE_S, Service, free_port, running
 
 from service.app import create_app
-from service.settings import TABLE
+from service.kinds.settings import declared_settings
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,7 @@ NEARLY_GOOD = [
     ("JOBRUNNER_DRAIN_GRACE", "nan"),
     ("JOBRUNNER_MAX_BODY", "8M"),
 ]
-BAD_VALUES = [*((setting.variable, NEVER_GOOD) for setting in TABLE), *NEARLY_GOOD]
+BAD_VALUES = [*((setting.variable, NEVER_GOOD) for setting in declared_settings()), *NEARLY_GOOD]
 
 
 def ended(service: Service) -> tuple[int, list[str]]:
@@ -65,7 +65,9 @@ def test_bad_value_is_told_in_a_sentence_and_ends_the_start(
     with pytest.raises(SystemExit) as ending:
         create_app()
 
-    (expected,) = [setting.expected for setting in TABLE if setting.variable == variable]
+    (expected,) = [
+        setting.expected for setting in declared_settings() if setting.variable == variable
+    ]
     assert ending.value.code == 2
     said = capsys.readouterr().err
     assert said == f"jobrunner: {variable} is {value!r}, expected {expected}.\n"
@@ -128,7 +130,7 @@ def test_variable_that_is_no_setting_is_told_once(state_dir: Path, flags: tuple[
 
 
 def test_empty_value_counts_as_unset(tmp_path: Path):
-    empty = {setting.variable: "" for setting in TABLE}
+    empty = {setting.variable: "" for setting in declared_settings()}
     port = free_port()
     with started(
         tmp_path / "unused", "--port", str(port), **empty, XDG_STATE_HOME=str(tmp_path / "xdg")

@@ -20,9 +20,9 @@ from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
 from service.jobs.visibility import ALL
 from service.kinds.bash import BashCommand
+from service.kinds.settings import read_settings
 from service.kinds.stored import encode_spec
 from service.output.reader import LogReader
-from service.settings import Settings
 from service.store import Query, Store
 
 FUSE_S = 30
@@ -31,7 +31,7 @@ FUSE_S = 30
 @pytest.fixture
 def settings(tmp_path):
     (tmp_path / "state" / "jobs").mkdir(parents=True)
-    return Settings.from_environment(
+    return read_settings(
         {
             "JOBRUNNER_STATE_DIR": str(tmp_path / "state"),
             "JOBRUNNER_CGROUP": "off",

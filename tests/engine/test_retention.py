@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from service.engine.retention import KEPT_S, Due, Limits, Retention, due
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.kinds.settings import read_settings
 from service.output.subscription import Subscription
 from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
-from service.settings import SettingError, Settings, Share
+from service.settings import Percentage, SettingError
 from service.store import Finished, Store, Totals
 
 S = 1_000_000_000
@@ -114,7 +115,7 @@ def a_finished_job(store, tmp_path, job_id, *, finished_at, size=0):
 
 def settings_for(tmp_path, **variables):
     names = {f"JOBRUNNER_RETAIN_{name.upper()}": value for name, value in variables.items()}
-    return Settings.from_environment({"JOBRUNNER_STATE_DIR": str(tmp_path), **names})
+    return read_settings({"JOBRUNNER_STATE_DIR": str(tmp_path), **names})
 
 
 @contextlib.asynccontextmanager
@@ -241,7 +242,7 @@ async def test_a_reader_of_a_cleaned_job_reads_on_to_the_end(tmp_path):
 
 def test_finished_jobs_may_take_a_tenth_of_the_file_system_by_default(tmp_path):
     settings = settings_for(tmp_path)
-    assert settings.retain_bytes == Share(10)
+    assert settings.retain_bytes == Percentage(10)
     assert (settings.retain_age, settings.retain_jobs) == (0, 0)
 
 

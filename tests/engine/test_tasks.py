@@ -12,7 +12,7 @@ from service.engine.kinds_health import KindsHealth
 from service.engine.tasks import OwnedTasks
 from service.errors import Unavailable
 from service.kinds import KINDS
-from service.settings import Settings
+from service.kinds.settings import read_settings
 
 FUSE_S = 20
 
@@ -87,7 +87,7 @@ async def test_a_kept_task_is_begun_again_until_it_is_cancelled(monkeypatch: pyt
 async def test_a_kind_that_cannot_be_asked_is_unknown_and_asked_again(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
-    health = KindsHealth(Settings.from_environment({"JOBRUNNER_STATE_DIR": str(tmp_path)}))
+    health = KindsHealth(read_settings({"JOBRUNNER_STATE_DIR": str(tmp_path)}))
     monkeypatch.setattr("service.engine.kinds_health._FRESH_S", -1.0)
     usable = (await health.view())["bash"]
     assert usable["Usable"] is not None

@@ -10,7 +10,7 @@ from service.jobs.limits import (
     effective_output_limit,
     errors_in_limits,
 )
-from service.settings import Settings
+from service.kinds.settings import read_settings
 
 NAMES = Limits.__struct_fields__
 AMOUNT = st.none() | st.integers(min_value=0, max_value=1 << 20)
@@ -18,7 +18,7 @@ AMOUNT = st.none() | st.integers(min_value=0, max_value=1 << 20)
 
 def service(**limits):
     environment = {f"JOBRUNNER_{name}": str(value or 0) for name, value in limits.items()}
-    return Settings.from_environment({"HOME": "/none", **environment})
+    return read_settings({"HOME": "/none", **environment})
 
 
 @given(st.tuples(*[AMOUNT] * 5), st.tuples(*[AMOUNT] * 5))

@@ -4,13 +4,11 @@ import pytest
 
 from service.errors import InvalidJob
 from service.kinds.docker.spec import reference
+from service.kinds.settings import read_settings
 from service.kinds.stored import decode_spec, encode_spec
 from service.kinds.validation import validate_job
-from service.settings import Settings
 
-SETTINGS = Settings.from_environment(
-    {"JOBRUNNER_STATE_DIR": "/state", "JOBRUNNER_DOCKER_VOLUMES": "/srv"}
-)
+SETTINGS = read_settings({"JOBRUNNER_STATE_DIR": "/state", "JOBRUNNER_DOCKER_VOLUMES": "/srv"})
 
 
 def parse(command, **keys):

@@ -1,14 +1,17 @@
 """Whose environment a program gets."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.engine.start_message import start_message
 from service.jobs.decoding import decode_object
 from service.kinds import Plan
+from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
-from service.settings import RunAs, Settings
+from service.settings import RunAs
 
-SETTINGS = Settings.from_environment(
+SETTINGS = read_settings(
     {
         "JOBRUNNER_STATE_DIR": "/state",
         "PATH": "/usr/bin:/bin",
@@ -24,7 +27,7 @@ BODY = (
 
 
 def message(number, **changes):
-    settings = Settings(**{**{f: getattr(SETTINGS, f) for f in Settings.__slots__}, **changes})
+    settings = replace(SETTINGS, **changes)
     return start_message(settings, "some-id", validate_job(decode_object(BODY), settings), number)
 
 

@@ -13,11 +13,11 @@ from service.jobs.decoding import decode_object
 from service.jobs.fields import MAX_COMMANDS, MAX_LABELS
 from service.kinds import KINDS, Context, kind_of
 from service.kinds.bash import BashCommand
+from service.kinds.settings import read_settings
 from service.kinds.stored import decode_spec, encode_spec
 from service.kinds.validation import validate_job
-from service.settings import Settings
 
-SETTINGS = Settings.from_environment({"HOME": "/none"})
+SETTINGS = read_settings({"HOME": "/none"})
 
 
 def parse_bytes(body, settings=SETTINGS):
@@ -96,7 +96,7 @@ def test_lists_of_the_greatest_length_are_taken():
     ],
 )
 def test_a_job_may_ask_for_no_more_than_the_service_allows(name, body, wrong):
-    settings = Settings.from_environment({"HOME": "/none", f"JOBRUNNER_{name}": "65536"})
+    settings = read_settings({"HOME": "/none", f"JOBRUNNER_{name}": "65536"})
     with pytest.raises(InvalidJob) as refused:
         parse({"CommandLine": "x", **body}, settings)
     assert [(error.pointer, error.detail) for error in refused.value.errors] == [wrong]
@@ -274,7 +274,7 @@ def test_every_kind_is_found_by_its_name_and_by_its_spec():
 
 
 def context_on(path: str) -> Context:
-    settings = Settings.from_environment({"HOME": "/none", "PATH": path})
+    settings = read_settings({"HOME": "/none", "PATH": path})
     return Context(
         job_id="j",
         number=0,

@@ -19,6 +19,7 @@ from running import Service, running
 from service.api.problems import Problems
 from service.errors import MAX_FIELD_ERRORS, InvalidJob, JobrunnerError, MalformedBody
 from service.jobs.decoding import MAX_VALUES, decode_object
+from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
 from service.settings import Settings
 
@@ -120,7 +121,7 @@ def seconds(body: bytes, settings: Settings) -> float:
 
 @pytest.fixture
 def default(tmp_path: Path) -> Settings:
-    return Settings.from_environment({"JOBRUNNER_STATE_DIR": str(tmp_path)})
+    return read_settings({"JOBRUNNER_STATE_DIR": str(tmp_path)})
 
 
 @pytest.mark.parametrize("what", MONSTERS)

@@ -33,11 +33,14 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def settings() -> str:
-    from service.settings import TABLE
+    from service.kinds.settings import declared_settings
 
     return _table(
         ("variable", "default", "meaning"),
-        ((f"`{s.variable}`", f"`{s.default}`" if s.default else "", s.meaning) for s in TABLE),
+        (
+            (f"`{s.variable}`", f"`{s.default}`" if s.default else "", s.meaning)
+            for s in declared_settings()
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from service.errors import FieldError
 from service.kinds.docker import daemon
 from service.kinds.docker.plan import host_directory, plan
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.spec import RULES, DockerCommand, errors_in
 from service.kinds.kind import Context, Kind, Orphan, Plan, Site
 from service.settings import Settings
@@ -21,6 +22,7 @@ class Docker(Kind):
     name = "docker"
     spec = DockerCommand
     rules = RULES
+    settings = DockerSettings
 
     def errors_in(self, spec: DockerCommand, pointer: str, site: Site) -> Iterator[FieldError]:
         return errors_in(spec, pointer, site)
@@ -30,6 +32,9 @@ class Docker(Kind):
 
     def host_directory(self, spec: DockerCommand) -> str | None:
         return host_directory(spec)
+
+    def runs_as_others(self, settings: Settings) -> bool:
+        return bool(settings.of(DockerSettings).docker_user)
 
     def fault(self, settings: Settings) -> str | None:
         return daemon.fault(settings)

@@ -15,11 +15,12 @@ from typing import Any, Final
 from service.kinds.docker import ending, words
 from service.kinds.docker.allowed_images import canonical, is_allowed
 from service.kinds.docker.environment import is_passable, lines
+from service.kinds.docker.networks import why_not
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.sources import container_user, source
 from service.kinds.docker.spec import DockerCommand, reference
 from service.kinds.docker.volumes import NotAllowed, mount, volume
 from service.kinds.kind import CannotRun, Context, Plan
-from service.kinds.networks import why_not
 from service.settings import Settings
 
 # Where the job's working directory is in the container.
@@ -50,9 +51,10 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         f"{COMMAND_LABEL}={context.number}",
     )
     variables = {**context.environment, **spec.environment, **context.marker}
-    network = spec.network or settings.docker_network
+    docker = settings.of(DockerSettings)
+    network = spec.network or docker.docker_network
     _check(image, network, variables, settings)
-    if settings.docker_images:
+    if docker.docker_images:
         image = canonical(image)
     argv = [client, "run", "--name", name, "--cidfile", cid_file, "--init", "--pull", spec.pull]
     for label in labels:
@@ -85,7 +87,7 @@ def host_directory(spec: DockerCommand) -> str | None:
 
 def _check(image: str, network: str, variables: Mapping[str, str], settings: Settings) -> None:
     """Again what was checked when the job came: what is allowed may have changed since."""
-    if not is_allowed(image, settings.docker_images):
+    if not is_allowed(image, settings.of(DockerSettings).docker_images):
         raise CannotRun(f"The image {image!r} is not allowed any more (JOBRUNNER_DOCKER_IMAGES).")
     if (why := why_not(network, settings)) is not None:
         raise CannotRun(f"The network {network!r} may not be used: {why}.")
@@ -99,7 +101,7 @@ def _privileges(settings: Settings) -> list[str]:
     which root in the container would have.
     """
     options = ["--security-opt", "no-new-privileges", "--cap-drop", "ALL"]
-    for capability in settings.docker_capabilities:
+    for capability in settings.of(DockerSettings).docker_capabilities:
         options += ["--cap-add", capability]
     return options
 
@@ -107,7 +109,8 @@ def _privileges(settings: Settings) -> list[str]:
 def client_of(settings: Settings) -> str:
     """The client that the service's own PATH finds."""
     # Where there is none the bare name goes to the supervisor, whose refusal names it.
-    return _find(settings.docker, settings.base_environment["PATH"]) or settings.docker
+    program = settings.of(DockerSettings).docker
+    return _find(program, settings.base_environment["PATH"]) or program
 
 
 @functools.cache

@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Iterator
 
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.volumes import NotAllowed, allowed
 from service.settings import Settings
 
 
 def source(path: str, settings: Settings) -> str:
     """`path` without symbolic links, which may be mounted. Raises: NotAllowed."""
-    real = allowed(path, settings.docker_volumes)
+    real = allowed(path, settings.of(DockerSettings).docker_volumes)
     if not real.isprintable():  # docker's client reads a mount as CSV, and may change line breaks
         raise NotAllowed(f"expected a path without control characters, got {path!r}")
     state_dir = os.path.realpath(settings.state_dir)
@@ -36,7 +37,7 @@ def source(path: str, settings: Settings) -> str:
 
 def faults(settings: Settings) -> Iterator[str]:
     """Each allowed directory that can't be given to a container as it is, for the operator."""
-    for path in settings.docker_volumes:
+    for path in settings.of(DockerSettings).docker_volumes:
         if (directory := _writable_above(os.path.realpath(path), settings)) is not None:
             yield (
                 f"Jobs can write to {directory}, and so exchange {path}, which is in"
@@ -47,8 +48,8 @@ def faults(settings: Settings) -> Iterator[str]:
 
 def container_user(settings: Settings) -> str:
     """Whom commands in containers run as, as `--user` takes it."""
-    if settings.docker_user:
-        return settings.docker_user
+    if settings.of(DockerSettings).docker_user:
+        return settings.of(DockerSettings).docker_user
     user = settings.run_as
     return f"{os.getuid()}:{os.getgid()}" if user is None else f"{user.uid}:{user.gid}"
 
@@ -67,7 +68,8 @@ def _writable_above(real: str, settings: Settings) -> str | None:
             above = os.lstat(directory)
             writers = users
             if any(
-                _is_at_or_below(directory, os.path.realpath(p)) for p in settings.docker_volumes
+                _is_at_or_below(directory, os.path.realpath(p))
+                for p in settings.of(DockerSettings).docker_volumes
             ):
                 if not inside:
                     return directory

@@ -26,10 +26,11 @@ from service.kinds.docker.image import (
     is_repository,
     is_tag,
 )
+from service.kinds.docker.networks import why_not
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.sources import source
 from service.kinds.docker.volumes import NotAllowed, volume
 from service.kinds.kind import Site
-from service.kinds.networks import why_not
 from service.settings import Settings
 
 # Bytes: Docker refuses a smaller limit.
@@ -172,10 +173,11 @@ def _errors_not_allowed(
         elif (why := why_not(spec.network, settings)) is not None:
             yield FieldError(f"{pointer}/Network", f"{why}, got {quoted(spec.network)}")
     image = reference(spec)
-    if is_image(image) and not is_allowed(image, settings.docker_images):
+    allowed = settings.of(DockerSettings).docker_images
+    if is_image(image) and not is_allowed(image, allowed):
         key = "Repository" if spec.image is None else "Image"
         expected = "expected an image that this service allows (JOBRUNNER_DOCKER_IMAGES)"
-        patterns = " ".join(settings.docker_images)
+        patterns = " ".join(allowed)
         yield FieldError(f"{pointer}/{key}", f"{expected}, {patterns}; got {image[:80]!r}")
 
 

@@ -1,0 +1,90 @@
+"""How requests reach the service, and how many it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.settings.declaration import setting
+from service.settings.readers import file_or_none, host_names, hostname, integer, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSettings:
+    """How requests reach the service, and how many it takes."""
+
+    hostname: str = setting(
+        hostname,
+        "127.0.0.1",
+        "a host name or an address to listen on",
+        "where to listen, unless `--host` is given",
+    )
+    port: int = setting(
+        integer(0, 65535),
+        "8080",
+        "a port number from 0 to 65535 (0: any free one)",
+        "the port, unless `--port` is given",
+    )
+    allowed_hosts: frozenset[str] = setting(
+        host_names,
+        "",
+        "host names without ports, separated by commas, or '*' for any",
+        "the names that the service may be called by; default: those of loopback",
+    )
+    rate_limit: float = setting(
+        number(0, 1_000_000),
+        "200",
+        "a number of requests from 0 (off) to 1000000",
+        "requests a second of one principal, on average, and in each worker; twice as many at once;"
+        " 0: off",
+    )
+    auth_failures: float = setting(
+        number(0, 1_000_000),
+        "30",
+        "a number of requests from 0 (off) to 1000000",
+        "refused requests a minute (401 and 403) from one address, or one /64 of IPv6, in each"
+        " worker; further ones get 429; 0: off",
+    )
+    request_timeout: int = setting(
+        integer(1, 3600),
+        "60",
+        "whole seconds from 1 to 3600",
+        "seconds in which a request must have arrived, head and body, from its first byte; for the"
+        " first one of a connection, from when that was made",
+    )
+    max_requests: int = setting(
+        integer(0, 1_000_000),
+        "4000",
+        "a whole number from 0 (off) to 1000000",
+        "requests of one principal that are under way at a time in each worker, waits and attached"
+        " readers among them, so that one can't take all connections; 0: off",
+    )
+    max_strangers: int = setting(
+        integer(0, 1_000_000),
+        "10000",
+        "a whole number from 0 (off) to 1000000",
+        "connections at a time in each worker over which nobody has shown a good token yet, a"
+        " quarter of them from one address (not of loopback); when there is one more the oldest is"
+        " closed; never more than three quarters of the descriptors; 0: no other bound",
+    )
+    max_readers: int = setting(
+        integer(0, 1_000_000),
+        "10000",
+        "a whole number from 0 (off) to 1000000",
+        "attached readers at a time in each worker, of whom each may cost half a megabyte of the"
+        " kernel's memory when it doesn't read; 0: off",
+    )
+    max_body: int = setting(
+        integer(1024, 1 << 30),
+        str(4 << 20),
+        "a number of bytes from 1024 to 1073741824",
+        "bytes of a request's body; Linux starts no program with more than 2 MiB of arguments and"
+        " variables, unless its stack may be larger than usual",
+    )
+    tls_client_ca: Path | None = setting(
+        file_or_none,
+        "",
+        "an absolute path of a file with certificates",
+        "the authority whose client certificates prove a principal: their common name is the"
+        " name of a token (with Sanic's `--cert` and `--key`)",
+    )

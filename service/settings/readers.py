@@ -1,0 +1,178 @@
+"""Readers of settings: from the text of a variable to a value. Each raises ValueError for any other
+text, some also OverflowError or RuntimeError.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from service.settings.values import Percentage, RunAs
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A whole number in decimal digits within these bounds."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= (value := int(text)) <= high:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def zero_or_at_least(low: int) -> Callable[[str], int]:
+    """A whole number, 0 or no less than `low`."""
+    any_integer = integer(0, 2**63 - 1)
+
+    def read(text: str) -> int:
+        if 0 < (value := any_integer(text)) < low:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A number within these bounds."""
+
+    def read(text: str) -> float:
+        if not low <= (value := float(text)) <= high:  # a NaN is in no range
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def processors_or_off(text: str) -> float:
+    """A number of processors, 0 or no less than one hundredth."""
+    value = number(0, 100_000)(text)
+    if 0 < value < 0.01:
+        raise ValueError(text)
+    return value
+
+
+def bytes_or_percentage(text: str) -> int | Percentage:
+    """A whole number, or a percentage of the file system."""
+    if text.endswith("%"):
+        return Percentage(integer(1, 100)(text[:-1]))
+    return integer(0, 1 << 60)(text)
+
+
+def hostname(text: str) -> str:
+    """A host name or an address."""
+    if any(c.isspace() or c in "/@" for c in text):
+        raise ValueError(text)
+    return text
+
+
+def absolute_path(text: str) -> Path:
+    """A path from the root; `~` is a home directory."""
+    path = Path(text).expanduser()
+    if not path.is_absolute() or "\0" in text:
+        raise ValueError(text)
+    return path
+
+
+def host_names(text: str) -> frozenset[str]:
+    """Host names with commas between, in lower case, without brackets."""
+    names = [name.strip().lower() for name in text.split(",")]
+    if text and any(not name or any(c.isspace() or c in "/@" for c in name) for name in names):
+        raise ValueError(text)
+    return frozenset(name.strip("[]") for name in names if name)
+
+
+def file_or_none(text: str) -> Path | None:
+    """The absolute path of a file that there is."""
+    if not text:
+        return None
+    if not (path := absolute_path(text)).is_file():
+        raise ValueError(text)
+    return path
+
+
+def program(text: str) -> str:
+    """A program's name, or its absolute path."""
+    if not text.strip() or "\0" in text or ("/" in text and not text.startswith("/")):
+        raise ValueError(text)
+    return text
+
+
+def user_name(text: str) -> str:
+    """A user, or a user and a group, that need not exist here."""
+    if text and not re.fullmatch(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?", text
+    ):
+        raise ValueError(text)
+    return text
+
+
+def run_as(text: str) -> RunAs | None:
+    """A user of this host other than root, for a process of root."""
+    name, _, group = user_name(text).partition(":")
+    if not name:
+        return None
+    try:
+        user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        gid = user.pw_gid
+        if group:
+            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError as exc:
+        raise ValueError(text) from exc
+    if os.geteuid() != 0 or not user.pw_uid:
+        raise ValueError(text)
+    return RunAs(user.pw_name, user.pw_uid, gid, user.pw_dir)
+
+
+# As Docker names them.
+NETWORK_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+
+
+def network_name(text: str) -> str:
+    """A network as Docker names it."""
+    if not re.fullmatch(NETWORK_NAME, text):
+        raise ValueError(text)
+    return text
+
+
+def words(pattern: str) -> Callable[[str], tuple[str, ...]]:
+    """Words with blanks between them, each of this pattern."""
+
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(text.split())
+        if not all(re.fullmatch(pattern, word) for word in words):
+            raise ValueError(text)
+        return words
+
+    return read
+
+
+def absolute_paths(text: str) -> tuple[Path, ...]:
+    """Absolute paths with colons between."""
+    return tuple(absolute_path(part) for part in text.split(":") if part)
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def zero_or_one(text: str) -> bool:
+    """`1` for true, `0` for false."""
+    return one_of("0", "1")(text) == "1"
+
+
+def on_or_off(text: str) -> bool:
+    """`on` or `off`."""
+    return one_of("on", "off")(text) == "on"

@@ -1,0 +1,102 @@
+"""All settings, from one look at the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, TypeVar
+
+from service.settings.declaration import PREFIX, declared, read_group
+from service.settings.http import HttpSettings
+from service.settings.jobs import JobSettings
+from service.settings.privileges import PrivilegeSettings
+from service.settings.state import StateSettings, default_state_dir
+
+# What a job may see of the service's environment.
+_BASE_VARIABLES: Final[tuple[str, ...]] = ("PATH", "HOME", "USER", "LANG", "TZ")
+# Where bash and coreutils are when the service itself was started without a PATH.
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What the programs that Kinds run commands with are told of the service's environment: how servers
+# are reached, and where their own files are. A Kind adds what its programs need.
+_PROGRAM_VARIABLES: Final = re.compile(
+    r"(?:.*_PROXY|.*_proxy)|SSL_CERT_(?:FILE|DIR)|SSH_AUTH_SOCK"
+    r"|XDG_(?:CONFIG_HOME|DATA_HOME|RUNTIME_DIR)|TMPDIR"
+)
+# Set for jobs, not for us: a service that runs as a job of another one sees them.
+_OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindSettings:
+    """Base of the settings that a Kind brings; `passed_variables` are those of the service's
+    environment that its programs get.
+    """
+
+    passed_variables: ClassVar[re.Pattern[str]]
+
+
+_G = TypeVar("_G", bound=KindSettings)
+
+# In the order of the documents.
+GROUPS: Final[tuple[type, ...]] = (HttpSettings, StateSettings, JobSettings, PrivilegeSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
+    """The settings, read and validated.
+
+    `base_environment` is what of the service's environment every program starts from,
+    `program_environment` what those get besides that Kinds run commands with. `unknown` are the
+    variables that look like settings and are none. `kinds` has the settings of each Kind.
+    """
+
+    base_environment: dict[str, str]
+    program_environment: dict[str, str]
+    unknown: tuple[str, ...]
+    kinds: Mapping[type[KindSettings], KindSettings] = field(repr=False)
+
+    def of(self, group: type[_G]) -> _G:
+        """The settings that a Kind brings. Raises: KeyError, when they weren't read."""
+        found = self.kinds[group]
+        assert isinstance(found, group)  # noqa: S101 - as they were made
+        return found
+
+    @property
+    def service_environment(self) -> dict[str, str]:
+        """All that a program gets which the service runs for a job as its own user."""
+        return {**self.base_environment, **self.program_environment}
+
+    @property
+    def job_environment(self) -> dict[str, str]:
+        """What every command of a job starts from that is the job's own program."""
+        if (user := self.run_as) is None:
+            return self.base_environment
+        return {**self.base_environment, "HOME": user.home, "USER": user.name}
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        kinds: Sequence[type[KindSettings]] = (),
+    ) -> Settings:
+        """The settings that `environment` (by default: this process's) gives, `kinds` too.
+
+        Raises: SettingError.
+        """
+        env = dict(os.environ if environment is None else environment)
+        env[f"{PREFIX}STATE_DIR"] = env.get(f"{PREFIX}STATE_DIR") or default_state_dir(env)
+        base = {name: env[name] for name in _BASE_VARIABLES if name in env}
+        base.setdefault("PATH", _DEFAULT_PATH)
+        passed = (_PROGRAM_VARIABLES, *(group.passed_variables for group in kinds))
+        program = {k: v for k, v in env.items() if any(p.fullmatch(k) for p in passed)}
+        known = {each.variable for group in (cls, *kinds) for each in declared(group)} | _OF_JOBS
+        unknown = tuple(sorted(v for v in env if v.startswith(PREFIX) and v not in known))
+        return cls(
+            **read_group(cls, env),
+            base_environment=base,
+            program_environment=program,
+            unknown=unknown,
+            kinds={group: group(**read_group(group, env)) for group in kinds},
+        )
