@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from service.errors import FieldError
 from service.jobs.limits import WIRE_NAMES, effective_limits
 from service.jobs.spec import JobSpec
-from service.link.protocol import Message
+from service.link.from_supervisor import SupervisorHello
 from service.settings import Settings
 
 
-def unkept(spec: JobSpec, settings: Settings, hello: Message) -> Iterator[FieldError]:
+def unkept(spec: JobSpec, settings: Settings, hello: SupervisorHello) -> Iterator[FieldError]:
     """Each limit that the supervisor that said `hello` can't keep, and why."""
     if not (limits := effective_limits(spec.limits, settings).in_force()):
         return
-    known = hello.get("limits", {})
+    known = hello["unsupported_limits"]
     for name in limits:
         why = known.get(name, "the supervisor that runs is of an older release")
         if why is not None:

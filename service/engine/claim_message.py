@@ -5,7 +5,6 @@ and how long it may.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from service.errors import FieldError
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
@@ -20,17 +19,19 @@ from service.link.capabilities import (
     QUEUE_TIMEOUT,
     RUN_AS,
 )
-from service.link.protocol import Message
+from service.link.from_supervisor import ClaimReply, SupervisorHello
+from service.link.to_supervisor import Claim
+from service.link.to_supervisor import Kill as KillMessage
 from service.settings import Settings
 
 
 def claim_message(
     job_id: str, spec: JobSpec, *, principal: str | None, ceilings: Ceilings = NO_CEILINGS
-) -> Message:
+) -> Claim:
     """The message `claim` for a new job that `principal` submitted."""
-    message: dict[str, Any] = {"t": "claim", "job": job_id}
+    message: Claim = {"type": "claim", "job": job_id}
     if principal is not None:
-        message["owner"] = principal
+        message["principal"] = principal
         if ceilings.pending:
             message["max_pending"] = ceilings.pending
         if ceilings.running:
@@ -38,31 +39,32 @@ def claim_message(
     if spec.priority:
         message["priority"] = spec.priority
     if spec.queue_timeout_s:
-        message |= {"queue_s": spec.queue_timeout_s, "grace_s": spec.grace_s}
+        message["queue_timeout_s"] = spec.queue_timeout_s
+        message["grace_s"] = spec.grace_s
     return message
 
 
-def reclaim_message(record: JobRecord, spec: JobSpec) -> Message:
+def reclaim_message(record: JobRecord, spec: JobSpec) -> Claim:
     """The same for a job that is stored; it has waited since it was submitted."""
     ceilings = Ceilings(running=record.max_running)
     message = claim_message(record.id, spec, principal=record.principal, ceilings=ceilings)
     if spec.queue_timeout_s:
         # One that is overdue is ended once it is claimed.
-        message["queue_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
-    return {**message, "stored": True, "asked": record.dispatched}
+        message["queue_timeout_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
+    message["stored"], message["dispatched"] = True, record.dispatched
+    return message
 
 
-def kill_message(job_id: str, kill: Kill) -> Message:
+def kill_message(job_id: str, kill: Kill) -> KillMessage:
     """The message `kill` for one that stands in the records, and may have been sent."""
     return {
-        "t": "kill",
+        "type": "kill",
         "job": job_id,
         "signal": signal_number(kill.signal),
         "grace_s": kill.grace_s,
-        "at": kill.requested_at,
+        "requested_at": kill.requested_at,
         "reason": kill.reason.value,
-        "again": True,
-        "rid": 0,  # nobody waits for the answer, unless it is sent as a request
+        "is_repeat": True,
     }
 
 
@@ -77,20 +79,20 @@ def overdue_at(record: JobRecord, spec: JobSpec) -> int:
 
 
 def too_many_pending(
-    reply: Message, settings: Settings, principal: str | None, ceilings: Ceilings
+    reply: ClaimReply, settings: Settings, principal: str | None, ceilings: Ceilings
 ) -> str | None:
     """What a claim that was refused for the jobs that are pending already has to say; None when it
     was refused for something else.
     """
     match reply.get("why"):
-        case "pending":
+        case "queue_full":
             return f"{settings.max_pending} jobs are pending, the most that may be."
-        case "share":
+        case "fair_share":
             return (
                 f"Of the {settings.max_pending} jobs that may be pending, those of {principal!r}"
                 " are as many as are left for all others."
             )
-        case "ceiling":
+        case "principal_limit":
             return (
                 f"{ceilings.pending} jobs of {principal!r} are pending, the ceiling of this token."
             )
@@ -99,9 +101,9 @@ def too_many_pending(
 
 
 def unsupported(
-    spec: JobSpec, settings: Settings, hello: Message, ceilings: Ceilings = NO_CEILINGS
+    spec: JobSpec, settings: Settings, hello: SupervisorHello, ceilings: Ceilings = NO_CEILINGS
 ) -> list[FieldError]:
-    """What the supervisor that said `hello` can't do: an older release would pass it over."""
+    """What the supervisor that said `hello` can't do: an older release would ignore it."""
     asked = {
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
@@ -111,7 +113,7 @@ def unsupported(
         OPTIONS: ("", settings.sandbox != "off"),
         NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),
     }
-    known = hello.get("can", ())
+    known = hello["capabilities"]
     why = (
         "can't be kept: the supervisor that runs is of an older release"
         " (`jobrunner supervisor upgrade` makes it the installed one)"

@@ -49,8 +49,9 @@ from service.jobs.spec import JobSpec
 from service.jobs.visibility import Sight, Visibility
 from service.kinds.stored import encode_spec
 from service.link.capabilities import LOG_ON_DEMAND
-from service.link.client import ANSWER_S, ConnectionLost
-from service.link.protocol import Message
+from service.link.from_supervisor import ClaimReply
+from service.link.session import REPLY_TIMEOUT_S, ConnectionLost
+from service.link.to_supervisor import Kill as KillMessage
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store, readable
@@ -198,9 +199,9 @@ class Engine:
         Raises: InsufficientStorage; Unavailable.
         """
         await self._link.connection()
-        if LOG_ON_DEMAND not in self._link.hello.get("can", ()):
+        if LOG_ON_DEMAND not in self._link.hello["capabilities"]:
             return  # an older release makes it at once
-        reply = await self._link.request({"t": "log", "job": job_id})
+        reply = await self._link.request({"type": "make_log", "job": job_id})
         if why := reply.get("why"):
             raise InsufficientStorage(f"The log of {job_id} can't be made: {why}.")
 
@@ -286,7 +287,7 @@ class Engine:
         await self._log_keeper.wait_for_short_log()
         created_at = time.time_ns()
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
                 job_id, has_turn = await self._claim(spec, principal, ceilings)
         except TimeoutError as exc:
             raise Unavailable("The supervisor doesn't answer; the job was not taken.") from exc
@@ -343,16 +344,16 @@ class Engine:
             except ConnectionLost:
                 continue  # with another ID: who got that one lets go of it
             if reply["ok"] and connection.is_open:
-                return job_id, reply["turn"]
+                return job_id, reply["has_slot"]
             self._owner.not_claimed(job_id)
-            if reply.get("why") == "descriptors":
+            if reply.get("why") == "no_descriptors":
                 self._refused_at = time.monotonic()
                 raise Unavailable(_NO_DESCRIPTORS, retry_after_s=_DESCRIPTORS_RETRY_S)
             if why := too_many_pending(reply, self._settings, principal, ceilings):
                 raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
         raise Unavailable("The service is stopping.")
 
-    def _withdraw(self, job_id: str, reply: Message) -> None:
+    def _withdraw(self, job_id: str, reply: ClaimReply) -> None:
         """A claim was answered when its caller had been told that the job isn't taken."""
         if reply["ok"]:
             self._owner.give_up(job_id)
@@ -387,8 +388,15 @@ class Engine:
             state = self._store.state_of(job_id)
         if state not in LIVE:
             return state
-        message = {"t": "kill", "job": job_id, "signal": signal, "grace_s": grace_s, "at": at}
-        await self._link.request({**message, "reason": Reason.REQUESTED.value})
+        message: KillMessage = {
+            "type": "kill",
+            "job": job_id,
+            "signal": signal,
+            "grace_s": grace_s,
+            "requested_at": at,
+            "reason": Reason.REQUESTED.value,
+        }
+        await self._link.request(message)
         return self._store.state_of(job_id)
 
     async def _clean(self, job_id: str) -> None:

@@ -6,15 +6,20 @@ already changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from msgspec.structs import replace
 
 from service.jobs.lifecycle import FINISHED, Reason, State, after
 from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage, signal_name
-
-Event = Mapping[str, Any]
+from service.link import from_supervisor
+from service.link.from_supervisor import (
+    Ended,
+    Event,
+    Finished,
+    KillReceipt,
+    KillRequested,
+    Refused,
+    Started,
+)
 
 
 def apply(record: JobRecord, event: Event) -> JobRecord:
@@ -29,13 +34,14 @@ def apply(record: JobRecord, event: Event) -> JobRecord:
             return _started(record, event)
         case "refused":
             return _refused(record, event)
-        case "killing":
+        case "kill_requested":
             return record if record.kill is not None else replace(record, kill=_kill(event))
         case "ended":
             return _ended(record, event)
         case "finished":
             return _finished(record, event)
-    return record  # an event of a newer supervisor
+        case "unknown":
+            return record
 
 
 def lost(
@@ -77,8 +83,8 @@ def killed_before_start(record: JobRecord, *, at: int) -> JobRecord:
     )
 
 
-def _started(record: JobRecord, event: Event) -> JobRecord:
-    number = event["n"]
+def _started(record: JobRecord, event: Started) -> JobRecord:
+    number = event["command"]
     if record.commands[number].state is not State.PENDING:
         return record
     outcome = CommandOutcome(state=State.RUNNING, started_at=event["at"])
@@ -90,15 +96,15 @@ def _started(record: JobRecord, event: Event) -> JobRecord:
     return record
 
 
-def _refused(record: JobRecord, event: Event) -> JobRecord:
-    if record.commands[event["n"]].state in FINISHED:
+def _refused(record: JobRecord, event: Refused) -> JobRecord:
+    if record.commands[event["command"]].state in FINISHED:
         return record
     outcome = CommandOutcome(state=State.EXITED, error=event["error"], finished_at=event["at"])
-    return _with_outcome(record, event["n"], outcome)
+    return _with_outcome(record, event["command"], outcome)
 
 
-def _ended(record: JobRecord, event: Event) -> JobRecord:
-    before = record.commands[event["n"]]
+def _ended(record: JobRecord, event: Ended) -> JobRecord:
+    before = record.commands[event["command"]]
     if before.state in FINISHED:
         return record
     status = event["status"]
@@ -111,14 +117,14 @@ def _ended(record: JobRecord, event: Event) -> JobRecord:
         started_at=before.started_at,
         finished_at=event["at"],
     )
-    return _with_outcome(record, event["n"], outcome)
+    return _with_outcome(record, event["command"], outcome)
 
 
-def _finished(record: JobRecord, event: Event) -> JobRecord:
+def _finished(record: JobRecord, event: Finished) -> JobRecord:
     reason = None
-    if event["verdict"] == "killed":
+    if event["kill"] is not None:
         state = after(record.state, "kill")
-        kill = _kill(event["kill"])
+        kill = _receipt(event["kill"])
         reason = kill.reason
         record = replace(record, kill=kill)
     else:
@@ -128,8 +134,8 @@ def _finished(record: JobRecord, event: Event) -> JobRecord:
         state=state,
         reason=reason,
         at=event["at"],
-        end=event["end"],
-        complete=event["complete"],
+        end=event["end_offset"],
+        complete=event["output_complete"],
     )
 
 
@@ -157,7 +163,7 @@ def _end(
     )
 
 
-def _with_usage(record: JobRecord, usage: Event | None) -> JobRecord:
+def _with_usage(record: JobRecord, usage: from_supervisor.Usage | None) -> JobRecord:
     ran = [n for n, o in enumerate(record.commands) if o.started_at is not None]
     if usage is None or not ran:
         return record
@@ -170,13 +176,19 @@ def _with_outcome(record: JobRecord, number: int, outcome: CommandOutcome) -> Jo
     return replace(record, commands=(*commands[:number], outcome, *commands[number + 1 :]))
 
 
-def _kill(fields: Event) -> Kill:
+def _kill(fields: KillRequested | KillReceipt) -> Kill:
     return Kill(
         reason=Reason(fields["reason"]),
         requested_at=fields["requested_at"],
         signal=signal_name(fields["signal"]),
         grace_s=fields["grace_s"],
-        found=fields.get("found"),
-        escalated=fields.get("escalated"),
-        verified_gone=fields.get("verified_gone"),
+    )
+
+
+def _receipt(receipt: KillReceipt) -> Kill:
+    return replace(
+        _kill(receipt),
+        found=receipt["found"],
+        escalated=receipt["escalated"],
+        verified_gone=receipt["verified_gone"],
     )

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from service.link.client import SupervisorConnection
+from service.link.session import SupervisorSession
 
 # Seconds between two beats: with the supervisor's wake-up for each, 0.4 wake-ups a second.
 INTERVAL_S: Final = 5.0
@@ -40,7 +40,7 @@ class Heartbeat:
         self._stamp = stamp
         self._on_awake = on_awake
         self._on_silence = on_silence
-        self._connection: SupervisorConnection | None = None
+        self._connection: SupervisorSession | None = None
         self._is_late = False  # the supervisor was silent when the last beat was due
         self._timer: asyncio.TimerHandle | None = None
 
@@ -57,7 +57,7 @@ class Heartbeat:
         if self._timer is not None:
             self._timer.cancel()
 
-    def connected(self, connection: SupervisorConnection | None) -> None:
+    def connected(self, connection: SupervisorSession | None) -> None:
         """From now on beats go there; None: there is no connection."""
         self._connection = connection
         self._is_late = False
@@ -81,4 +81,4 @@ class Heartbeat:
             _log.info("supervisor_awake")
             self._on_awake()
         if not is_late:
-            connection.send({"t": "beat"})
+            connection.send({"type": "heartbeat"})

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import structlog
 
@@ -24,9 +24,10 @@ from service.engine.owner import Owner
 from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
 from service.errors import JobrunnerError, Unavailable
-from service.link.client import ANSWER_S, ConnectionLost, SupervisorConnection
+from service.link.from_supervisor import ClaimReply, OrphanedLogReply, Reply, SupervisorHello
 from service.link.launch import SupervisorFailed, connect_or_start, start
-from service.link.protocol import Message
+from service.link.session import REPLY_TIMEOUT_S, ConnectionLost, SupervisorSession
+from service.link.to_supervisor import Claim, CloseOrphanedLog, Kill, MakeLog
 from service.settings import Settings
 from service.store import Store
 
@@ -57,9 +58,9 @@ class Link:
         self._store = store
         self._owner = owner
         self._on_gap = on_gap
-        self._connection: SupervisorConnection | None = None
+        self._connection: SupervisorSession | None = None
         self._connected = asyncio.Event()
-        self.hello: Message = {}  # the supervisor's, as it is now
+        self._hello: SupervisorHello | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._heartbeat = Heartbeat(stamp, self._carry_out_kills, self._call_soon)
@@ -68,6 +69,12 @@ class Link:
         self._recovery = Recovery(settings, store, owner, self._ask, writer)
         self._settling: set[asyncio.Task[None]] = set()
         owner.needs_recovery = self._settle_soon
+
+    @property
+    def hello(self) -> SupervisorHello:
+        """That of the supervisor as it is now; there is one once `open` has returned."""
+        assert self._hello is not None  # noqa: S101 - see above
+        return self._hello
 
     @property
     def is_up(self) -> bool:
@@ -106,11 +113,11 @@ class Link:
         if connection is not None:
             connection.close()
 
-    async def connection(self) -> SupervisorConnection:
+    async def connection(self) -> SupervisorSession:
         """The connection, waited for when it is down. Raises: Unavailable."""
         if self._connection is None or not self.is_up:
             try:
-                await asyncio.wait_for(self._connected.wait(), ANSWER_S)
+                await asyncio.wait_for(self._connected.wait(), REPLY_TIMEOUT_S)
             except TimeoutError as exc:
                 raise Unavailable(_UNREACHABLE) from exc
         if self._heartbeat.is_unheard:
@@ -118,22 +125,28 @@ class Link:
         assert self._connection is not None  # noqa: S101 - it is connected
         return self._connection
 
-    async def request(self, message: Message) -> Message:
+    async def request(self, message: Kill | MakeLog) -> Reply:
         """Ask the supervisor; asked again when the connection is lost meanwhile, so `message` must
         be one that may come twice, or late. Raises: Unavailable.
         """
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
                 while True:
                     connection = await self.connection()
                     try:
                         return await connection.request(message)
                     except ConnectionLost:
-                        _log.info("request_repeated", request=message["t"])
+                        _log.info("request_repeated", request=message["type"])
         except TimeoutError as exc:
             raise Unavailable(_SILENT) from exc
 
-    async def _ask(self, message: Message) -> Message:
+    @overload
+    async def _ask(self, message: Claim) -> ClaimReply: ...
+    @overload
+    async def _ask(self, message: CloseOrphanedLog) -> OrphanedLogReply: ...
+    @overload
+    async def _ask(self, message: Kill) -> Reply: ...
+    async def _ask(self, message: Any) -> Any:
         """The same for the recovery, asked once: it is begun anew with the next connection, and who
         makes that waits for it. Raises: Unavailable.
         """
@@ -141,7 +154,7 @@ class Link:
             raise Unavailable(_UNREACHABLE)
         try:
             async with asyncio.timeout(
-                _CLOSE_LOG_S if message["t"] == "close_orphaned_log" else ANSWER_S
+                _CLOSE_LOG_S if message["type"] == "close_orphaned_log" else REPLY_TIMEOUT_S
             ):
                 return await self._connection.request(message)
         except ConnectionLost as exc:
@@ -149,7 +162,7 @@ class Link:
         except TimeoutError as exc:
             raise Unavailable(_SILENT) from exc
 
-    async def _connect(self) -> Message:
+    async def _connect(self) -> SupervisorHello:
         connection, hello = await connect_or_start(
             self._settings.state_dir,
             cgroup=self._settings.cgroup,
@@ -159,24 +172,24 @@ class Link:
         self._lost.clear()
         if not connection.is_open:
             raise SupervisorFailed("the supervisor ended at once")
-        self._connection, self.hello = connection, hello
+        self._connection, self._hello = connection, hello
         self._owner.connected(connection)
         self._heartbeat.connected(connection)
         connection.introduce(
             "worker",
             max_running=self._settings.max_running,
             max_pending=self._settings.max_pending,
-            beats=True,
+            heartbeats=True,
         )
         self._connected.set()
         self._on_gap()  # other workers may have been connected, and have told of changes, before
         if _numbers(hello["version"]) < _numbers(service.__version__) and not hello["jobs"]:
             # Idle and older than this release: it makes room, and the next one is ours.
-            connection.send({"t": "retire"})
+            connection.send({"type": "exit_if_idle"})
         _log.info("supervisor_connected", supervisor=hello["pid"], nonce=hello["nonce"])
         return hello
 
-    async def _keep(self, hello: Message) -> None:
+    async def _keep(self, hello: SupervisorHello) -> None:
         while True:
             self._trouble = await self._recover(hello)
             if self._trouble is not None:
@@ -196,7 +209,7 @@ class Link:
                     _log.error("supervisor_failed", error=str(exc))
                     await self._pause()
 
-    async def _recover(self, hello: Message) -> str | None:
+    async def _recover(self, hello: SupervisorHello) -> str | None:
         """What a dead supervisor left; why it has to be tried again."""
         try:
             await self._recovery.run(registered=set(hello["jobs"]))
@@ -263,7 +276,7 @@ class Link:
         asyncio.get_running_loop().call_later(_RETRY_S, passed.set)
         await passed.wait()
 
-    def _was_lost(self, connection: SupervisorConnection) -> None:
+    def _was_lost(self, connection: SupervisorSession) -> None:
         if connection is self._connection:
             _log.warning("supervisor_lost")
             self._connected.clear()

@@ -32,8 +32,9 @@ from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.kinds.stored import decode_spec
-from service.link.client import SupervisorConnection
-from service.link.protocol import Message
+from service.link.from_supervisor import Adopt, Event, Notification, Rejected
+from service.link.session import SupervisorSession
+from service.link.to_supervisor import Start, ToSupervisor
 from service.settings import Settings
 from service.store import Overtaken, Store, readable
 
@@ -69,7 +70,7 @@ class _Outbox:
     dirty: dict[str, JobRecord] = field(default_factory=dict)  # stored in one transaction
     before: dict[str, State] = field(default_factory=dict)  # in which states they were
     acks: dict[str, int] = field(default_factory=dict)  # job → the last event that is stored
-    messages: list[Message] = field(default_factory=list)
+    messages: list[ToSupervisor] = field(default_factory=list)
     changed: dict[str, State] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     to_recover: list[tuple[str, bool]] = field(default_factory=list)
@@ -98,13 +99,13 @@ class Owner:
         self._writer = writer
         self._is_awaited = is_awaited
         self._jobs: dict[str, Owned] = {}
-        self._claiming: dict[str, list[Message]] = {}  # job → what came of it before its record
-        self._deferred: list[Message] = []
+        self._claiming: dict[str, list[Notification]] = {}  # job → what came before `own`
+        self._deferred: list[Notification] = []
         self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
         self.fault: str | None = None  # why what is deferred couldn't be stored
-        self._held: list[Message] = []  # starts that are yet to be stored
+        self._held: list[Notification] = []  # starts that are yet to be stored
         self._holding: asyncio.TimerHandle | None = None
-        self._connection: SupervisorConnection | None = None
+        self._connection: SupervisorSession | None = None
         self.damaged = 0  # jobs that were ended as their records couldn't be read, or made no sense
         # Called with a job and whether it has its turn, when it was adopted from one who died while
         # taking it over: a dead supervisor may have run it, so it isn't started.
@@ -113,7 +114,7 @@ class Owner:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def connected(self, connection: SupervisorConnection) -> None:
+    def connected(self, connection: SupervisorSession) -> None:
         self._connection = connection
 
     def drives(self, job_id: str) -> bool:
@@ -151,7 +152,7 @@ class Owner:
 
     def ended(self, job_id: str, state: State) -> None:
         """A job that was claimed ended without the supervisor; its final record is stored."""
-        self._send({"t": "publish", "job": job_id, "state": state.value})
+        self._send({"type": "publish", "job": job_id, "state": state.value})
         self._on_change(job_id, state)
         self._on_finished(job_id)
         self.give_up(job_id)
@@ -160,9 +161,9 @@ class Owner:
         """A claimed job has no record, or a final one."""
         self._claiming.pop(job_id, None)
         self._jobs.pop(job_id, None)
-        self._send({"t": "release", "job": job_id})
+        self._send({"type": "release", "job": job_id})
 
-    def received(self, batch: list[Message]) -> None:
+    def received(self, batch: list[Notification]) -> None:
         """Messages of the supervisor, in order."""
         batch = [message for message in batch if not self._is_notice(message)]
         if self._deferred:
@@ -180,25 +181,25 @@ class Owner:
         if self._held:
             self._take_in(self._take_held())
 
-    def _is_notice(self, message: Message) -> bool:
-        if message["t"] != "notice":
+    def _is_notice(self, message: Notification) -> bool:
+        if message["type"] != "job_changed":
             return False
         self._on_change(message["job"], State(message["state"]))
         return True
 
-    def _can_wait(self, message: Message) -> bool:
-        if message["t"] != "event" or message["name"] != "started":
+    def _can_wait(self, message: Notification) -> bool:
+        if message["type"] != "event" or message["name"] != "started":
             return False
         return message["job"] in self._jobs and not self._is_awaited(message["job"])
 
-    def _take_held(self) -> list[Message]:
+    def _take_held(self) -> list[Notification]:
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
         held, self._held = self._held, []
         return held
 
-    def _take_in(self, batch: list[Message]) -> None:
+    def _take_in(self, batch: list[Notification]) -> None:
         for _ in range(_ATTEMPTS):
             outbox = _Outbox()
             try:
@@ -237,7 +238,7 @@ class Owner:
             if (owned := self._jobs.get(job_id)) is not None and owned.record is not None:
                 owned.record = replace(owned.record, revision=owned.record.revision + 1)
 
-    def _handle_or_end(self, message: Message, outbox: _Outbox) -> None:
+    def _handle_or_end(self, message: Notification, outbox: _Outbox) -> None:
         try:
             self._handle(message, outbox)
         except (InsufficientStorage, Unavailable, Overtaken):
@@ -248,7 +249,7 @@ class Owner:
             record = self._store.get(job_id)
             why = f"What is known of this job makes no sense: {exc!r}."
             if record is None:
-                outbox.messages.append({"t": "release", "job": job_id})
+                outbox.messages.append({"type": "release", "job": job_id})
             else:
                 self._lose(record, why, outbox)
 
@@ -262,37 +263,46 @@ class Owner:
             self._writer.end_damaged(record)
         self._drop(record.id, record.state, outbox)
 
-    def _handle(self, message: Message, outbox: _Outbox) -> None:
+    def _handle(self, message: Notification, outbox: _Outbox) -> None:
         job_id = message.get("job", "")
-        match message["t"]:
+        match message["type"]:
             case "adopt":
                 self._adopt(message, outbox)
-            case "turn" | "event" if job_id in self._claiming:
+            case "slot_granted" | "event" if job_id in self._claiming:
                 self._claiming[job_id].append(message)
-            case "turn":
+            case "slot_granted":
                 if (owned := self._jobs.get(job_id)) is not None:
                     owned.has_turn = True
                     self._go_on(job_id, owned, outbox)
             case "event":
                 if (owned := self._jobs.get(job_id)) is not None:
                     self._event(job_id, owned, message, outbox)
+            case "rejected":
+                self._rejected(job_id, message)
 
-    def _adopt(self, message: Message, outbox: _Outbox) -> None:
+    def _rejected(self, job_id: str, message: Rejected) -> None:
+        """Raises: ValueError, when the job can't be driven: a side doesn't understand the other."""
+        rejected, error = message["rejected"], message["error"]
+        _log.error("message_rejected", job=job_id, message=rejected, error=error)
+        if rejected == "adopt" or (rejected in ("start", "event") and job_id in self._jobs):
+            raise ValueError(error)
+
+    def _adopt(self, message: Adopt, outbox: _Outbox) -> None:
         job_id = message["job"]
         record = self._store.get(job_id)
         if record is None:
-            outbox.messages.append({"t": "release", "job": job_id})
+            outbox.messages.append({"type": "release", "job": job_id})
             return
-        if message.get("recovered", False) and message["asked"] < 0 <= record.dispatched:
+        if message["is_recovered"] and message["dispatched"] < 0 <= record.dispatched:
             self.claiming(job_id)
-            outbox.to_recover.append((job_id, message["turn"]))
+            outbox.to_recover.append((job_id, message["has_slot"]))
             return
         record, spec = readable(record)
         if record.damage is not None:
             _log.error("record_damaged", job=job_id, why=record.damage)
             self._lose(record, record.damage, outbox)
             return
-        owned = Owned(record, spec, message["turn"], message["asked"])
+        owned = Owned(record, spec, message["has_slot"], message["dispatched"])
         self._jobs[job_id] = owned
         _log.info("job_adopted", job=job_id, events=len(message["events"]))
         for event in message["events"]:
@@ -305,14 +315,14 @@ class Owner:
                 outbox.messages.append(kill_message(job_id, record.kill))
             self._go_on(job_id, owned, outbox)
 
-    def _event(self, job_id: str, owned: Owned, event: Message, outbox: _Outbox) -> None:
+    def _event(self, job_id: str, owned: Owned, event: Event, outbox: _Outbox) -> None:
         before = self._record_of(job_id, owned)
         if before is None:
             return
         record = apply(before, event)
         if event["name"] in ("ended", "refused"):
             # The next start is stored together with the end of the one before.
-            record = self._ask_next(record, ends=event["ends"], number=event["n"])
+            record = self._ask_next(record, ends=event["ends_job"], number=event["command"])
         if record is not before:
             owned.record = outbox.dirty[job_id] = record
             outbox.before.setdefault(job_id, before.state)
@@ -342,7 +352,7 @@ class Owner:
         if record.dispatched > owned.dispatched:
             outbox.messages.append(self._start(owned, record))
 
-    def _start(self, owned: Owned, record: JobRecord) -> Message:
+    def _start(self, owned: Owned, record: JobRecord) -> Start:
         spec = owned.spec or decode_spec(record.spec)
         owned.dispatched = record.dispatched
         message = start_message(self._settings, record.id, spec, record.dispatched)
@@ -355,7 +365,7 @@ class Owner:
     def _drop(self, job_id: str, state: State, outbox: _Outbox) -> None:
         outbox.changed[job_id] = state
         outbox.acks.pop(job_id, None)  # with the job its events are forgotten
-        outbox.messages.append({"t": "release", "job": job_id})
+        outbox.messages.append({"type": "release", "job": job_id})
         outbox.dropped.append(job_id)
 
     def _record_of(self, job_id: str, owned: Owned) -> JobRecord | None:
@@ -365,7 +375,7 @@ class Owner:
                 raise ValueError(owned.record.damage)
         return owned.record
 
-    def _defer(self, batch: list[Message], error: JobrunnerError) -> None:
+    def _defer(self, batch: list[Notification], error: JobrunnerError) -> None:
         is_passing = isinstance(error, RecordsLocked) and not self._backoff.is_at_most
         if self.fault != error.detail and not is_passing:  # a spell of failures is told once
             self.fault = error.detail
@@ -374,7 +384,7 @@ class Owner:
         self._deferred += batch
         asyncio.get_running_loop().call_later(self._backoff.next_s(), self._retry)
 
-    def _read_again(self, batch: list[Message]) -> None:
+    def _read_again(self, batch: list[Notification]) -> None:
         for message in batch:
             if (owned := self._jobs.get(message.get("job", ""))) is not None:
                 # Nothing was committed and nothing sent; a start may be asked for twice.
@@ -386,21 +396,21 @@ class Owner:
         if batch:
             self.received(batch)
 
-    def _send(self, *messages: Message) -> None:
+    def _send(self, *messages: ToSupervisor) -> None:
         if self._connection is not None and messages:
             self._connection.send(*messages)
 
 
-def _all_messages(outbox: _Outbox) -> list[Message]:
+def _all_messages(outbox: _Outbox) -> list[ToSupervisor]:
     """What is to be sent, telling the other workers what changed: along with what is said of the
     job anyway, or in a notice of its own.
     """
-    messages: list[Message] = [
-        {"t": "ack", "job": job, "seq": seq} for job, seq in outbox.acks.items()
+    messages: list[ToSupervisor] = [
+        {"type": "ack", "job": job, "seq": seq} for job, seq in outbox.acks.items()
     ]
     messages += outbox.messages
     untold = {job_id: state.value for job_id, state in outbox.changed.items()}
     for message in messages:
-        if message["t"] in ("ack", "release") and message["job"] in untold:
+        if message["type"] in ("ack", "release") and message["job"] in untold:
             message["state"] = untold.pop(message["job"])
-    return messages + [{"t": "publish", "job": job, "state": s} for job, s in untold.items()]
+    return messages + [{"type": "publish", "job": job, "state": s} for job, s in untold.items()]

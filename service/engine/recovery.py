@@ -9,7 +9,6 @@ read is `lost` with an `Error` that says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from signal import SIGTERM
 
 import structlog
@@ -23,7 +22,7 @@ from service.errors import JobrunnerError, Unavailable
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord, Kill, signal_name
 from service.jobs.spec import JobSpec
-from service.link.protocol import Message
+from service.link.session import Requests
 from service.settings import Settings
 from service.store import Overtaken, Store, readable
 
@@ -42,7 +41,7 @@ class Recovery:
         settings: Settings,
         store: Store,
         owner: Owner,
-        request: Callable[[Message], Awaitable[Message]],
+        request: Requests,
         writer: RecordWriter,
     ) -> None:
         self._settings = settings
@@ -98,7 +97,7 @@ class Recovery:
             self._owner.not_claimed(job_id)  # another worker was faster
             return
         try:
-            await self.take_over(job_id, has_turn=reply["turn"])
+            await self.take_over(job_id, has_turn=reply["has_slot"])
         except BaseException:
             self._owner.give_up(job_id)  # for the next run: a claim that is kept is refused
             raise
@@ -121,31 +120,30 @@ class Recovery:
         elif record.state in FINISHED:
             self._owner.give_up(job_id)
         elif record.dispatched >= 0:
-            closed = await self._request({"t": "close_orphaned_log", "job": job_id})
+            closed = await self._request({"type": "close_orphaned_log", "job": job_id})
             if not closed["ok"]:
                 raise _LogNotClosed(closed["why"])
-            self._end(
-                lost(record, at=time.time_ns(), end=closed["end"], complete=closed["complete"])
-            )
+            end, complete = closed["end_offset"], closed["output_complete"]
+            self._end(lost(record, at=time.time_ns(), end=end, complete=complete))
         elif record.kill is not None:
             self._end(killed_before_start(record, at=time.time_ns()))
         else:
             self._go_on(record, spec, has_turn=has_turn)
 
     async def _claim_and_lose(self, record: JobRecord, why: str) -> None:
-        reply = await self._request({"t": "claim", "job": record.id, "stored": True})
+        reply = await self._request({"type": "claim", "job": record.id, "stored": True})
         if reply["ok"]:
             await self._lose(record, why)
 
     async def _lose(self, record: JobRecord, why: str) -> None:
         """End a job that was claimed, and whose record can't be read or makes no sense."""
-        closed = await self._request({"t": "close_orphaned_log", "job": record.id})
+        closed = await self._request({"type": "close_orphaned_log", "job": record.id})
         self._writer.end_damaged(
             lost(
                 record,
                 at=time.time_ns(),
-                end=closed.get("end", 0),
-                complete=closed.get("complete", False),
+                end=closed.get("end_offset", 0),
+                complete=closed.get("output_complete", False),
                 error=why,
             )
         )

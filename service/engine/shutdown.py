@@ -17,8 +17,8 @@ import structlog
 from service.engine.owner import Owner
 from service.engine.record_writer import RecordWriter
 from service.jobs.lifecycle import State
-from service.link.client import ConnectionLost, SupervisorConnection
 from service.link.launch import REACH_S, SupervisorFailed, reach
+from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Store, StoreError
@@ -52,7 +52,7 @@ async def end_all_jobs(settings: Settings) -> bool:
                 while not await _are_ended(settings, owner, directory):
                     continue
                 return True
-        except (TimeoutError, SupervisorFailed) as exc:
+        except (TimeoutError, SupervisorFailed, OtherProtocol) as exc:
             return _failed(settings, owner.fault or str(exc) or "The supervisor doesn't answer.")
 
 
@@ -90,15 +90,15 @@ async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int |
     or it is dead, and then nobody listens any more. Raises: OSError.
     """
     try:
-        connection, hello = await SupervisorConnection.open(
+        session, hello = await SupervisorSession.open(
             directory, owner.received, lambda _: owner.lost()
         )
-        owner.connected(connection)
-        connection.introduce("main")
-        await connection.request({"t": "shutdown", "grace_s": settings.shutdown_grace})
+        owner.connected(session)
+        session.introduce("main")
+        await session.request({"type": "shutdown", "grace_s": settings.shutdown_grace})
     except ConnectionLost:
         return None
-    connection.close()
+    session.close()
     return len(hello["jobs"])
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from service.files.job import DIRECTORY_MODE, job_files
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
 from service.kinds import KINDS, CannotRun, Context, Plan, kind_of
+from service.link.to_supervisor import EndIf, Limits, Start
 from service.settings import Settings
 
 
@@ -25,7 +27,7 @@ def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple
     return path, files.beneath_work(path) is not None
 
 
-def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> dict[str, Any]:
+def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> Start:
     """The message `start` for command `number`."""
     command = spec.commands[number]
     kind = kind_of(command)
@@ -35,24 +37,27 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     )
     limits = effective_limits(spec.limits, settings).in_force()
     is_last = number == len(spec.commands) - 1
-    message = {
-        "t": "start",
+    end_if: EndIf = "always" if is_last else "never" if command.continue_on_failure else "nonzero"
+    message: Start = {
+        "type": "start",
         "job": job_id,
-        "n": number,
+        "command": number,
+        "argv": ("",),
+        "env": {},
         "cwd": cwd,
-        "create": is_own,
-        "end_if": "always" if is_last else "never" if command.continue_on_failure else "nonzero",
+        "create_cwd": is_own,
+        "end_if": end_if,
         "drain_s": settings.drain_grace,
         "timeout_s": spec.timeout_s,
-        "idle_s": spec.idle_timeout_s,
+        "idle_timeout_s": spec.idle_timeout_s,
         "grace_s": spec.grace_s,
-        "output_limit": effective_output_limit(spec.output_limit, settings),
-        "limits": limits,
+        "output_limit_bytes": effective_output_limit(spec.output_limit, settings),
+        "limits": cast("Limits", limits),  # the same names: a test compares them
     }
     if (user := settings.run_as) is not None:
-        message["owner"] = (user.uid, user.gid)
+        message["run_as"] = {"uid": user.uid, "gid": user.gid}
     if any(each.runs_as_others(settings) for each in KINDS.values()):
-        message["work_mode"] = DIRECTORY_MODE
+        message["work_dir_mode"] = DIRECTORY_MODE
     context = Context(
         job_id=job_id,
         number=number,
@@ -65,36 +70,39 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     try:
         planned = kind.plan(command, context)
     except CannotRun as exc:
-        return {**message, "argv": ("",), "env": {}, "refuse": str(exc)}
-    message |= {"argv": planned.argv, "cleanup": planned.cleanup}
-    message |= _environments(planned, settings, context.marker)
+        message["refusal"] = str(exc)
+        return message
+    message["argv"] = planned.argv
+    message["env"] = _environment(planned, settings, context.marker)
     if planned.is_of_service:
-        message["of_service"] = True
-    elif user is not None:
-        message["user"] = (user.uid, user.gid)
-        if not settings.allow_new_privileges and not planned.keeps_privileges_down:
-            message["no_new_privs"] = True
+        message["as_service_user"] = True
+    elif user is not None and not (settings.allow_new_privileges or planned.keeps_privileges_down):
+        message["no_new_privs"] = True
     if planned.options:
-        message["options"] = planned.options
+        message["fd_options"] = planned.options
+        message["fd_options_index"] = planned.options_index
     if planned.input:
         message["input"] = planned.input
-    if planned.verdict:
-        message |= {"verdict": planned.verdict, "verdict_if": planned.verdict_if}
-    if planned.tidy:
-        message["tidy"] = planned.tidy
+    _add_hooks(message, planned, {**settings.service_environment, **context.marker})
     return message
 
 
-def _environments(planned: Plan, settings: Settings, marker: dict[str, str]) -> dict[str, Any]:
-    """The only place where a program of the service gets its environment, of which nothing is a
-    job's; `service_env` is that of the verdict and the clean-up.
-    """
+def _environment(planned: Plan, settings: Settings, marker: dict[str, str]) -> Mapping[str, str]:
+    """That of the command; nothing in the environment of a program of the service is a job's."""
     if planned.environment is not None:
-        environments: dict[str, Any] = {"env": planned.environment}
-    elif planned.is_of_service:
-        environments = {"env": {**settings.service_environment, **marker}}
-    else:
-        environments = {"env": {**settings.job_environment, **marker}}
+        return planned.environment
+    if planned.is_of_service:
+        return {**settings.service_environment, **marker}
+    return {**settings.job_environment, **marker}
+
+
+def _add_hooks(message: Start, planned: Plan, environment: dict[str, str]) -> None:
     if planned.verdict or planned.cleanup:
-        environments["service_env"] = {**settings.service_environment, **marker}
-    return environments
+        message["hook_env"] = environment
+    if planned.verdict:
+        message["status_probe"] = planned.verdict
+        message["probe_if"] = planned.verdict_if
+    if planned.tidy:
+        message["cleanup"] = planned.tidy
+    if planned.cleanup:
+        message["force_cleanup"] = planned.cleanup

@@ -7,7 +7,7 @@ concerned, `service.files.user` does the same for a thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -33,8 +33,3 @@ class Identity(NamedTuple):
             os.seteuid(uid)
             os.setegid(gid)
             os.setgroups(groups)
-
-
-def identity_of(told: Sequence[int] | None) -> Identity | None:
-    """What a message says; None: the supervisor's own."""
-    return None if told is None else Identity(*told)

@@ -68,7 +68,7 @@ class Plan:
     (`environment` None) gets the service's: docker's client, which runs as the service's user
     (`is_of_service`), and bwrap, which runs as the job's, but outside of the sandbox. Such a
     program hands the job's variables on as data. `options` are for bwrap: it reads them from a
-    descriptor, whose number becomes `argv[2]`, so that no process list shows them.
+    descriptor, whose number becomes `argv[options_index]`, so that no process list shows them.
     `keeps_privileges_down`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
     `verdict` is run by the supervisor when the wait status is in one of the ranges `verdict_if`: it
@@ -83,6 +83,7 @@ class Plan:
     is_of_service: bool = False
     input: str = ""
     options: tuple[str, ...] = ()
+    options_index: int = 0
     keeps_privileges_down: bool = False
     verdict: tuple[str, ...] = ()
     verdict_if: tuple[tuple[int, int], ...] = ()

@@ -57,8 +57,9 @@ def in_sandbox(
         made += ["--setenv", name, value]
     program = find(context.path) or PROGRAM
     return Plan(
-        # -1: the descriptor that the supervisor puts there; without one bwrap refuses to run.
+        # -1 is replaced by the number of the descriptor; without that bwrap refuses to run.
         argv=(program, "--args", "-1", "--", *argv),
+        options_index=2,
         options=("--clearenv", *made, "--chdir", directory),
         keeps_privileges_down=True,
     )

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Final
 
 from service.host.locks import START_LOCK, lock_within, name_in, named_in, open_lock, try_lock
-from service.link.client import ConnectionLost, SupervisorConnection
+from service.link.from_supervisor import Notification, SupervisorHello
 from service.link.incumbent import SILENT_S, is_served
-from service.link.protocol import Message
+from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 
 # Seconds for a supervisor to start: sweeping included, or waiting for a silent one and ending it.
 _START_S: Final = SILENT_S + 30.0
@@ -49,9 +49,9 @@ async def connect_or_start(
     state_dir: Path,
     *,
     cgroup: str,
-    on_messages: Callable[[list[Message]], None],
-    on_lost: Callable[[SupervisorConnection], None],
-) -> tuple[SupervisorConnection, Message]:
+    on_messages: Callable[[list[Notification]], None],
+    on_lost: Callable[[SupervisorSession], None],
+) -> tuple[SupervisorSession, SupervisorHello]:
     """A connection to the supervisor of `state_dir`, which is started when there is none.
 
     Raises: SupervisorFailed.
@@ -63,9 +63,11 @@ async def connect_or_start(
     try:
         for _ in range(_ATTEMPTS):
             try:
-                return await SupervisorConnection.open(directory, on_messages, on_lost)
+                return await SupervisorSession.open(directory, on_messages, on_lost)
             except (OSError, ConnectionLost):
                 await asyncio.to_thread(start, state_dir, cgroup=cgroup)
+            except OtherProtocol as exc:
+                raise SupervisorFailed(str(exc)) from exc
     finally:
         os.close(directory)
     raise SupervisorFailed(f"the supervisor of {state_dir} ended {_ATTEMPTS} times in a row")

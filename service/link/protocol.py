@@ -1,81 +1,67 @@
-"""How a service process and the supervisor speak: frames of JSON over a Unix stream socket.
+"""The protocol between service processes and the supervisor of a state directory.
 
-A frame is four bytes of length (big endian) and that many bytes of JSON: one object, whose `t` says
-what it is. Stream sockets carry specs of any size; a SEQPACKET message ends at about 200 KB, less
-than an environment may have. JSON is written in ASCII, so that undecodable bytes of an environment
-(lone surrogates) come through.
+Messages are JSON objects in frames (`service.link.frames`) on the Unix stream socket
+`supervisor.sock`. The key `type` says which message one is. Each message is declared once, with
+every key: those to the supervisor in `service.link.to_supervisor`, those from it in
+`service.link.from_supervisor`. Writers are checked against these types by mypy, readers by mypy and
+at run time (`service.link.validation`).
 
-Changes are additive: an unknown key is ignored, an unknown `t` is answered by nothing, and each
-side says its PROTOCOL in its hello.
+Connections
+1. The supervisor says `hello` as soon as it has accepted; an end of stream before it means that
+   this supervisor is about to exit, and the peer starts another.
+2. The service process answers with its own `hello`, and its role. A `worker` drives jobs. `main`
+   is the main process, which ends all jobs on a shutdown. An `operator` asks for an upgrade.
+3. A connection that closes hands its jobs over: each goes by `adopt` to another worker, or to the
+   next one that says `hello`. Nothing that runs is disturbed by it.
+4. A worker sends a `heartbeat` every few seconds. One that is silent while others are not counts as
+   dead, and its connection is closed.
 
-From the service: hello, beat, claim*, start, kill*, log*, ack, release, publish,
-close_orphaned_log*, shutdown*.
-From the supervisor: hello, reply, turn, event, adopt, notice. A starred message carries `rid` and
-is answered by one reply with the same `rid`.
+A job
+1. `claim` enters it in the register. The reply says whether it has a run slot; otherwise
+   `slot_granted` comes later. A claim whose worker dies before the job is stored is adopted by a
+   worker that finds no record, and that sends `release`.
+2. `start` starts a command of a job that has a slot. Nothing replies: the events `started` or
+   `refused`, and `ended`, say what happened. The worker stores that it dispatches a command before
+   it sends `start`, so a command never runs twice; it sends it again to a supervisor that may not
+   have got it, which ignores a repeat.
+3. `kill` may come from every worker. The event `kill_requested` comes with the first kill of a job,
+   whether a worker asked for it or the supervisor found that a timeout has passed.
+4. The event `finished` comes when no process of the job is left. The slot is free from then on.
+5. `release`, once the final record is stored, removes the job from the register. A release of a job
+   that runs kills it.
+
+Acknowledgements
+Events of a job are numbered by `seq` from 1. The supervisor keeps each until `ack` or `release`
+says that it is stored, and sends those that it has kept along with `adopt`. So an event may come
+twice, and never out of order; applying one twice changes nothing.
+
+Requests
+A message with a `request_id` is answered by one `reply` with the same number. When a connection is
+lost before that, the request may or may not have been carried out: `kill`, `make_log`,
+`close_orphaned_log` and `upgrade` may be sent again; a claim is made with another ID.
+
+Notifications between workers
+`publish` says that a job's record has changed; `ack` and `release` may say the same by `state`. The
+supervisor sends `job_changed` to all other workers, and to connections that have no role yet: they
+may become workers, and read the records before they say so.
+
+What isn't understood
+A stream that isn't made of frames is closed. A message of an unknown type, without a required key
+or with a wrong value changes nothing and is answered by `rejected`, which says why; the connection
+and its jobs stay. A worker takes a message of the supervisor that it doesn't understand for a
+`rejected` one as well, and ends the job that it is about: that job can't be driven any more.
+
+Versions
+Within one `PROTOCOL`, changes are additive: a key that is not known is ignored, and what an older
+supervisor would ignore at a caller's cost is sent only to one that lists it among its
+`capabilities`. So newer workers drive an older supervisor; one that is idle is asked to exit by
+`exit_if_idle`. Sides with different numbers refuse each other after `hello`, whose keys `type` and
+`protocol` never change.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
-PROTOCOL: Final = 1
-# A job of the largest body the service takes, escaped to ASCII, fits; anything longer is no frame.
-MAX_FRAME_BYTES: Final = 256 << 20
-
-Message = dict[str, Any]
-
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, check_circular=False)
-
-
-class ProtocolError(Exception):
-    """The peer sent something that is no frame."""
-
-
-def encode(message: Message) -> bytes:
-    """One frame."""
-    return frame(_ENCODER.encode(message).encode("ascii"))
-
-
-def frame(body: bytes) -> bytes:
-    """The frame around a message that is JSON already."""
-    return len(body).to_bytes(4, "big") + body
-
-
-class Frames:
-    """Frames out of a stream, under any chunking."""
-
-    __slots__ = ("_buffer", "_parse")
-
-    def __init__(self, parse: Callable[[bytes], Any] = json.loads) -> None:
-        """`parse` reads JSON, and raises ValueError for anything else."""
-        self._buffer = bytearray()
-        self._parse = parse
-
-    def feed(self, data: bytes | memoryview) -> Iterator[Message]:
-        """The messages that `data` completes. Raises: ProtocolError."""
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        try:
-            while len(buffer) - at >= 4:
-                size = int.from_bytes(buffer[at : at + 4], "big")
-                if size > MAX_FRAME_BYTES:
-                    raise ProtocolError(f"a frame of {size} bytes; the most is {MAX_FRAME_BYTES}")
-                if len(buffer) - at - 4 < size:
-                    break
-                body = bytes(buffer[at + 4 : at + 4 + size])
-                at += 4 + size
-                yield self._decoded(body)
-        finally:
-            del buffer[:at]
-
-    def _decoded(self, body: bytes) -> Message:
-        try:
-            message = self._parse(body)
-        except ValueError as exc:
-            raise ProtocolError(f"a frame that is not JSON: {exc}") from exc
-        if not isinstance(message, dict) or not isinstance(message.get("t"), str):
-            raise ProtocolError("a frame without `t`")
-        return message
+# 2: typed messages, with a key `type`.
+PROTOCOL: Final = 2

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import service
 from service import state_dir
 from service.kinds.settings import read_settings
-from service.link.protocol import PROTOCOL
 from service.operations.confined import callers, confined
 from service.operations.findings import Finding, Verdict
 from service.operations.kinds import leftovers, usable
@@ -29,9 +28,9 @@ from service.operations.supervisor import NoSupervisor, greeting
 from service.settings import SettingError, Settings
 from service.store.free_space import FreeSpace
 from service.store.schema import VERSION
+from service.supervisor.claims import SPARE_DESCRIPTORS
 from service.supervisor.job.runner import JOB_DESCRIPTORS
 from service.supervisor.process.cgroup import why_unusable
-from service.supervisor.server import SPARE_DESCRIPTORS
 
 # The first kernel that has cgroup.kill.
 _KERNEL: Final = (5, 14)
@@ -140,7 +139,7 @@ def _records(settings: Settings) -> Iterator[Finding]:
 
 def _supervisor(settings: Settings) -> Iterator[Finding]:
     try:
-        hello: dict[str, Any] = asyncio.run(greeting(settings.state_dir))
+        hello = asyncio.run(greeting(settings.state_dir))
     except NoSupervisor as exc:
         if _is_held(settings.state_dir):
             text = f"A service runs, and {exc}."
@@ -152,8 +151,6 @@ def _supervisor(settings: Settings) -> Iterator[Finding]:
         return
     told = f"pid {hello['pid']}, version {hello['version']}, protocol {hello['protocol']}"
     text = f"The supervisor answers: {told}, {len(hello['jobs'])} live jobs."
-    if hello["protocol"] != PROTOCOL:
-        text += f" This release speaks protocol {PROTOCOL}."
     if hello["version"] != service.__version__:
         text += f" This release is version {service.__version__}."
         advice = "Run: jobrunner supervisor upgrade"

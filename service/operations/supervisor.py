@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from service.link.client import ConnectionLost, SupervisorConnection
+from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from service.link.from_supervisor import SupervisorHello
 
 
 class NoSupervisor(Exception):
     """Nobody answers there; the message says why."""
 
 
-async def greeting(state_dir: Path) -> dict[str, Any]:
+async def greeting(state_dir: Path) -> SupervisorHello:
     """What the supervisor says of itself: `pid`, `version`, `protocol`, the IDs of live `jobs`.
 
     None is started. Raises: NoSupervisor.
@@ -35,9 +37,9 @@ async def upgrade(state_dir: Path) -> str | None:
     connection, before = await _connect(state_dir, lambda _: ended.set())
     try:
         connection.introduce("operator")
-        reply = await connection.request({"t": "upgrade"})
+        reply = await connection.request({"type": "upgrade"})
         if not reply["ok"]:
-            return str(reply["why"])
+            return reply.get("why", "the supervisor refuses")
         await ended.wait()  # every connection closes as it becomes the other
     except ConnectionLost:
         pass  # it has ended, or became the other as somebody else had asked: its hello tells
@@ -46,21 +48,21 @@ async def upgrade(state_dir: Path) -> str | None:
     after = await greeting(state_dir)
     if after["nonce"] != before["nonce"]:
         return "it ended meanwhile, and another was started"
-    if after.get("upgrades", 0) == before.get("upgrades", 0):
+    if after["upgrades"] == before["upgrades"]:
         return f"it went on as it was; {state_dir / 'supervisor.log'} says why"
     return None
 
 
 async def _connect(
     state_dir: Path, on_lost: Callable[[object], None]
-) -> tuple[SupervisorConnection, dict[str, Any]]:
+) -> tuple[SupervisorSession, SupervisorHello]:
     try:
         directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return await SupervisorConnection.open(directory, _ignore, on_lost)
+            return await SupervisorSession.open(directory, _ignore, on_lost)
         finally:
             os.close(directory)
-    except (OSError, ConnectionLost) as exc:
+    except (OSError, ConnectionLost, OtherProtocol) as exc:
         raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
 
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from service.host.event_log import log_event
-from service.link.protocol import Frames, Message, ProtocolError, encode
+from service.link.frames import Frames, ProtocolError, encode
+
+if TYPE_CHECKING:
+    from service.link.from_supervisor import FromSupervisor
+    from service.link.to_supervisor import Role
 
 # Bytes that are received at once: most messages have some hundreds. The loop's own way allocates
 # 256 KiB for each read, by the kernel and back to it.
 _READ_BYTES: Final = 64 << 10
-# Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need an owner.
+# Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need a worker.
 _MAX_BACKLOG_BYTES: Final = 64 << 20
 
 
 class Listener(Protocol):
-    """Who is told what happens on connections."""
+    """What is called for each event of a connection."""
 
     def opened(self, connection: Connection) -> None:
-        """Somebody has connected."""
+        """A peer has connected."""
 
-    def received(self, connection: Connection, message: Message) -> None:
-        """A message has come. Raises: KeyError, TypeError, ValueError, when it makes no sense."""
+    def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
+        """An object with a `type` has come; nothing else about it is checked yet."""
 
     def closed(self, connection: Connection) -> None:
         """The peer is gone."""
@@ -41,9 +46,9 @@ class Connection(asyncio.BufferedProtocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
-        self.role = ""
+        self.role: Role | None = None  # None: the peer hasn't said hello
         self.pid = 0
-        self.unheard: dict[Connection, int] = {}  # beats of others since this one was heard
+        self.unheard: dict[Connection, int] = {}  # heartbeats of others since it was heard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
@@ -59,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             for message in self._frames.feed(_received[:nbytes]):
                 self._listener.received(self, message)
-        except (ProtocolError, KeyError, TypeError, ValueError) as exc:
+        except ProtocolError as exc:
             log_event("peer_dropped", pid=self.pid, error=repr(exc))
             self.abort()
 
@@ -67,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._listener.closed(self)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: FromSupervisor) -> None:
         """Send with everything else of this turn of the loop: what happens together, as the end of
         a command and of its job, is one write, one wake-up and one transaction.
         """

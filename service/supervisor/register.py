@@ -1,6 +1,7 @@
-"""The register of live jobs: who owns each, what its owner hasn't acknowledged, who has a turn.
+"""The register of live jobs: which worker drives each, which events that worker hasn't
+acknowledged, and which jobs have a run slot.
 
-Pure: it decides and remembers; `server.py` sends. `Owner` is whatever stands for a connection.
+Pure: it decides and remembers; `server.py` sends. `Worker` is whatever stands for a connection.
 """
 
 from __future__ import annotations
@@ -8,40 +9,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from service.link.protocol import Message
+from service.link.from_supervisor import Event, EventBody
 from service.supervisor.job.runner import Job
-from service.supervisor.run_queue import Turns
+from service.supervisor.run_queue import RunQueue
 
-Owner = TypeVar("Owner")
+Worker = TypeVar("Worker")
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Entry(Generic[Owner]):
-    """One live job. `owner` drives it, `principal` submitted it, of whom `most` jobs may run (0:
-    any number). `events` are those its owner hasn't acknowledged, oldest first; `is_recovered` when
-    it was claimed from its record, so that a dead supervisor may have run it.
+class Entry(Generic[Worker]):
+    """One live job. `worker` drives it; `principal` submitted it, and may have `max_running` run
+    slots (0: any number). `events` are those that aren't acknowledged, oldest first. A job that
+    `is_recovered` was claimed from its record, so a dead supervisor may have run it.
     """
 
     job: Job
-    owner: Owner | None
-    has_turn: bool = False
+    worker: Worker | None
+    has_slot: bool = False
     priority: int = 0
     principal: str = ""
-    most: int = field(default=0, kw_only=True)
+    max_running: int = 0
     seq: int = 0
     is_recovered: bool = False
-    events: deque[Message] = field(default_factory=deque)
+    events: deque[Event] = field(default_factory=deque)
 
 
-class Register(Generic[Owner]):
-    """Live jobs in the order of their claims. At most `max_running` have their turn at a time."""
+class Register(Generic[Worker]):
+    """Live jobs in the order of their claims. At most `max_running` have a run slot at a time."""
 
     def __init__(self) -> None:
         self.max_running = 1
-        self._entries: dict[str, Entry[Owner]] = {}
-        self._turns: Turns[str] = Turns()
+        self._entries: dict[str, Entry[Worker]] = {}
+        self._queue: RunQueue[str] = RunQueue()
         self._running = 0
 
     def state(self) -> dict[str, Any]:
@@ -49,11 +50,11 @@ class Register(Generic[Owner]):
         entries = [
             {
                 "job": entry.job.state(),
-                "has_turn": entry.has_turn,
-                "waits": entry.job.id in self._turns,
+                "has_slot": entry.has_slot,
+                "waits": entry.job.id in self._queue,
                 "priority": entry.priority,
                 "principal": entry.principal,
-                "most": entry.most,
+                "max_running": entry.max_running,
                 "seq": entry.seq,
                 "is_recovered": entry.is_recovered,
                 "events": list(entry.events),
@@ -63,22 +64,22 @@ class Register(Generic[Owner]):
         return {"max_running": self.max_running, "entries": entries}
 
     def restore(self, state: dict[str, Any], make_job: Callable[[dict[str, Any]], Job]) -> None:
-        """Take over what a predecessor had; nobody owns it yet."""
+        """Take over what a predecessor had; no worker drives it yet."""
         self.max_running = state["max_running"]
         for kept in state["entries"]:
-            entry: Entry[Owner] = Entry(
+            entry: Entry[Worker] = Entry(
                 job=make_job(kept["job"]),
-                owner=None,
-                has_turn=kept["has_turn"],
+                worker=None,
+                has_slot=kept["has_slot"],
                 priority=kept.get("priority", 0),
                 principal=kept.get("principal", ""),
-                most=kept.get("most", 0),
+                max_running=kept.get("max_running", 0),
                 seq=kept["seq"],
                 is_recovered=kept.get("is_recovered", False),
                 events=deque(kept["events"]),
             )
             self._entries[entry.job.id] = entry
-            if entry.has_turn:
+            if entry.has_slot:
                 self._count(entry)
             if kept["waits"]:
                 self._wait(entry)
@@ -86,10 +87,10 @@ class Register(Generic[Owner]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry[Owner]]:
+    def __iter__(self) -> Iterator[Entry[Worker]]:
         return iter(list(self._entries.values()))
 
-    def get(self, job_id: str) -> Entry[Owner] | None:
+    def get(self, job_id: str) -> Entry[Worker] | None:
         return self._entries.get(job_id)
 
     def ids(self) -> list[str]:
@@ -97,98 +98,108 @@ class Register(Generic[Owner]):
 
     @property
     def running(self) -> int:
-        """How many jobs have their turn."""
+        """How many jobs have a run slot."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """How many wait for it."""
-        return len(self._turns)
+        """How many jobs wait for one."""
+        return len(self._queue)
+
+    @property
+    def has_free_slot(self) -> bool:
+        return self._running < self.max_running
 
     def claim(
         self,
         job: Job,
-        owner: Owner,
+        worker: Worker,
         *,
         may_run: bool = True,
         priority: int = 0,
         principal: str = "",
-        most: int = 0,
-    ) -> Entry[Owner]:
-        """Enter a job that isn't in the register; its turn comes at once when it `may_run` and
+        max_running: int = 0,
+    ) -> Entry[Worker]:
+        """Enter a job that isn't in the register. It has a run slot at once when it `may_run` and
         needn't wait.
         """
-        entry = Entry(job=job, owner=owner, priority=priority, principal=principal, most=most)
+        entry = Entry(
+            job=job, worker=worker, priority=priority, principal=principal, max_running=max_running
+        )
         self._entries[job.id] = entry
-        if may_run and not self.must_wait(principal, most):
-            self._give_turn(entry)
+        if may_run and not self.must_wait(principal, max_running):
+            self._grant(entry)
         else:
             self._wait(entry)
         return entry
 
-    def must_wait(self, principal: str, most: int) -> bool:
-        """Whether a job of this principal, of whom `most` may run, has to wait for its turn: for a
-        slot, behind those that wait already, or for an end of one of its principal's.
+    def must_wait(self, principal: str, max_running: int) -> bool:
+        """Whether a job of this principal, which may have `max_running` run slots, has to wait: for
+        a free slot, behind those that wait already, or for the end of one of its principal's jobs.
         """
-        has_slot = self._running < self.max_running and self._turns.next() is None
-        return not (has_slot and self._turns.may_run(principal, most))
+        is_next = self.has_free_slot and self._queue.peek() is None
+        return not (is_next and self._queue.is_below_limit(principal, max_running))
 
     def waiting_of(self, principal: str) -> int:
-        """How many jobs of this principal wait for their turn."""
-        return self._turns.waiting_of(principal)
+        """How many jobs of this principal wait for a run slot."""
+        return self._queue.waiting_of(principal)
 
-    def record(self, entry: Entry[Owner], event: Message) -> None:
-        """Number the event, and keep it until it is acknowledged."""
+    def record(self, entry: Entry[Worker], body: EventBody) -> Event:
+        """The event with its number; it is kept until it is acknowledged."""
         entry.seq += 1
-        event["seq"] = entry.seq
+        # A body and these three keys: mypy can't add the one to the other.
+        event = cast("Event", {"type": "event", "job": entry.job.id, "seq": entry.seq, **body})
         entry.events.append(event)
+        return event
 
     def acknowledge(self, job_id: str, seq: int) -> None:
         if (entry := self._entries.get(job_id)) is not None:
             while entry.events and entry.events[0]["seq"] <= seq:
                 entry.events.popleft()
 
-    def give_back_turn(self, entry: Entry[Owner]) -> None:
-        """The job uses its slot no more."""
-        self._turns.leave(entry.job.id)
-        if entry.has_turn:
-            entry.has_turn = False
+    def free_slot(self, entry: Entry[Worker]) -> None:
+        """The job needs no run slot any more: it has ended, also if it was waiting for one."""
+        self._queue.discard(entry.job.id)
+        if entry.has_slot:
+            entry.has_slot = False
             self._running -= 1
-            self._turns.ended(entry.principal)
+            self._queue.slot_freed(entry.principal)
 
-    def release(self, job_id: str) -> Entry[Owner] | None:
+    def release(self, job_id: str) -> Entry[Worker] | None:
         """Forget a job; its record is final."""
         entry = self._entries.pop(job_id, None)
         if entry is not None:
-            self.give_back_turn(entry)
+            self.free_slot(entry)
         return entry
 
-    def next_turns(self, may_run: Callable[[], bool] = lambda: True) -> list[Entry[Owner]]:
-        """Give free slots to those whose turn it is, each if one more `may_run`, and say who got
+    def grant_slots(self, may_run: Callable[[], bool] = lambda: True) -> list[Entry[Worker]]:
+        """Grant free slots to the jobs that are next, each if one more `may_run`; the jobs that got
         one.
         """
-        given = []
-        while self._turns and self._running < self.max_running and may_run():
-            if (job_id := self._turns.next()) is None:
-                break  # those that wait are at the ceilings of their principals
-            self._turns.leave(job_id)
+        granted = []
+        while self._queue and self.has_free_slot and may_run():
+            if (job_id := self._queue.pop()) is None:
+                break  # those that wait are at the limits of their principals
             entry = self._entries[job_id]
-            self._give_turn(entry)
-            given.append(entry)
-        return given
+            self._grant(entry)
+            granted.append(entry)
+        return granted
 
-    def owned_by(self, owner: Owner | None) -> list[Entry[Owner]]:
-        return [entry for entry in self._entries.values() if entry.owner is owner]
+    def driven_by(self, worker: Worker | None) -> list[Entry[Worker]]:
+        return [entry for entry in self._entries.values() if entry.worker is worker]
 
-    def _wait(self, entry: Entry[Owner]) -> None:
-        self._turns.wait(
-            entry.job.id, priority=entry.priority, principal=entry.principal, most=entry.most
+    def _wait(self, entry: Entry[Worker]) -> None:
+        self._queue.add(
+            entry.job.id,
+            priority=entry.priority,
+            principal=entry.principal,
+            max_running=entry.max_running,
         )
 
-    def _give_turn(self, entry: Entry[Owner]) -> None:
-        entry.has_turn = True
+    def _grant(self, entry: Entry[Worker]) -> None:
+        entry.has_slot = True
         self._count(entry)
 
-    def _count(self, entry: Entry[Owner]) -> None:
+    def _count(self, entry: Entry[Worker]) -> None:
         self._running += 1
-        self._turns.began(entry.principal)
+        self._queue.slot_taken(entry.principal)

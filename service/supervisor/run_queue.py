@@ -1,12 +1,16 @@
-"""Whose turn is next, among the jobs that wait: higher priority first; within one, the principal of
-whom the fewest jobs run, so that nobody starves the rest; within that, first come first served. A
-job whose principal has as many jobs running as the job's ceiling allows is passed over.
+"""The run queue: which waiting job gets the next run slot.
 
-Pure. A group is the jobs of one principal with one ceiling. A turn costs O(log n) of the groups
-that wait, and O(1) of the jobs. Each level of priority has a heap of its groups, in which a rank
-that has become too good is corrected when it comes to the top, and one that becomes better is
-entered anew. A group at its ceiling leaves the heap when it comes to the top, and is entered again
-when a job of its principal ends.
+Order
+1. Higher priority first.
+2. Within a priority, the principal that has the fewest running jobs (fair share).
+3. Within that, first come first served.
+A job whose principal has as many running jobs as the job's limit allows is passed over.
+
+Pure. A group is the jobs of one principal with one limit. Finding the next job costs O(log n) of
+the waiting groups. Each priority has a lazy-deletion heap of its groups: a stale entry, of which
+the rank has become worse, is re-ranked when it comes to the top; a rank that becomes better is
+pushed anew. A group at its limit is dropped when it comes to the top, and pushed again when a job
+of its principal ends.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import Final, Generic, TypeVar
 
-# Ranks that a heap may keep beyond twice those that hold, before it is made anew.
+# Stale entries that a heap may have beyond as many as live ones, before it is rebuilt.
 _SLACK: Final = 16
 
 Key = TypeVar("Key", bound=Hashable)
@@ -26,17 +30,17 @@ Group = tuple[str, int]
 
 
 class _Level(Generic[Key]):
-    """The jobs of one priority that wait."""
+    """The waiting jobs of one priority."""
 
     __slots__ = ("heap", "ranked", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[Group, OrderedDict[Key, int]] = {}  # group → job → its number
         self.heap: list[tuple[int, int, Group]] = []  # running, number of the first job, group
-        self.ranked: dict[Group, tuple[int, int, Group]] = {}  # what holds of the heap
+        self.ranked: dict[Group, tuple[int, int, Group]] = {}  # the live entry of each group
 
     def rank(self, group: Group, running: int) -> None:
-        """Enter a group, of which some job waits, unless it stands there as well placed."""
+        """Push a group that has a waiting job, unless its live entry ranks as well."""
         rank = running, next(iter(self.waiting[group].values())), group
         if rank < self.ranked.get(group, (running + 1, 0, group)):
             self.ranked[group] = rank
@@ -46,7 +50,7 @@ class _Level(Generic[Key]):
                 heapq.heapify(self.heap)
 
     def best(self, running: Mapping[str, int]) -> Group | None:
-        """The group whose job is next; None when all are at their ceilings."""
+        """The group whose job is next; None when all are at their limits."""
         while self.heap:
             top = self.heap[0]
             group = top[2]
@@ -66,18 +70,18 @@ class _Level(Generic[Key]):
         return None
 
     def drop(self, group: Group) -> None:
-        """No job of this group waits any more."""
+        """The group has no waiting job any more."""
         del self.waiting[group]
         self.ranked.pop(group, None)
 
 
-class Turns(Generic[Key]):
-    """Those who wait, and how many jobs of each principal have their turn."""
+class RunQueue(Generic[Key]):
+    """The waiting jobs, and how many run slots each principal has."""
 
     def __init__(self) -> None:
         self._levels: dict[int, _Level[Key]] = {}
         self._places: dict[Key, tuple[int, Group]] = {}
-        self._groups: dict[str, Counter[int]] = {}  # principal → ceiling → jobs that wait
+        self._groups: dict[str, Counter[int]] = {}  # principal → limit → waiting jobs
         self._running: dict[str, int] = {}
         self._numbers = itertools.count()
 
@@ -92,21 +96,23 @@ class Turns(Generic[Key]):
         groups = self._groups.get(principal)
         return groups.total() if groups else 0
 
-    def may_run(self, principal: str, most: int) -> bool:
-        """Whether one more job of this principal may run, of whom `most` may; 0: any number."""
-        return not 0 < most <= self._running.get(principal, 0)
+    def is_below_limit(self, principal: str, max_running: int) -> bool:
+        """Whether a principal that may have `max_running` run slots (0: any number) may have one
+        more.
+        """
+        return not 0 < max_running <= self._running.get(principal, 0)
 
-    def wait(self, key: Key, *, priority: int, principal: str, most: int = 0) -> None:
-        """One more waits, behind those like it."""
-        group = principal, most
+    def add(self, key: Key, *, priority: int, principal: str, max_running: int = 0) -> None:
+        """One more job waits, behind those like it."""
+        group = principal, max_running
         level = self._levels.setdefault(priority, _Level())
         level.waiting.setdefault(group, OrderedDict())[key] = next(self._numbers)
         level.rank(group, self._running.get(principal, 0))
         self._places[key] = priority, group
-        self._groups.setdefault(principal, Counter())[most] += 1
+        self._groups.setdefault(principal, Counter())[max_running] += 1
 
-    def leave(self, key: Key) -> None:
-        """This one waits no more; nothing happens if it didn't."""
+    def discard(self, key: Key) -> None:
+        """This job doesn't wait any more; nothing happens if it didn't."""
         if (place := self._places.pop(key, None)) is None:
             return
         priority, group = place
@@ -120,35 +126,34 @@ class Turns(Generic[Key]):
         self._forget(group)
 
     def _forget(self, group: Group) -> None:
-        principal, most = group
+        principal, max_running = group
         groups = self._groups[principal]
-        groups[most] -= 1
-        if not groups[most]:
-            del groups[most]
+        groups[max_running] -= 1
+        if not groups[max_running]:
+            del groups[max_running]
             if not groups:
                 del self._groups[principal]
 
-    def next(self) -> Key | None:
-        """The one whose turn it is; None when nobody waits who may run."""
+    def peek(self) -> Key | None:
+        """The job that is next; None when no job waits that may run."""
         for priority in sorted(self._levels, reverse=True):
             level = self._levels[priority]
             if (group := level.best(self._running)) is not None:
                 return next(iter(level.waiting[group]))
         return None
 
-    def take(self) -> Key:
-        """The same; it waits no more. Raises: IndexError, when nobody waits who may run."""
-        if (key := self.next()) is None:
-            raise IndexError("nobody waits who may run")
-        self.leave(key)
+    def pop(self) -> Key | None:
+        """The same; it doesn't wait any more."""
+        if (key := self.peek()) is not None:
+            self.discard(key)
         return key
 
-    def began(self, principal: str) -> None:
-        """One more job of this principal has its turn."""
+    def slot_taken(self, principal: str) -> None:
+        """This principal has one more run slot."""
         self._running[principal] = self._running.get(principal, 0) + 1
 
-    def ended(self, principal: str) -> None:
-        """One less has."""
+    def slot_freed(self, principal: str) -> None:
+        """It has one less."""
         left = self._running.pop(principal) - 1
         if left:
             self._running[principal] = left

@@ -62,7 +62,7 @@ async def serve(
         stalls=stalls,
         unclosed=UnclosedLogs(stalls),
         make_tree=make_tree,
-        emit=lambda job, name, fields: server.emit(job, name, fields),  # noqa: PLW0108 - made below
+        emit=lambda job, body: server.emit(job, body),  # noqa: PLW0108 - made below
         controllers=controllers,
         commands=commands,
         mark=mark_of(state["directory"]),

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.link.protocol import Message
+from service.link.to_supervisor import Upgrade
 from service.supervisor.snapshot import VERSION
 
 if TYPE_CHECKING:
@@ -50,16 +50,16 @@ class Trial:
         self._loop = loop
         self._pid = 0
         self._bound: asyncio.TimerHandle | None = None
-        self._askers: list[tuple[Connection, Message]] = []
+        self._askers: list[tuple[Connection, Upgrade]] = []
 
-    def ask(self, connection: Connection, message: Message, state: dict[str, Any]) -> None:
+    def ask(self, connection: Connection, message: Upgrade, state: dict[str, Any]) -> None:
         """Try whether the new code can take over `state`. Raises: OSError."""
         if not self._pid:
             self._pid = _try_new_code(state)
             self._bound = self._loop.call_later(_TRIAL_S, os.kill, self._pid, signal.SIGKILL)
         self._askers.append((connection, message))
 
-    def ended(self, pid: int) -> list[tuple[Connection, Message]] | None:
+    def ended(self, pid: int) -> list[tuple[Connection, Upgrade]] | None:
         """The trial was reaped: who asked for it. None if `pid` is another process."""
         if not pid or pid != self._pid:
             return None

@@ -28,8 +28,9 @@ from running import Service, again, running
 from watching import Watched, of_jobs
 
 import service as service_package
+from service.link.frames import Frames, encode
 from service.link.launch import start
-from service.link.protocol import PROTOCOL, Frames, encode
+from service.link.protocol import PROTOCOL
 from service.output.index import HEADER_BYTES, LogState
 
 pytestmark = pytest.mark.e2e
@@ -532,7 +533,7 @@ class Peer:
 
     def receive(self, kind: str) -> dict[str, Any]:
         """The next message of this kind; others before it are passed over."""
-        return next(m for m in self.messages() if m["t"] == kind)
+        return next(m for m in self.messages() if m["type"] == kind)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         while True:
@@ -551,10 +552,25 @@ def test_an_older_worker_and_words_of_a_newer_one_disturb_nothing(state_dir: Pat
             connection.connect(str(state_dir / "supervisor.sock"))
             peer = Peer(connection)
             assert peer.receive("hello")["protocol"] == PROTOCOL
-            peer.send(t="hello", protocol=0, role="worker", pid=1, max_running=1000)
-            peer.send(t="frobnicate", rid=1, job=crowd.jobs[0].id)
-            peer.send(t="claim", rid=2, job="00000000-0000-4000-8000-000000000000", colour="red")
-            assert peer.receive("reply") == {"t": "reply", "rid": 2, "ok": True, "turn": True}
+            peer.send(
+                type="hello",
+                protocol=PROTOCOL,
+                role="worker",
+                pid=1,
+                max_running=1000,
+                max_pending=0,
+            )
+            peer.send(type="frobnicate", request_id=1, job=crowd.jobs[0].id)
+            assert peer.receive("rejected")["request_id"] == 1
+            peer.send(
+                type="claim", request_id=2, job="00000000-0000-4000-8000-000000000000", colour="red"
+            )
+            assert peer.receive("reply") == {
+                "type": "reply",
+                "request_id": 2,
+                "ok": True,
+                "has_slot": True,
+            }
         # Its claim went to a worker, which finds no record of it.
         crowd.finish(service)
         for reader in readers:
@@ -590,7 +606,7 @@ def test_an_older_supervisor_is_replaced_only_when_it_is_idle(
             else:
                 service.wait_for_line("supervisor_connected", 2)
                 crowd.submit(service)
-            assert ("retire" in said) is not jobs
+            assert ("exit_if_idle" in said) is not jobs
             crowd.finish(service)
 
 
@@ -600,11 +616,21 @@ def serve_as_of_old(
     """A supervisor of an older release, until the first message that tells what it is taken for."""
     while True:
         peer = Peer(listener.accept()[0])
-        peer.send(t="hello", protocol=0, version="0.0.1", nonce="old", pid=1, jobs=jobs)
+        peer.send(
+            type="hello",
+            protocol=PROTOCOL,
+            version="0.0.1",
+            nonce="old",
+            upgrades=0,
+            pid=1,
+            capabilities=[],
+            unsupported_limits={},
+            jobs=jobs,
+        )
         with contextlib.suppress(AssertionError, OSError):  # a probe, which goes away at once
             for message in peer.messages():
-                said.append(message["t"])
-                if message["t"] in ("retire", "claim"):
+                said.append(message["type"])
+                if message["type"] in ("exit_if_idle", "claim"):
                     worker.append(peer)
                     return
         peer.connection.close()
@@ -625,9 +651,11 @@ def test_a_job_whose_recovery_was_cut_short_is_not_run_again(state_dir: Path, cr
         connection.connect(str(state_dir / "supervisor.sock"))
         peer = Peer(connection)
         peer.receive("hello")
-        peer.send(t="hello", protocol=1, role="worker", pid=1, max_running=1000)
+        peer.send(
+            type="hello", protocol=PROTOCOL, role="worker", pid=1, max_running=1000, max_pending=0
+        )
         for number, job in enumerate(crowd.jobs):
-            peer.send(t="claim", rid=number, job=job.id, stored=True)
+            peer.send(type="claim", request_id=number, job=job.id, stored=True)
             assert peer.receive("reply")["ok"]
         with again(service) as successor:
             connection.close()

@@ -256,7 +256,7 @@ async def test_a_job_that_was_pending_too_long_while_nobody_lived_is_killed(open
 
 async def test_what_an_older_supervisor_cannot_do_is_refused(open_engine):
     engine = await open_engine()
-    engine._link.hello = {k: v for k, v in engine._link.hello.items() if k != "can"}
+    engine._link._hello = {**engine._link.hello, "capabilities": []}
     with pytest.raises(InvalidJob) as refused:
         await submitted(engine, "true", idle_timeout_s=1.0, queue_timeout_s=1.0, priority=1)
     assert [place.pointer for place in refused.value.errors] == [
@@ -501,7 +501,7 @@ async def test_what_came_of_a_claim_that_was_refused_is_given_back(open_engine, 
     parked = engine._owner._claiming[job_id]
     async with asyncio.timeout(FUSE_S):
         while not any(message.get("name") == "finished" for message in parked):
-            await engine._link.request({"t": "log", "job": ""})
+            await engine._link.request({"type": "make_log", "job": "no-such-job"})
     engine._owner.not_claimed(job_id)
     assert (await ended(engine, job_id)).exit_code == 0
 
@@ -538,8 +538,8 @@ async def test_a_job_of_which_nonsense_is_said_is_lost_and_stops_no_other(open_e
     ids = [await submitted(engine, f"read -r _ < {gate}") for _ in range(2)]
     for job_id in ids:
         await started(engine, job_id)
-    event = {"t": "event", "job": ids[0], "name": "refused", "n": 7, "seq": 9}
-    engine._owner.received([{**event, "error": "None.", "ends": True, "at": 1}])
+    event = {"type": "event", "job": ids[0], "name": "refused", "command": 7, "seq": 9}
+    engine._owner.received([{**event, "error": "None.", "ends_job": True, "at": 1}])
     record = await ended(engine, ids[0])
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
     assert "makes no sense" in record.error

@@ -21,23 +21,40 @@ def a_record(commands=1, **fields):
 
 
 def started(n, at=10):
-    return {"name": "started", "n": n, "at": at + n}
+    return {"name": "started", "command": n, "at": at + n}
 
 
 def ended(n, status=0, *, ends, killed=False):
-    return {"name": "ended", "n": n, "at": 20 + n, "status": status, "killed": killed, "ends": ends}
+    return {
+        "name": "ended",
+        "command": n,
+        "at": 20 + n,
+        "status": status,
+        "killed": killed,
+        "ends_job": ends,
+    }
 
 
 def refused(n, *, ends):
-    return {"name": "refused", "n": n, "at": 20 + n, "error": "It can't be.", "ends": ends}
-
-
-def finished(verdict="exited", end=7, *, complete=True):
-    kill = RECEIPT if verdict == "killed" else None
     return {
-        "name": "finished", "verdict": verdict, "complete": complete, "at": 99, "end": end,
-        "kill": kill,
-    }  # fmt: skip
+        "name": "refused",
+        "command": n,
+        "at": 20 + n,
+        "error": "It can't be.",
+        "ends_job": ends,
+    }
+
+
+def finished(outcome="exited", end=7, *, complete=True):
+    return {
+        "name": "finished",
+        "outcome": outcome,
+        "output_complete": complete,
+        "at": 99,
+        "end_offset": end,
+        "kill": RECEIPT if outcome == "killed" else None,
+        "usage": None,
+    }
 
 
 @st.composite
@@ -48,7 +65,7 @@ def histories(draw):
     killed = draw(st.sampled_from([None, "before", "during", "between"]))
     events = []
     if killed == "before":
-        return count, [{"name": "killing", **KILL}, finished("killed", end=0)]
+        return count, [{"name": "kill_requested", **KILL}, finished("killed", end=0)]
     for n, step in enumerate(steps):
         is_last = n == len(steps) - 1
         if step == "refuse":
@@ -56,13 +73,17 @@ def histories(draw):
             continue
         events.append(started(n))
         if is_last and killed == "during":
-            events.append({"name": "killing", **KILL})
+            events.append({"name": "kill_requested", **KILL})
         status = draw(st.sampled_from([0, 1, 255, -9, -11, -34]))
         events.append(
             ended(n, status, ends=is_last and killed != "between", killed=killed == "during")
         )
     if killed is not None:
-        events += [] if killed == "during" and steps[-1] == "run" else [{"name": "killing", **KILL}]
+        events += (
+            []
+            if killed == "during" and steps[-1] == "run"
+            else [{"name": "kill_requested", **KILL}]
+        )
     events.append(finished("killed" if killed else "exited"))
     return count, events
 
@@ -78,7 +99,7 @@ def test_every_history_ends_in_one_complete_record(history):
     count, events = history
     record = told(a_record(count), events)
     assert record.state in FINISHED
-    assert (record.state is State.KILLED) is (events[-1]["verdict"] == "killed")
+    assert (record.state is State.KILLED) is (events[-1]["outcome"] == "killed")
     assert {outcome.state for outcome in record.commands} <= {
         State.EXITED, State.KILLED, State.SKIPPED,
     }  # fmt: skip
@@ -90,7 +111,7 @@ def test_every_history_ends_in_one_complete_record(history):
             last.exit_code, last.signal, last.error,
         )  # fmt: skip
     assert (record.kill is not None) is (record.state is State.KILLED)
-    assert (record.output_bytes, record.finished_at) == (events[-1]["end"], 99)
+    assert (record.output_bytes, record.finished_at) == (events[-1]["end_offset"], 99)
 
 
 @given(histories(), st.data())
@@ -112,9 +133,9 @@ def test_a_finished_record_takes_no_event(history, other):
     assert told(record, other[1]) is record
 
 
-def test_an_event_of_a_newer_supervisor_is_passed_over():
+def test_an_event_of_a_newer_supervisor_changes_nothing():
     record = a_record()
-    assert apply(record, {"name": "suspended", "at": 1}) is record
+    assert apply(record, {"name": "unknown"}) is record
 
 
 # ---------------------------------------------------------------------------------- one by one
@@ -152,7 +173,7 @@ def test_a_wait_status_is_an_exit_code_or_a_signal(status, exit_code, signal):
 
 def test_the_receipt_replaces_the_request():
     asked = Kill(reason=Reason.REQUESTED, requested_at=5, signal="SIGTERM", grace_s=10.0)
-    record = told(a_record(kill=asked), [started(0), {"name": "killing", **KILL}])
+    record = told(a_record(kill=asked), [started(0), {"name": "kill_requested", **KILL}])
     assert record.kill == asked
     record = told(record, [ended(0, -15, ends=True, killed=True), finished("killed")])
     assert record.kill == replace(asked, found=2, escalated=True, verified_gone=True)

@@ -49,7 +49,7 @@ async def test_a_silent_supervisor_is_called_at_the_second_beat_and_told_of_when
     assert not heartbeat.is_unheard
     heartbeat._beat()
     assert calls == ["silence", "awake"]
-    assert connection.sent == [{"t": "beat"}] * 2, "a silent one is sent no more"
+    assert connection.sent == [{"type": "heartbeat"}] * 2, "a silent one is sent no more"
 
 
 async def test_bytes_that_were_sent_just_before_a_beat_are_no_silence(heartbeat, calls):
@@ -58,4 +58,4 @@ async def test_bytes_that_were_sent_just_before_a_beat_are_no_silence(heartbeat,
     connection.silent = 0.01
     heartbeat._beat()
     assert not heartbeat.is_unheard
-    assert connection.sent == [{"t": "beat"}]
+    assert connection.sent == [{"type": "heartbeat"}]

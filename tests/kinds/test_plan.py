@@ -39,20 +39,20 @@ def test_a_program_of_the_service_can_not_be_planned_with_variables_of_a_job():
 def test_a_container_is_run_with_the_services_environment_and_reads_the_jobs_as_lines():
     start = message(1)
     marker = {"JOBRUNNER_JOB_ID": "some-id", "JOBRUNNER_COMMAND": "1"}
-    assert start["env"] == start["service_env"] == {**SETTINGS.service_environment, **marker}
+    assert start["env"] == start["hook_env"] == {**SETTINGS.service_environment, **marker}
     assert "SECRET" not in start["env"]
-    assert start["of_service"]
+    assert start["as_service_user"]
     assert "LD_PRELOAD=/evil\n" in start["input"]
     assert not [word for word in start["argv"] if "evil" in word]
-    assert not {"user", "no_new_privs"} & start.keys()
+    assert "no_new_privs" not in start
 
 
 def test_a_job_has_its_own_environment_and_none_of_the_programs():
     start = message(0, run_as=RunAs("some", 1000, 1000, "/home/some"))
     assert (start["env"]["LD_PRELOAD"], start["env"]["HOME"]) == ("/evil", "/home/some")
     assert start["env"]["DOCKER_HOST"] == "tcp://evil"
-    assert (start["user"], start["no_new_privs"]) == ((1000, 1000), True)
-    assert not {"service_env", "of_service", "options"} & start.keys()
+    assert (start["run_as"], start["no_new_privs"]) == ({"uid": 1000, "gid": 1000}, True)
+    assert not {"hook_env", "as_service_user", "fd_options"} & start.keys()
     allowed = message(0, run_as=RunAs("some", 1000, 1000, "/home/some"), allow_new_privileges=True)
     assert "no_new_privs" not in allowed
 
@@ -61,6 +61,7 @@ def test_a_sandbox_is_made_without_the_variables_that_it_hands_on():
     start = message(0, sandbox="bwrap")
     assert not [name for name in start["env"] if name.startswith(("LD_", "DOCKER_"))]
     assert start["argv"][1:4] == ("--args", "-1", "--")
-    at = start["options"].index("LD_PRELOAD")
-    assert start["options"][at - 1 : at + 2] == ("--setenv", "LD_PRELOAD", "/evil")
-    assert start["options"][0] == "--clearenv"
+    assert start["argv"][start["fd_options_index"]] == "-1"
+    at = start["fd_options"].index("LD_PRELOAD")
+    assert start["fd_options"][at - 1 : at + 2] == ("--setenv", "LD_PRELOAD", "/evil")
+    assert start["fd_options"][0] == "--clearenv"

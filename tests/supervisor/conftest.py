@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from service.link.protocol import PROTOCOL, Frames, Message, encode
+from service.link.frames import Frames, encode
+from service.link.protocol import PROTOCOL
 
 _NUMBERS = itertools.count()
 
@@ -119,8 +120,8 @@ class Client:
         finally:
             os.close(directory)
         self._frames = Frames()
-        self._rids = itertools.count(1)
-        self.inbox: list[Message] = []
+        self._request_ids = itertools.count(1)
+        self.inbox: list[dict[str, Any]] = []
         self._claimed: list[str] = []
         self._finished: set[str] = set()
         self.hello = self.expect("hello")
@@ -129,23 +130,24 @@ class Client:
             self.sync()
 
     def introduce(self, role: str, max_running: int = 100) -> None:
-        self.send("hello", protocol=PROTOCOL, role=role, pid=os.getpid(), max_running=max_running)
+        bounds = {"max_running": max_running, "max_pending": 0} if role == "worker" else {}
+        self.send("hello", protocol=PROTOCOL, role=role, pid=os.getpid(), **bounds)
 
-    def send(self, t: str, **fields: Any) -> None:
-        self._socket.sendall(encode({"t": t, **fields}))
+    def send(self, kind: str, **fields: Any) -> None:
+        self._socket.sendall(encode({"type": kind, **fields}))
 
     def send_raw(self, data: bytes) -> None:
         self._socket.sendall(data)
 
-    def expect(self, t: str, **fields: Any) -> Message:
+    def expect(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The first message not taken yet that is this one; the others stay in the inbox."""
         seen = 0
         while True:
             for n, message in enumerate(self.inbox[seen:], seen):
-                if message["t"] == t and fields.items() <= message.items():
+                if message["type"] == kind and fields.items() <= message.items():
                     return self.inbox.pop(n)
             seen = len(self.inbox)
-            assert self._receive(), f"hung up before {t} {fields}; inbox: {self.inbox}"
+            assert self._receive(), f"hung up before {kind} {fields}; inbox: {self.inbox}"
 
     def _receive(self) -> bool:
         data = self._socket.recv(1 << 20)
@@ -155,32 +157,34 @@ class Client:
                 self._finished.add(message["job"])
         return bool(data)
 
-    def event(self, job: str, name: str) -> Message:
+    def event(self, job: str, name: str) -> dict[str, Any]:
         return self.expect("event", job=job, name=name)
 
-    def request(self, t: str, **fields: Any) -> Message:
-        rid = next(self._rids)
-        self.send(t, rid=rid, **fields)
-        return self.expect("reply", rid=rid)
+    def request(self, kind: str, **fields: Any) -> dict[str, Any]:
+        request_id = next(self._request_ids)
+        self.send(kind, request_id=request_id, **fields)
+        return self.expect("reply", request_id=request_id)
 
-    def sync(self) -> list[Message]:
+    def sync(self) -> list[dict[str, Any]]:
         """All that was sent to this client before the supervisor answered just now."""
-        self.request("kill", job="no such job", signal=0, grace_s=0, reason="requested", at=0)
+        self.request(
+            "kill", job="no-such-job", signal=0, grace_s=0, reason="requested", requested_at=0
+        )
         return self.inbox
 
     def claim(self, job: str) -> bool:
-        """Whether the job has its turn."""
+        """Whether the job has a run slot."""
         reply = self.request("claim", job=job)
         assert reply["ok"], reply
         self._claimed.append(job)
-        turn: bool = reply["turn"]
-        return turn
+        has_slot: bool = reply["has_slot"]
+        return has_slot
 
     def start(self, job: str, line: str, **options: Any) -> None:
         """Ask for a bash command. What has a bound waits for minutes, unless the test says less."""
-        number = options.pop("n", 0)
+        number = options.pop("command", 0)
         message = {
-            "n": number,
+            "command": number,
             "argv": ["/bin/bash", "-c", line],
             "env": {
                 "PATH": "/usr/bin:/bin",
@@ -188,12 +192,14 @@ class Client:
                 "JOBRUNNER_COMMAND": str(number),
             },
             "cwd": str(self.state_dir / "jobs" / job / "work"),
-            "create": True,
+            "create_cwd": True,
             "end_if": "always",
             "drain_s": 300,
             "timeout_s": 0,
+            "idle_timeout_s": 0,
             "grace_s": 300,
-            "cleanup": [],
+            "output_limit_bytes": 0,
+            "limits": {},
         }
         self.send("start", job=job, **{**message, **options})
 
@@ -203,7 +209,7 @@ class Client:
         self.start(job, line, **options)
 
     def kill(self, job: str, *, grace_s: float = 300, **fields: Any) -> bool:
-        message = {"signal": 15, "reason": "requested", "at": time.time_ns()}
+        message = {"signal": 15, "reason": "requested", "requested_at": time.time_ns()}
         ok: bool = self.request("kill", job=job, grace_s=grace_s, **{**message, **fields})["ok"]
         return ok
 

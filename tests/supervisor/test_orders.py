@@ -21,13 +21,17 @@ def finished(client, job):
     """The final event, and that it came once and last."""
     event = client.event(job, "finished")
     client.send("ack", job=job, seq=event["seq"])
-    assert not [m for m in client.sync() if m["t"] == "event" and m["seq"] > event["seq"]]
+    assert not [m for m in client.sync() if m["type"] == "event" and m["seq"] > event["seq"]]
     return event
 
 
 def outcome(event):
     kill = event["kill"]
-    return event["verdict"], event["complete"], kill and (kill["found"], kill["verified_gone"])
+    return (
+        event["outcome"],
+        event["output_complete"],
+        kill and (kill["found"], kill["verified_gone"]),
+    )
 
 
 # ------------------------------------------------------------------------------------- by itself
@@ -79,10 +83,10 @@ def test_what_a_command_leaves_behind_serves_the_next_and_is_gone_in_the_end(
     )
     client.run(job, server, end_if="nonzero", drain_s=0.01)
     (holder,) = ready.pids(1)
-    assert client.event(job, "ended")["ends"] is False
+    assert client.event(job, "ended")["ends_job"] is False
     assert not holder.is_gone
-    client.start(job, f"echo > {question}; read < {answer}; echo used", n=1, drain_s=0.01)
-    assert client.event(job, "ended")["n"] == 1
+    client.start(job, f"echo > {question}; read < {answer}; echo used", command=1, drain_s=0.01)
+    assert client.event(job, "ended")["command"] == 1
     assert outcome(finished(client, job)) == ("exited", True, None)
     assert client.output(job) == b"served\nused\n"
     assert holder.is_gone
@@ -109,7 +113,7 @@ def test_killed_before_its_turn(client, job):
     assert client.kill(job)
     event = finished(client, job)
     assert outcome(event) == ("killed", True, (0, True))
-    assert event["end"] == 0
+    assert event["end_offset"] == 0
     client.start(job, "echo no")
     assert not [m for m in client.sync() if m.get("name") == "started"]
 
@@ -119,8 +123,8 @@ def test_killed_between_two_commands(client, job):
     client.event(job, "ended")
     assert client.kill(job)
     assert outcome(finished(client, job)) == ("killed", True, (0, True))
-    client.start(job, "echo two", n=1)
-    assert not [m for m in client.sync() if m.get("name") == "started" and m["n"] == 1]
+    client.start(job, "echo two", command=1)
+    assert not [m for m in client.sync() if m.get("name") == "started" and m["command"] == 1]
     assert client.output(job) == b"one\n"
 
 
@@ -128,7 +132,7 @@ def test_killed_while_it_runs(client, job, ready):
     client.run(job, f"echo before; echo $$ > {ready}; exec sleep 1000")
     (process,) = ready.pids(1)
     assert client.kill(job)
-    assert client.event(job, "killing")["reason"] == "requested"
+    assert client.event(job, "kill_requested")["reason"] == "requested"
     ended = client.event(job, "ended")
     assert (ended["status"], ended["killed"]) == (-signal.SIGTERM, True)
     event = finished(client, job)
@@ -190,7 +194,7 @@ def test_killed_after_it_finished(client, job):
     client.run(job, "true")
     assert outcome(finished(client, job)) == ("exited", True, None)
     assert client.kill(job)  # it is in the register until its owner releases it
-    assert not [m for m in client.sync() if m.get("name") == "killing"]
+    assert not [m for m in client.sync() if m.get("name") == "kill_requested"]
     client.send("release", job=job)
     assert not client.kill(job)
 
@@ -235,14 +239,14 @@ def test_a_timeout_ends_the_job_and_keeps_its_output(client, job, ready):
     client.run(job, f"echo partial; echo > {ready}; exec sleep 1000", timeout_s=0.3)
     ready.line()
     event = finished(client, job)
-    assert (event["verdict"], event["kill"]["reason"]) == ("killed", "timeout")
+    assert (event["outcome"], event["kill"]["reason"]) == ("killed", "timeout")
     assert client.output(job) == b"partial\n"
 
 
 def test_a_timeout_counts_from_the_first_command(client, job):
     client.run(job, "true", timeout_s=0.3, end_if="nonzero")
     client.event(job, "ended")
-    client.start(job, "exec sleep 1000", n=1, timeout_s=1000)
+    client.start(job, "exec sleep 1000", command=1, timeout_s=1000)
     assert finished(client, job)["kill"]["reason"] == "timeout"
 
 

@@ -56,17 +56,17 @@ def test_a_disk_that_goes_on_failing_ends_the_job_with_an_error(plain_supervisor
     begun = time.monotonic()
     with injected(plain_supervisor.pid, "splice", error):
         client.run(job, FLOOD, drain_s=0.1, grace_s=1)
-        killing = client.event(job, "killing")
+        killing = client.event(job, "kill_requested")
         assert time.monotonic() - begun > FAILING_S
         assert killing["reason"] == "output"
         ended = client.event(job, "ended")
         finished = client.event(job, "finished")
     assert ended["killed"]
     assert os.strerror(getattr(errno, error)) in ended["error"]
-    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+    assert (finished["outcome"], finished["output_complete"]) == ("killed", False)
     # The next job finds the disk well.
     client.run(f"{job}-next", "echo fine", drain_s=1, grace_s=1)
-    assert client.event(f"{job}-next", "finished")["complete"]
+    assert client.event(f"{job}-next", "finished")["output_complete"]
 
 
 def test_a_disk_that_failed_for_a_moment_loses_nothing(plain_supervisor, job):
@@ -76,7 +76,7 @@ def test_a_disk_that_failed_for_a_moment_loses_nothing(plain_supervisor, job):
         client.event(job, "started")
         client.sync()
     finished = client.event(job, "finished")
-    assert (finished["verdict"], finished["complete"]) == ("exited", True)
+    assert (finished["outcome"], finished["output_complete"]) == ("exited", True)
     assert client.output(job) == b"begun\n" + bytes(1_000_000)
 
 
@@ -89,7 +89,7 @@ def test_a_kill_ends_a_job_whose_quota_is_used_up(plain_supervisor, job, fifo):
         assert client.kill(job, grace_s=1)
         finished = client.event(job, "finished")
         assert time.monotonic() - begun < 1 + 0.5 + SLACK_S
-    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+    assert (finished["outcome"], finished["output_complete"]) == ("killed", False)
 
 
 def test_an_output_as_large_as_a_file_may_be_ends_the_job_at_once(
@@ -102,7 +102,7 @@ def test_an_output_as_large_as_a_file_may_be_ends_the_job_at_once(
     ended = client.event(job, "ended")
     assert os.strerror(errno.EFBIG) in ended["error"]
     finished = client.event(job, "finished")
-    assert (finished["verdict"], finished["complete"]) == ("killed", False)
+    assert (finished["outcome"], finished["output_complete"]) == ("killed", False)
     assert finished["kill"]["reason"] == "output"
     assert client.output(job) == (b"begun\n" + bytes(200_000))[:200_000]
 
@@ -116,7 +116,7 @@ def test_a_log_that_cant_be_closed_holds_no_job_up(plain_supervisor, job):
     with injected(plain_supervisor.pid, "pwrite64", "EIO"):
         assert client.kill(f"{job}-loud", grace_s=0)
         finished = client.event(f"{job}-loud", "finished")
-        assert finished["complete"] is False
+        assert finished["output_complete"] is False
     # Readers learn of its end as soon as the disk is well.
     assert "log_not_closed" in plain_supervisor.log
     while "log_closed_late" not in plain_supervisor.log:

@@ -83,7 +83,7 @@ def test_a_job_that_waited_too_long_never_starts():
     machine.wait_for_slot(3.0, 5.0)
     effects = passed(machine, Timer.QUEUE)
     effects += machine.tree_checked(is_alive=False, now=NOW)
-    assert [a.fields["verdict"] for a in effects if isinstance(a, Emit)] == ["killed"]
+    assert [a.fields["outcome"] for a in effects if isinstance(a, Emit)] == ["killed"]
     assert machine.start(Command(0)) == []
     assert machine.receipt(0)["reason"] == "queue-timeout"
 
@@ -92,23 +92,23 @@ def test_a_job_that_waited_too_long_never_starts():
 
 
 def test_a_silent_job_is_ended_and_keeps_its_output(client, job):
-    client.run(job, "echo partial; exec sleep 1000", idle_s=0.3)
-    assert client.event(job, "killing")["reason"] == "idle-timeout"
+    client.run(job, "echo partial; exec sleep 1000", idle_timeout_s=0.3)
+    assert client.event(job, "kill_requested")["reason"] == "idle-timeout"
     event = client.event(job, "finished")
-    assert (event["verdict"], event["complete"]) == ("killed", True)
+    assert (event["outcome"], event["output_complete"]) == ("killed", True)
     assert event["kill"]["verified_gone"]
     assert client.output(job) == b"partial\n"
 
 
 def test_output_of_either_stream_is_a_sign_of_life(client, job):
     speak = "for i in {1..8}; do sleep 0.2; echo . >&$((i % 2 + 1)); done"
-    client.run(job, speak, idle_s=1)
-    assert client.event(job, "finished")["verdict"] == "exited"
+    client.run(job, speak, idle_timeout_s=1)
+    assert client.event(job, "finished")["outcome"] == "exited"
 
 
 def test_silence_goes_on_over_an_upgrade(plain_supervisor, ready):
     client = plain_supervisor.connect()
-    client.run("job", f"echo > {ready}; exec sleep 1000", idle_s=1.5)
+    client.run("job", f"echo > {ready}; exec sleep 1000", idle_timeout_s=1.5)
     ready.line()
     client = upgraded(plain_supervisor, client)
     assert client.hello["upgrades"] == 1
@@ -121,11 +121,11 @@ def test_silence_goes_on_over_an_upgrade(plain_supervisor, ready):
 def test_a_job_that_stays_pending_too_long_is_killed_unstarted(client, job, go):
     client.introduce("worker", 1)
     client.run(job, f"read < {go}")
-    client.request("claim", job="late", queue_s=0.2, grace_s=7)
-    killing = client.event("late", "killing")
+    client.request("claim", job="late", queue_timeout_s=0.2, grace_s=7)
+    killing = client.event("late", "kill_requested")
     assert (killing["reason"], killing["grace_s"]) == ("queue-timeout", 7)
     event = client.event("late", "finished")
-    assert (event["verdict"], event["kill"]["found"]) == ("killed", 0)
+    assert (event["outcome"], event["kill"]["found"]) == ("killed", 0)
     client.start("late", "echo no")
     client.sync()
     assert not (client.state_dir / "jobs" / "late").exists()
@@ -138,7 +138,7 @@ def test_a_job_that_stays_pending_too_long_is_killed_unstarted(client, job, go):
 def test_a_pending_job_is_ended_while_no_worker_lives_and_after_an_upgrade(plain_supervisor, go):
     client = plain_supervisor.connect(max_running=1)
     client.run("first", f"read < {go}")
-    client.request("claim", job="late", queue_s=1.0, grace_s=7)
+    client.request("claim", job="late", queue_timeout_s=1.0, grace_s=7)
     client = upgraded(plain_supervisor, client)
     client.expect("adopt", job="late")
     client.close()

@@ -1,4 +1,6 @@
-"""The register decides who owns a job and whose turn it is, and forgets nothing unacknowledged."""
+"""The register decides which worker drives a job and which job gets a run slot, and keeps events
+until they are acknowledged.
+"""
 
 from types import SimpleNamespace
 
@@ -19,63 +21,63 @@ def register(max_running=1):
     return made
 
 
-def test_turns_come_in_the_order_of_claims():
-    turns = register()
-    first, second, third = (turns.claim(job(name), "owner") for name in "abc")
-    assert (first.has_turn, second.has_turn, third.has_turn) == (True, False, False)
-    assert turns.next_turns() == []
-    turns.release("a")
-    assert turns.next_turns() == [second]
-    turns.give_back_turn(second)
-    assert turns.next_turns() == [third]
+def test_slots_are_granted_in_the_order_of_claims():
+    jobs = register()
+    first, second, third = (jobs.claim(job(name), "worker") for name in "abc")
+    assert (first.has_slot, second.has_slot, third.has_slot) == (True, False, False)
+    assert jobs.grant_slots() == []
+    jobs.release("a")
+    assert jobs.grant_slots() == [second]
+    jobs.free_slot(second)
+    assert jobs.grant_slots() == [third]
 
 
 def test_a_job_that_ends_while_it_waits_is_passed_over():
-    turns = register()
-    turns.claim(job("a"), "owner")
-    waiting = turns.claim(job("b"), "owner")
-    third = turns.claim(job("c"), "owner")
-    turns.give_back_turn(waiting)
-    turns.release("a")
-    assert turns.next_turns() == [third]
-    assert not waiting.has_turn
+    jobs = register()
+    jobs.claim(job("a"), "worker")
+    waiting = jobs.claim(job("b"), "worker")
+    third = jobs.claim(job("c"), "worker")
+    jobs.free_slot(waiting)
+    jobs.release("a")
+    assert jobs.grant_slots() == [third]
+    assert not waiting.has_slot
 
 
-def test_a_newcomer_does_not_overtake_those_who_wait():
-    turns = register()
-    turns.claim(job("a"), "owner")
-    waiting = turns.claim(job("b"), "owner")
-    turns.max_running = 5
-    assert not turns.claim(job("c"), "owner").has_turn
-    assert [entry.job.id for entry in turns.next_turns()] == ["b", "c"]
-    assert waiting.has_turn
+def test_a_newcomer_does_not_overtake_waiting_jobs():
+    jobs = register()
+    jobs.claim(job("a"), "worker")
+    waiting = jobs.claim(job("b"), "worker")
+    jobs.max_running = 5
+    assert not jobs.claim(job("c"), "worker").has_slot
+    assert [entry.job.id for entry in jobs.grant_slots()] == ["b", "c"]
+    assert waiting.has_slot
 
 
-def test_a_turn_is_given_back_once():
-    turns = register()
-    first = turns.claim(job("a"), "owner")
-    turns.claim(job("b"), "owner")
-    turns.claim(job("c"), "owner")
-    turns.give_back_turn(first)
-    turns.give_back_turn(first)
-    turns.release("a")
-    assert len(turns.next_turns()) == 1
+def test_a_slot_is_freed_once():
+    jobs = register()
+    first = jobs.claim(job("a"), "worker")
+    jobs.claim(job("b"), "worker")
+    jobs.claim(job("c"), "worker")
+    jobs.free_slot(first)
+    jobs.free_slot(first)
+    jobs.release("a")
+    assert len(jobs.grant_slots()) == 1
 
 
-def test_fewer_slots_take_no_turn_away():
-    turns = register(max_running=2)
-    entries = [turns.claim(job(name), "owner") for name in "abc"]
-    turns.max_running = 1
-    assert [entry.has_turn for entry in entries] == [True, True, False]
-    turns.release("a")
-    assert turns.next_turns() == []
-    turns.release("b")
-    assert turns.next_turns() == [entries[2]]
+def test_fewer_slots_take_none_away():
+    jobs = register(max_running=2)
+    entries = [jobs.claim(job(name), "worker") for name in "abc"]
+    jobs.max_running = 1
+    assert [entry.has_slot for entry in entries] == [True, True, False]
+    jobs.release("a")
+    assert jobs.grant_slots() == []
+    jobs.release("b")
+    assert jobs.grant_slots() == [entries[2]]
 
 
 def test_events_are_numbered_and_kept_until_acknowledged():
     events = register()
-    entry = events.claim(job("a"), "owner")
+    entry = events.claim(job("a"), "worker")
     for name in ("started", "ended", "finished"):
         events.record(entry, {"name": name})
     assert [event["seq"] for event in entry.events] == [1, 2, 3]
@@ -86,21 +88,21 @@ def test_events_are_numbered_and_kept_until_acknowledged():
     assert len(entry.events) == 1
 
 
-def test_jobs_are_found_by_their_owner():
-    owners = register(max_running=5)
-    for name, owner in (("a", "x"), ("b", "y"), ("c", "x")):
-        owners.claim(job(name), owner)
-    owners.get("b").owner = None
-    assert [entry.job.id for entry in owners.owned_by("x")] == ["a", "c"]
-    assert [entry.job.id for entry in owners.owned_by(None)] == ["b"]
-    assert owners.ids() == ["a", "b", "c"]
-    assert owners.release("b").job.id == "b"
-    assert owners.release("b") is None
-    assert len(owners) == 2
+def test_jobs_are_found_by_their_worker():
+    workers = register(max_running=5)
+    for name, worker in (("a", "x"), ("b", "y"), ("c", "x")):
+        workers.claim(job(name), worker)
+    workers.get("b").worker = None
+    assert [entry.job.id for entry in workers.driven_by("x")] == ["a", "c"]
+    assert [entry.job.id for entry in workers.driven_by(None)] == ["b"]
+    assert workers.ids() == ["a", "b", "c"]
+    assert workers.release("b").job.id == "b"
+    assert workers.release("b") is None
+    assert len(workers) == 2
 
 
-class Turns(RuleBasedStateMachine):
-    """Against a model: a list of those who wait, a set of those who run."""
+class Slots(RuleBasedStateMachine):
+    """Against a model: a list of the jobs that wait, and one of those that run."""
 
     def __init__(self):
         super().__init__()
@@ -133,7 +135,7 @@ class Turns(RuleBasedStateMachine):
                 self.known.remove(name)
                 self.register.release(name)
             else:
-                self.register.give_back_turn(self.register.get(name))
+                self.register.free_slot(self.register.get(name))
             for names in (self.waiting, self.running):
                 if name in names:
                     names.remove(name)
@@ -144,14 +146,14 @@ class Turns(RuleBasedStateMachine):
         while self.waiting and len(self.running) < self.slots:
             given.append(self.waiting.pop(0))
             self.running.append(given[-1])
-        assert [entry.job.id for entry in self.register.next_turns()] == given
+        assert [entry.job.id for entry in self.register.grant_slots()] == given
 
     @invariant()
-    def turns_are_those_of_the_model(self):
-        having = {entry.job.id for entry in self.register if entry.has_turn}
+    def slots_are_those_of_the_model(self):
+        having = {entry.job.id for entry in self.register if entry.has_slot}
         assert having == set(self.running)
         assert self.register.ids() == self.known
 
 
-Turns.TestCase.settings = settings(max_examples=50, deadline=None)
-TestTurns = Turns.TestCase
+Slots.TestCase.settings = settings(max_examples=50, deadline=None)
+TestSlots = Slots.TestCase

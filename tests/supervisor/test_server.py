@@ -1,4 +1,6 @@
-"""Between service processes and their supervisor: who owns a job, whose turn it is, who is told."""
+"""Between service processes and their supervisor: which worker drives a job, run slots, and
+notifications.
+"""
 
 import itertools
 import os
@@ -6,7 +8,8 @@ import signal
 
 import pytest
 
-from service.link.protocol import PROTOCOL, encode
+from service.link.frames import encode
+from service.link.protocol import PROTOCOL
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def go(fifo):
 
 
 def events(messages, job):
-    return [m["name"] for m in messages if m["t"] == "event" and m["job"] == job]
+    return [m["name"] for m in messages if m["type"] == "event" and m["job"] == job]
 
 
 # ---------------------------------------------------------------------------------------- hello
@@ -64,7 +67,7 @@ def test_a_job_is_claimed_once(supervisor):
     first, second = supervisor.connect(), supervisor.connect()
     assert first.claim("job")
     reply = second.request("claim", job="job")
-    assert (reply["ok"], reply["why"]) == (False, "claimed")
+    assert (reply["ok"], reply["why"]) == (False, "already_claimed")
 
 
 def test_a_start_that_is_repeated_spawns_once(supervisor, ready):
@@ -83,23 +86,23 @@ def test_a_start_after_a_kill_is_refused(supervisor):
     client.claim("job")
     client.kill("job")
     client.start("job", "echo no")
-    assert client.event("job", "finished")["verdict"] == "killed"
-    assert events(client.sync(), "job") == ["killing"]
+    assert client.event("job", "finished")["outcome"] == "killed"
+    assert events(client.sync(), "job") == ["kill_requested"]
     assert not (supervisor.state_dir / "jobs" / "job").exists()
 
 
-def test_only_the_owner_starts(supervisor):
-    owner, other = supervisor.connect(), supervisor.connect()
-    owner.claim("job")
+def test_only_the_worker_that_drives_a_job_starts_it(supervisor):
+    worker, other = supervisor.connect(), supervisor.connect()
+    worker.claim("job")
     other.start("job", "echo no")
-    assert other.sync() == owner.sync() == []
-    owner.start("job", "echo yes")
-    owner.event("job", "finished")
-    assert owner.output("job") == b"yes\n"
+    assert other.sync() == worker.sync() == []
+    worker.start("job", "echo yes")
+    worker.event("job", "finished")
+    assert worker.output("job") == b"yes\n"
     assert other.sync() == []
 
 
-def test_a_start_without_a_turn_is_passed_over(supervisor):
+def test_a_start_without_a_slot_is_ignored(supervisor):
     client = supervisor.connect(max_running=1)
     client.claim("first")
     assert not client.claim("job")
@@ -117,17 +120,17 @@ def test_a_job_nobody_claimed_is_not_started(supervisor):
 # -------------------------------------------------------------------------------------- run slots
 
 
-def test_slots_go_to_those_who_wait_longest(supervisor, ready, go):
+def test_slots_go_to_the_jobs_that_wait_longest(supervisor, ready, go):
     client = supervisor.connect(max_running=2)
-    turns = [client.claim(job) for job in "abcde"]
-    assert turns == [True, True, False, False, False]
+    slots = [client.claim(job) for job in "abcde"]
+    assert slots == [True, True, False, False, False]
     for job in "ab":
         client.start(job, f"read < {go}")
     go.go()
-    client.expect("turn", job="c")
+    client.expect("slot_granted", job="c")
     go.go()
-    client.expect("turn", job="d")
-    assert [m["job"] for m in client.sync() if m["t"] == "turn"] == []
+    client.expect("slot_granted", job="d")
+    assert [m["job"] for m in client.sync() if m["type"] == "slot_granted"] == []
 
 
 def test_a_job_killed_while_it_waits_is_passed_over(supervisor):
@@ -137,49 +140,49 @@ def test_a_job_killed_while_it_waits_is_passed_over(supervisor):
     client.kill("b")
     client.start("a", "true")
     client.event("b", "finished")
-    client.expect("turn", job="c")
-    assert [m["job"] for m in client.sync() if m["t"] == "turn"] == []
+    client.expect("slot_granted", job="c")
+    assert [m["job"] for m in client.sync() if m["type"] == "slot_granted"] == []
 
 
-def test_turns_come_in_order_across_owners(supervisor):
+def test_slots_are_granted_in_order_across_workers(supervisor):
     first, second = supervisor.connect(max_running=1), supervisor.connect(max_running=1)
     for client, job in zip(itertools.cycle((first, second)), "abcd", strict=False):
         client.claim(job)
     first.start("a", "true")
-    second.expect("turn", job="b")
+    second.expect("slot_granted", job="b")
     second.start("b", "true")
-    first.expect("turn", job="c")
-    assert not [m for m in second.sync() if m["t"] == "turn"]
+    first.expect("slot_granted", job="c")
+    assert not [m for m in second.sync() if m["type"] == "slot_granted"]
 
 
-def test_turns_go_by_priority_then_by_fair_share_also_after_an_upgrade(plain_supervisor):
+def test_slots_go_by_priority_then_by_fair_share_also_after_an_upgrade(plain_supervisor):
     client = plain_supervisor.connect(max_running=2)
-    for job, owner, priority in (
+    for job, principal, priority in (
         ("a", "greedy", 0),
         ("b", "greedy", 0),
         ("c", "greedy", 0),
         ("d", "ann", 0),
         ("e", "greedy", 1),
     ):
-        client.request("claim", job=job, owner=owner, priority=priority)
+        client.request("claim", job=job, principal=principal, priority=priority)
     assert client.request("upgrade")["ok"]
     assert client.hung_up()
     client = plain_supervisor.connect(max_running=2)
     for job, then in (("a", "e"), ("e", "d"), ("d", "c")):
         client.send("release", job=job)
-        client.expect("turn", job=then)
-    assert not [m for m in client.sync() if m["t"] == "turn"]
+        client.expect("slot_granted", job=then)
+    assert not [m for m in client.sync() if m["type"] == "slot_granted"]
 
 
-def test_no_more_are_pending_than_may_be_but_those_that_are_stored(supervisor):
+def test_no_more_jobs_wait_than_may_but_stored_ones(supervisor):
     client = supervisor.connect(role=None)
-    client.send("hello", role="worker", pid=1, protocol=1, max_running=1, max_pending=2)
-    turns = [client.request("claim", job=job) for job in "abcd"]
-    assert [(r["ok"], r.get("turn"), r.get("why")) for r in turns] == [
+    client.send("hello", role="worker", pid=1, protocol=PROTOCOL, max_running=1, max_pending=2)
+    replies = [client.request("claim", job=job) for job in "abcd"]
+    assert [(r["ok"], r.get("has_slot"), r.get("why")) for r in replies] == [
         (True, True, None),
         (True, False, None),
         (True, False, None),
-        (False, None, "pending"),
+        (False, None, "queue_full"),
     ]
     assert client.request("claim", job="d", stored=True)["ok"]
     for job in "abcd":
@@ -192,7 +195,7 @@ def test_a_released_claim_frees_its_slot(supervisor):
     client.claim("a")
     client.claim("b")
     client.send("release", job="a")
-    client.expect("turn", job="b")
+    client.expect("slot_granted", job="b")
 
 
 def test_more_slots_are_given_at_once(supervisor):
@@ -200,8 +203,8 @@ def test_more_slots_are_given_at_once(supervisor):
     for job in "abc":
         client.claim(job)
     supervisor.connect(max_running=2)
-    client.expect("turn", job="b")
-    assert [m["job"] for m in client.sync() if m["t"] == "turn"] == []
+    client.expect("slot_granted", job="b")
+    assert [m["job"] for m in client.sync() if m["type"] == "slot_granted"] == []
 
 
 # --------------------------------------------------------------------------------------- hand over
@@ -217,20 +220,20 @@ def test_a_silent_job_has_no_log_until_somebody_wants_to_read_it(plain_superviso
     assert client.hung_up()
     client = plain_supervisor.connect()
     for _ in range(2):
-        assert client.request("log", job="job")["ok"]
+        assert client.request("make_log", job="job")["ok"]
         assert sorted(os.listdir(directory)) == ["output", "runs"]
     go.go()
     client.event("job", "finished")
     assert client.output("job") == b"said\n"
     client.send("release", job="job")
-    assert not client.request("log", job="job")["ok"]
+    assert not client.request("make_log", job="job")["ok"]
 
 
 def test_a_silent_job_that_is_over_has_no_log(supervisor):
     client = supervisor.connect()
     client.run("job", "exit 0")
-    assert client.event("job", "finished")["end"] == 0
-    assert client.request("log", job="job")["ok"]
+    assert client.event("job", "finished")["end_offset"] == 0
+    assert client.request("make_log", job="job")["ok"]
     assert os.listdir(supervisor.state_dir / "jobs" / "job") == ["work"]
     assert not (supervisor.state_dir / "logs" / "job").exists()
 
@@ -246,15 +249,15 @@ def test_a_lost_connection_hands_its_jobs_over_with_what_was_not_acknowledged(su
     first.sync()
     first.close()
     adopted = second.expect("adopt", job="running")
-    assert (adopted["turn"], adopted["asked"]) == (True, 0)
+    assert (adopted["has_slot"], adopted["dispatched"]) == (True, 0)
     assert adopted["events"] == [ended]
     waiting = second.expect("adopt", job="pending")
-    assert (waiting["turn"], waiting["asked"], waiting["events"]) == (False, -1, [])
-    # And the new owner drives them on.
-    second.start("running", "true", n=1)
+    assert (waiting["has_slot"], waiting["dispatched"], waiting["events"]) == (False, -1, [])
+    # And the new worker drives them on.
+    second.start("running", "true", command=1)
     second.event("running", "finished")
     second.send("release", job="running")
-    second.expect("turn", job="pending")
+    second.expect("slot_granted", job="pending")
 
 
 def test_jobs_wait_for_the_next_worker_when_there_is_none(supervisor, ready, go):
@@ -275,7 +278,7 @@ def test_jobs_wait_for_the_next_worker_when_there_is_none(supervisor, ready, go)
     assert worker.output("job") == b"all the same\n"
 
 
-def test_a_finished_job_is_kept_until_its_owner_says_that_it_is_recorded(supervisor):
+def test_a_finished_job_is_kept_until_its_worker_has_stored_it(supervisor):
     first = supervisor.connect()
     first.run("job", "exit 3")
     finished = first.event("job", "finished")
@@ -296,11 +299,11 @@ def test_jobs_of_a_lost_worker_are_shared_out(supervisor):
     counts = []
     for other in others:
         other.expect("adopt")
-        counts.append(1 + sum(m["t"] == "adopt" for m in other.sync()))
+        counts.append(1 + sum(m["type"] == "adopt" for m in other.sync()))
     assert counts == [5, 5]
 
 
-def test_events_of_an_adopted_job_go_to_the_new_owner_alone(supervisor, go):
+def test_events_of_an_adopted_job_go_to_its_new_worker_alone(supervisor, go):
     first, second = supervisor.connect(), supervisor.connect()
     first.run("job", f"read < {go}")
     first.event("job", "started")
@@ -312,7 +315,7 @@ def test_events_of_an_adopted_job_go_to_the_new_owner_alone(supervisor, go):
     assert third.sync() == []
 
 
-def test_who_released_a_job_that_runs_has_it_killed(supervisor, ready):
+def test_a_job_that_is_released_while_it_runs_is_killed(supervisor, ready):
     client = supervisor.connect()
     client.run("job", f"echo $$ > {ready}; exec sleep 1000")
     (process,) = ready.pids(1)
@@ -321,36 +324,40 @@ def test_who_released_a_job_that_runs_has_it_killed(supervisor, ready):
     assert supervisor.connect().hello["jobs"] == []
 
 
-# ------------------------------------------------------------------------------------------ notices
+# ------------------------------------------------------------------------------------------ changes
 
 
-def test_notices_go_to_every_other_worker(supervisor):
+def test_a_change_is_published_to_every_other_worker(supervisor):
     main = supervisor.connect(role="main")
     first, second, third = (supervisor.connect() for _ in range(3))
     first.send("publish", job="job", state="exited")
     assert first.sync() == []
     for other in (second, third):
-        assert other.expect("notice") == {"t": "notice", "job": "job", "state": "exited"}
+        assert other.expect("job_changed") == {
+            "type": "job_changed",
+            "job": "job",
+            "state": "exited",
+        }
     assert main.sync() == []
 
 
-def test_one_that_has_not_said_what_it_is_hears_notices(supervisor):
+def test_a_connection_without_a_role_hears_of_changes(supervisor):
     """It may be a worker that reads the records as they were when it had our hello."""
     newcomer = supervisor.connect(role=None)
     worker = supervisor.connect()
     worker.send("publish", job="job", state="exited")
-    assert newcomer.expect("notice")["job"] == "job"
+    assert newcomer.expect("job_changed")["job"] == "job"
 
 
-def test_what_is_acknowledged_or_released_may_tell_the_others(supervisor):
+def test_an_acknowledgement_and_a_release_may_publish_a_change(supervisor):
     first, second = supervisor.connect(), supervisor.connect()
     first.run("job", "true")
     started = first.event("job", "started")
     first.send("ack", job="job", seq=started["seq"], state="running")
-    assert second.expect("notice") == {"t": "notice", "job": "job", "state": "running"}
+    assert second.expect("job_changed") == {"type": "job_changed", "job": "job", "state": "running"}
     first.event("job", "finished")
     first.send("release", job="job", state="exited")
-    assert second.expect("notice") == {"t": "notice", "job": "job", "state": "exited"}
+    assert second.expect("job_changed") == {"type": "job_changed", "job": "job", "state": "exited"}
 
 
 # ------------------------------------------------------------------------------------- broken peers
@@ -361,15 +368,12 @@ def test_what_is_acknowledged_or_released_may_tell_the_others(supervisor):
     [
         b"GET / HTTP/1.1\r\n\r\n",
         (1 << 31).to_bytes(4, "big"),
-        encode({"t": "claim"}),
-        encode({"t": "hello", "role": "worker"}),
-        encode({"t": "claim", "job": ["no", "text"], "rid": 1}),
-        encode({"t": "kill", "job": "job", "rid": 1}),
-        encode({"t": "ack", "job": "job", "seq": "x"}),
+        (2).to_bytes(4, "big") + b"{}",
+        (9000).to_bytes(4, "big") + b"[" * 9000,
     ],
-    ids=["HTTP", "too long", "no job", "half a hello", "no text", "half a kill", "no number"],
+    ids=["HTTP", "too long", "no type", "nested"],
 )
-def test_who_talks_nonsense_is_dropped_and_nobody_else(supervisor, data):
+def test_a_peer_that_sends_no_frames_is_dropped_and_no_other(supervisor, data):
     good, bad = supervisor.connect(), supervisor.connect()
     said = len(supervisor.log)
     good.run("job", "sleep 1000")
@@ -377,13 +381,58 @@ def test_who_talks_nonsense_is_dropped_and_nobody_else(supervisor, data):
     bad.send_raw(data)
     assert bad.hung_up()
     good.kill("job")
-    assert good.event("job", "finished")["verdict"] == "killed"
+    assert good.event("job", "finished")["outcome"] == "killed"
     assert "peer_dropped" in supervisor.log[said:]
 
 
-def test_what_a_newer_release_says_beside_is_passed_over(supervisor):
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ({"type": "claim"}, "claim: `job` is missing"),
+        (
+            {"type": "claim", "job": ["no", "text"], "request_id": 1},
+            "claim: `job`: expected a string",
+        ),
+        ({"type": "claim", "job": "../other", "request_id": 1}, "claim: `job`: expected a string"),
+        ({"type": "kill", "job": "job", "request_id": 1}, "kill: `signal` is missing"),
+        ({"type": "ack", "job": "job", "seq": "x"}, "ack: `seq`: expected an integer"),
+        ({"type": "ack", "job": "job", "seq": True}, "ack: `seq`: expected an integer"),
+        ({"type": "hello", "role": "worker"}, "hello: `protocol` is missing"),
+        (
+            {"type": "hello", "protocol": PROTOCOL, "role": "worker", "pid": 1},
+            "hello: a worker says `max_running` and `max_pending`",
+        ),
+        (
+            {"type": "hello", "protocol": PROTOCOL - 1, "role": "main", "pid": 1},
+            f"hello: protocol {PROTOCOL - 1}; this supervisor speaks {PROTOCOL}",
+        ),
+        (
+            {"type": "claim", "job": "other", "queue_timeout_s": 1},
+            "claim: `queue_timeout_s` needs `grace_s`",
+        ),
+        ({"type": "novelty", "job": "job", "request_id": 7}, "no message has the type 'novelty'"),
+    ],
+)
+def test_a_message_that_is_not_understood_is_rejected_and_changes_nothing(
+    supervisor, message, error
+):
     client = supervisor.connect()
-    client.send("novelty", job="job", rid=7)
+    client.run("job", "sleep 1000")
+    client.event("job", "started")
+    client.send_raw(encode(message))
+    rejected = client.expect("rejected", rejected=message["type"])
+    assert rejected["error"].startswith(error)
+    for key in ("request_id", "job"):
+        wanted = message.get(key)
+        assert rejected.get(key) == (wanted if not isinstance(wanted, list) else None)
+    assert "message_rejected" in supervisor.log
+    assert supervisor.connect().hello["jobs"] == ["job"]
+    client.kill("job")
+    assert client.event("job", "finished")["outcome"] == "killed"
+
+
+def test_keys_of_a_newer_release_are_ignored(supervisor):
+    client = supervisor.connect()
     assert client.request("claim", job="job", more="words")["ok"]
     assert client.inbox == []
 
@@ -398,19 +447,19 @@ def test_a_shutdown_ends_all_jobs_and_waits_until_they_are_recorded(plain_superv
     worker.claim("pending")
     processes = ready.pids(2)
     main = plain_supervisor.connect(role="main")
-    main.send("shutdown", rid=99, grace_s=0.05)
+    main.send("shutdown", request_id=99, grace_s=0.05)
     for job in ("first", "second", "pending"):
         adopted = main.expect("adopt", job=job)
         names = [event["name"] for event in adopted["events"]]
         event = adopted["events"][-1] if names[-1:] == ["finished"] else main.event(job, "finished")
-        assert (event["verdict"], event["kill"]["reason"]) == ("killed", "shutdown")
+        assert (event["outcome"], event["kill"]["reason"]) == ("killed", "shutdown")
     assert all(process.is_gone for process in processes)
     reply = worker.request("claim", job="late")
-    assert (reply["ok"], reply["why"]) == (False, "closing")
-    assert not [m for m in main.sync() if m["t"] == "reply"]
+    assert (reply["ok"], reply["why"]) == (False, "shutting_down")
+    assert not [m for m in main.sync() if m["type"] == "reply"]
     for job in ("first", "second", "pending"):
         main.send("release", job=job)
-    assert main.expect("reply", rid=99)["ok"]
+    assert main.expect("reply", request_id=99)["ok"]
     assert main.hung_up()
     assert plain_supervisor.process.wait() == 0
 
@@ -420,7 +469,7 @@ def test_a_shutdown_keeps_the_shorter_grace_of_a_job(plain_supervisor, ready):
     worker.run("job", f"trap '' TERM; echo > {ready}; exec sleep 1000", grace_s=0.05)
     ready.line()
     main = plain_supervisor.connect(role="main")
-    main.send("shutdown", rid=99, grace_s=300)
+    main.send("shutdown", request_id=99, grace_s=300)
     assert main.event("job", "finished")["kill"]["grace_s"] == 0.05
 
 
@@ -429,7 +478,7 @@ def test_a_shutdown_whose_caller_vanishes_lets_others_stay(plain_supervisor, rea
     worker.run("job", f"trap '' TERM; echo > {ready}; exec sleep 1000")
     ready.line()
     main = plain_supervisor.connect(role="main")
-    main.send("shutdown", rid=99, grace_s=300)
+    main.send("shutdown", request_id=99, grace_s=300)
     main.expect("adopt", job="job")
     main.close()
     worker.expect("adopt", job="job")
@@ -454,6 +503,6 @@ def test_signals_of_a_terminal_are_passed_over(plain_supervisor, number):
     client = plain_supervisor.connect()
     os.kill(plain_supervisor.process.pid, number)
     client.run("job", "true")
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
     assert "signal_passed_over" in plain_supervisor.log
     assert plain_supervisor.process.poll() is None

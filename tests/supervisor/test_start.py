@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.link.client import SupervisorConnection
 from service.link.launch import SupervisorFailed, connect_or_start, start
+from service.link.session import SupervisorSession
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_path_longer_than_a_sockets_serves(start_supervisor, tmp_path):
     async def connect():
         directory = os.open(deep, os.O_RDONLY)
         try:
-            connection, hello = await SupervisorConnection.open(directory, print, print)
+            connection, hello = await SupervisorSession.open(directory, print, print)
         finally:
             os.close(directory)
         connection.close()
@@ -223,7 +223,7 @@ def test_a_new_one_sweeps_what_a_killed_one_left_and_serves(start_supervisor, re
     assert successor.hello["jobs"] == []
     assert successor.hello["nonce"] != client.hello["nonce"]
     successor.run("another", "echo served")
-    assert successor.event("another", "finished")["verdict"] == "exited"
+    assert successor.event("another", "finished")["outcome"] == "exited"
 
 
 def test_the_sweep_spares_other_peoples_processes(start_supervisor, tmp_path, ready):
@@ -276,10 +276,17 @@ def test_the_log_of_a_dead_ones_job_is_closed_as_incomplete(start_supervisor, re
     first.process.wait()
     successor = start_supervisor("--cgroup", "off").connect()
     reply = successor.request("close_orphaned_log", job="job")
-    assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, len(b"said\n"))
-    assert successor.request("close_orphaned_log", job="job") == {**reply, "rid": reply["rid"] + 1}
-    reply = successor.request("close_orphaned_log", job="never began")
-    assert (reply["end"], reply["complete"]) == (0, True)
+    assert (reply["ok"], reply["output_complete"], reply["end_offset"]) == (
+        True,
+        False,
+        len(b"said\n"),
+    )
+    assert successor.request("close_orphaned_log", job="job") == {
+        **reply,
+        "request_id": reply["request_id"] + 1,
+    }
+    reply = successor.request("close_orphaned_log", job="never-began")
+    assert (reply["end_offset"], reply["output_complete"]) == (0, True)
 
 
 def test_a_dead_ones_job_without_a_log_may_have_lost_output(start_supervisor, ready):
@@ -290,7 +297,7 @@ def test_a_dead_ones_job_without_a_log_may_have_lost_output(start_supervisor, re
     first.process.kill()
     first.process.wait()
     reply = start_supervisor("--cgroup", "off").connect().request("close_orphaned_log", job="job")
-    assert (reply["ok"], reply["complete"], reply["end"]) == (True, False, 0)
+    assert (reply["ok"], reply["output_complete"], reply["end_offset"]) == (True, False, 0)
 
 
 # ------------------------------------------------------------------------------- what it is made of

@@ -109,7 +109,7 @@ def test_one_whose_files_were_taken_away_puts_them_back(busy, state_dir, go, new
     again = supervisor.connect()
     assert again.hello["nonce"] == client.hello["nonce"]
     go.go()
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
     # It can be done again, also by the code that it becomes.
     assert again.request("upgrade")["ok"]
     assert again.hung_up()
@@ -124,7 +124,7 @@ def test_a_stopped_one_is_woken_and_its_jobs_run_on(busy, state_dir, go, new_pid
     start(state_dir, cgroup="off", silent_s=5)
     assert is_alone(state_dir, supervisor.process.pid, new_pid)
     go.go()
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
     assert client.output("job") == b"done\n"
 
 
@@ -240,7 +240,7 @@ def test_the_last_words_reach_one_that_is_stopped_and_has_no_socket(busy, state_
     reach(state_dir, cgroup="off")
     assert supervisor.connect().hello["nonce"] == client.hello["nonce"]
     go.go()
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
 
 
 def test_the_last_words_wait_for_no_candidate_that_waits_for_longer(held, state_dir, new_pid):
@@ -286,7 +286,7 @@ def test_no_signal_but_term_ends_or_stops_it(busy, go, ready, state_dir):
     assert "SIGUSR1" not in found
     assert "SIGTERM" not in found
     go.go()
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
     for job in ("job", "after"):
         client.send("release", job=job)
     assert client.request("upgrade")["ok"]

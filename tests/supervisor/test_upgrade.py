@@ -153,17 +153,16 @@ def carry_out(register, operations, claimed):
                 made = register.claim(
                     Job({"id": claimed[-1]}), None, priority=number, principal=more
                 )
-                told.append(made.has_turn)
+                told.append(made.has_slot)
             case "next":
-                told += [entry.job.id for entry in register.next_turns()]
+                told += [entry.job.id for entry in register.grant_slots()]
             case "record" if entry:
-                register.record(entry, event := {"job": entry.job.id})
-                told.append(event["seq"])
+                told.append(register.record(entry, {"name": "started"}))
             case "acknowledge" if entry:
                 register.acknowledge(entry.job.id, more)
                 told.append(list(entry.events))
             case "give_back" if entry:
-                register.give_back_turn(entry)
+                register.free_slot(entry)
             case "release" if entry:
                 register.release(entry.job.id)
     return told
@@ -171,7 +170,7 @@ def carry_out(register, operations, claimed):
 
 @given(st.integers(1, 4), OPERATIONS, OPERATIONS)
 def test_a_register_goes_on_as_it_would_have(max_running, before, after):
-    """Turns, priorities, fair shares, numbers of events, and what isn't acknowledged."""
+    """Run slots, priorities, fair shares, numbers of events, and what isn't acknowledged."""
     register = Register()
     register.max_running = max_running
     claimed = []
@@ -189,7 +188,7 @@ def test_an_event_that_was_not_acknowledged_outlives_an_upgrade_and_a_late_ackno
     register = Register()
     entry = register.claim(Job({"id": "job"}), None)
     register.record(entry, {"name": "started"})
-    register.record(entry, {"name": "killing"})
+    register.record(entry, {"name": "kill_requested"})
     other = Register()
     other.restore(over(register.state()), Job)
     (entry,) = other
@@ -233,7 +232,7 @@ def test_new_code_says_beforehand_whether_it_can_read_the_state():
     }
     plan = {"verdict": [], "tidy": [], "cleanup": ["true"], "environment": {}}
     sound["aftermath"]["plans"] = [[0, plan | {"of_another_release": 1}]]
-    entry = {"job": sound, "has_turn": True, "waits": False, "seq": 1, "events": []}
+    entry = {"job": sound, "has_slot": True, "waits": False, "seq": 1, "events": []}
     cases = {
         VERSION: b"",  # an older release hands none over
         0: json.dumps({"register": {"max_running": 1, "entries": [entry]}}).encode(),
@@ -267,10 +266,10 @@ def go(fifo):
 
 def test_two_who_ask_at_once_get_one_upgrade(plain_supervisor):
     first, second = plain_supervisor.connect(), plain_supervisor.connect()
-    first.send("upgrade", rid=1001)
-    second.send("upgrade", rid=1002)
-    assert first.expect("reply", rid=1001)["ok"]
-    assert second.expect("reply", rid=1002)["ok"]
+    first.send("upgrade", request_id=1001)
+    second.send("upgrade", request_id=1002)
+    assert first.expect("reply", request_id=1001)["ok"]
+    assert second.expect("reply", request_id=1002)["ok"]
     assert first.hung_up()
     assert second.hung_up()
     assert plain_supervisor.connect().hello["upgrades"] == 1
@@ -284,10 +283,10 @@ def test_what_dies_and_ends_during_an_upgrade_is_known_afterwards(plain_supervis
         client.run(job, f"echo > {ready}; read < {go}; echo {n}; exit {n}")
     for _ in jobs:
         ready.line()
-    client.send("upgrade", rid=1001)
+    client.send("upgrade", request_id=1001)
     for _ in range(10):
         go.go()
-    assert client.expect("reply", rid=1001)["ok"]
+    assert client.expect("reply", request_id=1001)["ok"]
     for _ in range(10):
         go.go()
     assert client.hung_up()
@@ -299,7 +298,7 @@ def test_what_dies_and_ends_during_an_upgrade_is_known_afterwards(plain_supervis
             events.setdefault(name, None)
             events[name] = events[name] or client.event(job, name)
         assert events["ended"]["status"] == n
-        assert events["finished"]["complete"]
+        assert events["finished"]["output_complete"]
         assert client.output(job) == b"%d\n" % n
         # The acknowledgement was lost with the connection: numbers go on all the same.
         assert [events[name]["seq"] for name in ("started", "ended", "finished")] == [1, 2, 3]
@@ -345,12 +344,12 @@ def test_an_exec_that_the_kernel_refuses_changes_nothing(monkeypatch, tmp_path):
 
 def test_a_job_that_was_recovered_and_not_yet_asked_for_runs_after_an_upgrade(plain_supervisor):
     client = plain_supervisor.connect()
-    client.request("claim", job="new", stored=True, asked=-1)
-    client.request("claim", job="old", stored=True, asked=0)
+    client.request("claim", job="new", stored=True, dispatched=-1)
+    client.request("claim", job="old", stored=True, dispatched=0)
     client.request("claim", job="unsaid", stored=True)
     client = upgraded(plain_supervisor, client)
     for job, recovered in {"new": False, "old": True, "unsaid": True}.items():
-        assert client.expect("adopt", job=job)["recovered"] is recovered
+        assert client.expect("adopt", job=job)["is_recovered"] is recovered
 
 
 @pytest.mark.parametrize("way", ["off", pytest.param("auto", marks=pytest.mark.cgroup)])
@@ -377,8 +376,8 @@ def test_a_term_that_comes_with_an_upgrade_ends_it(start_supervisor):
     for _ in range(4):
         supervisor = start_supervisor("--cgroup", "off")
         client = supervisor.connect()
-        client.send("upgrade", rid=1001)
+        client.send("upgrade", request_id=1001)
         with contextlib.suppress(AssertionError):
-            client.expect("reply", rid=1001)
+            client.expect("reply", request_id=1001)
         os.kill(supervisor.process.pid, signal.SIGTERM)
         assert supervisor.process.wait(30) == 0, supervisor.log

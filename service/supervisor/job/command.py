@@ -49,11 +49,11 @@ class Command:
     def ended(self, at: int, *, ends: bool, log_error: str) -> dict[str, Any]:
         """The fields of its event `ended`; `ends`: the job ends with it."""
         return {
-            "n": self.number,
+            "command": self.number,
             "at": at,
             "status": self.status,
             "killed": self.ended_after_kill or not self.has_ended,
-            "ends": ends,
+            "ends_job": ends,
             **({"error": log_error} if log_error else {}),
             **self.report,
         }

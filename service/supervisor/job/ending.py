@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import Any
+
+from service.link.from_supervisor import KillReceipt
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class KillRequest:
         """Whether KILL is sent at once."""
         return self.signal == signal.SIGKILL or not self.grace_s
 
-    def receipt(self, *, found: int, verified_gone: bool) -> dict[str, Any]:
+    def receipt(self, *, found: int, verified_gone: bool) -> KillReceipt:
         """The kill as it went, for the record."""
         return {
             "reason": self.reason,

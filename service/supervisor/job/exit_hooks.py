@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.host.event_log import log_event
-from service.link.protocol import Message
+from service.link.to_supervisor import Start
 from service.supervisor.process.marks import MARKS
 from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
 from service.supervisor.process.tree import Tree
@@ -82,15 +82,15 @@ class Aftermath:
         self._status = 0  # of the process that it is about
         self._cleaner = 0  # its pid
 
-    def planned(self, request: Message) -> None:
+    def planned(self, request: Start) -> None:
         """The command of this message was spawned."""
-        if request.get("verdict") or request.get("cleanup"):
-            self._plans[request["n"]] = Plan(
-                verdict=list(request.get("verdict", ())),
-                tidy=list(request.get("tidy", ())),
-                cleanup=list(request.get("cleanup", ())),
+        if request.get("status_probe") or request.get("force_cleanup"):
+            self._plans[request["command"]] = Plan(
+                verdict=list(request.get("status_probe", ())),
+                tidy=list(request.get("cleanup", ())),
+                cleanup=list(request.get("force_cleanup", ())),
                 # Never the command's own, in which a job's variables may be.
-                environment=request.get("service_env", {}),
+                environment=dict(request.get("hook_env", {})),
             )
 
     def judge(self, number: int, status: int, tree: Tree, descriptors: Descriptors) -> Spawned:

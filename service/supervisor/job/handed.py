@@ -1,7 +1,8 @@
-"""What a program is handed besides its argument list and its environment: files in memory.
+"""What a program gets besides its argument list and its environment: files in memory.
 
-`input` is its standard input. `options` are arguments that it reads from a descriptor, separated by
-NUL, so that they stand in no process list; the descriptor's number takes the place of `argv[2]`.
+`input` is its standard input. `fd_options` are arguments that it reads from a descriptor, each
+ended by NUL, so that no process list shows them. The message says which item of `argv` becomes the
+number of that descriptor.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from service.link.protocol import Message
+from service.link.to_supervisor import Start
 from service.supervisor.job.exit_hooks import memory_file
 
 
@@ -23,16 +24,16 @@ class Handed:
     passed: tuple[int, ...] = ()
 
 
-def handed(request: Message, held: ExitStack) -> Handed:
+def handed(request: Start, held: ExitStack) -> Handed:
     """What the message `start` asks for; `held` closes the descriptors. Raises: OSError."""
     argv = list(request["argv"])
     stdin: int | None = None
     passed: tuple[int, ...] = ()
     if text := request.get("input"):
         stdin = _file(text, held)
-    if options := request.get("options"):
+    if options := request.get("fd_options"):
         passed = (_file("\0".join((*options, "")), held),)
-        argv[2] = str(passed[0])
+        argv[request["fd_options_index"]] = str(passed[0])
     return Handed(argv, stdin, passed)
 
 

@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from service.link import to_supervisor
 from service.supervisor.process.controllers import Controllers, Fence
 from service.supervisor.process.spawn import Refused
 from service.supervisor.process.tree import Tree
@@ -79,7 +80,9 @@ class Limiting:
         self._limits = _NONE
         self._fence: Fence | None = None
 
-    def prepare(self, job_id: str, asked: dict[str, Any], controllers: Controllers | None) -> None:
+    def prepare(
+        self, job_id: str, asked: to_supervisor.Limits, controllers: Controllers | None
+    ) -> None:
         """Before each command; the first one's hold. Raises: Refused."""
         if not asked or self._limits != _NONE:
             return

@@ -12,6 +12,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.link.from_supervisor import KillReceipt
 from service.supervisor.job.command import Command
 from service.supervisor.job.deadlines import Deadlines
 from service.supervisor.job.effects import (
@@ -88,7 +89,7 @@ class JobMachine:
         self._enter(Phase.RUNNING)
         is_first = not self.streams.open
         self.streams.add(self.dispatched, streams)
-        effects: list[Effect] = [Emit("started", {"n": self.dispatched, "at": at})]
+        effects: list[Effect] = [Emit("started", {"command": self.dispatched, "at": at})]
         if is_first:
             effects += self.deadlines.begin(timeout_s=timeout_s, idle_s=idle_s, grace_s=grace_s)
         return effects
@@ -97,7 +98,7 @@ class JobMachine:
     def refused(self, error: str, at: int) -> list[Effect]:
         """The command couldn't be started: an outcome, like an exit code other than 0."""
         ends = self.command.end_if != "never"
-        fields = {"n": self.dispatched, "at": at, "error": error, "ends": ends}
+        fields = {"command": self.dispatched, "at": at, "error": error, "ends_job": ends}
         if not ends:
             self._enter(Phase.IDLE)
             return [Emit("refused", fields)]
@@ -198,7 +199,7 @@ class JobMachine:
                     return rest
         return self._kill(self.deadlines.kill(timer, at), now)
 
-    def receipt(self, found: int) -> dict[str, Any] | None:
+    def receipt(self, found: int) -> KillReceipt | None:
         """The kill as it went, for the record; None when the job wasn't killed."""
         if self.kill is None or not self.ending.killed:
             return None
@@ -295,5 +296,6 @@ class JobMachine:
     def _finish(self) -> list[Effect]:
         self._enter(Phase.FINISHED)
         complete = not self.streams.is_missing
-        fields = {"verdict": "killed" if self.ending.killed else "exited", "complete": complete}
+        outcome = "killed" if self.ending.killed else "exited"
+        fields = {"outcome": outcome, "output_complete": complete}
         return [Disarm(Timer.CLOSING), CloseLog(complete=complete), Emit("finished", fields)]

@@ -13,13 +13,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from service.errors import NoHoles
 from service.files.job import job_files
 from service.host.event_log import log_event
-from service.host.identity import identity_of
-from service.link.protocol import Message
+from service.link.from_supervisor import EventBody, Finished, KillRequested
+from service.link.to_supervisor import Start
 from service.output.pump import Pump, StallTimer
 from service.output.writer import LogWriter
 from service.supervisor.job import effects as fx
@@ -32,7 +32,12 @@ from service.supervisor.job.limits import Limiting
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.usage import Usage
-from service.supervisor.job.workspace import begin_in, make_directories, make_log_directory
+from service.supervisor.job.workspace import (
+    begin_in,
+    job_user,
+    make_directories,
+    make_log_directory,
+)
 from service.supervisor.process.controllers import Controllers
 from service.supervisor.process.marks import marked
 from service.supervisor.process.spawn import Descriptors, Refused, spawn
@@ -58,7 +63,7 @@ class Host:
     stalls: StallTimer
     unclosed: UnclosedLogs
     make_tree: Callable[[str], Tree]
-    emit: Callable[[Job, str, dict[str, Any]], None]
+    emit: Callable[[Job, EventBody], None]
     controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)  # pid → whose command it is
     watching: set[Job] = field(default_factory=set)  # jobs to which each death in the tree matters
@@ -94,7 +99,7 @@ class Job:
         self._log: LogWriter | None = None
         self._pump: Pump | None = None
         self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
-        self._request: Message = {}
+        self._request: Start | None = None  # while its command is being started
         self._grace_s = ORPHAN_GRACE_S
         self._aftermath = Aftermath(job_id)
         self._limiting = Limiting()
@@ -179,16 +184,25 @@ class Job:
         """Bytes in the log."""
         return self._log.end if self._log is not None else 0
 
-    def wait_for_turn(self, *, queue_s: float, grace_s: float) -> None:
+    def wait_for_slot(self, *, queue_s: float, grace_s: float) -> None:
         """Have the job killed when it is still pending after `queue_s`."""
         self._apply(self.machine.wait_for_slot(queue_s, grace_s))
 
-    def start(self, request: Message) -> None:
+    @property
+    def is_being_killed(self) -> bool:
+        return self.machine.kill is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a command was dispatched."""
+        return self.machine.dispatched >= 0
+
+    def start(self, request: Start) -> None:
         """Start a command, as the message `start` asks; a repeat changes nothing."""
         self._request = request = marked(request, self._host.mark)
         self._grace_s = float(request["grace_s"])
         self._apply(self.machine.start(_command(request)))
-        self._request = {}
+        self._request = None
 
     def kill(self, *, signal: int, grace_s: float, reason: str, at: int) -> None:
         request = KillRequest(signal, grace_s, reason, at)
@@ -235,13 +249,14 @@ class Job:
         self._apply(self._look())
 
     def _tell_kill(self, kill: KillRequest) -> None:
-        fields = {
+        event: KillRequested = {
+            "name": "kill_requested",
             "signal": kill.signal,
             "grace_s": kill.grace_s,
             "reason": kill.reason,
             "requested_at": kill.requested_at,
         }
-        self._host.emit(self, "killing", fields)
+        self._host.emit(self, event)
 
     def _apply(self, effects: list[fx.Effect]) -> None:
         for effect in effects:
@@ -256,7 +271,7 @@ class Job:
             case fx.Emit("finished"):
                 self._finish(effect.fields)
             case fx.Emit():
-                self._host.emit(self, effect.name, effect.fields)
+                self._host.emit(self, cast("EventBody", {"name": effect.name, **effect.fields}))
             case fx.Spawn():
                 self._apply(self._spawn(effect.number))
             case fx.SignalTree():
@@ -320,10 +335,16 @@ class Job:
         if self._tree is not None:
             usage = self._usage.told(self._tree.cpu_s(), self._limiting.peak_bytes())
         self._release()
-        seen = {"at": time.time_ns(), "end": self.end, "kill": receipt, "usage": usage}
-        if self._is_log_unclosed:
-            seen["complete"] = False
-        self._host.emit(self, "finished", {**fields, **seen})
+        event: Finished = {
+            "name": "finished",
+            "outcome": fields["outcome"],
+            "at": time.time_ns(),
+            "end_offset": self.end,
+            "output_complete": fields["output_complete"] and not self._is_log_unclosed,
+            "kill": receipt,
+            "usage": usage,
+        }
+        self._host.emit(self, event)
 
     def _look(self) -> list[fx.Effect]:
         is_alive = self._tree is not None and self._tree.is_alive()
@@ -358,13 +379,14 @@ class Job:
 
     def _spawn(self, number: int) -> list[fx.Effect]:
         request, host = self._request, self._host
+        assert request is not None  # noqa: S101 - only `start` makes the machine ask for it
         try:
-            tree, pump = self._prepare()
-            if why := request.get("refuse"):
+            tree, pump = self._prepare(request)
+            if why := request.get("refusal"):
                 raise Refused(why)
-            if request.get("verdict"):  # its programs leave each other a file there
+            if request.get("status_probe"):  # its programs leave each other a file there
                 make_log_directory(job_files(host.state_dir, self.id))
-            self._limiting.prepare(self.id, request.get("limits", {}), host.controllers)
+            self._limiting.prepare(self.id, request["limits"], host.controllers)
             with ExitStack() as held:
                 given = handed(request, held)
                 spawned = spawn(
@@ -375,7 +397,7 @@ class Job:
                     inside=self._limiting.inside(tree),
                     stdin=given.stdin,
                     entering=self._limiting.entering(held),
-                    identity=identity_of(request.get("user")),
+                    identity=None if request.get("as_service_user") else job_user(request),
                     no_new_privs=request.get("no_new_privs", False),
                     passed=given.passed,
                 )
@@ -393,17 +415,17 @@ class Job:
             timeout_s=request["timeout_s"],
             grace_s=request["grace_s"],
             at=time.time_ns(),
-            idle_s=request.get("idle_s", 0.0),
+            idle_s=request["idle_timeout_s"],
         )
 
-    def _prepare(self) -> tuple[Tree, Pump]:
+    def _prepare(self, request: Start) -> tuple[Tree, Pump]:
         """The job's directory, log and tree, made with its first command. Raises: Refused."""
         host = self._host
         try:
             if self._log is None:
                 files = job_files(host.state_dir, self.id)
-                make_directories(files, self._request)
-                if limit := self._request.get("output_limit", 0):
+                make_directories(files, request)
+                if limit := request["output_limit_bytes"]:
                     self._log = LogWriter.create(files.log, limit=limit)
                 else:
                     self._log = LogWriter.on_demand(files.log)
@@ -459,14 +481,14 @@ class Job:
         self._host.watching.discard(self)
 
 
-def _command(request: Message) -> Command:
+def _command(request: Start) -> Command:
     """What the state machine is to know of the message `start`."""
     return Command(
-        request["n"],
+        request["command"],
         end_if=request["end_if"],
         drain_s=request["drain_s"],
-        probe_if=request.get("verdict_if", ()) if request.get("verdict") else (),
-        needs_cleanup=bool(request.get("cleanup")),
+        probe_if=request.get("probe_if", ()) if request.get("status_probe") else (),
+        needs_cleanup=bool(request.get("force_cleanup")),
     )
 
 

@@ -9,7 +9,9 @@ what this supervisor itself has had: the kernel passes that on to a child as its
 from __future__ import annotations
 
 import resource
-from typing import Any, Final
+from typing import Final
+
+from service.link import from_supervisor
 
 # Source: getrusage(2), ru_maxrss.
 _MAXRSS_UNIT: Final = 1024
@@ -29,7 +31,7 @@ class Usage:
         self.cpu_s += used.ru_utime + used.ru_stime
         self.peak_bytes = max(self.peak_bytes, used.ru_maxrss * _MAXRSS_UNIT)
 
-    def told(self, cpu_s: float | None, peak_bytes: int | None) -> dict[str, Any]:
+    def told(self, cpu_s: float | None, peak_bytes: int | None) -> from_supervisor.Usage:
         """For the owner: what was counted for the whole job comes first, None where nobody did."""
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
         largest = self.peak_bytes if self.peak_bytes > own else None

@@ -16,21 +16,27 @@ from typing import Final
 from service.files.beneath import make_directories_beneath, open_by_links
 from service.files.job import DIRECTORY_MODE, LOG_MODE, WORK_MODE, JobFiles
 from service.files.user import acting_as
-from service.host.identity import Identity, identity_of
-from service.link.protocol import Message
+from service.host.identity import Identity
+from service.link.to_supervisor import Start
 from service.supervisor.process.spawn import Refused, about_directory
 
 _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def make_directories(files: JobFiles, request: Message) -> None:
+def job_user(request: Start) -> Identity | None:
+    """The user of the job of this `start` message; None: the supervisor's own."""
+    run_as = request.get("run_as")
+    return None if run_as is None else Identity(run_as["uid"], run_as["gid"])
+
+
+def make_directories(files: JobFiles, request: Start) -> None:
     """Make what the job of this `start` message lives in. Raises: OSError."""
     with suppress(FileExistsError):
         os.mkdir(files.directory, DIRECTORY_MODE)
     with suppress(FileExistsError):
-        os.mkdir(files.work, request.get("work_mode", WORK_MODE))
-    if (owner := identity_of(request.get("owner"))) is not None:
-        os.chown(files.work, *owner, follow_symlinks=False)
+        os.mkdir(files.work, request.get("work_dir_mode", WORK_MODE))
+    if (user := job_user(request)) is not None:
+        os.chown(files.work, *user, follow_symlinks=False)
 
 
 def make_log_directory(files: JobFiles) -> None:
@@ -39,16 +45,16 @@ def make_log_directory(files: JobFiles) -> None:
         os.mkdir(files.log, LOG_MODE)
 
 
-def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str | None:
+def begin_in(request: Start, files: JobFiles, held: ExitStack) -> str | None:
     """Where the command of this `start` message begins, made when it is the job's own and missing.
     None: where this process stands until `held` is left; it has gone there as the user, as root
     without CAP_DAC_OVERRIDE couldn't. A program of the service begins in `/`, where no job can put
     a file for it to find. Raises: Refused.
     """
     path: str = request["cwd"]
-    inner = files.beneath_work(path) if request["create"] else None
+    inner = files.beneath_work(path) if request["create_cwd"] else None
     try:
-        with _acting(identity_of(request.get("owner"))):
+        with _acting(job_user(request)):
             descriptor = (
                 open_by_links(path, _PASSING) if inner is None else _made(files.work, inner)
             )
@@ -57,7 +63,7 @@ def begin_in(request: Message, files: JobFiles, held: ExitStack) -> str | None:
             os.fchdir(descriptor)  # the only full answer to whether the user may
     except OSError as exc:
         raise Refused(about_directory(exc, path)) from exc
-    return "/" if request.get("of_service") else None
+    return "/" if request.get("as_service_user") else None
 
 
 @contextmanager

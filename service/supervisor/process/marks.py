@@ -10,17 +10,19 @@ import hashlib
 import os
 from typing import Final
 
-from service.link.protocol import Message
+from service.link.to_supervisor import Start
 
 JOB_VARIABLE: Final = "JOBRUNNER_JOB_ID"
 STATE_VARIABLE: Final = "JOBRUNNER_STATE"
 MARKS: Final = (JOB_VARIABLE, STATE_VARIABLE)
 
 
-def marked(request: Message, mark: str) -> Message:
+def marked(request: Start, mark: str) -> Start:
     """The message `start`, with the mark in the environments of what it has started."""
-    environments = [name for name in ("env", "service_env") if name in request]
-    return request | {name: {**request[name], STATE_VARIABLE: mark} for name in environments}
+    request = {**request, "env": {**request["env"], STATE_VARIABLE: mark}}
+    if "hook_env" in request:
+        request["hook_env"] = {**request["hook_env"], STATE_VARIABLE: mark}
+    return request
 
 
 def mark_of(directory: int | str | os.PathLike[str]) -> str:

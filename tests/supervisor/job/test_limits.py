@@ -23,14 +23,14 @@ def go(fifo):
 @pytest.fixture
 def supervisor(start_supervisor):
     supervisor = start_supervisor()
-    limits = supervisor.connect().hello["limits"]
+    limits = supervisor.connect().hello["unsupported_limits"]
     if any(limits.values()):
         pytest.skip(f"no controllers here: {limits}")
     return supervisor
 
 
 def test_hello_says_what_can_be_kept_and_why_the_rest_cannot(plain_supervisor):
-    limits = plain_supervisor.connect().hello["limits"]
+    limits = plain_supervisor.connect().hello["unsupported_limits"]
     assert [name for name, why in limits.items() if why is None] == ["open_files", "file_size"]
     assert all("JOBRUNNER_CGROUP" in limits[name] for name in ("memory", "cpus", "pids"))
 
@@ -59,7 +59,7 @@ def test_a_limit_that_cannot_be_kept_is_an_outcome_when_it_was_asked_for_all_the
     client = plain_supervisor.connect()
     client.run("job", "echo no", limits={"memory": 50 * MB})
     assert "can't be kept" in client.event("job", "refused")["error"]
-    assert client.event("job", "finished")["verdict"] == "exited"
+    assert client.event("job", "finished")["outcome"] == "exited"
 
 
 # Version 2, on a tree of plain files: what is written where. The kernel of the machine that this is

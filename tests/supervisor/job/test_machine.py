@@ -232,8 +232,8 @@ class World:
                     self.log_closed.append(effect.complete)
                 case Emit(name, fields):
                     self.emits.append((name, fields))
-                    if name in ("ended", "refused") and not fields["ends"]:
-                        self.next_command = fields["n"] + 1
+                    if name in ("ended", "refused") and not fields["ends_job"]:
+                        self.next_command = fields["command"] + 1
 
     # What must hold
 
@@ -259,18 +259,18 @@ class World:
     def check_finished(self):
         fields = self.emits[-1][1]
         verdict = "killed" if self.killed_by_rule else "exited"
-        assert fields["verdict"] == verdict, "rule 2"
+        assert fields["outcome"] == verdict, "rule 2"
         assert (self.machine.receipt(3) is not None) is (verdict == "killed")
         assert self.living == 0 or self.stuck_passed, "nothing is left, unless it can't be killed"
-        assert fields["complete"] is self.log_closed[0] is (not self.pipes)
+        assert fields["output_complete"] is self.log_closed[0] is (not self.pipes)
         waited = self.closing_passed or (self.case.stalled and self.drain_passed and self.killing)
         assert not self.pipes or waited, "the wait for the last bytes is bounded"
-        started = [f["n"] for name, f in self.emits if name == "started"]
-        ended = [f["n"] for name, f in self.emits if name == "ended"]
+        started = [f["command"] for name, f in self.emits if name == "started"]
+        ended = [f["command"] for name, f in self.emits if name == "ended"]
         assert started == ended == sorted(set(started)), "each command ends once, in order"
         for name, f in self.emits:
-            if name == "ended" and f["n"] in self.statuses and not self.stuck_passed:
-                assert f["status"] == self.statuses[f["n"]]
+            if name == "ended" and f["command"] in self.statuses and not self.stuck_passed:
+                assert f["status"] == self.statuses[f["command"]]
         if (receipt := self.machine.receipt(3)) is not None:
             assert receipt["found"] == 3
             assert receipt["verified_gone"] is not self.stuck_passed
@@ -409,12 +409,12 @@ def test_a_held_pipe_is_waited_for_as_long_as_the_drain_grace():
     assert set(world.timers) == {Timer.DRAIN}
     assert world.emits[-1][0] == "started"
     world.happen("drain")
-    assert ("ended", True) in [(name, f.get("ends")) for name, f in world.emits]
+    assert ("ended", True) in [(name, f.get("ends_job")) for name, f in world.emits]
 
 
 def test_a_held_pipe_leaves_the_output_incomplete():
     world = after(Case(escaped=True), "start", "wait status", "drain", "closing")
-    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
+    assert world.emits[-1] == ("finished", {"outcome": "exited", "output_complete": False})
 
 
 def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
@@ -424,7 +424,7 @@ def test_a_full_disk_bounds_nothing_until_the_job_is_killed():
     world.happen("kill")
     world.happen("drain")
     world.check_always()
-    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
+    assert world.emits[-1] == ("finished", {"outcome": "exited", "output_complete": False})
 
 
 def closing_on_a_full_disk():
@@ -447,7 +447,7 @@ def test_a_kill_ends_the_wait_for_room_of_a_job_of_which_only_bytes_are_left():
     world.happen("closing")
     assert world.machine.phase is Phase.FINISHED
     assert not world.timers
-    assert world.emits[-1] == ("finished", {"verdict": "exited", "complete": False})
+    assert world.emits[-1] == ("finished", {"outcome": "exited", "output_complete": False})
 
 
 def test_room_that_comes_while_closing_leaves_no_timer():
@@ -471,7 +471,7 @@ def test_output_that_cant_be_written_ends_the_job_with_an_error():
     assert world.machine.kill.reason == "output"
     ended = dict(world.emits)["ended"]
     assert (ended["killed"], ended["error"]) == (True, "It broke.")
-    assert world.emits[-1] == ("finished", {"verdict": "killed", "complete": False})
+    assert world.emits[-1] == ("finished", {"outcome": "killed", "output_complete": False})
 
 
 def test_what_a_job_left_behind_gets_term_then_kill():
@@ -483,7 +483,7 @@ def test_what_a_job_left_behind_gets_term_then_kill():
     assert set(world.timers) == {Timer.STUCK}
     world.happen("stray dies")
     world.check_always()
-    assert world.emits[-1][1]["verdict"] == "exited"
+    assert world.emits[-1][1]["outcome"] == "exited"
     assert world.machine.receipt(1) is None
 
 

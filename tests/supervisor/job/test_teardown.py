@@ -146,7 +146,7 @@ def test_an_unclear_end_is_what_the_status_probe_reports(
     assert name == "ended"
     assert fields.items() <= ended.items()
     assert not ended["killed"]
-    assert finished == {"verdict": "exited", "complete": report.get("complete", True)}
+    assert finished == {"outcome": "exited", "output_complete": report.get("complete", True)}
 
 
 def test_an_error_of_the_probe_ends_the_job_unless_it_may_go_on():
@@ -156,7 +156,7 @@ def test_an_error_of_the_probe_ends_the_job_unless_it_may_go_on():
         effects = machine.probed(125, {"error": "No image."}, 3)
         for _ in range(2):
             effects += machine.stream_ended(0, 3)
-        assert events(effects)[0][1]["ends"] is ends
+        assert events(effects)[0][1]["ends_job"] is ends
 
 
 def test_a_kill_while_the_probe_runs_is_a_kill():
@@ -169,7 +169,7 @@ def test_a_kill_while_the_probe_runs_is_a_kill():
         effects += machine.stream_ended(0, 3)
     effects += machine.tree_checked(is_alive=False, now=100.0) + machine.cleaned_up(ok=True)
     assert events(effects)[0][1]["killed"]
-    assert events(effects)[-1] == ("finished", {"verdict": "killed", "complete": True})
+    assert events(effects)[-1] == ("finished", {"outcome": "killed", "output_complete": True})
 
 
 def test_a_probe_that_starts_after_the_signal_of_a_kill_gets_it_too():

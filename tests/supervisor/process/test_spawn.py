@@ -33,7 +33,7 @@ def look(client, job, **options):
     assert client.claim(job)
     client.start(job, "", argv=[sys.executable, "-I", "-S", "-c", LOOK], **options)
     event = client.event(job, "finished")
-    assert event["verdict"] == "exited"
+    assert event["outcome"] == "exited"
     return json.loads(client.output(job))
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_started_is_an_outcome_told_in_a_sentence(client, job, op
     assert words in refused["error"]
     assert refused["error"].endswith(".")
     event = client.event(job, "finished")
-    assert (event["verdict"], event["end"]) == ("exited", 0)
+    assert (event["outcome"], event["end_offset"]) == ("exited", 0)
 
 
 def test_refusals_leave_no_descriptor_behind(client, job, shared_supervisor):

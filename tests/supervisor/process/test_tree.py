@@ -55,7 +55,7 @@ def test_the_end_of_a_job_reaches(client, job, ready, go, shape):
     processes = grow(client, job, ready, go, shape, drain_s=0.01)
     go.go()
     event = client.event(job, "finished")
-    assert (event["verdict"], event["kill"]) == ("exited", None)
+    assert (event["outcome"], event["kill"]) == ("exited", None)
     assert client.event(job, "ended")["status"] == 3
     assert [p.number for p in processes if not p.is_gone] == []
 

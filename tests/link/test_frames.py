@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.link.client import framed, parse
-from service.link.protocol import MAX_FRAME_BYTES, Frames, ProtocolError, encode
+from service.link.frames import MAX_FRAME_BYTES, Frames, ProtocolError, encode
+from service.link.session import framed, parse
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.floats(0, 1))
 messages = st.builds(
-    lambda rest, name: {**rest, "t": name},
+    lambda rest, name: {**rest, "type": name},
     st.dictionaries(st.text(max_size=5), values, max_size=3),
     st.text(max_size=5),
 )
@@ -37,7 +37,7 @@ def test_both_sides_write_and_read_the_same(message, text):
         assert list(Frames(read).feed(write(message))) == [message]
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"\xff", b'{"t": "x"'])
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"\xff", b'{"type": "x"'])
 def test_what_is_no_json_is_refused_by_both_sides(body):
     for read in (json.loads, parse):
         with pytest.raises(ProtocolError):
@@ -46,18 +46,18 @@ def test_what_is_no_json_is_refused_by_both_sides(body):
 
 def test_a_byte_at_a_time_is_enough():
     frames = Frames()
-    got = [m for byte in encode({"t": "x", "a": [1]}) * 2 for m in frames.feed(bytes([byte]))]
-    assert got == [{"t": "x", "a": [1]}] * 2
+    got = [m for byte in encode({"type": "x", "a": [1]}) * 2 for m in frames.feed(bytes([byte]))]
+    assert got == [{"type": "x", "a": [1]}] * 2
 
 
 @given(st.text(st.characters(codec=None, categories=["Cs", "L", "S"])))
 def test_undecodable_bytes_of_an_environment_come_through(text):
-    (got,) = Frames().feed(encode({"t": "x", "env": text}))
+    (got,) = Frames().feed(encode({"type": "x", "env": text}))
     assert got["env"] == text
 
 
 def test_a_message_of_a_megabyte_comes_through_in_pieces():
-    message = {"t": "start", "env": {"A": "ä" * 500_000}}
+    message = {"type": "start", "env": {"A": "ä" * 500_000}}
     data = encode(message)
     frames = Frames()
     got = [m for at in range(0, len(data), 65_536) for m in frames.feed(data[at : at + 65_536])]
@@ -75,10 +75,11 @@ def frame(body: bytes) -> bytes:
         frame(b"nonsense"),
         frame(b"\xff\xfe"),
         frame(b"[]"),
+        frame(b"[" * 100_000),
         frame(b"1"),
         frame(b"{}"),
-        frame(b'{"t": 1}'),
-        frame(b'{"t": null}'),
+        frame(b'{"type": 1}'),
+        frame(b'{"type": null}'),
         (MAX_FRAME_BYTES + 1).to_bytes(4, "big"),
         b"GET / HTTP/1.1\r\n\r\n",
     ],
@@ -92,19 +93,19 @@ def test_what_is_no_frame_is_an_error(data):
 def test_messages_before_a_broken_frame_come_out():
     got = []
     with pytest.raises(ProtocolError):
-        for message in Frames().feed(encode({"t": "a"}) + frame(b"broken")):
+        for message in Frames().feed(encode({"type": "a"}) + frame(b"broken")):
             got.append(message)  # noqa: PERF402 - a list() would lose what came before the error
-    assert got == [{"t": "a"}]
+    assert got == [{"type": "a"}]
 
 
 def test_an_unfinished_frame_is_waited_for():
     frames = Frames()
-    assert list(frames.feed(frame(b'{"t": "x"}')[:-1])) == []
-    assert list(frames.feed(b"}")) == [{"t": "x"}]
+    assert list(frames.feed(frame(b'{"type": "x"}')[:-1])) == []
+    assert list(frames.feed(b"}")) == [{"type": "x"}]
 
 
 def test_a_frame_is_compact_json_in_ascii():
-    body = encode({"t": "x", "ü": "\udcff"})[4:]
+    body = encode({"type": "x", "ü": "\udcff"})[4:]
     assert body.isascii()
     assert b" " not in body
-    assert json.loads(body) == {"t": "x", "ü": "\udcff"}
+    assert json.loads(body) == {"type": "x", "ü": "\udcff"}

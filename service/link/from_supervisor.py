@@ -1,0 +1,218 @@
+"""The messages that the supervisor sends to service processes, each key documented once.
+
+`service.link.protocol` says who gets what, and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+from service.link.values import CommandOrNone, Count, JobId, Seconds, Signal, Status, TimeNs
+
+
+class SupervisorHello(TypedDict):
+    """The first message on a connection. The first two keys stay for ever: by them a service
+    process sees that it can't speak with a supervisor of another protocol.
+    """
+
+    type: Literal["hello"]
+    protocol: int  # the supervisor's PROTOCOL
+    version: str  # of its code
+    nonce: str  # which supervisor this is; an upgrade keeps it
+    upgrades: Count  # how often it has executed new code
+    pid: Count
+    capabilities: Sequence[str]  # see `service.link.capabilities`
+    unsupported_limits: Mapping[str, str | None]  # limit → why it can't be enforced; None: it can
+    jobs: Sequence[str]  # the register, in the order of the claims
+
+
+# Why a claim is refused.
+ClaimRefusal: TypeAlias = Literal[
+    "shutting_down",
+    "already_claimed",
+    "no_descriptors",  # the supervisor is near its limit of open files
+    "queue_full",  # as many jobs wait as the service allows
+    "fair_share",  # this principal's waiting jobs are as many as the free places for all others
+    "principal_limit",  # as many jobs of this principal wait as it may have waiting
+]
+
+
+class _Reply(TypedDict):
+    type: Literal["reply"]
+    request_id: Count  # of the request
+    ok: bool
+
+
+class Reply(_Reply):
+    """To `kill`, `make_log`, `shutdown`, `upgrade`."""
+
+    why: NotRequired[str]  # it isn't ok: a sentence
+
+
+class ClaimReply(_Reply):
+    """To `claim`. One that isn't ok changes nothing."""
+
+    has_slot: NotRequired[bool]  # it is ok: the job has a run slot already; else it waits for one
+    why: NotRequired[ClaimRefusal]  # it isn't ok
+
+
+class OrphanedLogReply(_Reply):
+    """To `close_orphaned_log`."""
+
+    end_offset: NotRequired[Count]  # it is ok: bytes in the log
+    output_complete: NotRequired[bool]  # it is ok: no byte of output can be missing
+    why: NotRequired[str]  # it isn't ok: a sentence; it can be tried again
+
+
+class Rejected(TypedDict):
+    """A message that wasn't understood, and that changed nothing. A session also makes one in place
+    of a message of the supervisor that it doesn't understand.
+    """
+
+    type: Literal["rejected"]
+    rejected: str  # the type of that message
+    error: str  # for a person; it names keys, and no values
+    request_id: NotRequired[Count]  # of that message, if it had one
+    job: NotRequired[str]  # as well
+
+
+class SlotGranted(TypedDict):
+    """A job that waited has a run slot now."""
+
+    type: Literal["slot_granted"]
+    job: JobId
+
+
+class JobChanged(TypedDict):
+    """Another worker has published that a job's record changed."""
+
+    type: Literal["job_changed"]
+    job: JobId
+    state: str
+
+
+class Started(TypedDict):
+    """A command was spawned."""
+
+    name: Literal["started"]
+    command: Count
+    at: TimeNs
+
+
+class Refused(TypedDict):
+    """A command couldn't be started."""
+
+    name: Literal["refused"]
+    command: Count
+    at: TimeNs
+    error: str  # a sentence for its record
+    ends_job: bool  # no other command will be started
+
+
+class KillRequested(TypedDict):
+    """A kill has begun. It is told once for each job, whoever asked for it first."""
+
+    name: Literal["kill_requested"]
+    reason: str
+    requested_at: TimeNs
+    signal: Signal
+    grace_s: Seconds
+
+
+class Ended(TypedDict):
+    """A command's process has ended, and its output as well."""
+
+    name: Literal["ended"]
+    command: Count
+    at: TimeNs
+    status: Status | None  # None: there is none, as it is stuck in the kernel, or `error` says why
+    killed: bool  # a signal of a kill was sent before its wait status was read
+    ends_job: bool  # no other command will be started
+    error: NotRequired[str]  # a sentence for its record
+    oom_killed: NotRequired[bool]  # the kernel has killed one of its processes for lack of memory
+
+
+class KillReceipt(TypedDict):
+    """A kill as it went."""
+
+    reason: str
+    requested_at: TimeNs
+    signal: Signal
+    grace_s: Seconds
+    found: Count  # processes that were found
+    escalated: bool  # KILL was sent after another signal
+    verified_gone: bool  # no process was left, as far as can be seen
+
+
+class Usage(TypedDict):
+    """What a job has used, None where nobody counted."""
+
+    cpu_s: Seconds
+    peak_bytes: Count | None
+
+
+class Finished(TypedDict):
+    """Nothing of the job is left. Its last event."""
+
+    name: Literal["finished"]
+    outcome: Literal["exited", "killed"]
+    at: TimeNs
+    end_offset: Count  # bytes in the log
+    output_complete: bool  # no byte of output can be missing
+    kill: KillReceipt | None  # None: it wasn't killed
+    usage: Usage | None  # None: no command was spawned
+
+
+EventBody: TypeAlias = Started | Refused | KillRequested | Ended | Finished
+
+
+class _Event(TypedDict):
+    type: Literal["event"]
+    job: JobId
+    seq: Count  # from 1, without a gap; it comes again until it is acknowledged
+
+
+class StartedEvent(_Event, Started): ...
+
+
+class RefusedEvent(_Event, Refused): ...
+
+
+class KillRequestedEvent(_Event, KillRequested): ...
+
+
+class EndedEvent(_Event, Ended): ...
+
+
+class FinishedEvent(_Event, Finished): ...
+
+
+class UnknownEvent(_Event):
+    """The session makes this of an event with another name, which a newer supervisor may send. It
+    is acknowledged like any other, and changes nothing.
+    """
+
+    name: Literal["unknown"]
+
+
+Event: TypeAlias = (
+    StartedEvent | RefusedEvent | KillRequestedEvent | EndedEvent | FinishedEvent | UnknownEvent
+)
+
+
+class Adopt(TypedDict):
+    """A job is the receiver's now: another worker drove it, or none did."""
+
+    type: Literal["adopt"]
+    job: JobId
+    has_slot: bool
+    dispatched: CommandOrNone  # the last command that was sent to this supervisor
+    is_recovered: bool  # it was claimed from its record, so a dead supervisor may have run it
+    events: Sequence[Event]  # those that aren't acknowledged, oldest first
+
+
+AnyReply: TypeAlias = Reply | ClaimReply | OrphanedLogReply
+# What a worker is told without having asked.
+Notification: TypeAlias = Adopt | SlotGranted | Event | JobChanged | Rejected
+FromSupervisor: TypeAlias = SupervisorHello | AnyReply | Notification

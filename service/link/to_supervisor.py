@@ -1,0 +1,210 @@
+"""The messages that service processes send to the supervisor, each key documented once.
+
+A message with a `request_id` is a request: it is answered by one reply with the same number. The
+numbers are the sender's own. `service.link.protocol` says who sends what, and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+from service.link.values import (
+    Argv,
+    CommandOrNone,
+    Count,
+    FileMode,
+    JobId,
+    Priority,
+    Processors,
+    RunAs,
+    Seconds,
+    Signal,
+    StatusRange,
+    Text,
+    TimeNs,
+)
+
+Role: TypeAlias = Literal["worker", "main", "operator"]
+EndIf: TypeAlias = Literal["always", "never", "nonzero"]
+
+
+class Hello(TypedDict):
+    """The first message. A worker is handed jobs from now on, and has both of the last two keys."""
+
+    type: Literal["hello"]
+    protocol: int  # the sender's PROTOCOL
+    role: Role
+    pid: Count
+    heartbeats: NotRequired[bool]  # heartbeats follow; without them silence is no sign of death
+    max_running: NotRequired[Count]  # run slots of the service
+    max_pending: NotRequired[Count]  # jobs that may wait for a slot; 0: any number
+
+
+class _Request(TypedDict):
+    request_id: NotRequired[Count]  # missing: nobody waits for a reply
+
+
+class Heartbeat(TypedDict):
+    """The sender is alive. Nothing answers it."""
+
+    type: Literal["heartbeat"]
+
+
+class Claim(_Request):
+    """Enter a job in the register, to be driven by the sender. See `ClaimReply`."""
+
+    type: Literal["claim"]
+    job: JobId
+    principal: NotRequired[str]  # who submitted it; missing: nobody in particular
+    priority: NotRequired[Priority]  # in the run queue; 0 by default
+    max_running: NotRequired[Count]  # run slots of this principal; 0: any number
+    max_pending: NotRequired[Count]  # jobs of this principal that may wait; 0: any number
+    queue_timeout_s: NotRequired[Seconds]  # kill it when it has waited this long for a slot; 0: no
+    grace_s: NotRequired[Seconds]  # of that kill
+    stored: NotRequired[bool]  # it has a record already, so no bound on pending jobs refuses it
+    dispatched: NotRequired[CommandOrNone]  # by that record: its last dispatched command
+
+
+class Limits(TypedDict):
+    """Resource limits; a missing one isn't set. The first three bind the job as a whole, the last
+    two each of its processes.
+    """
+
+    memory: NotRequired[Count]  # bytes
+    cpus: NotRequired[Processors]  # processors
+    pids: NotRequired[Count]
+    open_files: NotRequired[Count]
+    file_size: NotRequired[Count]  # bytes
+
+
+class Start(TypedDict):
+    """Start a command of a job that has a run slot. Only the worker that drives the job may; a
+    repeat and a start after a kill are ignored. Events say what became of it.
+    """
+
+    type: Literal["start"]
+    job: JobId
+    command: Count  # its number in the job, from 0
+    argv: Argv
+    env: Mapping[Text, Text]
+    refusal: NotRequired[str]  # it can't be run: this sentence is its error, and nothing is spawned
+
+    cwd: Text  # an absolute path
+    create_cwd: bool  # it lies in the job's working directory, and is made when it is missing
+    work_dir_mode: NotRequired[FileMode]  # of the job's working directory, when it is made
+    run_as: NotRequired[RunAs]  # the job's user: it owns the working directory
+    as_service_user: NotRequired[bool]  # the command runs as the supervisor's user all the same
+    no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
+    limits: Limits  # those of the job's first command hold
+
+    input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
+    fd_options: NotRequired[Sequence[Text]]  # read by it from a descriptor, each ended by NUL
+    fd_options_index: NotRequired[Count]  # the item of argv that becomes the descriptor's number
+
+    end_if: EndIf  # when the end of this command is the job's: `nonzero`: it didn't exit with 0
+    drain_s: Seconds  # how long to wait for the end of output once its process has ended
+    timeout_s: Seconds  # of the job, from its first command on; 0: none
+    idle_timeout_s: Seconds  # of the job, without a byte of output; 0: none
+    grace_s: Seconds  # from TERM to KILL when the supervisor kills the job by itself
+    output_limit_bytes: Count  # only the newest bytes of the log are kept; 0: all
+
+    # Programs of the service that run after the command, in an environment of their own.
+    hook_env: NotRequired[Mapping[Text, Text]]
+    status_probe: NotRequired[Sequence[Text]]  # argv; it finds out how the command really ended
+    probe_if: NotRequired[Sequence[StatusRange]]  # the wait statuses after which it runs
+    cleanup: NotRequired[Sequence[Text]]  # argv; after a command that ended in the ordinary way
+    force_cleanup: NotRequired[Sequence[Text]]  # argv; after any other, or when there is no other
+
+
+class Kill(_Request):
+    """Kill a job, pending or running, whoever drives it. The reply is `ok` when it is in the
+    register.
+    """
+
+    type: Literal["kill"]
+    job: JobId
+    signal: Signal  # what the tree gets first; KILL, or 0 seconds of grace: KILL at once
+    grace_s: Seconds
+    reason: str  # for the receipt
+    requested_at: TimeNs
+    is_repeat: NotRequired[bool]  # it may have been sent before: ignored when a kill is under way
+
+
+class MakeLog(_Request):
+    """Make the log files of a job of which no byte has come yet, as somebody waits for one."""
+
+    type: Literal["make_log"]
+    job: JobId
+
+
+class Ack(TypedDict):
+    """All events of a job up to `seq` are stored, and need not be kept any more."""
+
+    type: Literal["ack"]
+    job: JobId
+    seq: Count
+    state: NotRequired[str]  # published as well: see `Publish`
+
+
+class Release(TypedDict):
+    """The job's final record is stored, or it has none: remove it from the register."""
+
+    type: Literal["release"]
+    job: JobId
+    state: NotRequired[str]  # published as well: see `Publish`
+
+
+class Publish(TypedDict):
+    """A job's record has changed: tell every other worker."""
+
+    type: Literal["publish"]
+    job: JobId
+    state: str  # its state now
+
+
+class CloseOrphanedLog(_Request):
+    """Repair and close the log of a job whose supervisor died. See `OrphanedLogReply`."""
+
+    type: Literal["close_orphaned_log"]
+    job: JobId
+
+
+class Shutdown(_Request):
+    """Kill all jobs and exit. The sender drives all jobs from now on, to store how they ended. The
+    reply comes when all are released, just before the end.
+    """
+
+    type: Literal["shutdown"]
+    grace_s: Seconds  # at most; a job's own holds where it is shorter
+
+
+class ExitIfIdle(TypedDict):
+    """Exit unless a job is in the register: a newer release is to take the place."""
+
+    type: Literal["exit_if_idle"]
+
+
+class Upgrade(_Request):
+    """Execute the code that is installed now, in this process. After an `ok` every connection
+    closes.
+    """
+
+    type: Literal["upgrade"]
+
+
+ToSupervisor: TypeAlias = (
+    Hello
+    | Heartbeat
+    | Claim
+    | Start
+    | Kill
+    | MakeLog
+    | Ack
+    | Release
+    | Publish
+    | CloseOrphanedLog
+    | Shutdown
+    | ExitIfIdle
+    | Upgrade
+)

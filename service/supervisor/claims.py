@@ -1,0 +1,68 @@
+"""Whether a claim is accepted, and whether one more job may run.
+
+The register knows slots and limits; this adds the service's bound on waiting jobs, the fair share
+of it, and the descriptors that a running job takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from service.supervisor.job.runner import JOB_DESCRIPTORS
+
+if TYPE_CHECKING:
+    from service.link.from_supervisor import ClaimRefusal
+    from service.link.to_supervisor import Claim
+    from service.supervisor.connection import Connection
+    from service.supervisor.process.spawn import Descriptors
+    from service.supervisor.register import Register
+
+# Descriptors kept for connections, for looking through /proc, for what a spawn opens on its way,
+# and for later commands of jobs whose earlier ones left something behind that holds their pipes.
+SPARE_DESCRIPTORS: Final = 24
+
+
+class Claims:
+    """Accepts or refuses claims. At most `max_pending` jobs may wait for a slot; 0: any number."""
+
+    def __init__(self, register: Register[Connection], descriptors: Descriptors) -> None:
+        self._register = register
+        self._descriptors = descriptors
+        self.max_pending = 0
+
+    def refusal(self, claim: Claim, *, may_run: bool) -> ClaimRefusal | None:
+        """Why it is refused; None when it is accepted. `may_run`: see the method."""
+        if self._register.get(claim["job"]) is not None:
+            return "already_claimed"
+        if claim.get("stored", False):
+            return None  # it was accepted before: without a slot or descriptors it waits
+        if not may_run and self._register.has_free_slot:
+            return "no_descriptors"
+        return self._why_it_may_not_wait(claim)
+
+    def _why_it_may_not_wait(self, claim: Claim) -> ClaimRefusal | None:
+        principal = claim.get("principal", "")
+        if not self._register.must_wait(principal, claim.get("max_running", 0)):
+            return None
+        its_own = self._register.waiting_of(principal)
+        if 0 < claim.get("max_pending", 0) <= its_own:
+            return "principal_limit"
+        if not self.max_pending:
+            return None
+        free = self.max_pending - self._register.waiting
+        if free <= 0:
+            return "queue_full"
+        # A principal may take as many places as it leaves: half when it is alone, and there is
+        # always one for the next. One without a name is alone with the service.
+        return "fair_share" if principal and its_own >= free else None
+
+    def may_run(self) -> bool:
+        """Whether the descriptors suffice for one more job: one always may, so that nothing waits
+        for ever. They are counted only where the limit is near.
+        """
+        running = self._register.running
+        descriptors = self._descriptors
+        if not running or (running + 1) * JOB_DESCRIPTORS < descriptors.limit // 2:
+            return True
+        to_come = sum(e.job.descriptors_to_come for e in self._register if e.has_slot)
+        return descriptors.free() >= to_come + JOB_DESCRIPTORS + SPARE_DESCRIPTORS

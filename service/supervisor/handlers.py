@@ -1,0 +1,202 @@
+"""What the supervisor does on each message: one function per message type, and their table.
+
+A message is checked against its type before its function is called. Each function runs in one
+callback of the loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from service.host.event_log import log_event
+from service.link import to_supervisor as messages
+from service.link.protocol import PROTOCOL
+from service.link.validation import InvalidMessage, checker
+from service.supervisor.job.runner import Job
+from service.supervisor.orphaned_log import close_orphaned_log
+
+if TYPE_CHECKING:
+    from service.link.from_supervisor import AnyReply, ClaimReply, Reply
+    from service.supervisor.connection import Connection
+    from service.supervisor.server import Server
+
+M = TypeVar("M")
+_Request: TypeAlias = (
+    messages.Claim | messages.Kill | messages.MakeLog | messages.CloseOrphanedLog | messages.Upgrade
+)
+# Checks a message, and acts on it.
+_Row: TypeAlias = "tuple[Callable[[Mapping[str, Any]], None], Callable[..., None]]"
+
+
+def handle(server: Server, connection: Connection, message: Mapping[str, Any]) -> None:
+    """Act on a message. Raises: InvalidMessage, and then nothing has changed."""
+    try:
+        check, handler = _TABLE[message["type"]]
+    except KeyError:
+        raise InvalidMessage(f"no message has the type {message['type'][:40]!r}") from None
+    check(message)
+    handler(server, connection, message)
+
+
+def _hello(server: Server, connection: Connection, message: messages.Hello) -> None:
+    if message["protocol"] != PROTOCOL:
+        raise InvalidMessage(
+            f"hello: protocol {message['protocol']}; this supervisor speaks {PROTOCOL}"
+        )
+    if message["role"] == "worker":
+        if "max_running" not in message or "max_pending" not in message:
+            raise InvalidMessage("hello: a worker says `max_running` and `max_pending`")
+        server.set_bounds(max_running=message["max_running"], max_pending=message["max_pending"])
+    connection.pid = message["pid"]
+    server.joined(connection, message["role"], heartbeats=message.get("heartbeats", False))
+
+
+def _heartbeat(server: Server, connection: Connection, _message: messages.Heartbeat) -> None:
+    server.silence.heartbeat(connection)
+
+
+def _claim(server: Server, connection: Connection, message: messages.Claim) -> None:
+    if message.get("queue_timeout_s") and "grace_s" not in message:
+        raise InvalidMessage("claim: `queue_timeout_s` needs `grace_s`")
+    may_run = server.claims.may_run()
+    reply: ClaimReply = {"type": "reply", "request_id": message.get("request_id", 0), "ok": False}
+    if server.is_closing:
+        reply["why"] = "shutting_down"
+    elif (refusal := server.claims.refusal(message, may_run=may_run)) is not None:
+        reply["why"] = refusal
+    else:
+        entry = server.register.claim(
+            Job(message["job"], server.runtime),
+            connection,
+            may_run=may_run,
+            priority=message.get("priority", 0),
+            principal=message.get("principal", ""),
+            max_running=message.get("max_running", 0),
+        )
+        # A job of which no command was dispatched can't have run under another supervisor.
+        entry.is_recovered = message.get("stored", False) and message.get("dispatched", 0) >= 0
+        if queue_timeout_s := message.get("queue_timeout_s"):
+            entry.job.wait_for_slot(queue_s=queue_timeout_s, grace_s=message["grace_s"])
+        reply["ok"], reply["has_slot"] = True, entry.has_slot
+    _reply(connection, message, reply)
+
+
+def _start(server: Server, connection: Connection, message: messages.Start) -> None:
+    length = len(message["argv"])
+    if message.get("fd_options") and message.get("fd_options_index", length) >= length:
+        raise InvalidMessage("start: `fd_options_index` is no item of `argv`")
+    entry = server.register.get(message["job"])
+    if entry is not None and entry.worker is connection and entry.has_slot:
+        entry.job.start(message)
+
+
+def _kill(server: Server, connection: Connection, message: messages.Kill) -> None:
+    entry = server.register.get(message["job"])
+    # A kill that is under way isn't repeated: a second signal means something else to a program.
+    if entry is not None and not (message.get("is_repeat") and entry.job.is_being_killed):
+        entry.job.kill(
+            signal=message["signal"],
+            grace_s=message["grace_s"],
+            reason=message["reason"],
+            at=message["requested_at"],
+        )
+    _reply(connection, message, _plain_reply(message, ok=entry is not None))
+
+
+def _make_log(server: Server, connection: Connection, message: messages.MakeLog) -> None:
+    why = None
+    if (entry := server.register.get(message["job"])) is not None:
+        try:
+            entry.job.make_log()
+        except OSError as exc:
+            why = os.strerror(exc.errno or 0)
+    reply = _plain_reply(message, ok=entry is not None and why is None, why=why)
+    _reply(connection, message, reply)
+
+
+def _ack(server: Server, connection: Connection, message: messages.Ack) -> None:
+    server.register.acknowledge(message["job"], message["seq"])
+    _publish_along(server, connection, message)
+
+
+def _release(server: Server, connection: Connection, message: messages.Release) -> None:
+    _publish_along(server, connection, message)
+    entry = server.register.get(message["job"])
+    if entry is None or entry.worker is not connection:
+        return
+    server.register.release(entry.job.id)
+    if not entry.job.is_finished and entry.job.has_begun:
+        # Only a job that never ran may be released unfinished (its submission failed).
+        log_event("running_job_released", job=entry.job.id)
+        entry.job.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
+    server.grant_slots()
+    server.exit_if_done()
+
+
+def _publish(server: Server, connection: Connection, message: messages.Publish) -> None:
+    server.publish(connection, message["job"], message["state"])
+
+
+def _publish_along(
+    server: Server, connection: Connection, message: messages.Ack | messages.Release
+) -> None:
+    if "state" in message:
+        server.publish(connection, message["job"], message["state"])
+
+
+def _close_orphaned_log(
+    server: Server, connection: Connection, message: messages.CloseOrphanedLog
+) -> None:
+    state_dir, request_id = server.runtime.state_dir, message.get("request_id", 0)
+    _reply(connection, message, close_orphaned_log(state_dir, message["job"], request_id))
+
+
+def _shutdown(server: Server, connection: Connection, message: messages.Shutdown) -> None:
+    server.shut_down_for(connection, message)
+
+
+def _exit_if_idle(server: Server, _connection: Connection, _message: messages.ExitIfIdle) -> None:
+    server.exit_if_idle()
+
+
+def _upgrade(server: Server, connection: Connection, message: messages.Upgrade) -> None:
+    why = server.ask_for_upgrade(connection, message)
+    if why is not None:
+        _reply(connection, message, _plain_reply(message, ok=False, why=why))
+
+
+def _plain_reply(message: _Request, *, ok: bool, why: str | None = None) -> Reply:
+    reply: Reply = {"type": "reply", "request_id": message.get("request_id", 0), "ok": ok}
+    if why is not None:
+        reply["why"] = why
+    return reply
+
+
+def _reply(connection: Connection, message: _Request, reply: AnyReply) -> None:
+    if "request_id" in message:
+        connection.send(reply)
+
+
+def _entry(message_type: type[M], handler: Callable[[Server, Connection, M], None]) -> _Row:
+    """A row of the table: mypy sees that the function takes the messages that are checked."""
+    return checker(message_type), handler
+
+
+_TABLE: Final[dict[str, _Row]] = {
+    "hello": _entry(messages.Hello, _hello),
+    "heartbeat": _entry(messages.Heartbeat, _heartbeat),
+    "claim": _entry(messages.Claim, _claim),
+    "start": _entry(messages.Start, _start),
+    "kill": _entry(messages.Kill, _kill),
+    "make_log": _entry(messages.MakeLog, _make_log),
+    "ack": _entry(messages.Ack, _ack),
+    "release": _entry(messages.Release, _release),
+    "publish": _entry(messages.Publish, _publish),
+    "close_orphaned_log": _entry(messages.CloseOrphanedLog, _close_orphaned_log),
+    "shutdown": _entry(messages.Shutdown, _shutdown),
+    "exit_if_idle": _entry(messages.ExitIfIdle, _exit_if_idle),
+    "upgrade": _entry(messages.Upgrade, _upgrade),
+}
