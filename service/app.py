@@ -14,8 +14,6 @@ from contextlib import AsyncExitStack
 from functools import cache, partial
 from typing import Any
 
-import structlog
-
 from service import logs
 from service.access.audit import AuditLog
 from service.api.attach import attach
@@ -35,18 +33,16 @@ from service.link.launch import Starting
 from service.metrics import shared
 from service.metrics.series import worker_metrics
 from service.operations import preflight
-from service.output.watcher import LogWatcher
 from service.settings import OnShutdown, Settings
 from service.store import Store
 from service.web.access_log import Observer
 from service.web.lifespan import Lifespan, Steps, is_main_process
+from service.web.open_streams import OpenStreams
 from service.web.refusal import EXIT_ERROR, refusals
 from service.web.server import Jobrunner
 from service.web.strangers import Strangers
 
 paused_gc.resume()
-
-_log = structlog.get_logger("jobrunner.app")
 
 
 def create_app(_arguments: object = None) -> Jobrunner:
@@ -101,11 +97,8 @@ async def _open_parts(
     ctx.engine = Engine(settings, ctx.store, ctx.metrics, heartbeats)
     await ctx.engine.open()
     parts.push_async_callback(ctx.engine.close)
-    ctx.log_watcher = LogWatcher(lambda why: _log.warning("output_not_watched", why=why))
-    ctx.log_watcher.open()
-    parts.callback(ctx.log_watcher.close)
-    ctx.open_streams = set()
-    parts.callback(lambda: [stream.abort() for stream in list(ctx.open_streams)])
+    ctx.open_streams = OpenStreams(ctx.metrics)
+    parts.callback(ctx.open_streams.abort)
 
 
 _single_app = cache(create_app)

@@ -9,7 +9,6 @@ from service.api.problems import ERROR_FORMAT
 from service.api.views import CheckView, KindView, Live, Ready
 from service.engine.engine import Engine
 from service.errors import NotReady
-from service.output.watcher import LogWatcher
 
 health = Blueprint("health", url_prefix="/health")
 
@@ -31,7 +30,6 @@ async def ready(request: Request) -> HTTPResponse:
     Raises: NotReady, with the reasons.
     """
     engine: Engine = request.app.ctx.engine
-    watcher: LogWatcher = request.app.ctx.log_watcher
     checks = {**engine.readiness(), "output": None}
     if (why := getattr(request.ctx, "no_descriptors", None)) is not None:
         checks["descriptors"] = why
@@ -40,8 +38,6 @@ async def ready(request: Request) -> HTTPResponse:
     faults = await request.app.ctx.kinds_health.view()
     kinds = {name: KindView(said["Usable"], said["Error"]) for name, said in faults.items()}
     remarks = engine.remarks()
-    if watcher.refusal is not None:
-        remarks["output"] = watcher.refusal
     return answer(
         Ready({name: CheckView(ok=True, why=remarks.get(name)) for name in checks}, kinds)
     )

@@ -20,6 +20,7 @@ import structlog
 
 from service.engine.ceilings import unkept
 from service.engine.claim_message import claim_message, too_many_pending, unsupported
+from service.engine.job_subscription import JobSubscription
 from service.engine.link import Link
 from service.engine.owner import Owner
 from service.engine.patient_writes import LogKeeper, stored, while_locked
@@ -53,6 +54,8 @@ from service.link.from_supervisor import ClaimReply
 from service.link.session import REPLY_TIMEOUT_S, ConnectionLost
 from service.link.to_supervisor import Kill as KillMessage
 from service.metrics.series import Metrics
+from service.output.formats.encoder import Encoder
+from service.output.watcher import LogWatcher
 from service.settings import Settings
 from service.store import DuplicateKey, Page, Query, Store, readable
 
@@ -67,6 +70,10 @@ _CLAIMS: Final = 3
 
 T = TypeVar("T")
 _log = structlog.get_logger("jobrunner.engine")
+
+
+def _not_watched(why: str) -> None:
+    _log.warning("output_not_watched", why=why)
 
 
 def _nothing() -> None:
@@ -112,6 +119,7 @@ class Engine:
         )
         stamp = beats.beat_worker if beats is not None else _nothing
         self._link = Link(settings, store, self._owner, self._waiters.notify_all, writer, stamp)
+        self._log_watcher = LogWatcher(_not_watched)
         self._tasks = OwnedTasks()
         self._closing = False
         self._log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
@@ -119,12 +127,14 @@ class Engine:
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
         await self._link.open()
+        self._log_watcher.open()
         self._tasks.keep(self._removal.run, name="removal")
         self._tasks.keep(self._retention.run, name="retention")
 
     async def close(self) -> None:
-        """Finish what was begun, then hand all jobs over."""
+        """End the readers, finish what was begun, then hand all jobs over."""
         self._closing = True
+        self._log_watcher.close()
         self._waiters.notify_all()
         self._removal.close()
         await self._tasks.cancel_kept()
@@ -181,6 +191,14 @@ class Engine:
                         await changed.wait()
             except TimeoutError:
                 return self.show(job_id)
+
+    def follow(
+        self, job_id: str, encoder: Encoder, *, offset: int, stream: int | None, follow: bool
+    ) -> JobSubscription:
+        """The job's output from `offset` on, to be entered: `async with`."""
+        return JobSubscription(
+            self, self._log_watcher, job_id, encoder, offset=offset, stream=stream, follow=follow
+        )
 
     async def wait_started(self, job_id: str) -> None:
         """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned."""
@@ -270,9 +288,13 @@ class Engine:
 
     def remarks(self) -> dict[str, str]:
         """What the operator should know of things that are well enough for new jobs."""
-        damaged = self._link.damaged
-        why = f"{damaged} jobs were ended as their records can't be read; each has an Error."
-        return {"records": why} if damaged else {}
+        remarks = {}
+        if damaged := self._link.damaged:
+            why = f"{damaged} jobs were ended as their records can't be read; each has an Error."
+            remarks["records"] = why
+        if (refusal := self._log_watcher.refusal) is not None:
+            remarks["output"] = refusal
+        return remarks
 
     # How
 

@@ -102,11 +102,6 @@ class LogState(NamedTuple):
     limit: int = 0
     gap: Gap = NO_GAP
 
-    @property
-    def stderr_end(self) -> int:
-        """Bytes of standard error."""
-        return self.end - self.stdout_end
-
     def size(self, stream: int | None = None) -> int:
         """Bytes of one stream, or of both together for None."""
         if stream is None:
@@ -161,8 +156,12 @@ class Record(NamedTuple):
     command: int
     stream: int
 
-    def position_in(self, stream: int) -> int:
-        """How many bytes of that stream lie before this record, whichever stream it begins."""
+    def position_in(self, stream: int | None) -> int:
+        """How many bytes of that stream lie before this record, whichever stream it begins; of
+        both together for None.
+        """
+        if stream is None:
+            return self.offset
         return self.stream_offset if stream == self.stream else self.offset - self.stream_offset
 
     @property

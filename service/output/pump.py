@@ -59,11 +59,6 @@ class StallTimer:
         self._stalled: set[Stalled] = set()
         self._handle: asyncio.TimerHandle | None = None
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the timer is set, that is whether anything is stalled."""
-        return self._handle is not None
-
     def join(self, pump: Stalled) -> None:
         """Tries this pump too, from now on."""
         self._stalled.add(pump)
@@ -137,11 +132,6 @@ class Pump:
         self._stalls = stalls or _timer_of(loop)
         self._pipes: dict[int, _Pipe] = {}
         self.stalled = False
-
-    @property
-    def open_pipes(self) -> list[tuple[int, int]]:
-        """The (stream, command) of each pipe that has not reached its end."""
-        return [(pipe.stream, pipe.command) for pipe in self._pipes.values()]
 
     @property
     def pipes(self) -> list[tuple[int, int, int]]:

@@ -1,8 +1,8 @@
-"""One reader's way through a log: replay from an offset, then live, in chunks of bytes.
+"""One reader's way through a log: replay from an offset, then live, encoded, into a sink.
 
-Nothing is buffered between the log and the consumer: the next chunk is read when the consumer
-asks for it, so a slow one lags behind, is served from the disk, and slows nobody. One that has all
-there is may have the next chunk handed to it instead, as soon as it comes (`fanout`).
+Nothing is buffered between the log and the sink: the next chunk is read when the sink has taken
+the one before, so a slow one lags behind, is served from the disk, and slows nobody. One that has
+all there is has what comes handed to it, as soon as it comes (`fanout`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING
 
-from service.errors import CorruptLog, OffsetBeyondEnd, OffsetInGap
+from service.errors import CorruptLog, OffsetBeyondEnd, OffsetInGap, OutputDropped
 from service.output.cursor import Cursor
 from service.output.fanout import Subscriber
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator
-    from types import TracebackType
+    from collections.abc import Sequence
     from typing import Self
 
-    from service.errors import OutputDropped
-    from service.output.fanout import Sink
+    from service.output.chunk import Chunk
+    from service.output.formats.encoder import Encoder
     from service.output.index import LogState
-    from service.output.watcher import LogWatcher, WatchedLog
+    from service.output.sink import Sink
+    from service.output.watched_log import WatchedLog
+    from service.output.watcher import LogWatcher
 
 __all__ = ["Subscription", "check_end"]
 
@@ -41,162 +42,167 @@ def check_end(found: int, at_least: int) -> None:
 
 
 class Subscription:
-    """Follows one log from `offset`; an async context manager, whose `chunks` are its output.
+    """Reads one log for one reader, until it is closed.
 
-    A negative offset counts from the present end. With `stream`, offsets count the bytes of that
-    stream alone. With `follow=False` it ends where the log ended when it was opened. With
-    `into_gap` it may begin where bytes were dropped; `chunks` then tells so at once. A log with
-    fewer bytes than `at_least` is damaged.
-
-    Attributes, once entered:
-        opening: the log's state at that moment.
-        offset: where the next chunk begins; `chunks` moves it on.
-        length: how many bytes will come in all, when that is known at opening, else None; those
-            that were dropped are counted.
+    Attributes:
+        opening: the log's state when it was opened.
+        length: how many bytes will be written in all, when that is known at opening, else None.
     """
 
     __slots__ = (
-        "_at_least",
         "_cursor",
-        "_directory",
+        "_encoder",
         "_follow",
-        "_into_gap",
+        "_log",
         "_stream",
-        "_tail",
         "_watcher",
         "length",
-        "offset",
         "opening",
     )
 
     def __init__(
         self,
         watcher: LogWatcher,
+        log: WatchedLog,
+        encoder: Encoder,
+        offset: int,
+        stream: int | None,
+        *,
+        follow: bool,
+    ) -> None:
+        """For `open`."""
+        self._watcher = watcher
+        self._log = log
+        self._encoder = encoder
+        self._stream = stream
+        self._follow = follow
+        self._cursor = Cursor(log.reader, offset, stream, attributed=encoder.needs_attribution)
+        self.opening = state = log.state
+        self.length: int | None = None
+        if state.closed or not follow:
+            self.length = encoder.length(state.size(stream) - offset)
+
+    @classmethod
+    def open(
+        cls,
+        watcher: LogWatcher,
         directory: str | os.PathLike[str],
+        encoder: Encoder,
         offset: int = 0,
         stream: int | None = None,
         *,
         follow: bool = True,
-        into_gap: bool = False,
         at_least: int = 0,
-    ) -> None:
-        self._watcher = watcher
-        self._directory = directory
-        self._stream = stream
-        self._follow = follow
-        self._into_gap = into_gap
-        self._at_least = at_least
-        self._tail: WatchedLog
-        self._cursor: Cursor
-        self.opening: LogState
-        self.length: int | None = None
-        self.offset = offset
+    ) -> Self:
+        """Opens the log in `directory`, to be read from `offset` on.
 
-    async def __aenter__(self) -> Self:
-        """Opens the log.
+        A negative offset counts from the present end. With `stream`, offsets count the bytes of
+        that stream alone. With `follow=False` it ends where the log ended when it was opened. A log
+        with fewer bytes than `at_least` is damaged.
 
         Raises:
             FileNotFoundError: there is no log.
             OffsetBeyondEnd: the log has no such offset yet.
-            OffsetInGap: its byte at the offset was dropped, and `into_gap` isn't set.
+            OffsetInGap: its byte at the offset was dropped, and the encoder marks no gaps.
             CorruptLog: its header is damaged, or it is too short.
+            WatcherClosed: the watcher is not open.
         """
-        self._tail = tail = self._watcher.watch(self._directory)
-        self.opening = tail.state
+        log = watcher.watch(directory)
         try:
-            check_end(self.opening.end, self._at_least)
-        except CorruptLog:
-            tail.release()
+            check_end(log.state.end, at_least)
+            gap = None if encoder.marks_gaps else log.state.gap.of(stream)
+            begin = _checked(offset, log.state.size(stream), gap)
+            return cls(watcher, log, encoder, begin, stream, follow=follow)
+        except BaseException:
+            log.release()
             raise
-        size = self.opening.size(self._stream)
-        if self.offset > size:
-            tail.release()
-            raise OffsetBeyondEnd(self.offset, size)
-        if self.offset < 0:
-            self.offset = max(0, size + self.offset)
-        gap_start, gap_end = self.opening.gap.of(self._stream)
-        if gap_start <= self.offset < gap_end and not self._into_gap:
-            tail.release()
-            raise OffsetInGap(self.offset, (gap_start, gap_end), size)
-        if self.opening.closed or not self._follow:
-            self.length = size - self.offset
-        self._cursor = Cursor(tail.reader, self.offset, self._stream)
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Lets go of the log."""
-        self._tail.release()
+    def close(self) -> None:
+        """Lets go of the log; to be called once."""
+        self._log.release()
+
+    @property
+    def offset(self) -> int:
+        """Where the next chunk begins."""
+        return self._cursor.offset
 
     @property
     def descriptor(self) -> int:
         """One of the descriptors that the log is read through, for judging how many are left."""
-        return self._tail.reader.index_fd
+        return self._log.reader.index_fd
 
     @property
     def state(self) -> LogState:
-        """The log's state as last seen; `complete` is meaningful when `chunks` has ended."""
-        return self._tail.state
+        """The log's state as last seen; `complete` is meaningful when `copy_to` has returned."""
+        return self._log.state
 
-    def skip(self, dropped: OutputDropped) -> int:
-        """Goes on behind the bytes of which `chunks` told.
+    async def copy_to(self, sink: Sink) -> None:
+        """Writes the output from `offset` on, encoded, until the log is finished and all of it is
+        written; the encoder's head and end are the caller's.
 
-        Returns: how many bytes this reader has missed there.
-        """
-        until = dropped.until
-        if not self._follow:
-            until = min(until, self.opening.size(self._stream))
-        missed = until - self.offset
-        self.offset = self._cursor.offset = until
-        return missed
-
-    async def chunks(self, sink: Sink | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `offset` on, 1 byte to 128 KiB at a time.
-
-        With a `sink`, what comes while the consumer waits is given to it, if it is ready, and not
-        to the consumer. Ends when the log is finished and all of it was delivered. Stopping in
-        between loses nothing: `offset` tells how far it came, and calling again goes on from there.
+        Cancelled while it waits for output it loses nothing: called again, it goes on from there.
 
         Raises:
-            OutputDropped: the next byte was dropped; after `skip`, calling again goes on behind
-                what is missing.
+            OutputDropped: the next byte was dropped, and the encoder marks no gaps. What lies
+                before it was flushed.
             WatcherClosed: the watcher was closed, so it is not known whether more comes.
             CorruptLog: the files contradict each other.
             OSError: the disk fails, or the kernel refuses a watch.
         """
+        encoder, stream = self._encoder, self._stream
         while True:
-            state = self._tail.state if self._follow else self.opening
-            chunk = await self._read(state)
-            if chunk:
-                self.offset += len(chunk)
-                yield chunk
-                if self.offset < state.size(self._stream):
-                    # A consumer that never has to wait would keep the loop from the others.
+            state = self._log.state if self._follow else self.opening
+            try:
+                chunks = await self._read(state)
+            except OutputDropped as dropped:
+                if not encoder.marks_gaps:
+                    await sink.flush()
+                    raise
+                await sink.write(encoder.gap(*self._skip(dropped)))
+                continue
+            if chunks:
+                await sink.write(encoder.encode(chunks))
+                if self._cursor.offset < state.size(stream):
+                    # A sink that never has to wait would keep the loop from the others.
                     await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
             elif state.closed or not self._follow:
                 return
-            elif sink is None:
-                await self._tail.changed(state)
             else:
                 # Awaited here: a coroutine around it would be held by each reader while it waits.
-                subscriber = Subscriber(self.offset, sink, self._watcher.loop.create_future())
+                read_on = self._watcher.loop.create_future()
+                subscriber = Subscriber(self._cursor.offset, encoder, sink, read_on)
                 try:
-                    if self._tail.join(subscriber, self._stream):
-                        await subscriber.read_on
+                    if self._log.join(subscriber, stream):
+                        await read_on
                 finally:
-                    self._tail.leave(subscriber, self._stream)
-                    self.offset = self._cursor.offset = subscriber.offset
+                    self._log.leave(subscriber)
+                    self._cursor.offset = subscriber.offset
 
-    async def _read(self, state: LogState) -> bytes:
+    def _skip(self, dropped: OutputDropped) -> tuple[int, int]:
+        """Goes on behind what was dropped; tells what of it this reader wanted."""
+        start, until = self._cursor.offset, dropped.until
+        if not self._follow:
+            until = min(until, self.opening.size(self._stream))
+        self._cursor.offset = until
+        return start, until
+
+    async def _read(self, state: LogState) -> Sequence[Chunk]:
         try:
-            return self._cursor.next_chunk(state, wait=False)
+            return self._cursor.next_chunks(state, wait=False)
         except BlockingIOError:
             # On a copy: a cancelled caller leaves the thread behind, still reading with it.
             cursor = copy.copy(self._cursor)
-            chunk = await self._tail.in_thread(cursor.next_chunk, state)
+            chunks = await self._log.in_thread(cursor.next_chunks, state)
             self._cursor = cursor
-            return chunk
+            return chunks
+
+
+def _checked(offset: int, size: int, gap: tuple[int, int] | None) -> int:
+    """The offset from the start, of a stream with so many bytes that doesn't begin in `gap`."""
+    if offset > size:
+        raise OffsetBeyondEnd(offset, size)
+    if offset < 0:
+        offset = max(0, size + offset)
+    if gap is not None and gap[0] <= offset < gap[1]:
+        raise OffsetInGap(offset, gap, size)
+    return offset

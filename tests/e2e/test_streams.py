@@ -25,12 +25,11 @@ from typing import Self
 import pytest
 from answers import assert_problem
 from gates import Gate
+from log_readers import collected, subscribed, watching
 from running import Service, running
 
 from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
-from service.output.subscription import Subscription
-from service.output.watcher import LogWatcher
 
 pytestmark = pytest.mark.e2e
 
@@ -279,9 +278,8 @@ def wait_closed(directory: Path) -> None:
     """Until the log says that no more comes."""
 
     async def follow() -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, directory) as subscription:
-            async for _ in subscription.chunks():
-                continue
+        with watching() as watcher, subscribed(watcher, directory) as subscription:
+            await collected(subscription)
 
     asyncio.run(follow())
 

@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from log_readers import FakeSink, subscribed, watching
 from msgspec.structs import replace
 
 from service.engine.retention import KEPT_S, Due, Limits, Retention, due
 from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
 from service.kinds.settings import read_settings
-from service.output.subscription import Subscription
-from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
 from service.settings import Percentage, SettingError
 from service.store import Finished, Store, Totals
@@ -227,14 +226,14 @@ async def test_a_reader_of_a_cleaned_job_reads_on_to_the_end(tmp_path):
     os.close(theirs)
     os.close(ours)
     log.close(complete=True)
-    async with LogWatcher() as watcher, Subscription(watcher, directory) as subscription:
-        chunks = subscription.chunks()
-        received = await anext(chunks)
-        assert len(received) < len(content)
+    with watching() as watcher, subscribed(watcher, directory) as subscription:
+        sink = FakeSink()
+        reading = asyncio.ensure_future(subscription.copy_to(sink))
+        await sink.has_bytes(1)
+        assert len(sink.all) < len(content)
         shutil.rmtree(directory)
-        async for chunk in chunks:
-            received += chunk
-        assert received == content
+        await reading
+        assert sink.all == content
 
 
 # ----------------------------------------------------------------------------------- its settings

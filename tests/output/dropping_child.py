@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from dying import die_before
+from log_readers import next_bytes
 
 from service.errors import OutputDropped
 from service.output import retention_window
@@ -51,7 +52,7 @@ def check(directory: Path) -> None:
             while cursor.offset < state.size(stream):
                 before = cursor.offset
                 try:
-                    chunk = cursor.next_chunk(limit=10_000)
+                    chunk = next_bytes(cursor, limit=10_000)
                 except OutputDropped as dropped:
                     cursor.offset = dropped.until
                     told = (before, dropped.until)

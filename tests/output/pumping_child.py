@@ -16,9 +16,7 @@ from service.output.writer import LogWriter
 async def main(directory: str, stdout_fd: int, stderr_fd: int) -> None:
     log = LogWriter.reopen(directory)
     ended = asyncio.Event()
-    pump = Pump(
-        asyncio.get_running_loop(), log, lambda *_: None if pump.open_pipes else ended.set()
-    )
+    pump = Pump(asyncio.get_running_loop(), log, lambda *_: None if pump.pipes else ended.set())
     pump.add(stdout_fd, STDOUT, 0)
     pump.add(stderr_fd, STDERR, 0)
     await ended.wait()

@@ -11,23 +11,15 @@ import hashlib
 import sys
 
 import uvloop
-
-from service.output.subscription import Subscription
-from service.output.watcher import LogWatcher
+from log_readers import collected, subscribed, watching
 
 
 async def main(directory: str, offset: int, stream: int | None) -> None:
-    digest = hashlib.sha256()
-    count = 0
-    async with (
-        LogWatcher() as watcher,
-        Subscription(watcher, directory, offset, stream) as subscription,
-    ):
+    with watching() as watcher, subscribed(watcher, directory, offset, stream) as subscription:
         print("ready", flush=True)  # noqa: T201 - what the test waits for
-        async for chunk in subscription.chunks():
-            digest.update(chunk)
-            count += len(chunk)
-    print(count, digest.hexdigest(), subscription.state.complete, flush=True)  # noqa: T201
+        output = await collected(subscription)
+        digest = hashlib.sha256(output).hexdigest()
+        print(len(output), digest, subscription.state.complete, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

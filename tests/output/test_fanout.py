@@ -2,30 +2,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from log_readers import FakeSink, subscribed, until_waiting, watching
 
 from service.errors import CorruptLog, WatcherClosed
 from service.output.fanout import MAX_FAN_OUT_BYTES
 from service.output.index import STDERR, STDOUT
-from service.output.subscription import Subscription
-from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from service.output.formats.encoder import Encoder
+    from service.output.subscription import Subscription
+    from service.output.watcher import LogWatcher
     from tests.output.conftest import Pipe
 
     Run = Callable[[Awaitable[object]], None]
-
-
-async def turn() -> None:
-    """Lets everything run that is ready to, once."""
-    await asyncio.sleep(0)  # noqa: TID251 - waits for nothing
 
 
 class Job:
@@ -44,39 +41,6 @@ class Job:
             view = view[60_000:]
 
 
-class Reader:
-    """Takes what it is handed, unless it is held up, and notes how each chunk came."""
-
-    def __init__(self) -> None:
-        self.handed: list[bytes] = []
-        self.read: list[bytes] = []
-        self.all = b""
-        self.is_held_up = False
-        self._more = asyncio.Event()
-
-    def try_write(self, chunk: bytes) -> bool:
-        if self.is_held_up:
-            return False
-        self.handed.append(chunk)
-        self._came(chunk)
-        return True
-
-    async def follow(self, subscription: Subscription) -> None:
-        async for chunk in subscription.chunks(self):
-            self.read.append(chunk)
-            self._came(chunk)
-
-    async def has(self, expected: bytes) -> None:
-        while len(self.all) < len(expected):
-            self._more.clear()
-            await self._more.wait()
-        assert self.all == expected
-
-    def _came(self, chunk: bytes) -> None:
-        self.all += chunk
-        self._more.set()
-
-
 @pytest.fixture
 def job(job_dir: Path, make_pipe: Callable[[], Pipe]) -> Iterator[Job]:
     job = Job(job_dir, make_pipe())
@@ -89,48 +53,48 @@ class Crowd:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._stack = AsyncExitStack()
-        self.readers: list[Reader] = []
+        self._stack = ExitStack()
+        self.sinks: list[FakeSink] = []
         self.subscriptions: list[Subscription] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.watcher: LogWatcher
 
     async def __aenter__(self) -> Self:
-        self.watcher = await self._stack.enter_async_context(LogWatcher())
+        self.watcher = self._stack.enter_context(watching())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self._stack.aclose()
+        self._stack.close()
 
-    async def join(self, stream: int | None = None, offset: int = 0) -> Reader:
-        subscription = Subscription(self.watcher, self._job.directory, offset, stream)
-        await self._stack.enter_async_context(subscription)
-        reader = Reader()
-        self.readers.append(reader)
+    async def join(
+        self, stream: int | None = None, offset: int = 0, encoder: Encoder | None = None
+    ) -> FakeSink:
+        opened = subscribed(self.watcher, self._job.directory, offset, stream, encoder=encoder)
+        subscription = self._stack.enter_context(opened)
+        sink = FakeSink()
+        self.sinks.append(sink)
         self.subscriptions.append(subscription)
-        self.tasks.append(asyncio.ensure_future(reader.follow(subscription)))
-        await self.waiting(len(self.readers))
-        return reader
+        self.tasks.append(asyncio.ensure_future(subscription.copy_to(sink)))
+        await self.waiting(len(self.sinks))
+        return sink
 
     async def waiting(self, count: int) -> None:
-        with self.watcher.watch(self._job.directory) as tail:
-            while tail.waiting < count:
-                await turn()
+        await until_waiting(self.watcher, self._job.directory, count)
 
 
 def test_all_who_have_caught_up_are_handed_one_object(job: Job, run: Run) -> None:
     async def scenario() -> None:
         async with Crowd(job) as crowd:
             job.put(b"before ")
-            readers = [await crowd.join() for _ in range(3)]
+            sinks = [await crowd.join() for _ in range(3)]
             job.put(b"live")
-            for reader in readers:
-                await reader.has(b"before live")
-                assert reader.read == [b"before "]
-            assert len({id(reader.handed[0]) for reader in readers}) == 1
+            for sink in sinks:
+                await sink.has(b"before live")
+                assert sink.written == [b"before "]
+            assert len({id(sink.handed[0]) for sink in sinks}) == 1
             job.log.close(complete=True)
             await asyncio.gather(*crowd.tasks)
             assert [subscription.offset for subscription in crowd.subscriptions] == [11] * 3
@@ -146,8 +110,8 @@ def test_who_cannot_take_it_reads_it_from_the_file_and_holds_nobody_up(job: Job,
             job.put(b"one ")
             await quick.has(b"one ")
             await slow.has(b"one ")
-            assert (slow.handed, slow.read) == ([], [b"one "])
-            assert (quick.handed, quick.read) == ([b"one "], [])
+            assert (slow.handed, slow.written) == ([], [b"one "])
+            assert (quick.handed, quick.written) == ([b"one "], [])
             await crowd.waiting(2)
             slow.is_held_up = False
             job.put(b"two")
@@ -163,16 +127,16 @@ def test_flood_is_read_and_not_handed_on(job: Job, run: Run) -> None:
 
     async def scenario() -> None:
         async with Crowd(job) as crowd:
-            readers = [await crowd.join() for _ in range(2)]
+            sinks = [await crowd.join() for _ in range(2)]
             job.put(flood)
-            for reader in readers:
-                await reader.has(flood)
-                assert reader.handed == []
+            for sink in sinks:
+                await sink.has(flood)
+                assert sink.handed == []
             await crowd.waiting(2)
             job.put(b"line")
-            for reader in readers:
-                await reader.has(flood + b"line")
-                assert reader.handed == [b"line"]
+            for sink in sinks:
+                await sink.has(flood + b"line")
+                assert sink.handed == [b"line"]
 
     run(scenario())
 
@@ -233,7 +197,7 @@ def test_reader_is_handed_all_though_it_goes_on_after_the_last_one_left(job: Job
             crowd.tasks[0].cancel()
             await asyncio.wait(crowd.tasks[:1])
             job.put(b"nobody waits for this ")
-            crowd.readers.clear()
+            crowd.sinks.clear()
             late = await crowd.join()
             job.put(b"but for this")
             await late.has(b"nobody waits for this but for this")
@@ -269,9 +233,9 @@ def test_damaged_header_ends_those_who_are_handed_output(job: Job, run: Run) -> 
 def test_output_that_is_missing_from_the_file_ends_who_was_to_get_it(job: Job, run: Run) -> None:
     async def scenario() -> None:
         async with Crowd(job) as crowd:
-            reader = await crowd.join()
+            sink = await crowd.join()
             job.put(b"there")
-            await reader.has(b"there")
+            await sink.has(b"there")
             await crowd.waiting(1)
             # The header speaks of bytes that the file hasn't.
             os.truncate(job.directory / "output", 2)
@@ -280,6 +244,6 @@ def test_output_that_is_missing_from_the_file_ends_who_was_to_get_it(job: Job, r
             job.log._write_header(job.log.state)
             ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
             assert isinstance(ends[0], CorruptLog)
-            assert reader.all == b"there"
+            assert sink.all == b"there"
 
     run(scenario())

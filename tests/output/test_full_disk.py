@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from log_readers import rest_of
 
 from service.output.cursor import Cursor
 from service.output.descriptors import bytes_waiting
@@ -42,7 +43,7 @@ def feed(pipe: Pipe, data: bytes) -> None:
 
 def read_stream(directory: Path, stream: int) -> bytes:
     with LogReader.open(directory) as reader:
-        return b"".join(iter(Cursor(reader, 0, stream).next_chunk, b""))
+        return rest_of(Cursor(reader, 0, stream))
 
 
 def test_pump_stalls_without_room_and_goes_on_byte_for_byte(
@@ -64,7 +65,7 @@ def test_pump_stalls_without_room_and_goes_on_byte_for_byte(
         pump = Pump(
             loop,
             log,
-            lambda *_: None if pump.open_pipes else ended.set(),
+            lambda *_: None if pump.pipes else ended.set(),
             on_stalled=stalled.set_result,
             on_resumed=lambda: resumed.set_result(None),
             stalls=stalls,
@@ -77,7 +78,7 @@ def test_pump_stalls_without_room_and_goes_on_byte_for_byte(
 
         assert (await stalled).errno == errno.ENOSPC
         assert pump.stalled
-        assert stalls.is_running
+        assert stalls._handle is not None
         # Nothing waits on the pipes: they are readable, and would call back without end.
         assert not any(loop.remove_reader(fd) for fd in fds.values())
         assert any(bytes_waiting(fd) for fd in fds.values())
@@ -86,7 +87,7 @@ def test_pump_stalls_without_room_and_goes_on_byte_for_byte(
         end = log.end
         stalls.retry()
         assert pump.stalled
-        assert stalls.is_running
+        assert stalls._handle is not None
         assert not pump.drain_now()
         assert log.end == end
 
@@ -95,7 +96,7 @@ def test_pump_stalls_without_room_and_goes_on_byte_for_byte(
         await resumed
         await ended.wait()
         assert not pump.stalled
-        assert not stalls.is_running
+        assert not stalls._handle is not None
         log.close(complete=True)
 
     run_stock(scenario())
@@ -132,7 +133,7 @@ def test_timer_alone_finds_the_room(
         )
         pump.add(pipe.take_reader(), STDERR, 4)
         assert await ended == (STDERR, 4)
-        assert not stalls.is_running
+        assert not stalls._handle is not None
 
     run_stock(scenario())
     log.close(complete=True)
@@ -155,9 +156,9 @@ def test_closing_a_stalled_pump_stops_the_timer(
         pump = Pump(loop, log, lambda *_: None, stalls=stalls)
         pump.add(pipe.take_reader(), STDOUT, 0)
         assert not pump.drain_now()
-        assert stalls.is_running
+        assert stalls._handle is not None
         pump.close()
-        assert not stalls.is_running
+        assert not stalls._handle is not None
         assert not pump.stalled
 
     run_stock(scenario())

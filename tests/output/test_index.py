@@ -76,7 +76,7 @@ def test_record_tells_the_place_in_either_stream() -> None:
 def test_state_tells_the_size_of_each_stream_and_of_both() -> None:
     state = LogState(end=10, stdout_end=7)
     assert [state.size(None), state.size(STDOUT), state.size(STDERR)] == [10, 7, 3]
-    assert state.stderr_end == 3
+    assert state.size(STDERR) == 3
 
 
 def test_records_never_lie_across_two_pages() -> None:

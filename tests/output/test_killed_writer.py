@@ -8,10 +8,11 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
+from log_readers import rest_of, wait_past, watched, watching
+
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
-from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
@@ -62,15 +63,15 @@ def test_pump_killed_at_random_moments_loses_and_doubles_nothing(
     marks = sorted(rng.randrange(2 * STREAM_BYTES) for _ in range(KILLS))
 
     async def kill_at_the_marks() -> None:
-        async with LogWatcher() as watcher:
-            with watcher.watch(job_dir) as tail:
+        with watching() as watcher:
+            with watched(watcher, job_dir) as log:
                 for mark in marks:
                     child = start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
-                    await tail.wait_past(mark)
+                    await wait_past(log, mark)
                     child.kill()
                     await asyncio.to_thread(child.wait)
                 start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
-                assert (await tail.wait_past(2 * STREAM_BYTES)).complete
+                assert (await wait_past(log, 2 * STREAM_BYTES)).complete
 
     run_stock(kill_at_the_marks())
     for feeder in feeders:
@@ -78,5 +79,5 @@ def test_pump_killed_at_random_moments_loses_and_doubles_nothing(
     with LogReader.open(job_dir) as reader:
         for stream, expected in data.items():
             cursor = Cursor(reader, 0, stream)
-            found = b"".join(iter(cursor.next_chunk, b""))
+            found = rest_of(cursor)
             assert found == expected

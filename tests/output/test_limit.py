@@ -16,15 +16,15 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_readers import FakeSink, collected, next_bytes, subscribed, wait_past, watched, watching
 
 from service.errors import NoHoles, OffsetInGap, OutputDropped
 from service.output import retention_window
 from service.output.cursor import Cursor
+from service.output.formats.plain_text import MarkedPlainText
 from service.output.index import NO_GAP, STDERR, STDOUT, LogState, record_position
 from service.output.reader import LogReader
 from service.output.retention_window import step_bytes
-from service.output.subscription import Subscription
-from service.output.watcher import LogWatcher
 from service.output.writer import RECORD_EVERY_NS, LogWriter
 
 STREAMS = (None, STDOUT, STDERR)
@@ -96,15 +96,15 @@ def check_from(reader: LogReader, written: Written, stream: int | None, offset: 
         before = cursor.offset
         if gap[0] <= before < gap[1]:
             with pytest.raises(OutputDropped) as caught:
-                cursor.next_chunk()
+                next_bytes(cursor)
             assert (caught.value.offset, caught.value.until) == (before, gap[1])
             cursor.offset = gap[1]
             continue
-        chunk = cursor.next_chunk()
+        chunk = next_bytes(cursor)
         assert chunk
         assert chunk == expected[before : cursor.offset]
         assert not (before < gap[0] < cursor.offset)
-    assert cursor.next_chunk() == b""
+    assert next_bytes(cursor) == b""
 
 
 def interesting(state: LogState, stream: int | None) -> set[int]:
@@ -263,7 +263,7 @@ def read_through(reader: LogReader, stream: int, data: bytes, ended: threading.E
         was_over = ended.is_set()
         before = cursor.offset
         try:
-            chunk = cursor.next_chunk()
+            chunk = next_bytes(cursor)
         except OutputDropped as dropped:
             missed += dropped.until - before
             cursor.offset = dropped.until
@@ -294,15 +294,15 @@ def test_readers_beside_killed_writers_never_take_dropped_bytes_for_output(
     missed: dict[int, int] = {}
 
     async def kill_at_random_places() -> None:
-        async with LogWatcher() as watcher:
-            with watcher.watch(job_dir) as tail:
+        with watching() as watcher:
+            with watched(watcher, job_dir) as log:
                 for mark in sorted(rng.randrange(2 * size) for _ in range(10)):
                     child = start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
-                    await tail.wait_past(mark)
+                    await wait_past(log, mark)
                     child.kill()
                     await asyncio.to_thread(child.wait)
                 start_child("pumping_child.py", job_dir, *fds, pass_fds=fds)
-                assert (await tail.wait_past(2 * size)).complete
+                assert (await wait_past(log, 2 * size)).complete
 
     with LogReader.open(job_dir) as reader:
 
@@ -333,42 +333,44 @@ def test_a_file_cut_short_inside_its_gap_keeps_its_offsets(job_dir):
         written.log = LogWriter.reopen(job_dir)
         assert written.log.repairs
         assert (written.log.end, written.log.gap) == (gap.end, gap)
-        assert written.log.state.stderr_end == gap.end
+        assert written.log.state.size(STDERR) == gap.end
         written.write(STDERR, b"more")
         with LogReader.open(job_dir) as reader:
-            assert Cursor(reader, gap.end, STDERR).next_chunk() == b"more"
-            assert Cursor(reader, gap.start - 1).next_chunk() == b"e"
+            assert next_bytes(Cursor(reader, gap.end, STDERR)) == b"more"
+            assert next_bytes(Cursor(reader, gap.start - 1)) == b"e"
 
 
 # ------------------------------------------------------------------------------------- subscription
 
 
-def test_a_follower_that_is_overtaken_learns_exactly_what_it_missed(job_dir, run):
+def test_a_subscriber_that_is_overtaken_learns_exactly_what_it_missed(job_dir, run):
     async def follow(written: Written) -> None:
-        async with (
-            LogWatcher() as watcher,
-            Subscription(watcher, job_dir) as live,
-            Subscription(watcher, job_dir, follow=False) as replay,
+        with (
+            watching() as watcher,
+            subscribed(watcher, job_dir) as live,
+            subscribed(watcher, job_dir, encoder=MarkedPlainText()) as marked,
+            subscribed(watcher, job_dir, follow=False) as replay,
         ):
-            chunks = live.chunks()
-            assert await anext(chunks) == b"first"
+            sink, marked_sink = FakeSink(), FakeSink()
+            reading = asyncio.ensure_future(live.copy_to(sink))
+            marking = asyncio.ensure_future(marked.copy_to(marked_sink))
+            await sink.has(b"first")
+            await marked_sink.has(b"first")
             written.write(STDOUT, b"x" * 500_000)
             gap = written.log.gap
-            got = await anext(chunks)
-            while live.offset < gap.start:
-                got += await anext(chunks)
-            assert len(got) == gap.start - len(b"first")
-            with pytest.raises(OutputDropped):
-                await anext(chunks)
-            assert live.skip(OutputDropped(live.offset, gap.end)) == gap.end - gap.start
-            chunks = live.chunks()
-            got = b""
-            while live.offset < written.log.end:
-                got += await anext(chunks)
-            assert got == b"x" * (written.log.end - gap.end)
-            await chunks.aclose()
+            with pytest.raises(OutputDropped) as caught:
+                await reading
+            assert (caught.value.offset, caught.value.until) == (gap.start, gap.end)
+            head = b"first".ljust(gap.start, b"x")
+            assert sink.all == head
+            assert sink.flushed == gap.start
+            line = b"\n[jobrunner: %d bytes dropped]\n" % (gap.end - gap.start)
+            await marked_sink.has(head + line + b"x" * (written.log.end - gap.end))
+            marking.cancel()
+            await asyncio.wait([marking])
+            assert marked.offset == written.log.end
             # Where it is to end lies in the gap by now, or before it.
-            assert b"".join([chunk async for chunk in replay.chunks()]) == b"first"
+            assert await collected(replay) == b"first"
 
     with writing(job_dir) as written:
         written.write(STDOUT, b"first")
@@ -377,14 +379,20 @@ def test_a_follower_that_is_overtaken_learns_exactly_what_it_missed(job_dir, run
 
 def test_a_replay_whose_end_was_dropped_misses_no_more_than_it_wanted(job_dir, run):
     async def follow(written: Written) -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, job_dir, follow=False) as replay:
+        with (
+            watching() as watcher,
+            subscribed(watcher, job_dir, follow=False) as replay,
+            subscribed(watcher, job_dir, follow=False, encoder=MarkedPlainText()) as marked,
+        ):
             written.write(STDOUT, b"x" * 500_000)
             gap = written.log.gap
-            with pytest.raises(OutputDropped) as caught:
-                assert [chunk async for chunk in replay.chunks()] == [None]
+            sink = FakeSink()
+            with pytest.raises(OutputDropped):
+                await replay.copy_to(sink)
             assert replay.offset == gap.start
-            assert replay.skip(caught.value) == 50_000 - gap.start
-            assert [chunk async for chunk in replay.chunks()] == []
+            assert sink.all == b"y" * gap.start
+            line = b"\n[jobrunner: %d bytes dropped]\n" % (50_000 - gap.start)
+            assert await collected(marked) == sink.all + line
 
     with writing(job_dir) as written:
         written.write(STDOUT, b"y" * 50_000)
@@ -392,23 +400,25 @@ def test_a_replay_whose_end_was_dropped_misses_no_more_than_it_wanted(job_dir, r
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_following_begins_inside_a_gap_only_when_it_may(job_dir, run_stock, stream):
+def test_a_subscription_begins_inside_a_gap_only_when_it_marks_it(job_dir, run_stock, stream):
     async def follow(written: Written) -> None:
         state = written.log.state
         start, end = state.gap.of(stream)
-        async with LogWatcher() as watcher:
-            for offset in (start, end - 1, start - state.size(stream)):
+        size = state.size(stream)
+        rest = written.bytes_of(stream)[end:]
+        with watching() as watcher:
+            for offset in (start, end - 1, start - size):
                 with pytest.raises(OffsetInGap) as caught:
-                    async with Subscription(watcher, job_dir, offset, stream):
+                    with subscribed(watcher, job_dir, offset, stream):
                         pass
                 assert caught.value.gap == (start, end)
-                async with Subscription(
-                    watcher, job_dir, offset, stream, into_gap=True
-                ) as subscription:
-                    with pytest.raises(OutputDropped):
-                        await anext(subscription.chunks())
-            async with Subscription(watcher, job_dir, end, stream) as subscription:
-                assert await anext(subscription.chunks())
+                missed = end - (offset if offset >= 0 else size + offset)
+                line = b"[jobrunner: %d bytes dropped]\n" % missed
+                marking = {"encoder": MarkedPlainText(), "follow": False}
+                with subscribed(watcher, job_dir, offset, stream, **marking) as subscription:
+                    assert await collected(subscription) == line + rest
+            with subscribed(watcher, job_dir, end, stream, follow=False) as subscription:
+                assert await collected(subscription) == rest
 
     with writing(job_dir) as written:
         for _ in range(10):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_readers import next_bytes
 
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT, LogState
@@ -95,7 +96,7 @@ def play(directory: Path, script: list[tuple]) -> tuple[LogWriter, Model]:
 
 def read_all(cursor: Cursor, limit: int) -> bytes:
     chunks = []
-    while chunk := cursor.next_chunk(limit=limit, wait=False):
+    while chunk := next_bytes(cursor, limit=limit, wait=False):
         assert len(chunk) <= limit
         chunks.append(chunk)
     return b"".join(chunks)
@@ -138,7 +139,7 @@ def test_readers_that_keep_up_see_each_byte_once(script: list[tuple]) -> None:
                     log.splice_from(pipe_reader, stream, command)
                     model.append(stream, command, data)
                 for stream, cursor in cursors.items():
-                    seen[stream] += cursor.next_chunk()
+                    seen[stream] += next_bytes(cursor)
         os.close(pipe_reader)
         os.close(pipe_writer)
         log.detach()

@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from log_readers import rest_of
 
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT
@@ -60,17 +61,17 @@ def test_both_streams_of_real_commands_are_kept_apart_and_in_order(
             with child:
                 pump.add(out, STDOUT, command)
                 pump.add(err, STDERR, command)
-                assert pump.open_pipes == [(STDOUT, command), (STDERR, command)]
+                assert pump.pipes == [(out, STDOUT, command), (err, STDERR, command)]
                 await ended.wait()
             assert sorted(ended.pipes) == [(STDOUT, command), (STDERR, command)]
-            assert pump.open_pipes == []
+            assert pump.pipes == []
         log.close(complete=True)
 
     run_stock(scenario())
     with LogReader.open(job_dir) as reader:
         for stream, word in ((STDOUT, b"out"), (STDERR, b"err")):
             expected = b"".join(b"%s %d\n" % (word, i) for i in range(1, 2001)) * 2
-            assert b"".join(iter(Cursor(reader, 0, stream).next_chunk, b"")) == expected
+            assert rest_of(Cursor(reader, 0, stream)) == expected
 
 
 def test_binary_output_of_a_megabyte_comes_out_unchanged(

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from log_readers import chunks_of, next_bytes, rest_of
 
 from service.errors import CorruptLog
 from service.output.cursor import Cursor
@@ -39,7 +40,7 @@ def evict(path: Path) -> None:
 
 
 def read_all(cursor: Cursor) -> bytes:
-    return b"".join(iter(cursor.next_chunk, b""))
+    return rest_of(cursor)
 
 
 def test_log_that_is_not_there_is_not_found(job_dir: Path) -> None:
@@ -81,7 +82,7 @@ def test_missing_records_are_an_error_and_not_the_end(
     write(job_dir, make_pipe(), [(STDOUT, b"all of it")])
     os.truncate(job_dir / "runs", HEADER_BYTES)
     with LogReader.open(job_dir) as reader, pytest.raises(CorruptLog):
-        Cursor(reader, 0, STDOUT).next_chunk()
+        next_bytes(Cursor(reader, 0, STDOUT))
 
 
 def test_record_that_is_not_valid_yet_is_left_alone(
@@ -113,7 +114,7 @@ def test_bytes_that_are_not_in_memory_are_not_waited_for(
     def is_refused(cursor: Cursor) -> bool:
         evict(job_dir / "output")
         try:
-            cursor.next_chunk(wait=False)
+            cursor.next_chunks(wait=False)
         except BlockingIOError:
             return True
         return False
@@ -137,9 +138,9 @@ def test_a_few_bytes_between_much_of_the_other_stream_are_found_without_reading_
     write(job_dir, make_pipe(), runs)
     with LogReader.open(job_dir) as reader:
         cursor = Cursor(reader, 0, STDOUT)
-        assert cursor.next_chunk() == b"needlepin"
-        assert cursor.next_chunk() == b""
-        assert Cursor(reader, 3, STDOUT).next_chunk() == b"dlepin"
+        assert next_bytes(cursor) == b"needlepin"
+        assert next_bytes(cursor) == b""
+        assert next_bytes(Cursor(reader, 3, STDOUT)) == b"dlepin"
         assert read_all(Cursor(reader, 1, STDERR)) == (noise * 2)[1:]
 
 
@@ -153,8 +154,8 @@ def test_streams_that_alternate_byte_by_byte_are_joined_into_large_chunks(
     with LogReader.open(job_dir) as reader:
         assert reader.state() == LogState(2 * count, count, closed=True, complete=True)
         for stream in (STDOUT, STDERR):
-            chunks = list(iter(Cursor(reader, 0, stream).next_chunk, b""))
-            assert b"".join(chunks) == expected
+            chunks = chunks_of(Cursor(reader, 0, stream))
+            assert b"".join(chunk.data for chunk in chunks) == expected
             assert len(chunks) < 10
             for offset in (0, 1, 1234, count - 1, count):
                 assert read_all(Cursor(reader, offset, stream)) == expected[offset:]

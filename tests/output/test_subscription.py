@@ -6,21 +6,30 @@ import os
 import resource
 import sys
 import threading
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from log_readers import (
+    FakeSink,
+    collected,
+    subscribed,
+    turn,
+    until_waiting,
+    wait_past,
+    watched,
+    watching,
+)
 
 from service.errors import CorruptLog, OffsetBeyondEnd, WatcherClosed
 from service.output.index import STDERR, STDOUT, LogState
-from service.output.subscription import Subscription
 from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from tests.output.conftest import Pipe
 
@@ -54,10 +63,6 @@ def job(job_dir: Path, make_pipe: Callable[[], Pipe]) -> Iterator[Job]:
     job.log.detach()
 
 
-async def collect(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
-
-
 def inotify_watches() -> list[str]:
     """The watches of this process, as the kernel counts them."""
     found = []
@@ -84,9 +89,9 @@ def test_finished_log_is_replayed_whole(job: Job, run: Run) -> None:
     job.finish()
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+        with watching() as watcher, subscribed(watcher, job.directory) as subscription:
             assert subscription.length == len(data) + 3
-            assert await collect(subscription.chunks()) == data + b"err"
+            assert await collected(subscription) == data + b"err"
             assert subscription.state == LogState(
                 len(data) + 3, len(data), closed=True, complete=True
             )
@@ -101,18 +106,23 @@ def test_late_reader_sees_output_from_the_start_then_live(job: Job, run: Run) ->
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
+        with watching() as watcher, subscribed(watcher, job.directory) as subscription:
             assert subscription.length is None
-            chunks = subscription.chunks()
-            assert await anext(chunks) == b"before "
+            sink = FakeSink()
+            reading = asyncio.ensure_future(subscription.copy_to(sink))
+            expected = b"before "
+            await sink.has(expected)
             job.put(b"between ")
-            assert await anext(chunks) == b"between "
+            expected += b"between "
+            await sink.has(expected)
             for word in (b"live ", b"\0", b"\r\n"):
                 loop.call_soon(job.put, word)
-                assert await anext(chunks) == word
-            assert subscription.offset == job.log.end
+                expected += word
+                await sink.has(expected)
             loop.call_soon(job.finish)
-            assert await collect(chunks) == b""
+            await reading
+            assert sink.all == expected
+            assert subscription.offset == job.log.end
             assert subscription.state.complete
 
     run(scenario())
@@ -126,12 +136,10 @@ def test_one_stream_is_followed_without_the_other(job: Job, run: Run, stream: in
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with (
-            LogWatcher() as watcher,
-            Subscription(watcher, job.directory, 3, stream) as subscription,
-        ):
-            chunks = subscription.chunks()
-            assert await anext(chunks) == b"3456"
+        with watching() as watcher, subscribed(watcher, job.directory, 3, stream) as subscription:
+            sink = FakeSink()
+            reading = asyncio.ensure_future(subscription.copy_to(sink))
+            await sink.has(b"3456")
 
             def more() -> None:
                 job.put(b"yyyy", other)
@@ -141,7 +149,8 @@ def test_one_stream_is_followed_without_the_other(job: Job, run: Run, stream: in
                 job.finish()
 
             loop.call_soon(more)
-            assert await collect(chunks) == b"789"
+            await reading
+            assert sink.all == b"3456789"
             assert subscription.offset == subscription.state.size(stream) == 10
 
     run(scenario())
@@ -156,14 +165,14 @@ def test_without_follow_it_ends_where_the_log_ended_at_opening(
         job.finish()
 
     async def scenario() -> None:
-        async with (
-            LogWatcher() as watcher,
-            Subscription(watcher, job.directory, 3, follow=False) as subscription,
+        with (
+            watching() as watcher,
+            subscribed(watcher, job.directory, 3, follow=False) as subscription,
         ):
             assert subscription.length == 7
             if not closed:
                 job.put(b", later")
-            assert await collect(subscription.chunks()) == b"opening"
+            assert await collected(subscription) == b"opening"
 
     run(scenario())
 
@@ -189,12 +198,12 @@ def test_offset_counts_from_the_start_or_back_from_the_end(
     job.finish()
 
     async def scenario() -> None:
-        async with (
-            LogWatcher() as watcher,
-            Subscription(watcher, job.directory, offset, stream) as subscription,
+        with (
+            watching() as watcher,
+            subscribed(watcher, job.directory, offset, stream) as subscription,
         ):
             assert subscription.length == len(expected)
-            assert await collect(subscription.chunks()) == expected
+            assert await collected(subscription) == expected
 
     run(scenario())
 
@@ -207,9 +216,9 @@ def test_offset_beyond_the_end_is_refused(
     job.put(b"err", STDERR)
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
+        with watching() as watcher:
             with pytest.raises(OffsetBeyondEnd) as caught:
-                async with Subscription(watcher, job.directory, offset, stream):
+                with subscribed(watcher, job.directory, offset, stream):
                     pass
             assert caught.value.end == end
 
@@ -218,9 +227,9 @@ def test_offset_beyond_the_end_is_refused(
 
 def test_log_that_is_not_there_is_not_found(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
+        with watching() as watcher:
             with pytest.raises(FileNotFoundError):
-                async with Subscription(watcher, tmp_path / "nothing"):
+                with subscribed(watcher, tmp_path / "nothing"):
                     pass
 
     run(scenario())
@@ -230,34 +239,20 @@ def test_reading_may_be_broken_off_and_taken_up_again(job: Job, run: Run) -> Non
     job.put(b"first")
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
-            chunks = subscription.chunks()
-            assert await anext(chunks) == b"first"
-            waiting = asyncio.ensure_future(anext(chunks))
-            await until_waiting(watcher, job, 1)
+        with watching() as watcher, subscribed(watcher, job.directory) as subscription:
+            sink = FakeSink()
+            waiting = asyncio.ensure_future(subscription.copy_to(sink))
+            await sink.has(b"first")
+            await until_waiting(watcher, job.directory, 1)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            await until_waiting(watcher, job, 0)
+            await until_waiting(watcher, job.directory, 0)
             job.put(b"second")
             job.finish()
-            assert await collect(subscription.chunks()) == b"second"
+            assert await collected(subscription) == b"second"
 
     run(scenario())
-
-
-async def turn() -> None:
-    """Lets the loop turn once."""
-    turned = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(turned.set_result, None)
-    await turned
-
-
-async def until_waiting(watcher: LogWatcher, job: Job, count: int) -> None:
-    """Lets the loop turn until so many wait for the log to grow."""
-    with watcher.watch(job.directory) as tail:
-        while tail.waiting != count:
-            await turn()
 
 
 def test_a_thousand_followers_of_a_job_share_one_watch_and_its_files(job: Job, run: Run) -> None:
@@ -267,17 +262,15 @@ def test_a_thousand_followers_of_a_job_share_one_watch_and_its_files(job: Job, r
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with AsyncExitStack() as stack:
-            watcher = await stack.enter_async_context(LogWatcher())
+        with ExitStack() as stack:
+            watcher = stack.enter_context(watching())
             files = open_files_in(job.directory)
             subscriptions = [
-                await stack.enter_async_context(
-                    Subscription(watcher, job.directory, 0, (None, STDOUT)[i % 2])
-                )
+                stack.enter_context(subscribed(watcher, job.directory, 0, (None, STDOUT)[i % 2]))
                 for i in range(count)
             ]
-            tasks = [asyncio.ensure_future(collect(f.chunks())) for f in subscriptions]
-            await until_waiting(watcher, job, count)
+            tasks = [asyncio.ensure_future(collected(f)) for f in subscriptions]
+            await until_waiting(watcher, job.directory, count)
             assert len(inotify_watches()) == 1
             assert open_files_in(job.directory) == files + 2
             for i in range(50):
@@ -295,15 +288,15 @@ def test_two_paths_to_one_log_wake_both_readers(job: Job, run: Run) -> None:
     other_path.symlink_to(job.directory)
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
-            tails = [watcher.watch(path) for path in (job.directory, other_path)]
-            waits = [asyncio.ensure_future(tail.wait_past(0)) for tail in tails]
+        with watching() as watcher:
+            logs = [watcher.watch(path) for path in (job.directory, other_path)]
+            waits = [asyncio.ensure_future(wait_past(log, 0)) for log in logs]
             asyncio.get_running_loop().call_soon(job.put, b"x")
             assert [state.end for state in await asyncio.gather(*waits)] == [1, 1]
-            tails[0].release()
+            logs[0].release()
             asyncio.get_running_loop().call_soon(job.put, b"x")
-            assert (await tails[1].wait_past(1)).end == 2
-            tails[1].release()
+            assert (await wait_past(logs[1], 1)).end == 2
+            logs[1].release()
 
     run(scenario())
 
@@ -324,15 +317,15 @@ def test_no_wake_up_is_lost_whatever_comes_first(job: Job, run: Run) -> None:
     writer.start()
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
-            tail = watcher.watch(job.directory)
+        with watching() as watcher:
+            log = watcher.watch(job.directory)
             for number in range(rounds):
                 if number % 100 == 0:
-                    tail.release()
-                    tail = watcher.watch(job.directory)
+                    log.release()
+                    log = watcher.watch(job.directory)
                 os.write(go, b".")
-                await tail.wait_past(number)
-            tail.release()
+                await wait_past(log, number)
+            log.release()
 
     try:
         run(scenario())
@@ -353,11 +346,11 @@ def test_byte_written_around_the_first_look_at_the_header_wakes(
             job.put(b"x")
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
-            with watcher.watch(job.directory) as tail:
+        with watching() as watcher:
+            with watched(watcher, job.directory) as log:
                 sys.setprofile(on_event)
                 try:
-                    assert (await tail.wait_past(0)).end == 1
+                    assert (await wait_past(log, 0)).end == 1
                 finally:
                     sys.setprofile(None)
 
@@ -396,15 +389,17 @@ def test_successor_of_a_killed_writer_wakes_the_readers(job: Job, run: Run) -> N
         output.write(b", and what the header didn't tell")
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
-            chunks = subscription.chunks()
-            assert await anext(chunks) == b"known"
+        with watching() as watcher, subscribed(watcher, job.directory) as subscription:
+            sink = FakeSink()
+            reading = asyncio.ensure_future(subscription.copy_to(sink))
+            await sink.has(b"known")
 
             def bury() -> None:
                 LogWriter.reopen(job.directory).close(complete=False)
 
             asyncio.get_running_loop().call_soon(bury)
-            assert await collect(chunks) == b", and what the header didn't tell"
+            await reading
+            assert sink.all == b"known, and what the header didn't tell"
             assert subscription.state.closed
             assert not subscription.state.complete
 
@@ -413,13 +408,13 @@ def test_successor_of_a_killed_writer_wakes_the_readers(job: Job, run: Run) -> N
 
 def test_closing_the_follower_ends_all_waiting_with_an_error(job: Job, run: Run) -> None:
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
-            async with (
-                Subscription(watcher, job.directory) as first,
-                Subscription(watcher, job.directory) as second,
+        with watching() as watcher:
+            with (
+                subscribed(watcher, job.directory) as first,
+                subscribed(watcher, job.directory) as second,
             ):
-                tasks = [asyncio.ensure_future(collect(f.chunks())) for f in (first, second)]
-                await until_waiting(watcher, job, 2)
+                tasks = [asyncio.ensure_future(collected(f)) for f in (first, second)]
+                await until_waiting(watcher, job.directory, 2)
                 watcher.close()
                 watcher.close()
                 for task in tasks:
@@ -433,9 +428,9 @@ def test_closing_the_follower_ends_all_waiting_with_an_error(job: Job, run: Run)
 
 def test_damaged_header_ends_following_with_an_error(job: Job, run: Run) -> None:
     async def scenario() -> None:
-        async with LogWatcher() as watcher, Subscription(watcher, job.directory) as subscription:
-            task = asyncio.ensure_future(collect(subscription.chunks()))
-            await until_waiting(watcher, job, 1)
+        with watching() as watcher, subscribed(watcher, job.directory) as subscription:
+            task = asyncio.ensure_future(collected(subscription))
+            await until_waiting(watcher, job.directory, 1)
             with (job.directory / "runs").open("r+b") as runs:
                 runs.write(b"garbage")
             with pytest.raises(CorruptLog):
@@ -452,11 +447,11 @@ def test_bytes_that_are_not_in_memory_are_read_in_a_thread(job: Job, run: Run) -
     os.fsync(fd)
 
     async def scenario() -> None:
-        async with LogWatcher() as watcher:
+        with watching() as watcher:
             for stream in (None, STDOUT):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                async with Subscription(watcher, job.directory, 0, stream) as subscription:
-                    assert await collect(subscription.chunks()) == data
+                with subscribed(watcher, job.directory, 0, stream) as subscription:
+                    assert await collected(subscription) == data
 
     try:
         run(scenario())
@@ -470,24 +465,24 @@ def test_files_stay_open_for_a_thread_whose_caller_was_cancelled(job: Job, run: 
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        async with LogWatcher() as watcher:
-            tail = watcher.watch(job.directory)
+        with watching() as watcher:
+            log = watcher.watch(job.directory)
             read: list[bytes] = []
             thread_ended = loop.create_future()
 
             def slow_read() -> None:
                 entered.set()
                 released.wait()
-                read.append(tail.reader.read(0))
+                read.append(log.reader.read(0))
                 loop.call_soon_threadsafe(thread_ended.set_result, None)
 
-            task = asyncio.ensure_future(tail.in_thread(slow_read))
+            task = asyncio.ensure_future(log.in_thread(slow_read))
             await asyncio.to_thread(entered.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             files = open_files_in(job.directory)
-            tail.release()
+            log.release()
             assert open_files_in(job.directory) == files
             released.set()
             await thread_ended
@@ -508,13 +503,13 @@ def test_without_inotify_logs_are_looked_at_until_it_is_there(run: Run, job: Job
             watcher.open()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             stack.callback(watcher.close)
             assert watcher.refusal is not None
             assert "max_user_instances" in watcher.refusal
             assert told == [watcher.refusal]
-            subscription = await stack.enter_async_context(Subscription(watcher, job.directory))
-            reading = asyncio.ensure_future(collect(subscription.chunks()))
+            subscription = stack.enter_context(subscribed(watcher, job.directory))
+            reading = asyncio.ensure_future(collected(subscription))
             job.put(b"watched")
             await turn()
             assert watcher.refusal is None  # the first who waits tries again

@@ -51,7 +51,7 @@ def test_a_log_on_demand_has_no_files_before_its_first_byte(
     assert log.splice_from(pipe.reader, STDERR, 0) == 3
     assert log.is_made
     with LogReader.open(job_dir) as reader:
-        assert (reader.state().stderr_end, reader.read(0)) == (3, b"now")
+        assert (reader.state().size(STDERR), reader.read(0)) == (3, b"now")
         log.close(complete=True)
         assert reader.state().complete
 

@@ -1,0 +1,167 @@
+"""A job's output for one reader: from an offset on, then live until the job is finished.
+
+A job may have no log: it is pending, or no byte of its output has come, or none ever will. Which
+of these it is, and whether the log is to be made for the reader, is decided here and nowhere else.
+
+1. The state is asked before the log is looked for: of a finished job it is there, or never will be.
+2. A log that nobody writes any more ends where it ends, whether it was closed or not. It has at
+   least the bytes that the job's record tells of, or it is damaged.
+3. A log may be finished while its job isn't. Whoever saw the end of the output finds the job
+   finished, so the end isn't told before.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from service.errors import OffsetBeyondEnd, Unavailable, WatcherClosed
+from service.files.job import JobFiles
+from service.jobs.lifecycle import FINISHED, LIVE, State
+from service.output.formats.encoder import Encoder
+from service.output.sink import Sink
+from service.output.subscription import Subscription, check_end
+from service.output.watcher import LogWatcher
+
+
+class Jobs(Protocol):
+    """What has to be known of a job, and done for it; the engine has it."""
+
+    def state(self, job_id: str) -> State: ...
+    def output_end(self, job_id: str) -> int: ...
+    def files(self, job_id: str) -> JobFiles: ...
+    async def make_log(self, job_id: str) -> None: ...
+    async def wait_started(self, job_id: str) -> None: ...
+    async def wait_finished(self, job_id: str) -> None: ...
+
+
+class JobSubscription:
+    """An async context manager; made by `Engine.follow`.
+
+    Attributes, once entered:
+        length: bytes that `copy_to` will write, when that is known beforehand, else None.
+    """
+
+    __slots__ = (
+        "_encoder",
+        "_follow",
+        "_is_over",
+        "_job_id",
+        "_jobs",
+        "_log",
+        "_offset",
+        "_recorded",
+        "_stream",
+        "_watcher",
+        "length",
+    )
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        watcher: LogWatcher,
+        job_id: str,
+        encoder: Encoder,
+        *,
+        offset: int,
+        stream: int | None,
+        follow: bool,
+    ) -> None:
+        self._jobs = jobs
+        self._watcher = watcher
+        self._job_id = job_id
+        self._encoder = encoder
+        self._offset = offset
+        self._stream = stream
+        self._follow = follow
+        self._is_over = False
+        self._recorded = 0  # bytes that the record tells of
+        self._log: Subscription | None = None
+        self.length: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the log, if there is one; one is made for a running job that is to be followed.
+
+        Raises: UnknownJob, OffsetBeyondEnd, OffsetInGap, InsufficientStorage, Unavailable;
+            CorruptLog, when there is less than the record tells of.
+        """
+        jobs, job_id = self._jobs, self._job_id
+        state = jobs.state(job_id)
+        self._is_over = not self._follow or state in FINISHED
+        self._recorded = 0 if state in LIVE else jobs.output_end(job_id)
+        self._log = self._open(self._offset)
+        if self._log is None:
+            self._check_empty()
+            if self._follow and state is State.RUNNING:
+                await jobs.make_log(job_id)
+                self._log = self._open(self._offset)
+                if self._log is None:
+                    self._check_empty()
+        if self._is_over:
+            self.length = self._encoder.length(0) if self._log is None else self._log.length
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Let go of the log."""
+        if self._log is not None:
+            self._log.close()
+
+    @property
+    def offset(self) -> int:
+        """Where the next chunk begins; 0 while there is no log."""
+        return 0 if self._log is None else self._log.offset
+
+    @property
+    def descriptor(self) -> int | None:
+        """One of those that the log is read through; None while there is no log."""
+        return None if self._log is None else self._log.descriptor
+
+    async def copy_to(self, sink: Sink) -> None:
+        """Write the output from `offset` on, encoded, head and end included; return once the job is
+        finished, or, when it isn't to be followed, at the end that its log had at opening.
+
+        Raises: OutputError, when the rest can't be had; UnknownJob, when the job was cleaned;
+            Unavailable, when this worker stops meanwhile; OSError; whatever the sink raises.
+        """
+        if head := self._encoder.head():
+            await sink.write(head)
+        if self._log is None and not self._is_over:
+            await self._jobs.wait_started(self._job_id)
+            await self._jobs.make_log(self._job_id)
+            self._log = self._open(0)
+        if self._log is not None:
+            await self._log.copy_to(sink)
+        if not self._is_over:
+            await self._jobs.wait_finished(self._job_id)
+            end = 0 if self._log is None else self._log.state.end
+            check_end(end, self._jobs.output_end(self._job_id))
+        if end_record := self._encoder.end():
+            await sink.write(end_record)
+
+    def _open(self, offset: int) -> Subscription | None:
+        """None: there is no log."""
+        try:
+            return Subscription.open(
+                self._watcher,
+                self._jobs.files(self._job_id).log,
+                self._encoder,
+                offset,
+                self._stream,
+                follow=not self._is_over,
+                at_least=self._recorded,
+            )
+        except FileNotFoundError:
+            self._jobs.state(self._job_id)  # it may have been cleaned just now
+            return None
+        except WatcherClosed as exc:
+            raise Unavailable("This worker is stopping.") from exc
+
+    def _check_empty(self) -> None:
+        check_end(0, self._recorded)
+        if self._offset > 0:
+            raise OffsetBeyondEnd(self._offset, 0)

@@ -1,0 +1,77 @@
+"""What turns one reader's chunks into bytes on the wire, without I/O.
+
+1. The calls come in this order: `head`, then any number of `chunk` and `gap`, then `end`. A
+   stream that is cut has no `end`.
+2. What the next call returns depends on its arguments, on `state` and on the class, and on
+   nothing else. Encoders of one class in one state are alike: readers of which that is true share
+   one, and are given the same bytes object.
+3. `state` is an immutable value. Setting it makes the encoder go on where another one was.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from copy import copy
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+    from typing import Self
+
+    from service.output.chunk import Chunk
+
+__all__ = ["Encoder"]
+
+
+class Encoder(ABC):
+    """The encoder of one reader, or of several that are alike.
+
+    Attributes:
+        needs_attribution: chunks are to be of one run each, every field known. Without it they
+            are coalesced, which is quicker: the index isn't read.
+        marks_gaps: it can tell a reader what was dropped. Without it the stream is cut there.
+        state: all that the next bytes depend on, beside the chunk.
+    """
+
+    __slots__ = ("state",)
+
+    needs_attribution: ClassVar[bool] = False
+    marks_gaps: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.state: Hashable = None
+
+    def head(self) -> bytes:
+        """What comes before the first chunk."""
+        return b""
+
+    @abstractmethod
+    def chunk(self, chunk: Chunk) -> bytes:
+        """The chunk; b"" when it only changes the state."""
+
+    def gap(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end` were dropped, in the offsets of the reader."""
+        raise NotImplementedError
+
+    def end(self) -> bytes:
+        """What comes behind the last chunk of output that is complete."""
+        return b""
+
+    def length(self, output_bytes: int) -> int | None:
+        """Bytes on the wire of so many bytes of output, when that is known beforehand."""
+        del output_bytes
+        return None
+
+    def encode(self, chunks: Sequence[Chunk]) -> bytes:
+        """The chunks, one after the other."""
+        if len(chunks) == 1:  # by far the most, and their bytes aren't copied
+            return self.chunk(chunks[0])
+        return b"".join(map(self.chunk, chunks))
+
+    def is_like(self, other: Encoder) -> bool:
+        """Whether both return the same from now on."""
+        return type(self) is type(other) and self.state == other.state
+
+    def copy(self) -> Self:
+        """Another one that is like this one, and goes on by itself."""
+        return copy(self)

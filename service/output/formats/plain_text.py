@@ -1,0 +1,61 @@
+"""The bytes as the commands wrote them, as text or as bytes; a line for people marks a gap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from service.output.formats.encoder import Encoder
+from service.output.formats.format import Format
+
+if TYPE_CHECKING:
+    from service.output.chunk import Chunk
+
+__all__ = ["FORMATS", "MarkedPlainText", "PlainText"]
+
+
+class PlainText(Encoder):
+    """The output and nothing else, so a gap can't be told of."""
+
+    __slots__ = ()
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        """The bytes themselves, as the object that they came in."""
+        return chunk.data
+
+    def length(self, output_bytes: int) -> int | None:
+        """As many bytes as there are of output."""
+        return output_bytes
+
+
+class MarkedPlainText(Encoder):
+    """The output, and in the place of what was dropped a line of its own.
+
+    `state`: what was written ends with a line, or nothing was.
+    """
+
+    __slots__ = ()
+
+    marks_gaps: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: bool = True
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        """The bytes themselves, as the object that they came in."""
+        self.state = chunk.data.endswith(b"\n")
+        return chunk.data
+
+    def gap(self, start: int, end: int) -> bytes:
+        """A line that says how many bytes are missing."""
+        line = b"[jobrunner: %d bytes dropped]\n" % (end - start)
+        if not self.state:
+            line = b"\n" + line
+        self.state = True
+        return line
+
+
+FORMATS = (
+    Format("text/plain", "text/plain; charset=utf-8", PlainText, MarkedPlainText),
+    Format("application/octet-stream", "application/octet-stream", PlainText, MarkedPlainText),
+)

@@ -1,0 +1,30 @@
+"""Where one reader's bytes go: the contract between the log and a transport."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Sink"]
+
+
+class Sink(Protocol):
+    """Takes bytes in the order in which they are given, each of them once.
+
+    Bytes objects may be given to other sinks as well. An empty one is as good as none.
+    """
+
+    def try_write(self, data: bytes) -> bool:
+        """Takes the data without waiting; False, and nothing is taken, when it can't now, or when
+        the reader is gone.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Takes the data once what was taken before is on its way. Raises when the reader is gone.
+
+        Cancelled while it waits, it has taken nothing.
+        """
+
+    async def flush(self) -> None:
+        """Returns once all that was taken is on its way, so that no end of the stream can take it
+        back; also when the reader is gone.
+        """
