@@ -6,6 +6,7 @@ starts nothing; `--factory` with `service.app:create_app` works as well.
 
 from __future__ import annotations
 
+from service.paths import StateDir
 from service.web import paused_gc  # the first import: it pauses the garbage collector
 
 # isort: split
@@ -85,7 +86,7 @@ async def _open_parts(
     """
     ctx = app.ctx
     ctx.strangers = Strangers(settings.max_strangers)
-    ctx.store = Store(settings.state_dir / "jobs.db")
+    ctx.store = Store(StateDir(settings.state_dir).records)
     ctx.audit_log = AuditLog(settings.state_dir)
     parts.callback(ctx.audit_log.close)
     ctx.gate = Gate(settings, ctx.audit_log, public=public_routes(app.router), sanic=app.config)

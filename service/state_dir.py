@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from service.host.trusted_path import distrust
+from service.paths import StateDir
 
 # Others may pass through to a job's working directory, and may list nothing.
 DIRECTORY_MODE: Final = 0o711
 # Of what is missing above it, whatever the umask.
 _PARENT_MODE: Final = 0o755
-LOCK_NAME: Final = "service.lock"
 
 
 class StateDirError(Exception):
@@ -31,7 +31,7 @@ def prepare(path: Path) -> None:
         path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         if (wrong := fault(path)) is not None:
             raise StateDirError(wrong)
-        (path / "jobs").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        StateDir(path).jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     except OSError as exc:
         raise _unusable(path, exc) from exc
 
@@ -61,7 +61,9 @@ def hold(path: Path) -> int:
     Raises: StateDirError, when another service has it.
     """
     try:
-        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            StateDir(path).service_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
     except OSError as exc:
         raise _unusable(path, exc) from exc
     try:
@@ -87,7 +89,7 @@ def holder(path: Path) -> int | None:
     Raises: OSError.
     """
     try:
-        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(StateDir(path).service_lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -18,8 +18,8 @@ import structlog
 
 from service.host.escaping import escaped
 from service.jobs.times import rfc3339
+from service.paths import StateDir
 
-FILE_NAME: Final = "audit.log"
 # Characters of a path or an ID that a line has at most.
 _MAX_CHARS: Final = 200
 _ENCODER: Final = msgspec.json.Encoder()
@@ -56,7 +56,7 @@ class AuditLog:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE_NAME
+        self._path = StateDir(state_dir).audit_log
         self._descriptor = -1
 
     def add(

@@ -27,9 +27,8 @@ import msgspec
 
 from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.jobs.ceilings import MAX_PRIORITY, Ceilings
+from service.paths import StateDir
 
-FILE_NAME: Final = "tokens.json"
-_LOCK_NAME: Final = "tokens.lock"
 VERSION: Final = 1
 # Bytes of randomness: the id only has to be unique, the secret can't be guessed.
 _ID_BYTES: Final = 6
@@ -91,7 +90,7 @@ class Tokens:
     """The tokens of one state directory, as they are now; for one thread."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = str(state_dir / FILE_NAME)
+        self._path = str(StateDir(state_dir).tokens)
         self._seen: tuple[int, int, int] | None = None
         self._by_id: dict[str, Token] = {}
         self._by_name: dict[str, Token] = {}
@@ -156,12 +155,12 @@ class Tokens:
 
 def enabled(state_dir: Path) -> bool:
     """Whether the service asks for tokens."""
-    return (state_dir / FILE_NAME).exists()
+    return StateDir(state_dir).tokens.exists()
 
 
 def list_tokens(state_dir: Path) -> list[Token]:
     """Every token that wasn't revoked, oldest first. Raises: TokenError."""
-    path = state_dir / FILE_NAME
+    path = StateDir(state_dir).tokens
     return sorted(_read(path), key=lambda token: token.created_at) if path.exists() else []
 
 
@@ -242,8 +241,8 @@ def _read(path: Path) -> tuple[Token, ...]:
 
 def _write(state_dir: Path, tokens: list[Token]) -> None:
     """Replace the file in one step: readers see the old one or the new one."""
-    path = state_dir / FILE_NAME
-    new = state_dir / f"{FILE_NAME}.new"
+    path = StateDir(state_dir).tokens
+    new = path.with_name(f"{path.name}.new")
     data = msgspec.json.format(msgspec.json.encode(_File(VERSION, tuple(tokens))), indent=1)
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -261,7 +260,7 @@ def _held(state_dir: Path) -> Iterator[None]:
     """One change at a time."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        descriptor = os.open(state_dir / _LOCK_NAME, flags, 0o600)
+        descriptor = os.open(StateDir(state_dir).tokens_lock, flags, 0o600)
     except OSError as exc:
         raise _unreadable(state_dir, exc) from exc
     try:

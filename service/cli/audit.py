@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from service.access.audit import FILE_NAME
 from service.host.escaping import escaped
 from service.kinds.settings import read_settings
+from service.paths import StateDir
 from service.settings import SettingError
 
 
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """The exit status."""
     try:
         settings = read_settings()
-        with open(settings.state_dir / FILE_NAME, encoding="utf-8") as file:
+        with open(StateDir(settings.state_dir).audit_log, encoding="utf-8") as file:
             wanted = {"principal": options.principal, "job": options.job, "action": options.action}
             lines: Iterable[str] = _matching(file, {k: v for k, v in wanted.items() if v})
             for line in lines if options.last is None else deque(lines, max(0, options.last)):

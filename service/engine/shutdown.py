@@ -20,6 +20,7 @@ from service.jobs.lifecycle import State
 from service.link.launch import REACH_S, SupervisorFailed, reach
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 from service.metrics.series import Metrics
+from service.paths import StateDir
 from service.settings import Settings
 from service.store import Store, StoreError
 
@@ -40,7 +41,7 @@ async def end_all_jobs(settings: Settings) -> bool:
     """
     with ExitStack() as opened:
         try:
-            store = opened.enter_context(closing(Store(settings.state_dir / "jobs.db")))
+            store = opened.enter_context(closing(Store(StateDir(settings.state_dir).records)))
             directory = os.open(settings.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (StoreError, OSError) as exc:
             return _failed(settings, str(exc))

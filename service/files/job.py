@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# Below the state directory. A job's user passes through the first; nobody else enters the second.
-JOBS: Final = "jobs"
-LOGS: Final = "logs"
+from service.paths import JOBS, LOGS
+
 DIRECTORY_MODE: Final = 0o711
 LOG_MODE: Final = 0o700
 # The working directory is the job's user's alone.
@@ -34,15 +33,6 @@ class JobFiles:
     def work(self) -> str:
         """The working directory, and all that the job may write to."""
         return f"{self.directory}/work"
-
-    @property
-    def output(self) -> str:
-        return f"{self.log}/output"
-
-    @property
-    def runs(self) -> str:
-        """The index of the output."""
-        return f"{self.log}/runs"
 
     def container_id(self, number: int) -> str:
         """Where docker's client writes the ID of the container of command `number`."""

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from service.host.procfs import all_pids
+from service.paths import SUPERVISOR_LOCK, StateDir
 
-SUPERVISOR_LOCK: Final = "supervisor.lock"
-START_LOCK: Final = "supervisor.start.lock"
 # Seconds between two looks whether a lock is free: flock(2) knows no time limit.
 _LOOK_S: Final = 0.1
 
@@ -53,7 +52,7 @@ def hold(state_dir: Path, directory: int) -> int | None:
     """Become the one who holds `supervisor.lock`, whose descriptor comes back, and the directory,
     of which `directory` is a descriptor. None when another one has either.
     """
-    descriptor = open_lock(state_dir / SUPERVISOR_LOCK)
+    descriptor = open_lock(StateDir(state_dir).supervisor_lock)
     if not try_lock(descriptor) or not _lock_directory(directory):
         os.close(descriptor)
         return None
@@ -96,7 +95,7 @@ def holders(state_dir: Path) -> list[int]:
     """Supervisors that hold the directory, as far as it can be seen: the one that the lock file
     names, or else those who have a lock file open that was removed.
     """
-    named = named_in(state_dir / SUPERVISOR_LOCK)
+    named = named_in(StateDir(state_dir).supervisor_lock)
     if named is not None and named != os.getpid():
         return [named]
     others = [pid for pid in all_pids() if pid != os.getpid()]

@@ -18,6 +18,7 @@ from typing import Final
 
 from service.host.event_log import log_event
 from service.host.locks import hold, holders
+from service.paths import SUPERVISOR_SOCKET
 
 # Seconds that one may stay silent after it was called, until it is killed. Its loop may be waiting
 # for a disk, and all its jobs end with it.
@@ -65,7 +66,7 @@ def is_served(directory: int, seconds: float = _HELLO_S) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(seconds)
         try:
-            probe.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+            probe.connect(f"/proc/self/fd/{directory}/{SUPERVISOR_SOCKET}")
             return bool(probe.recv(1))
         except OSError:
             return False

@@ -21,10 +21,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from service.host.locks import START_LOCK, lock_within, name_in, named_in, open_lock, try_lock
+from service.host.locks import lock_within, name_in, named_in, open_lock, try_lock
 from service.link.from_supervisor import Notification, SupervisorHello
 from service.link.incumbent import SILENT_S, is_served
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
+from service.paths import StateDir
 
 # Seconds for a supervisor to start: sweeping included, or waiting for a silent one and ending it.
 _START_S: Final = SILENT_S + 30.0
@@ -112,7 +113,7 @@ class Starting:
         self._ends = time.monotonic() + _START_S
         self._candidate: _Candidate | None = None
         with _told():
-            self._lock = open_lock(state_dir / START_LOCK)
+            self._lock = open_lock(StateDir(state_dir).start_lock)
             if try_lock(self._lock):
                 self._spawn()
 
@@ -124,7 +125,7 @@ class Starting:
                 self._spawn()
             assert self._candidate is not None  # noqa: S101 - for mypy; spawned just now
             if not self._candidate.wait(self._ends - time.monotonic()):
-                log = self._state_dir / "supervisor.log"
+                log = StateDir(self._state_dir).supervisor_log
                 raise SupervisorFailed(f"the supervisor did not start; {log} says why")
 
     def _wait_for_turn(self) -> None:
@@ -189,7 +190,7 @@ class _Candidate:
 
 def end_candidate(state_dir: Path) -> None:
     """Kill the one that holds the lock of starting supervisors. It serves nobody."""
-    pid = named_in(state_dir / START_LOCK)
+    pid = named_in(StateDir(state_dir).start_lock)
     if pid is not None:
         with suppress(OSError):
             descriptor = os.pidfd_open(pid)

@@ -49,6 +49,7 @@ from service.link.to_supervisor import (
 )
 from service.link.unread import UnreadTime
 from service.link.validation import InvalidMessage
+from service.paths import SUPERVISOR_SOCKET
 
 # Seconds until the supervisor must have said hello; it says it on accepting.
 _HELLO_TIMEOUT_S: Final = 10.0
@@ -135,7 +136,7 @@ class SupervisorSession(asyncio.Protocol):
         Raises: OSError, when nobody listens; ConnectionLost, when the supervisor is about to exit;
         OtherProtocol.
         """
-        path = f"/proc/self/fd/{state_directory}/supervisor.sock"
+        path = f"/proc/self/fd/{state_directory}/{SUPERVISOR_SOCKET}"
         loop = asyncio.get_running_loop()
         _, session = await loop.create_unix_connection(lambda: cls(on_messages, on_lost), path)
         try:

@@ -30,7 +30,8 @@ from typing import Any, Final
 
 from prometheus_client import mmap_dict, values
 
-_LINK: Final = "metrics"
+from service.paths import StateDir
+
 _PREFIX: Final = "jobrunner-metrics-"
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private directory is made in it
 # Bytes of each file, by what prometheus_client calls it. Histograms: each combination of method,
@@ -53,13 +54,13 @@ def prepare(state_dir: Path) -> None:
     for place in (_MEMORY, state_dir):
         with suppress(OSError):
             made = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
-            (state_dir / _LINK).symlink_to(made)
+            StateDir(state_dir).metrics.symlink_to(made)
             return
 
 
 def remove(state_dir: Path) -> None:
     """Remove what `prepare` made, also for a service that was killed."""
-    link = state_dir / _LINK
+    link = StateDir(state_dir).metrics
     with suppress(OSError):
         made = link.readlink()
         if made.name.startswith(_PREFIX):
@@ -73,7 +74,7 @@ class Slot:
     def __init__(self, state_dir: Path) -> None:
         """Raises: NotShared."""
         try:
-            self.directory = (state_dir / _LINK).readlink()
+            self.directory = StateDir(state_dir).metrics.readlink()
             self._number, self._lock = _take(self.directory)
         except OSError as exc:
             raise NotShared(str(exc)) from exc

@@ -13,6 +13,7 @@ from service.access import tokens
 from service.host.identity import Identity
 from service.kinds.docker import sources
 from service.kinds.sandbox_trial import fault
+from service.paths import StateDir
 from service.settings import Settings
 
 ROOT_JOBS = (
@@ -59,7 +60,7 @@ def is_root_for_strangers(settings: Settings) -> bool:
 def _may_pass(settings: Settings) -> bool:
     user = settings.run_as
     assert user is not None  # noqa: S101 - the one caller has seen to it
-    path = settings.state_dir / "jobs"
+    path = StateDir(settings.state_dir).jobs
     while not path.exists():  # doctor may come before the service
         path = path.parent
     with Identity(user.uid, user.gid).assumed():

@@ -25,6 +25,7 @@ from service.operations.confined import callers, confined
 from service.operations.findings import Finding, Verdict
 from service.operations.kinds import leftovers, usable
 from service.operations.supervisor import NoSupervisor, greeting
+from service.paths import StateDir
 from service.settings import SettingError, Settings
 from service.store.free_space import FreeSpace
 from service.store.schema import VERSION
@@ -107,7 +108,7 @@ def _service(settings: Settings) -> Iterator[Finding]:
 
 
 def _records(settings: Settings) -> Iterator[Finding]:
-    path = settings.state_dir / "jobs.db"
+    path = StateDir(settings.state_dir).records
     try:
         path.stat()
     except OSError:
@@ -143,7 +144,9 @@ def _supervisor(settings: Settings) -> Iterator[Finding]:
     except NoSupervisor as exc:
         if _is_held(settings.state_dir):
             text = f"A service runs, and {exc}."
-            advice = f"See {settings.state_dir}/supervisor.log; the service tries each second."
+            advice = (
+                f"See {StateDir(settings.state_dir).supervisor_log}; the service tries each second."
+            )
             yield Finding("supervisor", Verdict.PROBLEM, text, advice)
         else:
             text = "No supervisor runs; the service starts one."

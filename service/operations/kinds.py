@@ -9,6 +9,7 @@ from contextlib import closing
 from service.jobs.lifecycle import LIVE
 from service.kinds import KINDS, CannotRun, Kind, Orphan
 from service.operations.findings import Finding, Verdict
+from service.paths import StateDir
 from service.settings import Settings
 
 
@@ -54,7 +55,7 @@ def _left(kind: Kind, settings: Settings) -> list[Orphan]:
 
 
 def _live(settings: Settings) -> set[str]:
-    path = settings.state_dir / "jobs.db"
+    path = StateDir(settings.state_dir).records
     if not path.exists():
         return set()
     # Read-only: a doctor changes no records, and they may be a newer release's.

@@ -11,6 +11,7 @@ import structlog
 from service import state_dir
 from service.metrics import shared
 from service.operations import confinement
+from service.paths import StateDir
 from service.settings import Settings
 from service.store import Reserve, Store
 
@@ -34,7 +35,7 @@ def prepare(settings: Settings) -> int:
     _check_descriptors()
     state_dir.prepare(settings.state_dir)
     lock = state_dir.hold(settings.state_dir)
-    records = settings.state_dir / "jobs.db"
+    records = StateDir(settings.state_dir).records
     Reserve(records).prepare_start()
     Store(records).close()  # migrated here, before there are workers
     shared.prepare(settings.state_dir)

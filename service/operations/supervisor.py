@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
+from service.paths import StateDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ async def upgrade(state_dir: Path) -> str | None:
     if after["nonce"] != before["nonce"]:
         return "it ended meanwhile, and another was started"
     if after["upgrades"] == before["upgrades"]:
-        return f"it went on as it was; {state_dir / 'supervisor.log'} says why"
+        return f"it went on as it was; {StateDir(state_dir).supervisor_log} says why"
     return None
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from service.output.holes import keep_room
+from service.paths import StateDir
 from service.store.free_space import FreeSpace
 from service.store.schema import StoreError
 
-NAME: Final = "reserve"
 # Bytes, at most: the ends of some hundred jobs, each stored by itself, take about this much of the
 # log. On a small file system it is a part of that.
 _BYTES: Final = 8 << 20
@@ -39,7 +39,7 @@ class Reserve:
 
     def __init__(self, records: Path) -> None:
         """For the state directory that `records`, the database, is in."""
-        self._path = records.with_name(NAME)
+        self._path = StateDir(records.parent).reserve
         self._log = records.with_name(f"{records.name}-wal")
         self._whole: int | None = None
 

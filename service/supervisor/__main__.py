@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import service
-from service.files.job import JOBS
 from service.host.event_log import log_event
-from service.host.locks import START_LOCK, lock_within, name_in, open_lock, try_lock
+from service.host.locks import lock_within, name_in, open_lock, try_lock
 from service.link.incumbent import SILENT_S, Stuck, take_over
+from service.paths import StateDir
 from service.state_dir import fault
 from service.supervisor import signals, upgrade
 from service.supervisor.layout import lay_out
@@ -100,7 +100,7 @@ def _begin(
     directory = _open(state_dir)
     start_lock = options.start_lock
     if start_lock < 0:
-        start_lock = open_lock(state_dir / START_LOCK)
+        start_lock = open_lock(StateDir(state_dir).start_lock)
         if not lock_within(start_lock, _TURN_S):
             raise SystemExit("another supervisor is being started, and doesn't get on")
     os.set_inheritable(start_lock, False)  # noqa: FBT003 - os takes it by position only
@@ -121,7 +121,7 @@ def _begin(
     lay_out(state_dir)
     state = {"nonce": nonce, "lock": lock, "directory": directory}
     cgroups, controllers = _cgroups(options.cgroup, state)
-    swept = sweep(state_dir / JOBS, mark_of(directory))
+    swept = sweep(StateDir(state_dir).jobs, mark_of(directory))
     swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
     state["listener"], state["socket"] = bind(directory)
     if options.soft_limit >= 0:
@@ -157,7 +157,7 @@ def _leave_parent(state_dir: Path) -> None:
     os.setsid()
     os.chdir("/")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    log = os.open(state_dir / "supervisor.log", flags, 0o600)
+    log = os.open(StateDir(state_dir).supervisor_log, flags, 0o600)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(log, 1)

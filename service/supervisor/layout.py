@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from service.files.job import DIRECTORY_MODE, JOBS, LOG_MODE, LOGS
+from service.files.job import DIRECTORY_MODE, LOG_MODE
 from service.host.event_log import log_event
 from service.output.files import INDEX_NAME, OUTPUT_NAME
+from service.paths import StateDir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_UNDER_WAY: Final = "logs.new"
-
 
 def lay_out(state_dir: Path) -> None:
     """Have the directories of jobs and of logs there. Raises: OSError."""
-    jobs, logs, under_way = state_dir / JOBS, state_dir / LOGS, state_dir / _UNDER_WAY
+    paths = StateDir(state_dir)
+    jobs, logs, under_way = paths.jobs, paths.logs, paths.unfinished_logs
     jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     if logs.is_dir():
         return

@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.host.event_log import log_event
-from service.host.locks import SUPERVISOR_LOCK, is_in_place, name_in, open_lock, try_lock
+from service.host.locks import is_in_place, name_in, open_lock, try_lock
+from service.paths import SUPERVISOR_SOCKET, StateDir
 
-_NAME: Final = "supervisor.sock"
 # Connections waiting for accept; one per service process is all there are.
 _BACKLOG: Final = 128
 
 
 def bind(directory: int) -> tuple[int, list[int]]:
     """A listening socket at its place, and what tells its file. Raises: OSError."""
-    path = f"/proc/self/fd/{directory}/{_NAME}"
+    path = f"/proc/self/fd/{directory}/{SUPERVISOR_SOCKET}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         for name in os.listdir(directory):
-            if name == f"{_NAME}.new":  # of one that was killed just here
+            if name == f"{SUPERVISOR_SOCKET}.new":  # of one that was killed just here
                 os.unlink(name, dir_fd=directory)
         listener.bind(f"{path}.new")
         os.chmod(f"{path}.new", 0o600)
@@ -63,7 +63,7 @@ class SocketFile:
         file of the socket (`socket`), unless a predecessor of an older release didn't say.
         """
         self._loop = loop
-        self._lock_path = state_dir / SUPERVISOR_LOCK
+        self._lock_path = StateDir(state_dir).supervisor_lock
         self._directory: int = state["directory"]
         self._lock: int = state["lock"]
         self._nonce: str = state["nonce"]
@@ -114,7 +114,7 @@ class SocketFile:
 
     def _is_bound(self) -> bool:
         try:
-            found = os.stat(_NAME, dir_fd=self._directory, follow_symlinks=False)
+            found = os.stat(SUPERVISOR_SOCKET, dir_fd=self._directory, follow_symlinks=False)
         except OSError:
             return False
         return [found.st_dev, found.st_ino] == self._file

@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 
-from service.access.audit import FILE_NAME, AuditLog
+from service.access.audit import AuditLog
+from service.paths import StateDir
 
 WRITER = """
 import sys
@@ -17,7 +18,7 @@ for n in range(500):
 
 
 def lines_of(directory):
-    return [json.loads(line) for line in (directory / FILE_NAME).read_text().splitlines()]
+    return [json.loads(line) for line in StateDir(directory).audit_log.read_text().splitlines()]
 
 
 def test_lines_of_several_processes_never_mix(tmp_path):
@@ -34,12 +35,12 @@ def test_lines_of_several_processes_never_mix(tmp_path):
 def test_a_file_that_is_moved_away_is_followed_by_a_new_one(tmp_path):
     log = AuditLog(tmp_path)
     log.add("kill", principal=None, job="1")
-    (tmp_path / FILE_NAME).rename(tmp_path / "old")
+    StateDir(tmp_path).audit_log.rename(tmp_path / "old")
     log.add("kill", principal="a", token="t", job="2")
     log.close()
     assert [x["job"] for x in lines_of(tmp_path)] == ["2"]
     assert json.loads((tmp_path / "old").read_text())["job"] == "1"
-    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+    assert StateDir(tmp_path).audit_log.stat().st_mode & 0o777 == 0o600
 
 
 def test_one_that_cannot_be_written_stops_nobody(tmp_path, capfd):

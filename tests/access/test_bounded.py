@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from service.access.audit import FILE_NAME, AuditLog
+from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
+from service.paths import StateDir
 
 
 class Timer:
@@ -50,7 +51,7 @@ def log(tmp_path, loop):
 
 
 def lines_of(directory):
-    path = directory / FILE_NAME
+    path = StateDir(directory).audit_log
     return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -86,7 +87,7 @@ def test_many_addresses_together_are_bounded_and_so_is_what_is_remembered(log, l
     last = lines_of(tmp_path)[-1]
     assert last["omitted"] == 20_000 - written
     assert len(last["callers"]) == 10
-    assert len((tmp_path / FILE_NAME).read_bytes()) < 100_000
+    assert len(StateDir(tmp_path).audit_log.read_bytes()) < 100_000
 
 
 def test_each_line_is_written_or_counted_however_long_it_goes_on(log, loop, tmp_path):

@@ -13,6 +13,7 @@ from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError, Tokens
 from service.jobs.ceilings import Ceilings
 from service.jobs.visibility import ALL, NOTHING, Only
+from service.paths import StateDir
 
 
 def make(state_dir, name="bob", *scopes, **options):
@@ -59,7 +60,7 @@ def test_a_token_that_has_expired_is_none(tmp_path):
     text = make(tmp_path, lifetime_s=3600)
     seen = Tokens(tmp_path)
     assert seen.principal_of(text) is not None
-    path = tmp_path / tokens.FILE_NAME
+    path = StateDir(tmp_path).tokens
     file = json.loads(path.read_text())
     file["tokens"][0]["expires_at"] = 1
     path.write_text(json.dumps(file))
@@ -102,7 +103,7 @@ def test_a_name_is_given_once(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 2, "tokens": []}', b"\xff"])
 def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path, content):
-    (tmp_path / tokens.FILE_NAME).write_bytes(content)
+    StateDir(tmp_path).tokens.write_bytes(content)
     seen = Tokens(tmp_path)
     for _ in range(2):
         with pytest.raises(TokenError, match=r"tokens\.json"):

@@ -23,6 +23,7 @@ from running import Service
 from watching import Watched, in_session
 
 from service.files.job import job_files
+from service.output.files import OUTPUT_NAME
 
 WORKERS: Final = 2
 # Seconds: what a start, a stop and an upgrade may take with everything else going on. Beyond it
@@ -236,7 +237,7 @@ class Faults:
             entry = random.Random(step.choice).choice(found)
             entry.log_removed = True
             with suppress(FileNotFoundError):
-                os.unlink(job_files(self.state_dir, entry.id).output)
+                os.unlink(f"{job_files(self.state_dir, entry.id).log}/{OUTPUT_NAME}")
 
     # The service
 

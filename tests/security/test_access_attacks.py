@@ -25,6 +25,7 @@ from running import START_FUSE_S, Service, again, running
 from service.access import tokens
 from service.access.scopes import Scope
 from service.api import routes
+from service.paths import StateDir
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
@@ -253,7 +254,7 @@ def test_a_proxied_service_that_loses_its_tokens_is_closed(state_dir: Path) -> N
     settings = {"JOBRUNNER_ALLOWED_HOSTS": "jobs.example,127.0.0.1", **UNBOUNDED}
     with running(state_dir, environment=settings) as service:
         assert service.client.get("/", headers=anyone).status_code == 200
-        (state_dir / tokens.FILE_NAME).unlink()
+        StateDir(state_dir).tokens.unlink()
         for headers in ({}, anyone, {"Host": "jobs.example"}):
             assert_problem(service.client.get("/", headers=headers), 401)
             job = {"CommandLine": "true"}

@@ -36,10 +36,10 @@ def assert_moved(state_dir: Path) -> None:
 
 
 def test_logs_are_moved_once(old: Path):
-    assert job_files(old, "loud").output == f"{old}/jobs/loud/output"  # as long as they are there
+    assert job_files(old, "loud").log == f"{old}/jobs/loud"  # as long as they are there
     lay_out(old)
     assert_moved(old)
-    assert job_files(old, "loud").output == f"{old}/logs/loud/output"
+    assert job_files(old, "loud").log == f"{old}/logs/loud"
     (old / "jobs" / "silent" / "output").write_text("forged by the job")
     lay_out(old)
     assert not (old / "logs" / "silent").exists()

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from service.host.locks import START_LOCK, holders, named_in
+from service.host.locks import holders, named_in
 from service.link.launch import Starting, SupervisorFailed, reach, start
+from service.paths import StateDir
 from service.supervisor.process.marks import mark_of
 
 
@@ -193,7 +194,7 @@ def test_many_who_find_it_unreachable_start_one_candidate_at_a_time(busy, state_
         thread.start()
     candidates = set()
     while any(thread.is_alive() for thread in threads):
-        pid = named_in(state_dir / START_LOCK)
+        pid = named_in(StateDir(state_dir).start_lock)
         candidates |= {pid} - {None}
         ended.wait(0.02)
     assert failures == []
@@ -212,7 +213,7 @@ def test_a_candidate_that_hangs_is_ended_by_the_next_one(state_dir, start_superv
     launch._START_S, before = 10.0, launch._START_S
     try:
         first = launch.Starting(state_dir, cgroup="off")
-        lock = state_dir / START_LOCK
+        lock = StateDir(state_dir).start_lock
         while (pid := named_in(lock)) is None:
             assert first._candidate._process.poll() in (None, 0)
             if (state_dir / "supervisor.sock").exists():
@@ -246,7 +247,7 @@ def test_the_last_words_reach_one_that_is_stopped_and_has_no_socket(busy, state_
 def test_the_last_words_wait_for_no_candidate_that_waits_for_longer(held, state_dir, new_pid):
     begun = time.monotonic()
     first = Starting(state_dir, cgroup="off", silent_s=1000)
-    while (named := named_in(state_dir / START_LOCK)) is None:
+    while (named := named_in(StateDir(state_dir).start_lock)) is None:
         assert time.monotonic() - begun < 30
     candidate = new_pid(named)
     try:
