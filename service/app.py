@@ -17,14 +17,10 @@ from typing import Any
 
 from service import logs
 from service.access.audit import AuditLog
-from service.api.attach import attach
 from service.api.gate import Gate
-from service.api.health import health
-from service.api.jobs import jobs
-from service.api.metrics import metrics
-from service.api.openapi import openapi
 from service.api.problems import ERROR_FORMAT, Problems
-from service.api.public import public_routes
+from service.api.registration import register
+from service.api.routes import HANDLERS
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
@@ -36,7 +32,7 @@ from service.metrics.series import worker_metrics
 from service.operations import preflight
 from service.settings import OnShutdown, Settings
 from service.store import Store
-from service.web.access_log import Observer
+from service.web.access_log import AccessLog
 from service.web.lifespan import Lifespan, Steps, is_main_process
 from service.web.open_streams import OpenStreams
 from service.web.refusal import EXIT_ERROR, refusals
@@ -57,7 +53,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
             lock = preflight.prepare(settings) if is_main_process() else None
         app = Jobrunner(settings, Problems())
         app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT
-        app.blueprint([jobs, attach, health, metrics, openapi])
+        register(app, HANDLERS)
         Lifespan(_steps(app, settings), lock).attach(app)
     except Exception:  # noqa: BLE001 - the outermost place, and all of it is shown
         traceback.print_exc()
@@ -89,11 +85,12 @@ async def _open_parts(
     ctx.store = Store(StateDir(settings.state_dir).records)
     ctx.audit_log = AuditLog(settings.state_dir)
     parts.callback(ctx.audit_log.close)
-    ctx.gate = Gate(settings, ctx.audit_log, public=public_routes(app.router), sanic=app.config)
-    ctx.gate.open()
-    parts.callback(ctx.gate.close)
+    ctx.gate = gate = Gate(settings, ctx.audit_log, app)
+    ctx.admission = gate.admission
+    gate.open()
+    parts.callback(gate.close)
     ctx.metrics = worker_metrics(settings.state_dir)
-    ctx.observer = Observer(ctx.metrics, log_requests=settings.log_requests)
+    ctx.access_log = AccessLog(ctx.metrics, log_requests=settings.log_requests)
     ctx.kinds_health = KindsHealth(settings)
     ctx.engine = Engine(settings, ctx.store, ctx.metrics, heartbeats)
     await ctx.engine.open()

@@ -6,25 +6,40 @@ that nobody takes what comes for what was there; or a line for people stands at 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse
 
+from service.access.scopes import Scope
+from service.api import forms
 from service.api.callers import audit, check_sees
-from service.api.problems import ERROR_FORMAT
-from service.api.queries import attach_query
-from service.engine.engine import Engine
+from service.api.parameters import OfJob, optional, query
+from service.api.route import Route, Routes, Success
 from service.engine.job_subscription import JobSubscription
-from service.errors import JobrunnerError, NotAcceptable, Unavailable
+from service.errors import (
+    BadQuery,
+    InsufficientStorage,
+    JobrunnerError,
+    NotAcceptable,
+    OffsetBeyondEnd,
+    OffsetInGap,
+    Unavailable,
+    UnknownJob,
+)
 from service.output.formats.format import Format
 from service.output.formats.registry import FORMATS
-from service.web.fd_reserve import refuse_in_reserve
-from service.web.open_streams import OpenStreams
+from service.output.index import STDERR, STDOUT
+from service.web.fd_reserve import Cost, refuse_in_reserve
+from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import UnlimitedAnswerTime
 
-attach = Blueprint("attach")
+routes: Final = Routes()
+
+# Beyond any file: offsets are signed 64-bit numbers in the kernel.
+MAX_OFFSET: Final = 2**63 - 1
 
 # Seconds after which a reader may come again when all places are taken.
 _RETRY_S: Final = 5
@@ -32,28 +47,71 @@ _RETRY_S: Final = 5
 _log = structlog.get_logger("jobrunner.api")
 
 
-@attach.route(
-    "/<job_id:str>/attach", methods=["GET", "HEAD"], name="attach", error_format=ERROR_FORMAT
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach(OfJob):
+    offset: int = query(
+        forms.integer(-MAX_OFFSET, MAX_OFFSET),
+        "Where to begin; a negative one counts from the present end.",
+        default=0,
+    )
+    stream: int | None = optional(
+        forms.one_of({"stdout": STDOUT, "stderr": STDERR}),
+        "Only this one; offsets then count its bytes.",
+    )
+    follow: bool = query(forms.flag(), "Whether to go on until the job ends.", default=True)
+    marks_gaps: bool = query(
+        forms.one_of({"cut": False, "mark": True}),
+        "Where bytes were dropped: the answer is cut, or a line says so.",
+        default=False,
+        name="gaps",
+    )
+
+
+@routes.add(
+    Route(
+        method="GET",
+        path="/{ID}/attach",
+        operation="attach",
+        meaning="The output from any offset, then live until the job ends.",
+        parameters=Attach,
+        scope=Scope.READ,
+        cost=Cost.LONG_LIVED,
+        successes=(
+            Success(
+                200,
+                "The bytes as they came. An answer that ends cleanly is whole; else it is cut.",
+                content=tuple(found.media_type for found in FORMATS),
+                headers=("Jobrunner-Offset",),
+            ),
+        ),
+        problems=(
+            BadQuery,
+            UnknownJob,
+            NotAcceptable,
+            OffsetBeyondEnd,
+            OffsetInGap,
+            InsufficientStorage,
+        ),
+    )
 )
-async def attach_to_job(request: Request, job_id: str) -> HTTPResponse | None:
+async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     """Stream the output; None, as it is sent when this returns.
 
-    Raises: UnknownJob, BadQuery, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable,
+    Raises: UnknownJob, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable,
         InsufficientStorage; CorruptLog, when there is less than the record tells of; all before the
         response begins.
     """
-    offset, stream, follow, marked = attach_query(request.query_string)
+    ctx, job_id = request.app.ctx, given.job_id
     wanted = _negotiated(request)
-    engine: Engine = request.app.ctx.engine
     check_sees(request, job_id)
     _check_room(request)
     audit(request, "attach", job_id)
-    output = engine.follow(
+    output = ctx.engine.follow(
         job_id,
-        wanted.encoder(marks_gaps=marked),
-        offset=offset,
-        stream=stream,
-        follow=follow,
+        wanted.encoder(marks_gaps=given.marks_gaps),
+        offset=given.offset,
+        stream=given.stream,
+        follow=given.follow,
     )
     async with output:
         if output.descriptor is not None:
@@ -78,8 +136,7 @@ async def _stream(
 def _check_room(request: Request) -> None:
     """Raises: Unavailable, when as many readers are attached as may be."""
     most = request.app.ctx.settings.max_readers
-    streams: OpenStreams = request.app.ctx.open_streams
-    if 0 < most <= len(streams):
+    if 0 < most <= len(request.app.ctx.open_streams):
         raise Unavailable(f"{most} readers are attached to this worker.", retry_after_s=_RETRY_S)
 
 

@@ -1,37 +1,27 @@
-"""What a handler has to know of its caller: the jobs that it sees, what the audit log says."""
+"""What a handler may show its caller, and its lines in the audit log."""
 
 from __future__ import annotations
 
-from sanic import Request
-
-from service.access.scopes import Principal
-from service.api.gate import Gate
-from service.engine.engine import Engine
+from service.access.addresses import network
 from service.errors import UnknownJob
-from service.jobs.visibility import Sight, Visibility
-from service.web.addresses import address, network
-
-
-def visibility(request: Request) -> Visibility:
-    """The jobs that the caller may see."""
-    principal: Principal = request.ctx.principal
-    return principal.visibility
+from service.jobs.visibility import Sight
+from service.web.addresses import client_ip
+from service.web.request import Request
 
 
 def sees(request: Request, job_id: str) -> bool:
-    """Whether the caller may know of that job; that it asked for one of somebody else is audited.
+    """Whether the caller may know of that job. A request for a job of another principal is audited.
 
     Raises: Unavailable.
     """
-    engine: Engine = request.app.ctx.engine
-    sight = engine.sight(job_id, visibility(request))
+    sight = request.app.ctx.engine.sight(job_id, request.principal.visibility)
     if sight is Sight.FOREIGN:
         audit(request, "refuse", job_id, code="foreign_job")
     return sight is Sight.SEEN
 
 
 def check_sees(request: Request, job_id: str) -> None:
-    """Raises: UnknownJob, for a job of somebody else as for one that there isn't; Unavailable."""
+    """Raises: UnknownJob, for a foreign job as for one that doesn't exist; Unavailable."""
     if not sees(request, job_id):
         raise UnknownJob(job_id)
 
@@ -40,18 +30,18 @@ def audit(
     request: Request, action: str, job_id: str, *, code: str | None = None, always: bool = False
 ) -> None:
     """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
-    principal: Principal = request.ctx.principal
-    gate: Gate = request.app.ctx.gate
-    client_ip = address(request)
+    principal = request.principal
+    audit_log = request.app.ctx.admission.audit_log
+    ip = client_ip(request)
     fields = {
         "principal": principal.name,
         "token": principal.token,
-        "client_ip": client_ip,
+        "client_ip": ip,
         "job": job_id,
     }
     if code is not None:
         fields |= {"code": code, "request": f"{request.method} {request.path}"}
     if always:
-        gate.audit_log.always(action, **fields)
+        audit_log.always(action, **fields)
     else:
-        gate.audit_log.add(principal.name or network(client_ip), action, **fields)
+        audit_log.add(principal.name or network(ip), action, **fields)

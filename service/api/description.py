@@ -1,12 +1,14 @@
-"""The description of the API, OpenAPI 3.1, from the table of routes and the types of bodies."""
+"""The description of the API, OpenAPI 3.1, from the declared routes and the types of bodies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import service
 from service.api import problems
-from service.api.routes import JSON, ROUTES, Parameter, Route, Success
+from service.api.parameters import Parameter, Where, parameters
+from service.api.route import JSON, Route, Success
 from service.api.schemas import reference, schemas
 from service.errors import OffsetBeyondEnd, OffsetInGap
 
@@ -45,15 +47,16 @@ ANYWHERE: Final[dict[int, str]] = {
 _TITLE: Final = "jobrunner"
 
 
-def document() -> dict[str, Any]:
+def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
     """The description as JSON has it."""
+    routes = tuple(routes)
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         path = paths.setdefault(route.path, {})
         path[route.method.lower()] = _operation(route)
         if route.method == "GET":
             path["head"] = _head(path["get"])
-    bodies = {success.body for route in ROUTES for success in route.successes}
+    bodies = {success.body for route in routes for success in route.successes}
     components: dict[str, Any] = {
         "schemas": schemas(*sorted(bodies - {None, dict}, key=str)),  # type: ignore[arg-type]
         "headers": {
@@ -76,17 +79,17 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route[Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation,
         "summary": route.meaning,
-        "parameters": [_parameter(parameter) for parameter in route.parameters],
+        "parameters": [_parameter(p) for p in parameters(route.parameters).values()],
         "responses": {
             **{str(success.status): _success(success, route) for success in route.successes},
             **_problems(route),
         },
     }
-    if route.public:
+    if route.is_public:
         operation["security"] = []
     if route.body is not None:
         operation["requestBody"] = {
@@ -109,14 +112,14 @@ def _head(get: dict[str, Any]) -> dict[str, Any]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": parameter.name,
-        "in": parameter.where,
+        "in": parameter.where.value,
         "description": parameter.meaning,
-        "schema": parameter.schema,
+        "schema": parameter.schema(),
     }
-    return {**described, "required": True} if parameter.where == "path" else described
+    return {**described, "required": True} if parameter.where is Where.PATH else described
 
 
-def _success(success: Success, route: Route) -> dict[str, Any]:
+def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"} if success.body is dict else {}
     if success.body not in (None, dict):
         schema = reference(success.body)
@@ -137,7 +140,7 @@ def _success(success: Success, route: Route) -> dict[str, Any]:
     return described
 
 
-def _problems(route: Route) -> dict[str, Any]:
+def _problems(route: Route[Any]) -> dict[str, Any]:
     """Every status that isn't a success, with the codes that stand in the problem's `type`."""
     told: dict[int, list[str]] = {}
     for problem in route.problems:

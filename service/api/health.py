@@ -1,43 +1,68 @@
-"""For load balancers: is the process there, and would it take a job now."""
+"""For load balancers: whether the process is there, and whether it would take a job now."""
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, Request
+from typing import Final
 
-from service.api.jobs import answer
-from service.api.problems import ERROR_FORMAT
+from sanic import HTTPResponse
+
+from service.access.scopes import Scope
+from service.api.parameters import NoParameters
+from service.api.responses import json_response
+from service.api.route import Route, Routes, Success
 from service.api.views import CheckView, KindView, Live, Ready
-from service.engine.engine import Engine
 from service.errors import NotReady
+from service.web.request import Request
 
-health = Blueprint("health", url_prefix="/health")
+routes: Final = Routes()
 
 
-@health.route(
-    "/live", methods=["GET", "HEAD"], name="live", error_format=ERROR_FORMAT, ctx_public=True
+@routes.add(
+    Route(
+        method="GET",
+        path="/health/live",
+        operation="live",
+        meaning="Whether this process is there.",
+        parameters=NoParameters,
+        any_query=True,
+        scope=Scope.READ,
+        is_public=True,
+        successes=(Success(200, "Yes.", Live),),
+    )
 )
-async def live(_request: Request) -> HTTPResponse:
-    """Answer: this process is there."""
-    return answer(Live())
+async def live(_request: Request, _given: NoParameters) -> HTTPResponse:
+    """This process is there."""
+    return json_response(Live())
 
 
-@health.route(
-    "/ready", methods=["GET", "HEAD"], name="ready", error_format=ERROR_FORMAT, ctx_public=True
+@routes.add(
+    Route(
+        method="GET",
+        path="/health/ready",
+        operation="ready",
+        meaning="Whether a job would be taken now.",
+        parameters=NoParameters,
+        any_query=True,
+        scope=Scope.READ,
+        is_public=True,
+        successes=(Success(200, "Yes; what was looked at.", Ready),),
+        problems=(NotReady,),
+    )
 )
-async def ready(request: Request) -> HTTPResponse:
-    """Answer: a job would be taken now, what was looked at, and which Kinds of command would run.
+async def ready(request: Request, _given: NoParameters) -> HTTPResponse:
+    """A job would be taken now: the checks, and which Kinds of command would run.
 
-    Raises: NotReady, with the reasons.
+    Raises: NotReady, with the failed checks.
     """
-    engine: Engine = request.app.ctx.engine
-    checks = {**engine.readiness(), "output": None}
-    if (why := getattr(request.ctx, "no_descriptors", None)) is not None:
-        checks["descriptors"] = why
+    ctx = request.app.ctx
+    checks = {**ctx.engine.readiness(), "output": None}
+    if request.shed_reason is not None:
+        checks["descriptors"] = request.shed_reason
     if any(checks.values()):
         raise NotReady(checks)
-    faults = await request.app.ctx.kinds_health.view()
+    faults = await ctx.kinds_health.view()
     kinds = {name: KindView(said["Usable"], said["Error"]) for name, said in faults.items()}
-    remarks = engine.remarks()
-    return answer(
+    remarks = ctx.engine.remarks()
+    return json_response(
         Ready({name: CheckView(ok=True, why=remarks.get(name)) for name in checks}, kinds)
     )

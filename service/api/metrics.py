@@ -1,27 +1,48 @@
-"""For Prometheus: the numbers of the whole service, whichever worker answers."""
+"""`GET /metrics`: the series of the whole service, whichever worker responds."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse
 
-from service.api.problems import ERROR_FORMAT
+from service.access.scopes import Scope
+from service.api.parameters import NoParameters
+from service.api.route import Route, Routes, Success
 from service.metrics.exposition import Stored, exposition
-from service.store import FreeSpace, Store
+from service.store import FreeSpace
+from service.web.request import Request
 
-metrics = Blueprint("metrics")
+routes: Final = Routes()
 
 
-@metrics.route("/metrics", methods=["GET", "HEAD"], name="metrics", error_format=ERROR_FORMAT)
-async def scrape(request: Request) -> HTTPResponse:
-    """The series in the format that is asked for. Raises: Unavailable."""
-    store: Store = request.app.ctx.store
-    free = FreeSpace.of(request.app.ctx.settings.state_dir)
-    stored = Stored(store.counts(), store.finished.totals().disk_bytes, free.bytes, free.inodes)
+@routes.add(
+    Route(
+        method="GET",
+        path="/metrics",
+        operation="metrics",
+        meaning="The numbers of the whole service, for Prometheus.",
+        parameters=NoParameters,
+        any_query=True,
+        scope=Scope.READ,
+        successes=(
+            Success(
+                200,
+                "In the format asked for.",
+                content=("text/plain", "application/openmetrics-text"),
+            ),
+        ),
+    )
+)
+async def metrics(request: Request, _given: NoParameters) -> HTTPResponse:
+    """The series, in the format that `Accept` names. Raises: Unavailable."""
+    ctx = request.app.ctx
+    free = FreeSpace.of(ctx.settings.state_dir)
+    stored = Stored(
+        ctx.store.counts(), ctx.store.finished.totals().disk_bytes, free.bytes, free.inodes
+    )
     accept = request.headers.get("accept", "")
     # In a thread: to read the files of many workers takes some milliseconds.
-    text, content_type = await asyncio.to_thread(
-        exposition, request.app.ctx.metrics, stored, accept
-    )
+    text, content_type = await asyncio.to_thread(exposition, ctx.metrics, stored, accept)
     return HTTPResponse(text, content_type=content_type)

@@ -1,25 +1,41 @@
-"""`GET /openapi.json`: the description of the API, made once, when it is first asked for."""
+"""`GET /openapi.json`: the description of the API, made at the first request for it."""
 
 from __future__ import annotations
 
 import functools
+from typing import Any, Final
 
 import msgspec
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Sanic
 
-from service.api.problems import ERROR_FORMAT
+from service.access.scopes import Scope
+from service.api.parameters import NoParameters
+from service.api.registration import declared
+from service.api.route import JSON, Route, Routes, Success
+from service.web.request import Request
 
-openapi = Blueprint("openapi")
+routes: Final = Routes()
 
 
-@openapi.route("/openapi.json", methods=["GET", "HEAD"], name="openapi", error_format=ERROR_FORMAT)
-async def describe(_request: Request) -> HTTPResponse:
+@routes.add(
+    Route(
+        method="GET",
+        path="/openapi.json",
+        operation="openapi",
+        meaning="This description.",
+        parameters=NoParameters,
+        any_query=True,
+        scope=Scope.READ,
+        successes=(Success(200, "OpenAPI 3.1.", dict),),
+    )
+)
+async def openapi(request: Request, _given: NoParameters) -> HTTPResponse:
     """The description; the same bytes from every worker of a release."""
-    return HTTPResponse(_encoded(), content_type="application/json")
+    return HTTPResponse(_encoded(request.app), content_type=JSON)
 
 
 @functools.cache
-def _encoded() -> bytes:
+def _encoded(app: Sanic[Any, Any]) -> bytes:
     from service.api.description import document  # noqa: PLC0415 - no start needs it
 
-    return msgspec.json.encode(document()) + b"\n"
+    return msgspec.json.encode(document(declared(app))) + b"\n"

@@ -119,7 +119,7 @@ class Metrics:
     def detached(self) -> None:
         self._readers.dec()
 
-    def answered(self, method: str, route: str, status: str, seconds: float) -> None:
+    def responded(self, method: str, route: str, status: str, seconds: float) -> None:
         """A request ended; all three words are of small sets."""
         key = (method, route, status)
         answers = self._requests.get(key)

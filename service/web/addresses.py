@@ -1,49 +1,17 @@
-"""Where a request comes from, as a value that is safe to write and to count by."""
+"""The address that a request comes from."""
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 from typing import Final
 
-from sanic import Request
+from service.access.addresses import parsed
+from service.web.request import Request
 
-# A provider gives each customer a /64 at least: its addresses are one caller's.
-_IPV6_PREFIX: Final = 64
-# Addresses whose parsed form is remembered, and the characters of the longest one that there is
-# (with the name of an interface); longer text is none.
-_MAX_REMEMBERED: Final = 4096
+# Characters of the longest address that there is, with the name of an interface.
 _MAX_CHARS: Final = 64
 
 
-def address(request: Request) -> str:
-    """The client's address: what a trusted proxy says it is, when that is an address; else that of
-    the connection's other end.
-    """
+def client_ip(request: Request) -> str:
+    """The address that a trusted proxy names, if it is one; else that of the connection's peer."""
     given = str(request.remote_addr)
     return (parsed(given) if len(given) <= _MAX_CHARS else None) or str(request.ip)
-
-
-@functools.lru_cache(maxsize=_MAX_REMEMBERED)
-def parsed(text: str) -> str | None:
-    """`text` as an address in its normal form; None when it is none."""
-    try:
-        is_bracketed = text.startswith("[") and text.endswith("]")
-        found = ipaddress.ip_address(text[1:-1] if is_bracketed else text)
-    except ValueError:
-        return None
-    if isinstance(found, ipaddress.IPv6Address):
-        if (mapped := found.ipv4_mapped) is not None:
-            return str(mapped)
-        if found.scope_id is not None:
-            return str(ipaddress.IPv6Address(int(found)))
-    return str(found)
-
-
-@functools.lru_cache(maxsize=_MAX_REMEMBERED)
-def network(text: str) -> str:
-    """What `text`, an address, counts as: itself, or the /64 of an IPv6 address."""
-    found = parsed(text)
-    if found is None or ":" not in found:
-        return found or text
-    return str(ipaddress.IPv6Network((found, _IPV6_PREFIX), strict=False))

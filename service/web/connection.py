@@ -189,7 +189,7 @@ class Connection(HttpProtocol):
             self.check_timeouts()
 
 
-def connection_of(request: Request) -> Connection:
+def connection_of(request: Request[Any, Any]) -> Connection:
     """What the request came over."""
     stream: Any = request.stream
     connection: Connection = stream.protocol

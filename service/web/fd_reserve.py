@@ -1,23 +1,31 @@
-"""The last descriptors of a worker are for short requests: it can still refuse, show and kill.
+"""Load shedding: the last descriptors of a worker are for short requests, so that it can still
+refuse, show and kill.
 
 The kernel gives the lowest free number. So a connection with a number near the limit tells, without
-any counting, that nearly all are taken: what would hold it for long, or make work that needs more,
-is refused with 503, and the connection is closed after its answer. What was begun before goes on.
+any counting, that nearly all are taken: a request that would keep its connection for long, or start
+work that needs more descriptors, is refused with 503, and the connection is closed after its
+response. Requests that were begun before go on.
 """
 
 from __future__ import annotations
 
 import resource
+from enum import Enum, auto
 from typing import Any, Final
 
-from sanic import Request
-
 from service.errors import Unavailable
+from service.web.request import Request
 
 # Descriptors kept: connections of short requests, and what one of them opens on its way.
 _RESERVE: Final = 32
-# Ends of the paths of GET requests that may be open for long.
-_LONG: Final = ("/attach", "/wait")
+
+
+class Cost(Enum):
+    """What a request costs in descriptors. Only short ones are served when few are left."""
+
+    SHORT = auto()
+    LONG_LIVED = auto()  # its connection may be open for as long as a job runs
+    STARTS_WORK = auto()  # it starts work that needs more
 
 
 def raise_limit() -> None:
@@ -32,7 +40,7 @@ def refuse_in_reserve(descriptor: int) -> None:
         raise Unavailable("Nearly all file descriptors of this worker are taken.")
 
 
-async def keep_reserve(request: Request) -> None:
+async def shed_load(request: Request) -> None:
     """Before each request. Raises: Unavailable."""
     stream: Any = request.stream
     peer = stream.protocol.transport.get_extra_info("socket")
@@ -41,8 +49,8 @@ async def keep_reserve(request: Request) -> None:
     try:
         refuse_in_reserve(peer.fileno())
     except Unavailable as exc:
-        request.ctx.no_descriptors = exc.detail
+        request.shed_reason = exc.detail
         stream.keep_alive = False
-        is_submission = request.method == "POST" and request.path == "/"
-        if is_submission or request.path.endswith(_LONG):
+        route: Any = request.route
+        if getattr(route.ctx, "cost", Cost.SHORT) is not Cost.SHORT:
             raise

@@ -7,12 +7,19 @@ what couldn't be parsed, that fails again, and the connection is closed without 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Final
 
-from sanic import Request
+import sanic
+from sanic import Sanic
 from sanic.compat import Header
+from sanic.config import Config
 from sanic.exceptions import BadRequest
 
+from service.access.scopes import UNAUTHENTICATED, Principal
+from service.web.abort import abort
+from service.web.connection import connection_of
+from service.web.context import Context
 from service.web.request_smuggling import UnclearHead, check_head
 
 # What Sanic gives its stand-in as a method, and what it gives as a URL when it knows none.
@@ -26,14 +33,24 @@ _SMALL_PIECE_BYTES: Final = 64
 _FORGOTTEN: Final = Header()
 
 
-class ForgivingRequest(Request):
+class Request(sanic.Request[Sanic[Config, Context], SimpleNamespace]):
     """Sanic's request; a stand-in has no URL, and its head isn't looked at.
 
-    What is said of a request on its end (`service.web.access_log`): when it `began` on the clock of
+    `principal` is its caller once it was admitted; `shed_reason` a sentence where only requests of
+    low cost are served (`service.web.fd_reserve`).
+
+    For its line in the access log (`service.web.access_log`): when it `began` on the clock of
     `perf_counter`, how many bytes of output were sent, and whether that was cut before its end.
     """
 
-    __slots__ = ("began", "is_observed", "streamed_bytes", "was_cut")
+    __slots__ = (
+        "began",
+        "is_observed",
+        "principal",
+        "shed_reason",
+        "streamed_bytes",
+        "was_cut",
+    )
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *others: Any, **more: Any
@@ -41,6 +58,8 @@ class ForgivingRequest(Request):
         """Raises: BadRequest, which Sanic answers, and then closes the connection."""
         self.began = 0.0
         self.is_observed = False
+        self.principal: Principal = UNAUTHENTICATED
+        self.shed_reason: str | None = None
         self.streamed_bytes: int | None = None
         self.was_cut = False
         if method == _STAND_IN:
@@ -68,6 +87,10 @@ class ForgivingRequest(Request):
                 stream.keep_alive = False
                 raise BadRequest("The body comes in too many chunks that are too small.")
         self.body = bytes(body)
+
+    def abort(self) -> None:
+        """End its connection: whatever was sent of the response doesn't look whole."""
+        abort(connection_of(self).transport, reset=True)
 
     def forget_head(self) -> None:
         """Let go of the headers, and of what was read from them, once the answer has begun: a

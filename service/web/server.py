@@ -7,9 +7,9 @@ in this package.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Final, cast
 
-from sanic import Request, Sanic
+from sanic import Sanic
 from sanic.config import Config
 from sanic.handlers import ErrorHandler
 from sanic.mixins import startup
@@ -17,15 +17,14 @@ from sanic.mixins import startup
 from service import logs
 from service.access import tokens
 from service.access.exposure import why_exposed
-from service.access.scopes import Principal
 from service.errors import JobrunnerError, Unauthenticated
 from service.settings import Settings
-from service.web.access_log import Observer
 from service.web.asyncio_compat import send_at_once
 from service.web.connection import Connection, connection_of
-from service.web.fd_reserve import keep_reserve
+from service.web.context import Context
+from service.web.fd_reserve import shed_load
 from service.web.refusal import refuse
-from service.web.request import ForgivingRequest
+from service.web.request import Request
 from service.web.state_process import start_state_process
 from service.web.tls import Accepted, loader_for
 
@@ -40,24 +39,15 @@ _BACKLOG: Final = 1024
 startup.Manager = start_state_process  # type: ignore[attr-defined]  # imported there by that name
 
 
-class Admission(Protocol):
-    """Decides about every request before it is routed. In `app.ctx.gate`."""
-
-    def admit(self, request: Request) -> Principal:
-        """Raises: JobrunnerError."""
-
-    def leave(self, request: Request) -> None:
-        """Called once for every request that was admitted."""
-
-
-class Jobrunner(Sanic[Config, Any]):
+class Jobrunner(Sanic[Config, Context]):
     """Sanic, listening where the settings say unless its own flags say otherwise."""
 
     def __init__(self, settings: Settings, error_handler: ErrorHandler) -> None:
         super().__init__(
             NAME,
+            ctx=Context(),
             error_handler=error_handler,
-            request_class=ForgivingRequest,
+            request_class=cast("Any", Request),  # Sanic's type is of its own context
             configure_logging=True,
             certloader_class=loader_for(settings.tls_client_ca),
             log_config=logs.of_libraries(settings.log_format),
@@ -66,14 +56,14 @@ class Jobrunner(Sanic[Config, Any]):
         self.config.REQUEST_TIMEOUT = settings.request_timeout
         self.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
         self.ctx.settings = settings
-        self.on_request(keep_reserve)
+        self.on_request(shed_load)
         self.on_request(send_at_once)
 
     def get_address(  # type: ignore[override]  # static in Sanic, and called on the instance
         self, host: str | None, port: int | None, *_: object, **__: object
     ) -> tuple[str, int]:
         """Raises: SystemExit, when the service would be open to everybody there."""
-        settings: Settings = self.ctx.settings
+        settings = self.ctx.settings
         host = host or settings.hostname
         why = why_exposed(settings, self.config, listens_on=host)
         if why is not None and not tokens.enabled(settings.state_dir):
@@ -82,7 +72,7 @@ class Jobrunner(Sanic[Config, Any]):
 
     def prepare(self, *args: Any, **options: Any) -> None:
         has_tls = options.get("ssl") is not None
-        settings: Settings = self.ctx.settings
+        settings = self.ctx.settings
         if settings.tls_client_ca is not None and not has_tls:
             refuse(
                 "JOBRUNNER_TLS_CLIENT_CA asks for client certificates, which come with TLS"
@@ -96,12 +86,11 @@ class Jobrunner(Sanic[Config, Any]):
         """Admission comes first. A signal or a middleware of Sanic costs as much as a whole short
         request does, and runs too late for a request without a route.
         """
-        observer: Observer = self.ctx.observer
-        admission: Admission = self.ctx.gate
-        observer.begun(request)
+        access_log = self.ctx.access_log
+        access_log.started(request)
         try:
             try:
-                principal = request.ctx.principal = admission.admit(request)
+                principal = self.ctx.gate.admit(request)
             except JobrunnerError as exc:
                 if exc.status == Unauthenticated.status or connection_of(request).is_stranger:
                     request.stream.keep_alive = False
@@ -112,14 +101,14 @@ class Jobrunner(Sanic[Config, Any]):
             try:
                 await super().handle_request(request)
             finally:
-                admission.leave(request)
+                self.ctx.gate.leave(request)
         except asyncio.CancelledError:
-            observer.cancelled(request)
+            access_log.cancelled(request)
             raise
-        observer.ended(request)
+        access_log.finished(request)
 
     async def handle_exception(self, request: Any, *args: Any, **options: Any) -> None:
         try:
             await super().handle_exception(request, *args, **options)
         finally:
-            self.ctx.observer.ended(request)
+            self.ctx.access_log.finished(request)

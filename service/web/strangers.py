@@ -10,8 +10,8 @@ from __future__ import annotations
 import resource
 from typing import Final, Protocol
 
+from service.access.addresses import network, parsed
 from service.access.origins import is_loopback
-from service.web.addresses import network, parsed
 
 # Of the descriptors of a worker, what unknown ones may take; and how many of them, with the reserve
 # (`service.web.fd_reserve`), are for those that are known, for logs and for records.

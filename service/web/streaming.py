@@ -9,18 +9,18 @@ plain close would look like a clean end.
 from __future__ import annotations
 
 import socket
-import struct
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sanic import HTTPResponse, Request
+from sanic import HTTPResponse
 from sanic.compat import Header
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
+from service.web.abort import abort
 from service.web.asyncio_compat import write_parts
 from service.web.connection import connection_of
-from service.web.open_streams import OpenStreams
+from service.web.request import Request
 
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
 # it the buffer grows to 4 MB. At this size the throughput is the same.
@@ -29,7 +29,6 @@ _SEND_BUFFER_BYTES: Final = 128 << 10
 _COPIED_BYTES: Final = 16 << 10
 # In place of the headers of a response once they are sent: nobody reads them again.
 _SENT: Final = Header()
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class StreamAborted(Exception):
@@ -79,7 +78,7 @@ class StreamingResponse:
         self._response: Any = HTTPResponse(
             status=status, headers=headers, content_type=content_type
         )
-        self._streams: OpenStreams = request.app.ctx.open_streams
+        self._streams = request.app.ctx.open_streams
 
     async def __aenter__(self) -> Self:
         _bound_send_buffer(self._transport)
@@ -160,10 +159,7 @@ class StreamingResponse:
         self._http.response_func = None
         self._http.stage = Stage.IDLE
         self._request.was_cut = True
-        if not self._is_framed and self._length is None and not self._transport.is_closing():
-            peer = self._transport.get_extra_info("socket")
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+        abort(self._transport, reset=not self._is_framed and self._length is None)
 
     async def _send_plain_head(
         self,

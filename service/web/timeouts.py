@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from sanic import Request
-
 from service.web.connection import connection_of
+from service.web.request import Request
 
 
 class UnlimitedAnswerTime:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.api.description import document
+from service.api.routes import ROUTES
 from service.jobs.lifecycle import State
 from service.metrics import shared
 from service.metrics.exposition import Stored, exposition
@@ -198,13 +199,13 @@ def test_without_room_for_its_files_there_is_nothing_to_share(tmp_path, monkeypa
 
 
 def test_every_answer_there_can_be_fits_into_the_room_allocated(state_dir, mine):
-    for path, methods in document()["paths"].items():
+    for path, methods in document(ROUTES)["paths"].items():
         for method, operation in methods.items():
             for status in (*operation["responses"], "none"):
-                mine.answered(method.upper(), path, status, 0.1)
+                mine.responded(method.upper(), path, status, 0.1)
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "none"):
         for status in (400, 404, 405, 408, 413, 417, 500, 503, "none"):
-            mine.answered(method, "none", str(status), 0.1)
+            mine.responded(method, "none", str(status), 0.1)
     (file,) = (state_dir / "metrics").readlink().glob("histogram_*.db")
     assert file.stat().st_size == shared._SIZES["histogram"]
     assert file.stat().st_blocks * 512 >= shared._SIZES["histogram"]  # no page is missing
@@ -228,7 +229,7 @@ def test_the_format_is_the_one_asked_for(mine, accept, content_type):
 
 
 def test_every_name_begins_with_that_of_the_service(mine):
-    mine.answered("GET", "/", "200", 0.1)
+    mine.responded("GET", "/", "200", 0.1)
     assert all(re.match(r"jobrunner_[a-z_]+(\{|$)", name) for name in numbers(mine))
 
 

@@ -67,7 +67,7 @@ def submit(service: Service, headers: dict[str, str], line: str, **more: Any) ->
 # Public is a property of a route and its method
 
 
-PUBLIC = {(m, r.path) for r in routes.ROUTES if r.public for m in (r.method, "HEAD")}
+PUBLIC = {(m, r.path) for r in routes.ROUTES if r.is_public for m in (r.method, "HEAD")}
 
 
 @pytest.fixture(scope="module")

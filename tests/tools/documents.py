@@ -47,8 +47,9 @@ def settings() -> str:
 def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
     """What OpenAPI calls operations, HEAD left out: it stands beside each GET."""
     from service.api.description import document
+    from service.api.routes import ROUTES
 
-    for path, methods in document()["paths"].items():
+    for path, methods in document(ROUTES)["paths"].items():
         for method, operation in methods.items():
             if method != "head":
                 yield f"{method.upper()} {path.replace('{ID}', '<ID>')}", operation

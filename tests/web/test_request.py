@@ -7,14 +7,14 @@ from typing import Any
 from sanic import Sanic
 from sanic.compat import Header
 
-from service.web.request import ForgivingRequest
+from service.web.request import Request
 
 HEAD = b"GET /a/attach?offset=0 HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain"
 
 
-def _request(app: Any) -> ForgivingRequest:
+def _request(app: Any) -> Request:
     headers = Header([("host", "localhost"), ("accept", "text/plain")])
-    return ForgivingRequest(b"/a/attach?offset=0", headers, "1.1", "GET", None, app, head=HEAD)
+    return Request(b"/a/attach?offset=0", headers, "1.1", "GET", None, app, head=HEAD)
 
 
 def test_a_request_without_its_head_still_says_what_was_asked_for():

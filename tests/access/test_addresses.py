@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.web.addresses import network, parsed
+from service.access.addresses import network, parsed
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,43 @@
-"""Requests under way: counted by principal, and cut when what let them in holds no more.
+"""Requests in flight: counted by principal, and aborted once their principal is no longer valid.
 
-A token that is revoked or expires, and the first one that closes an open service, end the streams,
-waits and long polls that were begun before. The connection is aborted: a response that is cut never
-looks whole.
+A token that is revoked or expires, and the first token of an open service, end the streams, waits
+and long polls that were begun before. The connection is aborted: a response that is cut never looks
+whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Protocol
 
 import structlog
-from sanic import Request
 
 from service.access.scopes import Principal
-from service.web.connection import connection_of
 
 # Longest time until the next look whether a token has expired: the wall clock may jump.
 _MAX_LOOK_S: Final = 30.0
-# A close with this sends a reset: a response without framing (HTTP/1.0) would look whole.
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 _log = structlog.get_logger("jobrunner.access")
 
 
+class Abortable(Protocol):
+    """A request that can be counted, and ended before its response is whole."""
+
+    def __hash__(self) -> int: ...
+
+    def abort(self) -> None:
+        """End its connection so that no client takes the response for whole."""
+
+
 class InFlight:
-    """One in each worker. `is_still_valid`: whether a principal would be let in now."""
+    """One in each worker. `is_still_valid`: whether a principal would be admitted now."""
 
     def __init__(self, is_still_valid: Callable[[Principal], bool]) -> None:
         self._is_still_valid = is_still_valid
-        self._principals: dict[Request, Principal] = {}
+        self._principals: dict[Abortable, Principal] = {}
         self._counts: Counter[str] = Counter()
         self._expiry: tuple[int, asyncio.TimerHandle] | None = None
 
@@ -45,15 +48,15 @@ class InFlight:
         """How many of this principal."""
         return self._counts[name]
 
-    def enter(self, request: Request, principal: Principal) -> None:
-        """One more; to be followed by `leave`."""
+    def enter(self, request: Abortable, principal: Principal) -> None:
+        """Count one more; followed by `leave`."""
         self._principals[request] = principal
         if principal.name is not None:
             self._counts[principal.name] += 1
             if principal.expires_at is not None:
                 self._look_at(principal.expires_at)
 
-    def leave(self, request: Request) -> None:
+    def leave(self, request: Abortable) -> None:
         """It has its response."""
         principal = self._principals.pop(request)
         if principal.name is not None:
@@ -61,18 +64,18 @@ class InFlight:
             if not self._counts[principal.name]:
                 del self._counts[principal.name]
 
-    def cut_unproven(self) -> None:
-        """Abort those whose principal wouldn't be let in any more."""
-        is_good: dict[tuple[str | None, Principal], bool] = {}
-        cut: Counter[tuple[str | None, str | None]] = Counter()
+    def abort_invalid(self) -> None:
+        """Abort those whose principal wouldn't be admitted any more."""
+        is_valid: dict[tuple[str | None, Principal], bool] = {}
+        aborted: Counter[tuple[str | None, str | None]] = Counter()
         for request, principal in list(self._principals.items()):
             key = principal.token_id, principal
-            if key not in is_good:
-                is_good[key] = self._is_still_valid(principal)
-            if not is_good[key]:
-                _abort(request)
-                cut[principal.name, principal.token] += 1
-        for (name, token), requests in cut.items():
+            if key not in is_valid:
+                is_valid[key] = self._is_still_valid(principal)
+            if not is_valid[key]:
+                request.abort()
+                aborted[principal.name, principal.token] += 1
+        for (name, token), requests in aborted.items():
             _log.info("requests_cut", principal=name, token=token, requests=requests)
 
     def close(self) -> None:
@@ -81,7 +84,7 @@ class InFlight:
             self._expiry = None
 
     def _look_at(self, expires_at: int) -> None:
-        """Look again when that token has expired; there is one timer, for the first to do so."""
+        """Look again when that token has expired. There is one timer, for the first to expire."""
         if self._expiry is not None:
             if self._expiry[0] <= expires_at:
                 return
@@ -92,18 +95,8 @@ class InFlight:
 
     def _expired(self) -> None:
         self._expiry = None
-        self.cut_unproven()
+        self.abort_invalid()
         ends = (p.expires_at for p in self._principals.values() if p.expires_at is not None)
         now = time.time_ns()
         if (first := min((end for end in ends if end > now), default=None)) is not None:
             self._look_at(first)
-
-
-def _abort(request: Request) -> None:
-    transport: Any = connection_of(request).transport
-    if transport is None or transport.is_closing():
-        return
-    peer = transport.get_extra_info("socket")
-    if peer is not None and peer.family != socket.AF_UNIX:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    transport.abort()

@@ -1,0 +1,268 @@
+"""Admission: every request is decided here before its route is run, one of an unknown route too.
+
+1. The host that it names and the site that it comes from are the service's own.
+2. Its caller authenticates, once tokens are enabled; public routes need none.
+3. The rate of its requests, and of those that are refused, is bounded.
+4. Its scopes suffice for the route.
+5. A request that changes something can't be a form that any web page may post.
+6. The requests that a principal has in flight are bounded.
+
+A refusal stands in the audit log, within bounds. A request that was admitted is aborted when its
+token is revoked or expires. Values in, a principal or an error out: HTTP is read by the caller.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from service.access.addresses import network
+from service.access.bounded import BoundedAuditLog
+from service.access.exposure import proxy_field
+from service.access.in_flight import Abortable, InFlight
+from service.access.origins import (
+    OWN_FETCH_SITES,
+    is_host_allowed,
+    is_loopback,
+    is_own_origin,
+)
+from service.access.rate_limiter import RateLimiter
+from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
+from service.access.tokens import TokenError
+from service.errors import (
+    HostNotAllowed,
+    JobrunnerError,
+    MissingScope,
+    OriginNotAllowed,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from service.settings import Settings
+
+_JSON: Final = "application/json"
+# Seconds that a principal may save up requests for.
+_BURST_S: Final = 2
+_MINUTE_S: Final = 60.0
+# Seconds after which one more request may be sent when too many are in flight.
+_IN_FLIGHT_RETRY_S: Final = 5
+# Statuses of refusals that are bounded, and stand in the audit log.
+_AUDITED: Final = (401, 403)
+
+_log = structlog.get_logger("jobrunner.access")
+
+
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made per request, in half the time
+class Incoming:
+    """What a request says of itself and of its caller. Headers are as they were sent, each value
+    that was given; `local_ip` is this end of its connection, None for a Unix socket.
+    """
+
+    method: str
+    path: str
+    head: bytes
+    host: str | None
+    origins: Sequence[str]
+    fetch_sites: Sequence[str]
+    authorizations: Sequence[str]
+    content_type: str | None
+    has_body: bool
+    local_ip: str | None
+    # Called only if they are needed: to find them takes as long as all the rest.
+    client_ip: Callable[[], str]
+    certificate_name: Callable[[], str | None]  # the common name of a verified client certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
+    for exactly this path needs no token; for any other spelling that leads there it does.
+    """
+
+    scope: Scope
+    changes: bool
+    public_path: str | None = None
+
+
+class Tokens(Protocol):
+    """The tokens of the service, as they are now. Each may raise `TokenError`."""
+
+    @property
+    def required(self) -> bool: ...
+
+    def principal_of(self, text: str) -> Principal | None: ...
+
+    def principal_named(self, name: str) -> Principal | None: ...
+
+    def is_still_valid(self, principal: Principal) -> bool: ...
+
+
+class Admission:
+    """One in each worker. `why_exposed`: why the service may not be open to everybody, as a
+    sentence, if it may not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: Tokens,
+        audit_log: BoundedAuditLog,
+        *,
+        why_exposed: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.audit_log = audit_log
+        self.in_flight = InFlight(self._is_still_valid)
+        self._settings = settings
+        self._tokens = tokens
+        self._why_exposed = why_exposed
+        rate, failures = settings.rate_limit, settings.auth_failures
+        self._rates = RateLimiter(rate, rate * _BURST_S, clock=clock)
+        self._failures = RateLimiter(failures / _MINUTE_S, failures, clock=clock)
+
+    def admit(self, request: Abortable, incoming: Incoming, needs: Needs) -> Principal:
+        """The caller of a request that may be served; followed by one `leave`.
+
+        Raises: HostNotAllowed, OriginNotAllowed, Unauthenticated, TooManyRequests, MissingScope,
+            UnsupportedMediaType, Unavailable.
+        """
+        principal = UNAUTHENTICATED
+        try:
+            self._check_site(incoming)
+            principal = self._authenticate(incoming, needs)
+            if principal is not UNAUTHENTICATED:
+                if not principal.may(needs.scope):
+                    raise MissingScope(needs.scope.value)
+                if needs.changes:
+                    _expect_json(incoming)
+            self._enter(request, principal)
+        except JobrunnerError as exc:
+            if exc.status in _AUDITED:
+                self._refuse(incoming, exc, principal)
+            raise
+        return principal
+
+    def leave(self, request: Abortable) -> None:
+        """A request that was admitted has its response."""
+        self.in_flight.leave(request)
+
+    def _check_site(self, incoming: Incoming) -> None:
+        # HTTP/1.0 needs no Host. No browser speaks that, but a proxy may: it is no page's origin.
+        host = incoming.host
+        if host is not None and not is_host_allowed(host, self._settings.allowed_hosts):
+            raise HostNotAllowed(
+                f"The host {host[:80]!r} is none of this service's names; those that it may be"
+                " called by stand in JOBRUNNER_ALLOWED_HOSTS."
+            )
+        for origin in incoming.origins:
+            if host is None or not is_own_origin(origin, host):
+                raise OriginNotAllowed(
+                    f"Pages of {origin[:80]!r} may not call this service, which is"
+                    f" {(host or '')[:80]!r}."
+                )
+        for site in incoming.fetch_sites:
+            if site not in OWN_FETCH_SITES:
+                raise OriginNotAllowed(
+                    f"Pages of other sites may not call this service (Sec-Fetch-Site: {site[:80]})."
+                )
+
+    def _authenticate(self, incoming: Incoming, needs: Needs) -> Principal:
+        try:
+            if not self._tokens.required:
+                return self._local_admin(incoming)
+            if incoming.path == needs.public_path:
+                return UNAUTHENTICATED
+            principal = self._principal(incoming)
+        except TokenError as exc:
+            raise Unavailable(str(exc)) from exc
+        assert principal.name is not None  # noqa: S101 - a token has one
+        if retry_s := self._rates.acquire(principal.name):
+            raise TooManyRequests(
+                f"{self._settings.rate_limit:g} requests a second are allowed on average.",
+                retry_after_s=retry_s,
+            )
+        return principal
+
+    def _local_admin(self, incoming: Incoming) -> Principal:
+        """Without tokens everybody may do everything, over loopback only and through no proxy. The
+        start checks that too; this is for a service that has lost its tokens, or has got a proxy.
+
+        Raises: Unauthenticated.
+        """
+        if self._why_exposed is not None:
+            raise Unauthenticated(self._why_exposed)
+        if incoming.local_ip is not None and not is_loopback(incoming.local_ip):
+            raise Unauthenticated("This service has no tokens, so it is for its own host only.")
+        if (field := proxy_field(incoming.head)) is not None:
+            raise Unauthenticated(
+                f"This service has no tokens, so it is for its own host only; the header {field!r}"
+                " says that a proxy passed this request on. Behind a proxy it needs tokens:"
+                " jobrunner token create --name NAME --scope admin"
+            )
+        return LOCAL_ADMIN
+
+    def _principal(self, incoming: Incoming) -> Principal:
+        """Raises: Unauthenticated; TokenError."""
+        given = incoming.authorizations
+        principal = None
+        if len(given) == 1:
+            scheme, _, text = given[0].partition(" ")
+            if scheme.lower() == "bearer":
+                principal = self._tokens.principal_of(text.strip())
+        elif not given and (name := incoming.certificate_name()) is not None:
+            principal = self._tokens.principal_named(name)
+        if principal is not None:
+            return principal
+        if given:
+            detail = "Expected one header 'Authorization: Bearer TOKEN' with a token that is good."
+            raise Unauthenticated(detail, is_wrong=True)
+        raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.")
+
+    def _enter(self, request: Abortable, principal: Principal) -> None:
+        most = self._settings.max_requests
+        # Without tokens there is nobody to be protected from another.
+        if principal.name is not None and 0 < most <= self.in_flight.of(principal.name):
+            raise TooManyRequests(
+                f"{most} requests of {principal.name!r} are under way; some must end first.",
+                retry_after_s=_IN_FLIGHT_RETRY_S,
+            )
+        self.in_flight.enter(request, principal)
+
+    def _is_still_valid(self, principal: Principal) -> bool:
+        try:
+            return self._tokens.is_still_valid(principal)
+        except TokenError as exc:
+            _log.error("tokens_unreadable", error=str(exc))
+            return False  # as for a new request
+
+    def _refuse(self, incoming: Incoming, error: JobrunnerError, principal: Principal) -> None:
+        """Audit a refusal. Raises: TooManyRequests, in its place, when they come too often."""
+        client_ip = incoming.client_ip()
+        self.audit_log.refuse(
+            network(client_ip),
+            code=error.code,
+            principal=principal.name,
+            token=principal.token,
+            client_ip=client_ip,
+            request=f"{incoming.method} {incoming.path}",
+        )
+        if retry_s := self._failures.acquire(network(client_ip)):
+            raise TooManyRequests(
+                "Too many requests from this address were refused.", retry_after_s=retry_s
+            ) from error
+
+
+def _expect_json(incoming: Incoming) -> None:
+    """Raises: UnsupportedMediaType."""
+    given = incoming.content_type
+    if given is None:
+        if not incoming.has_body:
+            return
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got none.")
+    if given != _JSON and given.partition(";")[0].strip().lower() != _JSON:
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got {given[:80]!r}.")

@@ -1,0 +1,55 @@
+"""Declared routes become Sanic's: a request has its parameters parsed, then reaches its handler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sanic import Sanic
+
+from service.access.admission import Needs
+from service.api.parameters import Parser
+from service.api.problems import ERROR_FORMAT
+from service.api.route import JSON, Handler, Route
+from service.errors import UnsupportedMediaType
+from service.web.request import Request
+
+
+def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[Any]]]) -> None:
+    """Add `routes` to the app. What is said of each stands in the `ctx` of Sanic's own route."""
+    for route, handler in routes:
+        app.add_route(
+            _dispatcher(route, handler),
+            re.sub(r"{(\w+)}", r"<\1:str>", route.path),
+            methods=route.methods,
+            name=route.operation,
+            error_format=ERROR_FORMAT,
+            ctx_declared=route,
+            ctx_needs=_needs(route),
+            ctx_template=route.path,
+            ctx_cost=route.cost,
+        )
+
+
+def declared(app: Sanic[Any, Any]) -> list[Route[Any]]:
+    """The routes that were registered, in their order."""
+    found = (getattr(route.ctx, "declared", None) for route in app.router.routes)
+    return [route for route in found if route is not None]
+
+
+def _needs(route: Route[Any]) -> Needs:
+    return Needs(route.scope, route.method != "GET", route.path if route.is_public else None)
+
+
+def _dispatcher(route: Route[Any], handler: Handler[Any]) -> Any:
+    parse = Parser(route.parameters, any_query=route.any_query).parse
+    has_body = route.body is not None
+
+    # Not a coroutine: the handler's own is awaited by Sanic.
+    def dispatch(request: Request, **path: str) -> Any:
+        if has_body and "content-type" not in request.headers:  # admission checks a given one
+            raise UnsupportedMediaType(f"Send the header 'Content-Type: {JSON}'; got none.")
+        return handler(request, parse(path, request.query_string, request.headers))
+
+    return dispatch

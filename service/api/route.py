@@ -1,0 +1,104 @@
+"""What a route is: everything about it is said once, in the declaration beside its handler.
+
+A declaration registers the route with Sanic and parses its parameters. It tells admission which
+scope is needed, load shedding what a request costs, metrics and the access log the template of the
+path, and OpenAPI all of it. HEAD isn't declared: it works where GET does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from sanic import HTTPResponse
+
+from service.access.scopes import Scope
+from service.api.parameters import Where, parameters
+from service.errors import JobrunnerError
+from service.web.fd_reserve import Cost
+from service.web.request import Request
+
+JSON: Final = "application/json"
+
+P = TypeVar("P")
+# None: the response was sent already.
+Handler = Callable[[Request, P], Awaitable[HTTPResponse | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A response that is no problem: a JSON body of the type `body`, or `content` as it is."""
+
+    status: int
+    meaning: str
+    body: type | None = None
+    content: tuple[str, ...] = (JSON,)
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another operation that takes a part of the response; `source` is a runtime expression."""
+
+    operation: str
+    source: str
+    parameter: str = "ID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Generic[P]):
+    """One method of one path, whose segments in braces are parameters.
+
+    `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
+    undeclared query parameters are ignored, not refused. `scope`: what a token must have;
+    `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent.
+    """
+
+    method: str
+    path: str
+    operation: str
+    meaning: str
+    parameters: type[P]
+    scope: Scope
+    successes: tuple[Success, ...]
+    problems: tuple[type[JobrunnerError], ...] = ()
+    links: tuple[Link, ...] = ()
+    body: type | None = None
+    any_query: bool = False
+    is_public: bool = False
+    cost: Cost = Cost.SHORT
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, for a declaration that contradicts itself."""
+        in_path = re.findall(r"{(\w+)}", self.path)
+        declared = [p.name for p in parameters(self.parameters).values() if p.where is Where.PATH]
+        if in_path != declared:
+            raise ValueError(f"{self.path} has the parameters {in_path}, declared are {declared}")
+        if self.is_public and (in_path or self.method != "GET"):
+            raise ValueError(f"{self.path} can't be public: it has parameters, or changes things")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that it is registered for."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+
+class Routes:
+    """The routes of one module with their handlers, in the order in which they are declared."""
+
+    def __init__(self) -> None:
+        self._routes: list[tuple[Route[Any], Handler[Any]]] = []
+
+    def __iter__(self) -> Iterator[tuple[Route[Any], Handler[Any]]]:
+        return iter(self._routes)
+
+    def add(self, route: Route[P]) -> Callable[[Handler[P]], Handler[P]]:
+        """Add `route` with the handler that it decorates."""
+
+        def decorate(handler: Handler[P]) -> Handler[P]:
+            self._routes.append((route, handler))
+            return handler
+
+        return decorate

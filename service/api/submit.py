@@ -1,0 +1,123 @@
+"""`POST /`: submit a job."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from sanic import HTTPResponse
+
+from service import errors
+from service.access.scopes import Scope
+from service.api.callers import audit
+from service.api.forms import Form, Unfit
+from service.api.jobs import LINKS_OF_JOB
+from service.api.parameters import header
+from service.api.responses import json_response
+from service.api.route import Route, Routes, Success
+from service.api.views import Accepted
+from service.jobs.ceilings import check_ceilings
+from service.jobs.decoding import decode_object
+from service.jobs.spec import JobBody, JobSpec
+from service.kinds.validation import validate_job
+from service.settings import Settings
+from service.web.fd_reserve import Cost
+from service.web.request import Request
+from service.web.timeouts import UnlimitedAnswerTime
+
+routes: Final = Routes()
+
+# Long enough for a UUID with a prefix, short enough for an index.
+_MAX_KEY_CHARS: Final = 255
+# Bytes of a body that takes longer to parse than a thread takes to wake.
+_LARGE_BYTES: Final = 64 << 10
+# Bounds the memory for the objects of all large bodies that are parsed at a time.
+_one_large: Final = asyncio.Semaphore(1)
+
+
+def _key(text: str) -> str:
+    if 0 < len(text) <= _MAX_KEY_CHARS and text.isascii() and text.isprintable():
+        return text
+    raise Unfit(text)
+
+
+_KEY: Final = Form(
+    _key,
+    f"1 to {_MAX_KEY_CHARS} printable ASCII characters",
+    # Neither end is a space: HTTP strips those of a header.
+    {"type": "string", "pattern": f"^[!-~]([ -~]{{0,{_MAX_KEY_CHARS - 2}}}[!-~])?$"},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    key: str | None = header(
+        _KEY, "Repeated with the same body it leads to the same job.", name="Idempotency-Key"
+    )
+
+
+@routes.add(
+    Route(
+        method="POST",
+        path="/",
+        operation="submit",
+        meaning="Submit a job.",
+        parameters=Submit,
+        any_query=True,
+        body=JobBody,
+        scope=Scope.RUN,
+        cost=Cost.STARTS_WORK,
+        successes=(
+            Success(
+                201,
+                "Stored: it will run, or be reported as not run.",
+                Accepted,
+                headers=("Location",),
+            ),
+            Success(
+                200, "That key and body led to this job before.", Accepted, headers=("Location",)
+            ),
+        ),
+        problems=(
+            errors.BadHeader,
+            errors.MalformedBody,
+            errors.UnsupportedMediaType,
+            errors.InvalidJob,
+            errors.IdempotencyKeyReused,
+            errors.InsufficientStorage,
+        ),
+        links=LINKS_OF_JOB,
+    )
+)
+async def submit(request: Request, given: Submit) -> HTTPResponse:
+    """Store a job: 201, or 200 when the idempotency key was used for the same body before.
+
+    Raises: MalformedBody, InvalidJob, IdempotencyKeyReused, InsufficientStorage, TooManyRequests,
+        Unavailable.
+    """
+    ctx, principal = request.app.ctx, request.principal
+    spec = await _parsed(request.body, ctx.settings)
+    check_ceilings(spec, principal.ceilings)
+    # The engine has a time limit of its own, and takes back what it has begun. With Sanic's the
+    # client would get a 503, and the job would run.
+    with UnlimitedAnswerTime(request):
+        submission = await ctx.engine.submit(
+            spec, key=given.key, principal=principal.name, ceilings=principal.ceilings
+        )
+    audit(request, "submit", submission.id, always=submission.created)
+    status = 201 if submission.created else 200
+    headers = {"Location": f"/{submission.id}"}
+    return json_response(Accepted(submission.id), status=status, headers=headers)
+
+
+async def _parsed(body: bytes, settings: Settings) -> JobSpec:
+    """The job. Large bodies are parsed in a thread, one at a time, while other requests go on."""
+    if len(body) <= _LARGE_BYTES:
+        return _parse(body, settings)
+    async with _one_large:
+        return await asyncio.to_thread(_parse, body, settings)
+
+
+def _parse(body: bytes, settings: Settings) -> JobSpec:
+    return validate_job(decode_object(body), settings)
