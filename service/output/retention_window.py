@@ -44,14 +44,14 @@ class RetentionWindow:
         records_due: or when there are more records than this.
     """
 
-    __slots__ = ("_half", "_record", "_records", "chunk_bytes", "end_due", "limit", "records_due")
+    __slots__ = ("_half", "_records", "chunk_bytes", "end_due", "limit", "record", "records_due")
 
     def __init__(self, limit: int, gap: Gap, record: Callable[[int], Record]) -> None:
-        """`record` gives the record of a number."""
+        """`record` gives the record of a number; it may be set anew when the files are made."""
         self.limit = limit
         self._half = limit // 2
         self._records = self._half // RECORD_BYTES
-        self._record = record
+        self.record = record
         self.chunk_bytes = CHUNK_BYTES
         self.end_due = self.records_due = sys.maxsize
         if limit:
@@ -65,12 +65,12 @@ class RetentionWindow:
         gap_end = max(gap.end, end - self._half)
         beyond = record_count - self._records
         if beyond > gap.record_end:
-            gap_end = max(gap_end, self._record(beyond).offset)
+            gap_end = max(gap_end, self.record(beyond).offset)
         # The last one at or before the place is the one that the byte there belongs to.
         low = max(gap.record_end, gap.record_start - 1)
         number = bisect_right(range(record_count), gap_end, low, key=self._offset) - 1
         gap = gap._replace(
-            end=gap_end, stdout_end=_stdout_at(gap_end, self._record(number)), record_end=number
+            end=gap_end, stdout_end=_stdout_at(gap_end, self.record(number)), record_end=number
         )
         self._dropped(gap)
         return gap
@@ -78,9 +78,9 @@ class RetentionWindow:
     def _first_gap(self, record_count: int) -> Gap:
         start = self._half
         if record_count > self._records:
-            start = min(start, self._record(self._records).offset)
+            start = min(start, self.record(self._records).offset)
         number = bisect_left(range(record_count), start, key=self._offset)
-        stdout_start = _stdout_at(start, self._record(number - 1))
+        stdout_start = _stdout_at(start, self.record(number - 1))
         return Gap(start, start, stdout_start, stdout_start, number, 0)
 
     def _dropped(self, gap: Gap) -> None:
@@ -90,7 +90,7 @@ class RetentionWindow:
         self.records_due = kept + self._records + step // RECORD_BYTES
 
     def _offset(self, number: int) -> int:
-        return self._record(number).offset
+        return self.record(number).offset
 
 
 def _stdout_at(offset: int, record: Record) -> int:

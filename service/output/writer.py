@@ -31,19 +31,11 @@ import time
 from typing import TYPE_CHECKING
 
 from service.output.descriptors import has_bytes
-from service.output.files import INDEX_NAME, OUTPUT_NAME, open_in
-from service.output.holes import check_holes, punch
-from service.output.index import (
-    HEADER_BYTES,
-    NO_GAP,
-    RECORD_BYTES,
-    STDOUT,
-    LogState,
-    Record,
-    record_position,
-)
+from service.output.index import NO_GAP, STDOUT, LogState
+from service.output.log_files import LogFiles
 from service.output.repair import repair
 from service.output.retention_window import RetentionWindow
+from service.output.run_records import RunRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,18 +43,14 @@ if TYPE_CHECKING:
 
     from service.output.files import Directory
 
-__all__ = ["RECORD_EVERY_NS", "LogWriter"]
-
-RECORD_EVERY_NS = 10_000_000
-"""A record at least every 10 ms of output: what the times of replayed output are good for."""
+__all__ = ["LogWriter"]
 
 _COPY_BYTES = 64 * 1024
 """What is read at once where splice can't serve: it is what a kill could lose there."""
 
-_DIRECTORY_MODE = 0o700
 
-_LARGE_BLOCK_BYTES = 64 * 1024
-"""The largest block of a file system: one that was freed in part only is freed with the next."""
+_NO_FILES = LogFiles(-1, -1)
+"""Of a log whose files are yet to be made, or are closed."""
 
 
 class LogWriter:
@@ -76,17 +64,13 @@ class LogWriter:
     """
 
     __slots__ = (
-        "_clock_ns",
         "_closed_as",
         "_directory",
-        "_due_ns",
+        "_files",
         "_freed",
         "_held",
-        "_last",
-        "_output_fd",
         "_owes_header",
-        "_record_count",
-        "_runs_fd",
+        "_records",
         "_window",
         "end",
         "gap",
@@ -96,26 +80,21 @@ class LogWriter:
 
     def __init__(
         self,
-        output_fd: int,
-        runs_fd: int,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
-        *,
-        limit: int = 0,
+        files: LogFiles,
+        directory: Directory | None,
+        limit: int,
+        clock_ns: Callable[[], int],
     ) -> None:
         """For `create`, `on_demand` and `reopen`."""
-        self._output_fd = output_fd
-        self._runs_fd = runs_fd
-        self._clock_ns = clock_ns
-        self._directory: Directory | None = None  # where its files are yet to be made
-        self._record_count = 0
-        self._last: Record | None = None
+        self._files = files
+        self._directory = directory  # where its files are yet to be made
+        self._records = RunRecords(clock_ns)
         self._closed_as: LogState | None = None
-        self._due_ns = 0
         self._held = b""
         self._owes_header = False
         self._freed = NO_GAP
         self.gap = NO_GAP
-        self._window = RetentionWindow(limit, NO_GAP, self._record)
+        self._window = RetentionWindow(limit, NO_GAP, files.record)
         self.end = 0
         self.stdout_end = 0
         self.repairs: list[str] = []
@@ -155,9 +134,7 @@ class LogWriter:
 
         An open descriptor of the directory must be open still.
         """
-        log = cls(-1, -1, clock_ns, limit=limit)
-        log._directory = directory
-        return log
+        return cls(_NO_FILES, directory, limit, clock_ns)
 
     @classmethod
     def reopen(
@@ -170,21 +147,18 @@ class LogWriter:
         Raises:
             FileNotFoundError: there is no log.
         """
-        with contextlib.ExitStack() as undo:
-            output_fd = open_in(directory, OUTPUT_NAME, os.O_RDWR)
-            undo.callback(os.close, output_fd)
-            # A writer killed between making the one file and the other leaves no index.
-            runs_fd = open_in(directory, INDEX_NAME, os.O_RDWR | os.O_CREAT)
-            undo.callback(os.close, runs_fd)
-            log = cls.adopt(output_fd, runs_fd, clock_ns=clock_ns)
-            undo.pop_all()
-        return log
+        files = LogFiles.open(directory)
+        try:
+            return cls.adopt(files.output_fd, files.index_fd, clock_ns=clock_ns)
+        except BaseException:
+            files.close()
+            raise
 
     @classmethod
     def adopt(
         cls,
         output_fd: int,
-        runs_fd: int,
+        index_fd: int,
         *,
         held: bytes = b"",
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -195,11 +169,13 @@ class LogWriter:
         Raises:
             OSError: the files can't be read; the descriptors are still open.
         """
-        log = cls(output_fd, runs_fd, clock_ns)
-        log._held = held
-        state, log._record_count, log._last, log.repairs = repair(output_fd, runs_fd)
+        state, record_count, last, sentences = repair(output_fd, index_fd)
+        files = LogFiles(output_fd, index_fd)
+        log = cls(files, None, state.limit, clock_ns)
+        log._held, log.repairs = held, sentences
+        log._records = RunRecords(clock_ns, record_count, last)
         log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
-        log._window = RetentionWindow(state.limit, state.gap, log._record)
+        log._window = RetentionWindow(state.limit, state.gap, files.record)
         if state.closed:
             log._closed_as = state
             log._freed = state.gap
@@ -212,7 +188,7 @@ class LogWriter:
     @property
     def is_open(self) -> bool:
         """Whether this object can still write."""
-        return self._output_fd >= 0 or self._directory is not None
+        return self._files is not _NO_FILES or self._directory is not None
 
     @property
     def is_made(self) -> bool:
@@ -222,7 +198,8 @@ class LogWriter:
     @property
     def descriptors(self) -> tuple[int, int] | None:
         """Of `output` and of its index; None while there are no files, and once it is closed."""
-        return None if self._output_fd < 0 else (self._output_fd, self._runs_fd)
+        files = self._files
+        return None if files is _NO_FILES else (files.output_fd, files.index_fd)
 
     @property
     def held(self) -> bytes:
@@ -234,7 +211,7 @@ class LogWriter:
         """When the last byte came, by the clock; told up to 10 ms later than it was, and 0 when
         none came since this was opened.
         """
-        return self._due_ns / 1e9
+        return self._records.last_output_s
 
     @property
     def state(self) -> LogState:
@@ -246,24 +223,10 @@ class LogWriter:
 
         Raises: as `create` does.
         """
-        directory = self._directory
-        if directory is None:
-            return
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        if not isinstance(directory, int):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(directory, _DIRECTORY_MODE)
-        with contextlib.ExitStack() as undo:
-            output_fd = open_in(directory, OUTPUT_NAME, flags)
-            undo.callback(_remove, directory, OUTPUT_NAME, output_fd)
-            runs_fd = open_in(directory, INDEX_NAME, flags)
-            undo.callback(_remove, directory, INDEX_NAME, runs_fd)
-            if self._window.limit:
-                check_holes(output_fd)
-                check_holes(runs_fd)
-            _write_header(runs_fd, self.state)
-            undo.pop_all()
-        self._output_fd, self._runs_fd, self._directory = output_fd, runs_fd, None
+        if self._directory is not None:
+            self._files = LogFiles.create(self._directory, self.state)
+            self._window.record = self._files.record
+            self._directory = None
 
     def splice_from(self, pipe_fd: int, stream: int, command: int) -> int:
         """Moves up to 256 KiB of what is in the pipe to the log's end, as that stream's output.
@@ -280,16 +243,19 @@ class LogWriter:
                 is still in the pipe, what was moved is accounted for; call again later.
         """
         self._settle()
-        if self._record_is_due(stream, command):
+        records = self._records
+        if records.is_due(stream, command):
             # Neither the end of output nor a needless wake-up shall leave a record behind.
             if not has_bytes(pipe_fd):
                 return 0
             self.make()
-            self._write_record(stream, command)
+            due = records.next(self.end, self.stdout_end, stream, command)
+            self._files.write_record(*due)
+            records.wrote(*due)
         try:
             moved = os.splice(
                 pipe_fd,
-                self._output_fd,
+                self._files.output_fd,
                 self._window.chunk_bytes,
                 offset_dst=self.end,
                 flags=os.SPLICE_F_NONBLOCK,
@@ -324,12 +290,9 @@ class LogWriter:
 
     def detach(self) -> None:
         """Lets go of the files without finishing the log: another process may reopen it."""
-        output_fd, runs_fd = self._output_fd, self._runs_fd
-        self._output_fd = self._runs_fd = -1
-        self._directory = None
-        if output_fd >= 0:
-            os.close(output_fd)
-            os.close(runs_fd)
+        files, self._files, self._directory = self._files, _NO_FILES, None
+        if files is not _NO_FILES:
+            files.close()
 
     def _settle(self) -> None:
         # What an earlier call could not finish comes first, or bytes would change places.
@@ -338,28 +301,6 @@ class LogWriter:
             self._write_header(self.state)
         if self._freed != self.gap:
             self._free()
-
-    def _record_is_due(self, stream: int, command: int) -> bool:
-        last = self._last
-        return (
-            last is None
-            or last.stream != stream
-            or last.command != command
-            or self._clock_ns() >= self._due_ns
-        )
-
-    def _write_record(self, stream: int, command: int) -> None:
-        own = self.stdout_end if stream == STDOUT else self.end - self.stdout_end
-        record = Record(self.end, own, time.time_ns(), command, stream)
-        number = self._record_count
-        # A run that got no byte (no room) is rewritten, so that a full disk fills no index.
-        if self._last is not None and self._last.offset == self.end:
-            number -= 1
-        if os.pwrite(self._runs_fd, record.pack(), record_position(number)) != RECORD_BYTES:
-            raise OSError(errno.EIO, "a record was written only in part")
-        self._last = record
-        self._record_count = number + 1
-        self._due_ns = self._clock_ns() + RECORD_EVERY_NS
 
     def _copy_from(self, fd: int) -> int:
         try:
@@ -375,51 +316,30 @@ class LogWriter:
 
     def _write_held(self) -> None:
         while self._held:
-            written = os.pwrite(self._output_fd, self._held, self.end)
+            written = os.pwrite(self._files.output_fd, self._held, self.end)
             self._held = self._held[written:]
             self._advance(written)
 
     def _advance(self, count: int) -> None:
         self.end += count
-        if self._last is not None and self._last.stream == STDOUT:
+        if (last := self._records.last) is not None and last.stream == STDOUT:
             self.stdout_end += count
         self._owes_header = True
         window = self._window
-        if self.end > window.end_due or self._record_count > window.records_due:
-            self.gap = window.next_gap(self.gap, self.end, self._record_count)
+        if self.end > window.end_due or self._records.count > window.records_due:
+            self.gap = window.next_gap(self.gap, self.end, self._records.count)
             self._write_header(self.state)
             self._free()
         else:
             self._write_header(self.state)
 
     def _free(self) -> None:
-        gap, freed = self.gap, self._freed
-        start = max(gap.start, freed.end - _LARGE_BLOCK_BYTES)
-        punch(self._output_fd, start, gap.end)
-        first = max(gap.record_start, freed.record_end - _LARGE_BLOCK_BYTES // RECORD_BYTES)
-        punch(self._runs_fd, record_position(first), record_position(gap.record_end))
-        self._freed = gap
-
-    def _record(self, number: int) -> Record:
-        raw = os.pread(self._runs_fd, RECORD_BYTES, record_position(number))
-        return Record.unpack_many(raw)[0]
+        self._files.free(self.gap, self._freed)
+        self._freed = self.gap
 
     def _state(self, *, closed: bool = False, complete: bool = False) -> LogState:
         return LogState(self.end, self.stdout_end, closed, complete, self._window.limit, self.gap)
 
     def _write_header(self, state: LogState) -> None:
-        _write_header(self._runs_fd, state)
+        self._files.write_header(state)
         self._owes_header = False
-
-
-def _write_header(runs_fd: int, state: LogState) -> None:
-    if os.pwrite(runs_fd, state.pack(), 0) != HEADER_BYTES:
-        raise OSError(errno.EIO, "the header was written only in part")
-
-
-def _remove(directory: Directory, name: str, fd: int) -> None:
-    os.close(fd)
-    if isinstance(directory, int):
-        os.unlink(name, dir_fd=directory)
-    else:
-        os.unlink(os.path.join(directory, name))

@@ -25,7 +25,8 @@ from service.output.formats.plain_text import MarkedPlainText
 from service.output.index import NO_GAP, STDERR, STDOUT, LogState, record_position
 from service.output.reader import LogReader
 from service.output.retention_window import step_bytes
-from service.output.writer import RECORD_EVERY_NS, LogWriter
+from service.output.run_records import RECORD_EVERY_NS
+from service.output.writer import LogWriter
 
 STREAMS = (None, STDOUT, STDERR)
 LIMIT = 64 * 1024

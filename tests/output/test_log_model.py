@@ -14,7 +14,8 @@ from log_readers import next_bytes
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT, LogState
 from service.output.reader import LogReader
-from service.output.writer import RECORD_EVERY_NS, LogWriter
+from service.output.run_records import RECORD_EVERY_NS
+from service.output.writer import LogWriter
 
 STREAMS = (None, STDOUT, STDERR)
 

@@ -14,7 +14,8 @@ import pytest
 
 from service.output.index import STDERR, STDOUT, LogState, Record, record_position
 from service.output.reader import LogReader
-from service.output.writer import RECORD_EVERY_NS, LogWriter
+from service.output.run_records import RECORD_EVERY_NS
+from service.output.writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
