@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from service.files.job import DIRECTORY_MODE, job_files
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
-from service.kinds import KINDS, CannotRun, Context, Plan, kind_of
+from service.kinds import KINDS, CannotRun, Context, kind_of
 from service.link.to_supervisor import EndIf, Limits, Start
 from service.settings import Settings
 
@@ -68,41 +67,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         limits=limits,
     )
     try:
-        planned = kind.plan(command, context)
+        message.update(cast("Start", kind.plan(command, context).start_keys(context)))
     except CannotRun as exc:
         message["refusal"] = str(exc)
-        return message
-    message["argv"] = planned.argv
-    message["env"] = _environment(planned, settings, context.marker)
-    if planned.is_of_service:
-        message["as_service_user"] = True
-    elif user is not None and not (settings.allow_new_privileges or planned.keeps_privileges_down):
-        message["no_new_privs"] = True
-    if planned.options:
-        message["fd_options"] = planned.options
-        message["fd_options_index"] = planned.options_index
-    if planned.input:
-        message["input"] = planned.input
-    _add_hooks(message, planned, {**settings.service_environment, **context.marker})
     return message
-
-
-def _environment(planned: Plan, settings: Settings, marker: dict[str, str]) -> Mapping[str, str]:
-    """That of the command; nothing in the environment of a program of the service is a job's."""
-    if planned.environment is not None:
-        return planned.environment
-    if planned.is_of_service:
-        return {**settings.service_environment, **marker}
-    return {**settings.job_environment, **marker}
-
-
-def _add_hooks(message: Start, planned: Plan, environment: dict[str, str]) -> None:
-    if planned.verdict or planned.cleanup:
-        message["hook_env"] = environment
-    if planned.verdict:
-        message["status_probe"] = planned.verdict
-        message["probe_if"] = planned.verdict_if
-    if planned.tidy:
-        message["cleanup"] = planned.tidy
-    if planned.cleanup:
-        message["force_cleanup"] = planned.cleanup

@@ -8,7 +8,8 @@ from __future__ import annotations
 from service.jobs.spec import CommandSpec
 from service.kinds.bash import Bash
 from service.kinds.docker import Docker
-from service.kinds.kind import CannotRun, Context, Kind, Orphan, Plan, Site
+from service.kinds.kind import Kind, Orphan, Site
+from service.kinds.plan import CannotRun, Context, Plan
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Bash(), Docker())}
 

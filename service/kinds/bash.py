@@ -15,7 +15,8 @@ from service.jobs.checks import errors_in_text
 from service.jobs.fields import CommandLine
 from service.jobs.spec import CommandSpec
 from service.kinds import sandbox_trial
-from service.kinds.kind import CannotRun, Context, Kind, Plan, Site
+from service.kinds.kind import Kind, Site
+from service.kinds.plan import CannotRun, Context, Plan
 from service.kinds.sandbox import in_sandbox
 from service.settings import Settings
 

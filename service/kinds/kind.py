@@ -1,16 +1,16 @@
-"""What a Kind is: a spec to validate, a plan to run it, and how to look after what it leaves."""
+"""What a Kind is: a spec to validate, a plan to run it, and how to remove what it leaves."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from service.errors import FieldError
-from service.files.job import JobFiles
 from service.jobs.spec import CommandSpec, JobBody
+from service.kinds.plan import Context, Plan
 from service.settings import KindSettings, Settings
 
 
@@ -24,76 +24,6 @@ class Site:
     job: JobBody
     settings: Settings
     is_first: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where a command will run.
-
-    `files` says where the job's files are, `root` is the directory on this box that the job's
-    `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
-    """
-
-    job_id: str
-    number: int
-    settings: Settings
-    files: JobFiles
-    root: str
-    environment: Mapping[str, str]
-    limits: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """The service's own search path, never the job's: a job that sets PATH still finds its
-        interpreter.
-        """
-        return self.settings.base_environment["PATH"]
-
-    @property
-    def marker(self) -> dict[str, str]:
-        """What names the job, and the command in it, to each of its processes."""
-        return {"JOBRUNNER_JOB_ID": self.job_id, "JOBRUNNER_COMMAND": str(self.number)}
-
-
-class CannotRun(Exception):
-    """The command can't be run; the message is a sentence for its record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a command is run: `argv` by execve, without a shell of ours in between, with `input` as
-    its standard input (empty: there is none).
-
-    `environment` is what the job chose, for a program that is the job's own. A program that isn't
-    (`environment` None) gets the service's: docker's client, which runs as the service's user
-    (`is_of_service`), and bwrap, which runs as the job's, but outside of the sandbox. Such a
-    program hands the job's variables on as data. `options` are for bwrap: it reads them from a
-    descriptor, whose number becomes `argv[options_index]`, so that no process list shows them.
-    `keeps_privileges_down`: the program sets PR_SET_NO_NEW_PRIVS itself.
-
-    `verdict` is run by the supervisor when the wait status is in one of the ranges `verdict_if`: it
-    finds out how the command really ended. `cleanup` is run when the command has ended or is
-    killed, whoever asked and whoever has died meanwhile; `tidy`, a quicker one, when it ended in
-    the ordinary way. All are empty for a Kind whose processes are all children of the supervisor.
-    They are the service's programs, with its environment, whatever the command's has.
-    """
-
-    argv: tuple[str, ...]
-    environment: Mapping[str, str] | None = None
-    is_of_service: bool = False
-    input: str = ""
-    options: tuple[str, ...] = ()
-    options_index: int = 0
-    keeps_privileges_down: bool = False
-    verdict: tuple[str, ...] = ()
-    verdict_if: tuple[tuple[int, int], ...] = ()
-    tidy: tuple[str, ...] = ()
-    cleanup: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raises: ValueError, for a program of the service with variables that a job chose."""
-        if self.is_of_service and self.environment is not None:
-            raise ValueError("a program of the service has the service's environment alone")
 
 
 @dataclass(frozen=True, slots=True)

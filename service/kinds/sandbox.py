@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Final
 
-from service.kinds.kind import CannotRun, Context, Plan
+from service.kinds.plan import CannotRun, Context, Plan
 
 PROGRAM: Final = "bwrap"
 # They are the sandbox's own, so nothing of the box can be a working directory there.
@@ -59,9 +59,9 @@ def in_sandbox(
     return Plan(
         # -1 is replaced by the number of the descriptor; without that bwrap refuses to run.
         argv=(program, "--args", "-1", "--", *argv),
-        options_index=2,
-        options=("--clearenv", *made, "--chdir", directory),
-        keeps_privileges_down=True,
+        fd_options_index=2,
+        fd_options=("--clearenv", *made, "--chdir", directory),
+        sets_no_new_privs=True,
     )
 
 

@@ -1,12 +1,13 @@
 """Whose environment a program gets."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from service.engine.start_message import start_message
+from service.files.job import JobFiles
 from service.jobs.decoding import decode_object
-from service.kinds import Plan
+from service.kinds import Context, Plan
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
 from service.settings import RunAs
@@ -33,7 +34,7 @@ def message(number, **changes):
 
 def test_a_program_of_the_service_can_not_be_planned_with_variables_of_a_job():
     with pytest.raises(ValueError, match="alone"):
-        Plan(argv=("docker",), environment={"LD_PRELOAD": "/evil"}, is_of_service=True)
+        Plan(argv=("docker",), environment={"LD_PRELOAD": "/evil"}, as_service_user=True)
 
 
 def test_a_container_is_run_with_the_services_environment_and_reads_the_jobs_as_lines():
@@ -65,3 +66,33 @@ def test_a_sandbox_is_made_without_the_variables_that_it_hands_on():
     at = start["fd_options"].index("LD_PRELOAD")
     assert start["fd_options"][at - 1 : at + 2] == ("--setenv", "LD_PRELOAD", "/evil")
     assert start["fd_options"][0] == "--clearenv"
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Plan)])
+def test_each_part_of_a_plan_reaches_the_message(field):
+    others = {
+        "environment": {"A": "b"},
+        "as_service_user": True,
+        "input": "x",
+        "fd_options_index": 1,
+        "sets_no_new_privs": True,
+        "probe_if": ((1, 2),),
+    }
+    base = {
+        "argv": ("a", "b"),
+        "fd_options": ("c",),
+        "status_probe": ("d",),
+        "cleanup": ("e",),
+        "force_cleanup": ("f",),
+    }
+    changed = {**base, field: others.get(field, ("other",))}
+    settings = replace(SETTINGS, run_as=RunAs("some", 1000, 1000, "/home/some"))
+    context = Context(
+        job_id="j",
+        number=0,
+        settings=settings,
+        files=JobFiles("/j", "/l"),
+        root="/",
+        environment={},
+    )
+    assert Plan(**changed).start_keys(context) != Plan(**base).start_keys(context)

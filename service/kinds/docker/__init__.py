@@ -12,7 +12,8 @@ from service.kinds.docker import daemon
 from service.kinds.docker.plan import host_directory, plan
 from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.spec import RULES, DockerCommand, errors_in
-from service.kinds.kind import Context, Kind, Orphan, Plan, Site
+from service.kinds.kind import Kind, Orphan, Site
+from service.kinds.plan import Context, Plan
 from service.settings import Settings
 
 

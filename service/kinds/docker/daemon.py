@@ -8,7 +8,8 @@ from typing import Final
 
 from service.kinds.docker.ending import Said, Unreachable, call
 from service.kinds.docker.plan import NAME_PREFIX, STATE_LABEL, client_of, state_token
-from service.kinds.kind import CannotRun, Orphan
+from service.kinds.kind import Orphan
+from service.kinds.plan import CannotRun
 from service.settings import Settings
 
 # Seconds: a daemon that takes longer is as good as none to whoever asks for the service's health.

@@ -20,7 +20,7 @@ from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.sources import container_user, source
 from service.kinds.docker.spec import DockerCommand, reference
 from service.kinds.docker.volumes import NotAllowed, mount, volume
-from service.kinds.kind import CannotRun, Context, Plan
+from service.kinds.plan import CannotRun, Context, Plan
 from service.settings import Settings
 
 # Where the job's working directory is in the container.
@@ -69,13 +69,13 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     return Plan(
         argv=tuple(argv),
         # The client and what it reads are the operator's: the job's user has no part in it.
-        is_of_service=True,
+        as_service_user=True,
         input=lines(variables),
-        verdict=(*program, "judge", client, name, image, cid_file),
+        status_probe=(*program, "judge", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
-        verdict_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
-        tidy=(client, "rm", "--force", "--volumes", name),
-        cleanup=(*program, "remove", client, name, image, *labels),
+        probe_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
+        cleanup=(client, "rm", "--force", "--volumes", name),
+        force_cleanup=(*program, "remove", client, name, image, *labels),
     )
 
 

@@ -1,0 +1,112 @@
+"""What a Kind decides of one command: the plan, and the part of the message `start` made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.files.job import JobFiles
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a command will run.
+
+    `files` says where the job's files are, `root` is the directory on this box that the job's
+    `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
+    """
+
+    job_id: str
+    number: int
+    settings: Settings
+    files: JobFiles
+    root: str
+    environment: Mapping[str, str]
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The service's own search path, never the job's: a job that sets PATH still finds its
+        interpreter.
+        """
+        return self.settings.base_environment["PATH"]
+
+    @property
+    def marker(self) -> dict[str, str]:
+        """What names the job, and the command in it, to each of its processes."""
+        return {"JOBRUNNER_JOB_ID": self.job_id, "JOBRUNNER_COMMAND": str(self.number)}
+
+
+class CannotRun(Exception):
+    """The command can't be run; the message is a sentence for its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a command is run: `argv` by execve, without a shell of ours in between, with `input` as
+    its standard input (empty: there is none).
+
+    `environment` is what the job chose, for a program that is the job's own. A program that isn't
+    (`environment` None) gets the service's: docker's client, which runs as the service's user
+    (`as_service_user`), and bwrap, which runs as the job's, but outside of the sandbox. Such a
+    program hands the job's variables on as data. `fd_options` are for bwrap: it reads them from a
+    descriptor, whose number becomes `argv[fd_options_index]`, so that no process list shows them.
+    `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
+
+    `status_probe` is run by the supervisor when the wait status is in one of the ranges `probe_if`:
+    it finds out how the command really ended. `cleanup` is run when the command ended in the
+    ordinary way; `force_cleanup` in any other case, also by a successor of this supervisor. All are
+    empty for a Kind whose processes are all children of the supervisor. They are the service's
+    programs, with its environment, whatever the command's has.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] | None = None
+    as_service_user: bool = False
+    input: str = ""
+    fd_options: tuple[str, ...] = ()
+    fd_options_index: int = 0
+    sets_no_new_privs: bool = False
+    status_probe: tuple[str, ...] = ()
+    probe_if: tuple[tuple[int, int], ...] = ()
+    cleanup: tuple[str, ...] = ()
+    force_cleanup: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, for a program of the service with variables that a job chose."""
+        if self.as_service_user and self.environment is not None:
+            raise ValueError("a program of the service has the service's environment alone")
+
+    def start_keys(self, context: Context) -> dict[str, Any]:
+        """The keys of the message `start` that the Kind decides. Only here a program of the service
+        gets its environment, of which nothing is a job's.
+        """
+        settings = context.settings
+        keys: dict[str, Any] = {"argv": self.argv, "env": self._environment(context)}
+        if self.as_service_user:
+            keys["as_service_user"] = True
+        elif settings.run_as and not (settings.allow_new_privileges or self.sets_no_new_privs):
+            keys["no_new_privs"] = True
+        if self.fd_options:
+            keys |= {"fd_options": self.fd_options, "fd_options_index": self.fd_options_index}
+        if self.input:
+            keys["input"] = self.input
+        if self.status_probe:
+            keys |= {"status_probe": self.status_probe, "probe_if": self.probe_if}
+        if self.cleanup:
+            keys["cleanup"] = self.cleanup
+        if self.force_cleanup:
+            keys["force_cleanup"] = self.force_cleanup
+        if self.status_probe or self.force_cleanup:
+            keys["hook_env"] = {**settings.service_environment, **context.marker}
+        return keys
+
+    def _environment(self, context: Context) -> Mapping[str, str]:
+        if self.environment is not None:
+            return self.environment
+        settings = context.settings
+        if self.as_service_user:
+            return {**settings.service_environment, **context.marker}
+        return {**settings.job_environment, **context.marker}
