@@ -33,7 +33,7 @@ from service.operations import preflight
 from service.settings import OnShutdown, Settings
 from service.store import Store
 from service.web.access_log import AccessLog
-from service.web.lifespan import Lifespan, Steps, is_main_process
+from service.web.lifespan import Lifespan, is_main_process
 from service.web.open_streams import OpenStreams
 from service.web.refusal import EXIT_ERROR, refusals
 from service.web.server import Jobrunner
@@ -54,18 +54,19 @@ def create_app(_arguments: object = None) -> Jobrunner:
         app = Jobrunner(settings, Problems())
         app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT
         register(app, HANDLERS)
-        Lifespan(_steps(app, settings), lock).attach(app)
+        _lifespan(app, settings, lock).attach(app)
     except Exception:  # noqa: BLE001 - the outermost place, and all of it is shown
         traceback.print_exc()
         raise SystemExit(EXIT_ERROR) from None
     return app
 
 
-def _steps(app: Jobrunner, settings: Settings) -> Steps:
+def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
     async def end_jobs() -> bool:
         return settings.shutdown is not OnShutdown.KILL or await end_all_jobs(settings)
 
-    return Steps(
+    return Lifespan(
+        state_dir_lock=lock,
         start_supervisor=partial(Starting, settings.state_dir, cgroup=settings.cgroup),
         open_parts=partial(_open_parts, app, settings),
         end_jobs=end_jobs,

@@ -34,7 +34,7 @@ from service.output.index import STDERR, STDOUT
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
-from service.web.timeouts import UnlimitedAnswerTime
+from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
 
@@ -116,7 +116,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     async with output:
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
-        with UnlimitedAnswerTime(request):
+        with no_response_timeout(request):
             await _stream(request, job_id, output, wanted.content_type)
     return None
 

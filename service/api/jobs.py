@@ -19,7 +19,7 @@ from service.api.route import Link, Route, Routes, Success
 from service.api.views import Accepted, JobView, Killed, job_view
 from service.web.fd_reserve import Cost
 from service.web.request import Request
-from service.web.timeouts import UnlimitedAnswerTime
+from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
 
@@ -98,7 +98,7 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
     """
     ctx = request.app.ctx
     check_sees(request, given.job_id)
-    with UnlimitedAnswerTime(request):
+    with no_response_timeout(request):
         record = await ctx.engine.wait(given.job_id, given.timeout_s)
     return json_response(job_view(record, ctx.engine, ctx.settings))
 
@@ -138,7 +138,7 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
     audit(request, "kill", job_id, always=engine.is_live(job_id))
     state = await engine.kill(job_id, signal=given.signal, grace_s=given.grace_s)
     if given.wait and state is not None:
-        with UnlimitedAnswerTime(request):
+        with no_response_timeout(request):
             state = (await engine.wait(job_id)).state
     return json_response(Killed(job_id, state.value if state else None))
 

@@ -10,14 +10,13 @@ import errno
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request, exceptions
-from sanic.constants import HTTPMethod
 from sanic.handlers import ErrorHandler
 
 from service import errors

@@ -24,7 +24,7 @@ from service.kinds.validation import validate_job
 from service.settings import Settings
 from service.web.fd_reserve import Cost
 from service.web.request import Request
-from service.web.timeouts import UnlimitedAnswerTime
+from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
 
@@ -101,7 +101,7 @@ async def submit(request: Request, given: Submit) -> HTTPResponse:
     check_ceilings(spec, principal.ceilings)
     # The engine has a time limit of its own, and takes back what it has begun. With Sanic's the
     # client would get a 503, and the job would run.
-    with UnlimitedAnswerTime(request):
+    with no_response_timeout(request):
         submission = await ctx.engine.submit(
             spec, key=given.key, principal=principal.name, ceilings=principal.ceilings
         )

@@ -12,16 +12,16 @@ _TCP: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 async def send_at_once(request: Request) -> None:
-    """Before each request; something is done for the first one of a connection.
+    """Turn Nagle's algorithm off. A middleware: called for every request, and acts on the first one
+    of a connection.
 
-    asyncio turns Nagle's algorithm off only for sockets that name their protocol, which those that
-    Sanic listens on don't. Then the second part of a short answer waits for the client's delayed
-    acknowledgement: 40 ms.
+    asyncio does that only for sockets that name their protocol, which those that Sanic listens on
+    don't. The second part of a short response then waits for the client's delayed ACK: 40 ms.
     """
-    seen: Any = request.conn_info
-    if seen is None or hasattr(seen.ctx, "sends_at_once"):
+    connection: Any = request.conn_info
+    if connection is None or hasattr(connection.ctx, "sends_at_once"):
         return
-    seen.ctx.sends_at_once = True
+    connection.ctx.sends_at_once = True
     stream: Any = request.stream
     peer = stream.protocol.transport.get_extra_info("socket")
     is_standard = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
@@ -30,10 +30,10 @@ async def send_at_once(request: Request) -> None:
 
 
 def write_parts(transport: Any, *parts: bytes) -> None:
-    """Write them one after the other, and pause the writer when they are too many.
+    """Write the parts in order, and pause the writer above the high-water mark.
 
-    asyncio's own `writelines` forgets to pause it from 3.12.0 to 3.13.0 (CPython issue 127655): a
-    client that reads nothing would have the whole output put into memory.
+    asyncio's own `writelines` doesn't pause it from 3.12.0 to 3.13.0 (CPython issue 127655): the
+    whole output would be buffered in memory for a client that reads nothing.
     """
     if isinstance(transport, asyncio.Transport):
         transport.write(b"".join(parts))
@@ -42,8 +42,8 @@ def write_parts(transport: Any, *parts: bytes) -> None:
 
 
 def close_before_connections() -> None:
-    """Have a closed server count as closed while connections are open, as up to Python 3.11: Sanic
-    waits for it before it ends idle connections, and so would wait for each client to go away.
+    """Let `Server.wait_closed` return while connections are open, as it does up to Python 3.11.
+    Sanic awaits it before it closes idle connections, so it would wait for every client.
     """
     asyncio.base_events.Server.wait_closed = _closed  # type: ignore[method-assign, assignment]
 

@@ -1,11 +1,10 @@
-"""A client's connection: Sanic's protocol, with limits of time that bytes don't extend, and with
-flags that cost little while nobody waits for them.
+"""A client's connection: Sanic's protocol, with time limits that a slow sender can't extend.
 
-A connection may be silent between two requests; a request has its time, from its first byte (the
-first one of a connection: from the beginning of that) until all of it is there; so has an answer.
+There are three limits. Keep-alive: between two requests. Request: from its first byte until all of
+it has come; for the first request of a connection, from the accept. Response: from then on.
 
-Most of what a quiet service holds in memory is one connection's part many times over: keep-alive
-connections and attached readers wait for hours.
+A connection's memory counts: keep-alive connections and attached readers stay for hours, and are
+most of what a quiet service holds.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sanic import Request
 from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
@@ -21,57 +20,17 @@ from sanic.http import Stage
 from sanic.server import HttpProtocol
 
 from service.web.exchange import Exchange
+from service.web.flag import Flag
 from service.web.strangers import Strangers
 
-# Seconds for a client to take its refusal while it still sends: some round trips.
+# Seconds for a client that still sends to read its refusal: some round trips.
 _LINGER_S: Final = 2.0
-# Seconds: a timer may be a little early, and is then set once more.
-_SHORTEST_S: Final = 0.01
-
-
-class Flag:
-    """What Sanic uses of an `asyncio.Event`, in a tenth of its memory: that one makes a deque when
-    it is made, whose first block is 0.7 KB. For one event loop. `is_up`: what `is_set` tells.
-    """
-
-    __slots__ = ("_waiters", "is_up")
-
-    def __init__(self, *, is_set: bool) -> None:
-        self.is_up = is_set
-        self._waiters: list[asyncio.Future[None]] | None = None
-
-    def is_set(self) -> bool:
-        return self.is_up
-
-    def set(self) -> None:
-        """Let everybody go on who waits, and whoever comes, until it is cleared."""
-        self.is_up = True
-        for waiter in self._waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def clear(self) -> None:
-        self.is_up = False
-
-    async def wait(self) -> Literal[True]:
-        """Return once it is set, even if it is cleared again before this goes on."""
-        if self.is_up:
-            return True
-        waiter = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.remove(waiter)
-            if not self._waiters:
-                self._waiters = None
-        return True
+# Seconds: a timer may fire a little early, and is then set again.
+_MIN_TIMER_S: Final = 0.01
 
 
 class Connection(HttpProtocol):
-    """One in each connection; made by Sanic."""
+    """Created by Sanic, one per connection."""
 
     HTTP_CLASS = Exchange
     __slots__ = ("_began", "is_stranger")
@@ -80,7 +39,7 @@ class Connection(HttpProtocol):
         super().__init__(**options)
         self._can_write: Any = Flag(is_set=True)
         self._data_received: Any = Flag(is_set=False)
-        self._began = monotonic()  # of the request that is coming; 0: nothing comes
+        self._began = monotonic()  # when the current request began to arrive; 0: none does
         self.is_stranger = True
 
     def connection_made(self, transport: Any) -> None:
@@ -93,7 +52,7 @@ class Connection(HttpProtocol):
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
-        # As Sanic's own, but that the bytes win no time.
+        # As Sanic's own, except that bytes don't extend the time limit.
         if not self._began:
             self._began = monotonic()
         self.recv_buffer += data
@@ -101,28 +60,29 @@ class Connection(HttpProtocol):
             self.transport.pause_reading()
         self._data_received.set()
 
-    def prove(self) -> None:
-        """Who calls is known: the connection counts no more as one of strangers."""
+    def mark_authenticated(self) -> None:
+        """Its caller has authenticated: it no longer counts as a stranger's."""
         self.is_stranger = False
         self._strangers.discard(self)
 
     def evict(self) -> None:
-        """Close it now, for another one."""
+        """Close it now, to make room for another one."""
         if self.transport is not None:
             self.transport.abort()
 
     def begin_request(self) -> None:
-        """The one before is answered; the next one may have begun already."""
+        """The previous request has its response; bytes of the next may be here already."""
         self._began = monotonic() if self.recv_buffer else 0.0
 
     def end_request(self) -> None:
-        """All of its body is there: the time of its answer begins."""
+        """All of its body has come: the response's time limit begins."""
         self._time = monotonic()
 
     async def linger(self, rest: int | None) -> None:
-        """Throw away what still comes of a request that is answered, `rest` bytes of it if that is
-        known. If the connection were closed at once the kernel would reset it, and a client that is
-        still sending might never see its answer.
+        """Discard the `rest` of a request that has its response; None: its length is unknown.
+
+        The kernel resets a connection that is closed with unread data, and a client that still
+        sends might never see its response.
         """
         transport: Any = self.transport
         if transport is None or transport.is_closing():
@@ -137,7 +97,7 @@ class Connection(HttpProtocol):
                     await self.receive_more()  # type: ignore[no-untyped-call]
 
     def check_timeouts(self) -> None:
-        """By a timer, again and again: end what has taken too long."""
+        """Called by a timer, which it sets again: cancel what has exceeded its limit."""
         http: Any = self._http
         if self._task is None or http is None:
             return
@@ -153,10 +113,10 @@ class Connection(HttpProtocol):
             end = max(self._time, self._began) + self.response_timeout
             error = ServiceUnavailable("Response Timeout")
         if (left := end - monotonic()) > 0:
-            # Another limit may begin to count meanwhile, and isn't to be missed.
+            # Another, shorter limit may begin to count before this one ends.
             shortest = min(self.request_timeout, self.response_timeout, self.keep_alive_timeout)
             self._callback_check_timeouts: Any = self.loop.call_later(
-                max(_SHORTEST_S, min(left, shortest / 2)), self.check_timeouts
+                max(_MIN_TIMER_S, min(left, shortest / 2)), self.check_timeouts
             )
             return
         http.exception = error
@@ -169,28 +129,26 @@ class Connection(HttpProtocol):
 
     @property
     def can_write(self) -> Flag:
-        """Set while the client takes what is written, and once it is gone."""
+        """Set while the transport takes more to write, and once the client is gone."""
         flag: Flag = self._can_write
         return flag
 
     def pause_timeouts(self) -> None:
-        """No time limit is looked at until `resume_timeouts`."""
+        """No time limit is checked until `resume_timeouts`."""
         timer: Any = self._callback_check_timeouts
         if timer is not None:
             timer.cancel()
             self._callback_check_timeouts = None
 
     def resume_timeouts(self) -> None:
-        """Look at the time limits again, which count from now on. Once the connection is lost there
-        is nothing to look at.
-        """
+        """Check time limits again, which count from now on. Does nothing on a lost connection."""
         if self.conn_info is not None and not self.conn_info.lost:
             self._time = monotonic()
             self.check_timeouts()
 
 
 def connection_of(request: Request[Any, Any]) -> Connection:
-    """What the request came over."""
+    """The connection that the request came over."""
     stream: Any = request.stream
     connection: Connection = stream.protocol
     return connection

@@ -1,11 +1,11 @@
-"""The requests of one connection and their answers: Sanic's HTTP/1.1, where it is too trusting.
+"""The requests and responses of one connection: Sanic's HTTP/1.1, made stricter.
 
-1. A chunked body is framed in one way only. What two programs read differently lets one request
-   hide in another, so there are no signs, prefixes, extensions and trailers, and what ends a chunk
-   is looked at. Source: RFC 9112, section 7.1.
-2. Every answer has the headers that keep browsers from guessing and caches from keeping.
-3. A request that is answered before all of it has come (a refusal) ends its connection, after a
-   short while in which what still comes is thrown away.
+1. A chunked body has one framing only, as a body that two parsers read differently allows request
+   smuggling: no signs, prefixes, chunk extensions and trailers, and the CRLF after a chunk is
+   checked. Source: RFC 9112, section 7.1.
+2. Every response has the headers that stop content sniffing and caching.
+3. A response sent before all of its request has come (a refusal) closes the connection, after a
+   short time in which the rest of the request is discarded.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from sanic.exceptions import BadRequest
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 
-# A chunk's length, after the end of the head or of the chunk before; eight digits are 4 GiB.
+# A chunk's length, after the CRLF of the head or of the previous chunk; eight digits: 4 GiB.
 _CHUNK: Final = re.compile(rb"\r\n[0-9A-Fa-f]{1,8}\r\n")
-_CHUNK_BEGUN: Final = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{1,8}\r?)?)?)?")
-_ANSWERED: Final = (Stage.IDLE, Stage.FAILED)
+_CHUNK_PREFIX: Final = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{1,8}\r?)?)?)?")
+_RESPONDED: Final = (Stage.IDLE, Stage.FAILED)
 
 
 class Exchange(Http):
-    """One in each connection; made by Sanic."""
+    """Created by Sanic, one per connection."""
 
     __slots__ = ("_is_first",)
-    # Sanic's own types don't say what it keeps there.
+    # Sanic's own annotations are too narrow.
     protocol: Any
     request_body: Any
     request_bytes: Any
@@ -40,12 +40,12 @@ class Exchange(Http):
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
         if self._is_first:
-            self._is_first = False  # its time began with the connection
+            self._is_first = False  # its time limit began with the connection
         else:
             self.protocol.begin_request()
 
     def respond(self, response: Any) -> Any:
-        if self.request_body and not self._is_rest_here():
+        if self.request_body and not self._is_complete():
             self.keep_alive = False
             self.expecting_continue = False
         headers = response.headers
@@ -55,7 +55,7 @@ class Exchange(Http):
 
     async def read(self) -> bytes | None:
         """Some bytes of the body; None at its end. Raises: BadRequest, PayloadTooLarge."""
-        if self.stage in _ANSWERED and not self._is_rest_here():
+        if self.stage in _RESPONDED and not self._is_complete():
             self.keep_alive = False
             await self.protocol.linger(self._rest())
             self.request_body = None
@@ -64,20 +64,20 @@ class Exchange(Http):
             if not self.request_bytes_left:
                 await self._expect_chunk()
         elif self.request_bytes > self.request_max_size:
-            self.expecting_continue = False  # it is refused
+            self.expecting_continue = False  # it is refused: no 100 Continue before the 413
         data: bytes | None = await super().read()
         if not self.request_body:
             self.protocol.end_request()
         return data
 
     def _rest(self) -> int | None:
-        """Bytes that are still to come; None when only its end will tell."""
+        """Bytes still to come; None when a chunked body doesn't say."""
         if self.request_body == "chunked":
             return None
         left: int = self.request_bytes_left - len(self.recv_buffer)
         return left
 
-    def _is_rest_here(self) -> bool:
+    def _is_complete(self) -> bool:
         rest = self._rest()
         return rest is not None and rest <= 0
 
@@ -86,7 +86,7 @@ class Exchange(Http):
             self.expecting_continue = False
             await self._send(HTTP_CONTINUE)
         while _CHUNK.match(self.recv_buffer) is None:
-            if _CHUNK_BEGUN.fullmatch(self.recv_buffer) is None:
+            if _CHUNK_PREFIX.fullmatch(self.recv_buffer) is None:
                 self.keep_alive = False
-                raise BadRequest("The body is not chunked as it should be: a chunk's length.")
+                raise BadRequest("Invalid chunked body: expected a chunk length.")
             await self._receive_more()

@@ -28,7 +28,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -60,25 +59,31 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
-    """What a lifespan does in its order, as functions of the app's own."""
-
-    start_supervisor: Callable[[], Starting]  # returns before it serves; raises SupervisorFailed
-    open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]]  # of one worker
-    end_jobs: Callable[[], Coroutine[Any, Any, bool]]  # False: some may still run
-    end_jobs_s: float  # seconds that this takes at most
-    remove_shared: Callable[[], None]  # files that only workers need
-
-
 class Lifespan:
     """One in each process. Its methods are called by Sanic, in the order in which they stand."""
 
-    def __init__(self, steps: Steps, state_dir_lock: int | None) -> None:
-        """`state_dir_lock`: a descriptor that the main process keeps open until it exits."""
+    def __init__(
+        self,
+        *,
+        state_dir_lock: int | None,
+        start_supervisor: Callable[[], Starting],
+        open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]],
+        end_jobs: Callable[[], Coroutine[Any, Any, bool]],
+        end_jobs_s: float,
+        remove_shared: Callable[[], None],
+    ) -> None:
+        """`state_dir_lock`: a descriptor that the main process keeps open until it exits.
+        `start_supervisor` returns before that serves. `open_parts` opens a worker's parts.
+        `end_jobs` takes `end_jobs_s` seconds at most, and returns False if jobs may still run.
+        `remove_shared` removes the files that only workers need.
+        """
         self.phase = Phase.STARTING
         self.heartbeats: Heartbeats | None = None  # shared by the main process and its workers
-        self._steps = steps
+        self._start_supervisor = start_supervisor
+        self._open_parts = open_parts
+        self._end_jobs = end_jobs
+        self._end_jobs_s = end_jobs_s
+        self._remove_shared = remove_shared
         self._state_dir_lock = state_dir_lock
         self._supervisor: Starting | None = None
         self._workers: Workers | None = None
@@ -105,7 +110,7 @@ class Lifespan:
         self.heartbeats = Heartbeats()
         app.shared_ctx.heartbeats = self.heartbeats.memory  # workers get it when they are spawned
         with refusals():
-            self._supervisor = self._steps.start_supervisor()
+            self._supervisor = self._start_supervisor()
 
     async def watch_workers(self, app: Any) -> None:
         assert self.heartbeats is not None  # noqa: S101 - `start_main` came before
@@ -118,7 +123,7 @@ class Lifespan:
             on_serving=self._serve,
         )
         self._bounded_stop = BoundedStop(
-            self._workers, lambda: asyncio.run(self._steps.end_jobs()), self._steps.end_jobs_s
+            self._workers, lambda: asyncio.run(self._end_jobs()), self._end_jobs_s
         )
         for number in _STOPPING:
             signal.signal(number, self.on_signal)
@@ -149,7 +154,7 @@ class Lifespan:
         close_before_connections()
         memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
         async with AsyncExitStack() as parts:
-            await self._steps.open_parts(parts, None if memory is None else Heartbeats(memory))
+            await self._open_parts(parts, None if memory is None else Heartbeats(memory))
             self._parts = parts.pop_all()
         self.phase = Phase.SERVING
 
@@ -163,8 +168,8 @@ class Lifespan:
     async def end_single_process(self, _app: Any) -> None:
         if not is_main_process():
             return
-        self._steps.remove_shared()
-        if not await self._steps.end_jobs():
+        self._remove_shared()
+        if not await self._end_jobs():
             # Sanic would log an exception that is raised here as one of its own.
             atexit.register(_exit_with_error)
 
@@ -193,11 +198,11 @@ class Lifespan:
     async def stop_main(self, _app: Any) -> None:
         """Called when no worker lives any more, also after a start that failed."""
         self.phase = Phase.STOPPING
-        self._steps.remove_shared()
+        self._remove_shared()
         if not self._may_have_jobs or self._bounded_stop is None:
             return
         self._bounded_stop.workers_gone()
-        ok = await self._steps.end_jobs()
+        ok = await self._end_jobs()
         self._bounded_stop.jobs_ended(ok=ok)
         if not ok:
             raise SystemExit(EXIT_ERROR)

@@ -97,7 +97,7 @@ class Jobrunner(Sanic[Config, Context]):
                 await self.handle_exception(request, exc, run_middleware=False)
                 return
             if principal.scopes and (connection := connection_of(request)).is_stranger:
-                connection.prove()
+                connection.mark_authenticated()
             try:
                 await super().handle_request(request)
             finally:

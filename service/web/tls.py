@@ -1,14 +1,13 @@
-"""TLS: the certificates, and handshakes that count as connections of strangers.
+"""TLS: certificates, and handshakes that count as connections of strangers.
 
-Sanic's server would tell nobody of a connection before its handshake is done: those that never do
-it could take all descriptors. So the server listens without TLS, and each connection is accepted
-anew with it.
+Sanic's server reports a connection only after its handshake: clients that never finish theirs could
+take all descriptors. So the server accepts without TLS, counts the connection, and then starts TLS
+on a duplicate of its socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from contextlib import suppress
@@ -20,22 +19,19 @@ from sanic.worker.loader import CertLoader
 from service.web.connection import Connection
 from service.web.strangers import Strangers
 
-# Seconds: three round trips take less over any network.
+# Seconds. Three round trips take less over any network.
 _HANDSHAKE_S: Final = 10.0
 
 
 def loader_for(authority: Path | None) -> type[CertLoader]:
-    """What Sanic loads its certificate with, in each worker. The context is kept in `app.ctx.tls`;
-    that the server itself has none is what Sanic is told.
+    """The class with which Sanic loads its certificate in each worker. It puts the context into
+    `app.ctx.tls`, and returns none to Sanic, which then accepts without TLS.
 
-    Of an `authority` client certificates are asked for, and verified. A client without one gets in
-    as far as its token lets it.
+    With an `authority`, clients are asked for a certificate, which it must have signed. A client
+    without one needs a token.
     """
 
     class Loader(CertLoader):
-        def __init__(self, ssl_data: ssl.SSLContext | dict[str, str | os.PathLike[str]]) -> None:
-            super().__init__(ssl_data)
-
         def load(self, app: Any) -> None:
             context: ssl.SSLContext | None = super().load(app) if self._ssl_data else None
             if context is not None and authority is not None:
@@ -47,8 +43,8 @@ def loader_for(authority: Path | None) -> type[CertLoader]:
 
 
 class Accepted(asyncio.Protocol):
-    """A connection that was just accepted; made by Sanic. It becomes a `Connection`, at once or
-    after its handshake.
+    """A connection just accepted, before its handshake. Created by Sanic, replaced by a
+    `Connection`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -58,7 +54,7 @@ class Accepted(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         app: Any = self._options["app"]
-        # A copy of the descriptor, before a byte was read: the first ones belong to the handshake.
+        # Duplicated before a byte is read: the first ones belong to the handshake.
         self._socket = transport.get_extra_info("socket").dup()
         transport.abort()
         peer = transport.get_extra_info("peername")
@@ -71,7 +67,7 @@ class Accepted(asyncio.Protocol):
         self, loop: asyncio.AbstractEventLoop, strangers: Strangers, context: ssl.SSLContext
     ) -> None:
         accepted = self._socket
-        assert accepted is not None  # noqa: S101 - it is what the task was made for
+        assert accepted is not None  # noqa: S101 - set before the task was created
         try:
             await loop.connect_accepted_socket(
                 lambda: Connection(**self._options),
@@ -79,7 +75,7 @@ class Accepted(asyncio.Protocol):
                 ssl=context,
                 ssl_handshake_timeout=_HANDSHAKE_S,
             )
-        except (OSError, TimeoutError):  # no TLS, another version, gone, evicted or too slow
+        except (OSError, TimeoutError):  # no TLS, another version, closed, evicted or too slow
             accepted.close()
         finally:
             strangers.discard(self)

@@ -14,7 +14,7 @@ import pytest
 from service.host.heartbeats import Heartbeats
 from service.link.launch import SupervisorFailed
 from service.web import lifespan as module
-from service.web.lifespan import Lifespan, Phase, Steps
+from service.web.lifespan import Lifespan, Phase
 
 PARTS = ("records", "admission", "engine", "streams")
 
@@ -151,14 +151,12 @@ def make(
         return Supervisor(ran, fails=fails == "supervisor serves")
 
     return Lifespan(
-        Steps(
-            start_supervisor=start_supervisor,
-            open_parts=open_parts,
-            end_jobs=end_jobs,
-            end_jobs_s=1.0,
-            remove_shared=lambda: ran.append("remove shared"),
-        ),
-        None,
+        state_dir_lock=None,
+        start_supervisor=start_supervisor,
+        open_parts=open_parts,
+        end_jobs=end_jobs,
+        end_jobs_s=1.0,
+        remove_shared=lambda: ran.append("remove shared"),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.request_smuggling import UnclearHead, check_head
+from service.web.request_smuggling import AmbiguousHead, check_head
 
 GOOD = [
     b"GET / HTTP/1.1\r\nHost: localhost",
@@ -49,7 +49,7 @@ def test_what_programs_send_passes(head):
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_has_two_meanings_does_not(name):
-    with pytest.raises(UnclearHead):
+    with pytest.raises(AmbiguousHead):
         check_head(BAD[name])
 
 
@@ -57,7 +57,7 @@ def test_what_has_two_meanings_does_not(name):
 def test_anything_is_either_clear_or_refused(rest):
     try:
         check_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + rest)
-    except UnclearHead:
+    except AmbiguousHead:
         return
     assert b"\n" not in rest.replace(b"\r\n", b"")
     assert b"\0" not in rest
