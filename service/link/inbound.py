@@ -64,9 +64,12 @@ def _check_event(event: Any) -> None:
     """Raises: InvalidMessage."""
     if not isinstance(event, dict) or event.get("type") != "event":
         raise InvalidMessage("an event is no event")
-    if event.get("name") not in _EVENT_CHECKS:
-        event["name"] = "unknown"
-    _EVENT_CHECKS[event["name"]](event)
+    name = event.get("name")
+    if not isinstance(name, str):
+        raise InvalidMessage("event: `name`: expected a string")
+    if name not in _EVENT_CHECKS:
+        event["name"] = name = "unknown"
+    _EVENT_CHECKS[name](event)
 
 
 def _rejected(message: dict[str, Any], error: str) -> Rejected:

@@ -7,9 +7,9 @@ A bound is an object beside the type, `Annotated[int, Between(1, 64)]`: mypy see
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeAlias, TypedDict
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class Between:
     low: float
     high: float
 
-    def __call__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
-    def __str__(self) -> str:
-        return f"a number from {self.low:g} to {self.high:g}"
+class Bound(Protocol):
+    """Any other bound; `str` says what fits."""
+
+    @property
+    def fits(self) -> Callable[[Any], object]:
+        """Called with a value of the right type; true when it fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,9 @@ class Matching:
 
     pattern: re.Pattern[str]
 
-    def __call__(self, value: str) -> bool:
-        return self.pattern.fullmatch(value) is not None
+    @property
+    def fits(self) -> Callable[[str], object]:
+        return self.pattern.fullmatch
 
     def __str__(self) -> str:
         return f"a string that matches {self.pattern.pattern}"
@@ -44,7 +47,7 @@ class Encodable:
     from U+DC80 to U+DCFF, and no other ones (see os.fsencode).
     """
 
-    def __call__(self, value: str) -> bool:
+    def fits(self, value: str) -> bool:
         if value.isascii():
             return True
         try:
@@ -60,7 +63,7 @@ class Encodable:
 class NonEmpty:
     """At least one item."""
 
-    def __call__(self, value: Sequence[object]) -> bool:
+    def fits(self, value: Sequence[object]) -> bool:
         return len(value) > 0
 
     def __str__(self) -> str:
@@ -70,7 +73,7 @@ class NonEmpty:
 class Pair:
     """Two items."""
 
-    def __call__(self, value: Sequence[object]) -> bool:
+    def fits(self, value: Sequence[object]) -> bool:
         return len(value) == 2
 
     def __str__(self) -> str:

@@ -180,7 +180,8 @@ def test_any_object_is_accepted_or_refused(message_type, fields):
     except InvalidMessage as exc:
         assert str(exc).startswith(f"{message_type}: ")
     else:
-        assert isinstance(message.get("job", ""), str)
+        known = get_type_hints(declared(to_supervisor.ToSupervisor)[message_type])
+        assert all(message[key] is not None for key in known.keys() & message.keys())
 
 
 @given(st.sampled_from([*sorted(_CHECKS), "event", "novelty"]), OBJECTS)
@@ -191,6 +192,12 @@ def test_a_worker_makes_of_any_object_a_notification_or_a_rejection(message_type
     else:
         assert made["type"] in (message_type, "rejected")
         assert isinstance(made.get("job", ""), str)
+
+
+def test_an_event_without_a_name_is_rejected():
+    for name in (None, 1, [], {}):
+        made = notification({"type": "event", "job": "job", "seq": 1, "name": name})
+        assert (made["type"], made["job"]) == ("rejected", "job")
 
 
 def test_an_event_that_is_not_known_is_acknowledged_and_changes_nothing():
