@@ -35,8 +35,15 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         settings.state_dir, job_id, spec.working_dir, kind.host_directory(command)
     )
     limits = effective_limits(spec.limits, settings).in_force()
-    is_last = number == len(spec.commands) - 1
-    end_if: EndIf = "always" if is_last else "never" if command.continue_on_failure else "nonzero"
+    context = Context(
+        job_id=job_id,
+        number=number,
+        settings=settings,
+        files=job_files(settings.state_dir, job_id),
+        root=root,
+        environment=spec.environment,
+        limits=limits,
+    )
     message: Start = {
         "type": "start",
         "job": job_id,
@@ -45,7 +52,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "env": {},
         "cwd": cwd,
         "create_cwd": is_own,
-        "end_if": end_if,
+        "end_if": _end_if(spec, number),
         "drain_s": settings.drain_grace,
         "timeout_s": spec.timeout_s,
         "idle_timeout_s": spec.idle_timeout_s,
@@ -57,17 +64,16 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         message["run_as"] = {"uid": user.uid, "gid": user.gid}
     if any(each.runs_as_others(settings) for each in KINDS.values()):
         message["work_dir_mode"] = DIRECTORY_MODE
-    context = Context(
-        job_id=job_id,
-        number=number,
-        settings=settings,
-        files=job_files(settings.state_dir, job_id),
-        root=root,
-        environment=spec.environment,
-        limits=limits,
-    )
     try:
-        message.update(cast("Start", kind.plan(command, context).start_keys(context)))
+        keys = kind.plan(command, context).start_keys(context)
     except CannotRun as exc:
         message["refusal"] = str(exc)
+    else:
+        message.update(cast("Start", keys))  # some of its keys; mypy wants to see all
     return message
+
+
+def _end_if(spec: JobSpec, number: int) -> EndIf:
+    if number == len(spec.commands) - 1:
+        return "always"
+    return "never" if spec.commands[number].continue_on_failure else "nonzero"

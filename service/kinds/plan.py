@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.files.job import JobFiles
+from service.link.to_supervisor import StartKeys
 from service.settings import Settings
 
 
@@ -79,22 +80,24 @@ class Plan:
         if self.as_service_user and self.environment is not None:
             raise ValueError("a program of the service has the service's environment alone")
 
-    def start_keys(self, context: Context) -> dict[str, Any]:
+    def start_keys(self, context: Context) -> StartKeys:
         """The keys of the message `start` that the Kind decides. Only here a program of the service
         gets its environment, of which nothing is a job's.
         """
         settings = context.settings
-        keys: dict[str, Any] = {"argv": self.argv, "env": self._environment(context)}
+        keys: StartKeys = {"argv": self.argv, "env": self._environment(context)}
         if self.as_service_user:
             keys["as_service_user"] = True
         elif settings.run_as and not (settings.allow_new_privileges or self.sets_no_new_privs):
             keys["no_new_privs"] = True
         if self.fd_options:
-            keys |= {"fd_options": self.fd_options, "fd_options_index": self.fd_options_index}
+            keys["fd_options"] = self.fd_options
+            keys["fd_options_index"] = self.fd_options_index
         if self.input:
             keys["input"] = self.input
         if self.status_probe:
-            keys |= {"status_probe": self.status_probe, "probe_if": self.probe_if}
+            keys["status_probe"] = self.status_probe
+            keys["probe_if"] = self.probe_if
         if self.cleanup:
             keys["cleanup"] = self.cleanup
         if self.force_cleanup:

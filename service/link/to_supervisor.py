@@ -78,36 +78,17 @@ class Limits(TypedDict):
     file_size: NotRequired[Count]  # bytes
 
 
-class Start(TypedDict):
-    """Start a command of a job that has a run slot. Only the worker that drives the job may; a
-    repeat and a start after a kill are ignored. Events say what became of it.
-    """
+class StartKeys(TypedDict):
+    """The keys of `start` that the Kind of the command decides."""
 
-    type: Literal["start"]
-    job: JobId
-    command: Count  # its number in the job, from 0
     argv: Argv
     env: Mapping[Text, Text]
-    refusal: NotRequired[str]  # it can't be run: this sentence is its error, and nothing is spawned
-
-    cwd: Text  # an absolute path
-    create_cwd: bool  # it lies in the job's working directory, and is made when it is missing
-    work_dir_mode: NotRequired[FileMode]  # of the job's working directory, when it is made
-    run_as: NotRequired[RunAs]  # the job's user: it owns the working directory
-    as_service_user: NotRequired[bool]  # the command runs as the supervisor's user all the same
+    as_service_user: NotRequired[bool]  # it runs as the supervisor's user, not as the job's
     no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
-    limits: Limits  # those of the job's first command hold
 
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
     fd_options: NotRequired[Sequence[Text]]  # read by it from a descriptor, each ended by NUL
     fd_options_index: NotRequired[Count]  # the item of argv that becomes the descriptor's number
-
-    end_if: EndIf  # when the end of this command is the job's: `nonzero`: it didn't exit with 0
-    drain_s: Seconds  # how long to wait for the end of output once its process has ended
-    timeout_s: Seconds  # of the job, from its first command on; 0: none
-    idle_timeout_s: Seconds  # of the job, without a byte of output; 0: none
-    grace_s: Seconds  # from TERM to KILL when the supervisor kills the job by itself
-    output_limit_bytes: Count  # only the newest bytes of the log are kept; 0: all
 
     # Programs of the service that run after the command, in an environment of their own.
     hook_env: NotRequired[Mapping[Text, Text]]
@@ -115,6 +96,30 @@ class Start(TypedDict):
     probe_if: NotRequired[Sequence[StatusRange]]  # the wait statuses after which it runs
     cleanup: NotRequired[Sequence[Text]]  # argv; after a command that ended in the ordinary way
     force_cleanup: NotRequired[Sequence[Text]]  # argv; after any other, or when there is no other
+
+
+class Start(StartKeys):
+    """Start a command of a job that has a run slot. Only the worker that drives the job may; a
+    repeat and a start after a kill are ignored. Events say what became of it.
+    """
+
+    type: Literal["start"]
+    job: JobId
+    command: Count  # its number in the job, from 0
+    refusal: NotRequired[str]  # it can't be run: this sentence is its error, and nothing is spawned
+
+    cwd: Text  # an absolute path
+    create_cwd: bool  # it lies in the job's working directory, and is made when it is missing
+    work_dir_mode: NotRequired[FileMode]  # of the job's working directory, when it is made
+    run_as: NotRequired[RunAs]  # the job's user: it owns the working directory
+    limits: Limits  # those of the job's first command hold
+
+    end_if: EndIf  # when the end of this command is the job's: `nonzero`: it didn't exit with 0
+    drain_s: Seconds  # how long to wait for the end of output once its process has ended
+    timeout_s: Seconds  # of the job, from its first command on; 0: none
+    idle_timeout_s: Seconds  # of the job, without a byte of output; 0: none
+    grace_s: Seconds  # from TERM to KILL when the supervisor kills the job by itself
+    output_limit_bytes: Count  # only the newest bytes of the log are kept; 0: all
 
 
 class Kill(_Request):
