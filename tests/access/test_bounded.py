@@ -47,7 +47,9 @@ def loop():
 
 @pytest.fixture
 def log(tmp_path, loop):
-    return BoundedAuditLog(AuditLog(tmp_path), loop.call_later, clock=loop.clock)
+    written = AuditLog(tmp_path)
+    yield BoundedAuditLog(written, loop.call_later, clock=loop.clock)
+    written.close()
 
 
 def lines_of(directory):

@@ -51,7 +51,7 @@ def run_one(plan: Plan, seconds: float, directory: Path) -> Result:
     ledger = Ledger()
     with mounted(directory, plan.disk) as disk:
         state_dir = (disk.path if disk else directory) / "state"
-        faults = Faults(directory, state_dir, disk, ledger)
+        faults = Faults(state_dir, disk, ledger)
         asker = Asker(faults.service.url, ledger)
         stop = threading.Event()
         threads: list[threading.Thread] = [

@@ -19,7 +19,7 @@ import httpx
 from disk import Disk
 from ledger import Fault, Ledger
 from plan import Plan, Step
-from running import Service
+from running import RELOADABLE, Service
 from watching import Watched, in_session
 
 from service.files.job import job_files
@@ -36,21 +36,6 @@ _SETTINGS: Final = {
     "JOBRUNNER_RATE_LIMIT": "0",
     "JOBRUNNER_RETAIN_BYTES": "0",  # a tenth of this disk is soon full
 }
-# An app whose workers can be told to reload, as an upgrade of the code does.
-_RELOADABLE: Final = """
-from service.app import create_app
-
-def make(arguments=None):
-    app = create_app(arguments)
-
-    @app.post("/restart-all")
-    async def restart_all(request):
-        from sanic import text
-        request.app.m.restart(all_workers=True)
-        return text("")
-
-    return app
-"""
 
 
 class NoService(Exception):
@@ -60,12 +45,10 @@ class NoService(Exception):
 class Faults:
     """The one thread that does harm, and undoes it."""
 
-    def __init__(self, directory: Path, state_dir: Path, disk: Disk | None, ledger: Ledger) -> None:
-        (directory / "reloadable.py").write_text(_RELOADABLE)
+    def __init__(self, state_dir: Path, disk: Disk | None, ledger: Ledger) -> None:
         self.state_dir = state_dir
         self.lines: list[str] = []  # of services that are over
         self.counts: dict[str, int] = {}
-        self._directory = directory
         self._disk = disk
         self._ledger = ledger
         self._stopped: dict[int, list[int]] = {}  # step → processes that get CONT
@@ -251,9 +234,11 @@ class Faults:
                 environment={
                     **_SETTINGS,
                     "JOBRUNNER_SHUTDOWN": self._on_shutdown,
-                    "PYTHONPATH": os.pathsep.join([str(self._directory), *_also_imported_from()]),
+                    "PYTHONPATH": os.pathsep.join(
+                        [RELOADABLE["environment"]["PYTHONPATH"], *_also_imported_from()]
+                    ),
                 },
-                command=("-m", "sanic", "reloadable:make", "--factory"),
+                command=RELOADABLE["command"],
             )
             try:
                 service.wait_for_line("Worker ready", WORKERS, _START_S)

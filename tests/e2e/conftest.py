@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dockerd import Dockerd, daemon_or_skip
+from gates import Gate
 from running import Service, running
 
 
@@ -20,6 +21,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def state_dir(tmp_path: Path) -> Path:
     """For a service of the test's own."""
     return tmp_path / "jobrunner"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where the jobs of this test wait."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from answers import assert_problem
-from gates import Gate, lines
+from gates import lines
 from running import START_FUSE_S, Service, free_port, running
 
 from service.access import tokens
@@ -67,13 +67,6 @@ def both(place: Path, bubblewrap: None) -> Iterator[Service]:
     }
     with running(place / "both", environment=environment) as service:
         yield service
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def said(service: Service, job: dict[str, Any] | str) -> str:

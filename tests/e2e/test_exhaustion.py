@@ -29,13 +29,6 @@ FUSE_S = 30
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
-@pytest.fixture
 def limited(state_dir: Path) -> Iterator[Service]:
     with running(state_dir, command=LIMITED) as service:
         yield service

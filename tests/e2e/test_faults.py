@@ -24,7 +24,7 @@ import pytest
 from answers import assert_problem, every_id
 from crowd import Crowd, Numbered, Reader
 from gates import lines
-from running import Service, again, running
+from running import RELOADABLE, Service, again, running
 from watching import Watched, of_jobs
 
 import service as service_package
@@ -361,32 +361,11 @@ def post_and_hang_up(service: Service, job: Numbered) -> None:
 
 # Reloading the workers
 
-RELOADABLE = """
-from service.app import create_app
-
-def make(arguments=None):
-    app = create_app(arguments)
-
-    @app.post("/restart-all")
-    async def restart_all(request):
-        from sanic import text
-        request.app.m.restart(all_workers=True)
-        return text("")
-
-    return app
-"""
-
 
 def test_reloaded_workers_hand_their_jobs_over_and_their_readers_resume(
     state_dir: Path, tmp_path: Path, crowd: Crowd
 ):
-    (tmp_path / "reloadable.py").write_text(RELOADABLE)
-    with running(
-        state_dir,
-        command=("-m", "sanic", "reloadable:make", "--factory"),
-        workers=2,
-        environment={"PYTHONPATH": str(tmp_path)},
-    ) as service:
+    with running(state_dir, workers=2, **RELOADABLE) as service:
         crowd.submit(service)
         readers = attach(service, crowd)
         crowd.turn()

@@ -49,13 +49,6 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
 def has_cgroups(state_dir: Path) -> bool:
     """What the supervisor found when it started."""
     notes = [json.loads(line) for line in (state_dir / "supervisor.log").read_text().splitlines()]

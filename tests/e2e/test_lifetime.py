@@ -45,13 +45,6 @@ def any_mode(
         assert service.stop() == 0
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
 @contextmanager
 def connections(service: Service, count: int) -> Iterator[list[httpx.Client]]:
     """So many clients, each on a connection of its own, which the kernel gives to any worker."""

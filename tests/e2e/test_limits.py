@@ -31,13 +31,6 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
 def python(program: str) -> str:
     return f"python3 -c '{program}'"
 

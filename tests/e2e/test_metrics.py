@@ -6,42 +6,20 @@ import itertools
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from gates import Gate, attached
-from running import Service, running
+from running import RELOADABLE, Service, running
 from watching import Watched
 
 pytestmark = pytest.mark.e2e
 
-# An app that can be told to reload its workers, as an upgrade of the code does.
-RELOADABLE = """
-from service.app import create_app
-
-def make(arguments=None):
-    app = create_app(arguments)
-
-    @app.post("/restart-all")
-    async def restart_all(request):
-        from sanic import text
-        request.app.m.restart(all_workers=True)
-        return text("")
-
-    return app
-"""
 # Connections, each made anew: the kernel gives each to any worker.
 ASKED = 12
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}")
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def numbers(service: Service) -> dict[str, float]:
@@ -172,13 +150,7 @@ def reloaded(service: Service) -> None:
 def test_no_counter_falls_and_no_reader_stays_when_workers_end(
     state_dir: Path, tmp_path: Path, gate: Gate, end: Callable[[Service], None]
 ):
-    (tmp_path / "reloadable.py").write_text(RELOADABLE)
-    with running(
-        state_dir,
-        command=("-m", "sanic", "reloadable:make", "--factory"),
-        workers=2,
-        environment={"PYTHONPATH": str(tmp_path)},
-    ) as service:
+    with running(state_dir, workers=2, **RELOADABLE) as service:
         service.run("echo one")
         each_on_its_own(service, "/health/live")
         live = service.submit(f"echo ready; read -r _ < {gate}; echo more", Connection="close")

@@ -26,13 +26,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
 def sequence(*steps: str | dict[str, Any], **job: Any) -> dict[str, Any]:
     commands = [line if isinstance(line, dict) else {"CommandLine": line} for line in steps]
     return {"Commands": commands, **job}

@@ -18,7 +18,6 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -160,13 +159,6 @@ class Attached:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def passing(gate: Gate) -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gates import Gate
 from running import Service, running
 
 pytestmark = pytest.mark.e2e
@@ -127,13 +126,6 @@ def to(four: Service) -> Iterator[list[list[Connection]]]:
             found.append(own)
         assert len(found) == WORKERS
         yield found
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def elsewhere(to: list[list[Connection]], accepter: int) -> list[list[Connection]]:

@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 from pathlib import Path
 
+import fifos
 import pytest
 import structlog
 
@@ -61,34 +62,20 @@ async def open_engine(settings):
         yield open_one
 
 
-class Fifo:
-    """A named pipe that is open at both ends, so that opening never waits."""
-
-    def __init__(self, path):
-        os.mkfifo(path)
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def __str__(self):
-        return str(self.path)
-
-    def go(self, times=1):
-        os.write(self._descriptor, b"go\n" * times)
+class Fifo(fifos.Fifo):
+    """One that a job writes to as well."""
 
     async def line(self):
         """The next line that a job writes; jobs write one each."""
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
-        loop.add_reader(self._descriptor, arrived.set)
+        loop.add_reader(self.descriptor, arrived.set)
         try:
             async with asyncio.timeout(FUSE_S):
                 await arrived.wait()
         finally:
-            loop.remove_reader(self._descriptor)
-        return os.read(self._descriptor, 4096).decode().strip()
-
-    def close(self):
-        os.close(self._descriptor)
+            loop.remove_reader(self.descriptor)
+        return os.read(self.descriptor, 4096).decode().strip()
 
 
 @pytest.fixture
@@ -534,8 +521,9 @@ async def test_a_log_that_cannot_be_read_holds_up_no_other_job(settings, open_en
 
 
 async def test_a_job_of_which_nonsense_is_said_is_lost_and_stops_no_other(open_engine, fifo):
-    engine, gate = await open_engine(), fifo()
-    ids = [await submitted(engine, f"read -r _ < {gate}") for _ in range(2)]
+    engine = await open_engine()
+    gates = [fifo(), fifo()]  # one each: the job that is lost may still read
+    ids = [await submitted(engine, f"read -r _ < {gate}") for gate in gates]
     for job_id in ids:
         await started(engine, job_id)
     event = {"type": "event", "job": ids[0], "name": "refused", "command": 7, "seq": 9}
@@ -544,7 +532,7 @@ async def test_a_job_of_which_nonsense_is_said_is_lost_and_stops_no_other(open_e
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
     assert "makes no sense" in record.error
     assert engine.remarks()["records"].startswith("1 ")
-    gate.go()
+    gates[1].go()
     assert (await ended(engine, ids[1])).exit_code == 0
 
 

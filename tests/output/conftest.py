@@ -24,29 +24,6 @@ FUSE_S = 60
 _IMPORT_PATH = f"{Path(service.output.__file__).parents[2]}:{Path(__file__).parents[1] / 'tools'}"
 
 
-def _descriptors() -> dict[str, str]:
-    found = {}
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
-        except FileNotFoundError:
-            continue
-    return found
-
-
-# Makes what uvloop keeps open from its first loop on, for good.
-uvloop.new_event_loop().close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    """No descriptor outlives its test."""
-    before = _descriptors()
-    yield
-    left = {fd: name for fd, name in _descriptors().items() if fd not in before}
-    assert left == {}
-
-
 class Pipe:
     """A pipe whose ends are closed at the end of the test, if nobody did so before."""
 
@@ -102,6 +79,8 @@ def _run(factory: Callable[[], asyncio.AbstractEventLoop]) -> Callable[[Awaitabl
         async def fused() -> None:
             async with asyncio.timeout(FUSE_S):
                 await test
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, left
 
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(fused())

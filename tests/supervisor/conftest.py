@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fifos
 import pytest
 
 from service.link.frames import Frames, encode
@@ -34,24 +35,19 @@ def is_readable(descriptor: int, fuse_s: float) -> bool:
     return bool(poller.poll(fuse_s * 1000))
 
 
-class Fifo:
-    """A named pipe between a test and its job; open at both ends, so that opening never waits."""
+class Fifo(fifos.Fifo):
+    """One that jobs write to as well, a line each."""
 
     def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        super().__init__(path)
         self._rest = b""
         self._pids: list[Pid] = []
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def line(self) -> str:
         """The next line that the job wrote."""
         while b"\n" not in self._rest:
-            assert is_readable(self._descriptor, FUSE_S), f"nothing came; so far: {self._rest!r}"
-            self._rest += os.read(self._descriptor, 65536)
+            assert is_readable(self.descriptor, FUSE_S), f"nothing came; so far: {self._rest!r}"
+            self._rest += os.read(self.descriptor, 65536)
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
 
@@ -64,12 +60,8 @@ class Fifo:
         self._pids += pids
         return pids
 
-    def go(self, times: int = 1) -> None:
-        """Release whoever reads a line."""
-        os.write(self._descriptor, b"go\n" * times)
-
     def close(self) -> None:
-        os.close(self._descriptor)
+        super().close()
         for pid in self._pids:
             pid.close()
 

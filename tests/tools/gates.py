@@ -6,33 +6,19 @@ by attaching, and opens the gate when it wants the job to go on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from fifos import Fifo
 from running import Service
 
 
-class Gate:
-    """A FIFO that is held open for reading and writing, so that neither side ever blocks in open(2)
-    and what was written stays until it is read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        os.mkfifo(path)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-
-    def __str__(self) -> str:
-        return str(self.path)
+class Gate(Fifo):
+    """Where jobs wait until they are told to go on."""
 
     def open(self, times: int = 1) -> None:
-        """Let `times` readers pass, those who wait and those who come."""
-        os.write(self._descriptor, b"\n" * times)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
+        """Let `times` readers pass."""
+        self.go(times)
 
 
 @contextmanager

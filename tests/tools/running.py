@@ -26,6 +26,12 @@ from watching import Watched, in_session
 START_FUSE_S = 60.0
 STOP_FUSE_S = 40.0
 
+# For a service whose workers reload at `POST /restart-all`.
+RELOADABLE: dict[str, Any] = {
+    "command": ("-m", "sanic", "reloadable:make", "--factory"),
+    "environment": {"PYTHONPATH": str(Path(__file__).with_name("apps"))},
+}
+
 _READY = re.compile(r"Worker ready")
 
 
