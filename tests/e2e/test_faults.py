@@ -76,6 +76,7 @@ def test_a_killed_workers_jobs_go_to_another_and_its_readers_resume(state_dir: P
 
         resumed = [reader.resume(service) for reader in theirs]
         crowd.jobs.remove(job)
+        job.close()
         crowd.finish(service)
         for reader in (*others, *resumed):
             reader.check()
@@ -304,6 +305,7 @@ def test_when_the_disk_is_full_jobs_wait_and_go_on_byte_for_byte(disk: Path, cro
         ballast.unlink()
         killed.check_killed(service, "requested")
         crowd.jobs.remove(killed)
+        killed.close()
         assert service.client.get("/health/ready").status_code == 200
         crowd.finish(service)
         for reader in readers:

@@ -321,10 +321,10 @@ def pid_of(service: Service, job_id: str) -> int:
 
 def change_until_reloaded(service: Service, file: Path) -> None:
     """Sanic doesn't tell when it has first looked at the file, so what it missed is done again."""
-    for number in range(10):
-        file.write_text(str(number))
+    for wait_s in (5, 20, 60, 120):
+        file.write_text(str(wait_s))
         with suppress(AssertionError):
-            service.wait_for_line("Worker ready", 2, fuse_s=3)
+            service.wait_for_line("Worker ready", 2, fuse_s=wait_s)
             return
     pytest.fail("no reload")
 

@@ -196,7 +196,6 @@ def words(body: object) -> Iterator[str]:
             yield from words(item)
 
 
-@pytest.mark.timeout(300)  # seconds, for as many containers on a busy machine
 def test_nothing_that_a_job_names_is_run_read_or_told_by_anybody_but_its_user(cage: Cage) -> None:
     accepted = 0
 

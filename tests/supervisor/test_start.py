@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import select
@@ -79,16 +80,18 @@ def test_of_many_started_at_once_one_serves(state_dir, new_pid):
     for thread in threads:
         thread.join()
     assert failures == []
-    process = new_pid(int((state_dir / "supervisor.lock").read_text().split()[1]))
-    for number in set(supervisors_of(state_dir)) - {process.number}:
+    log = [json.loads(line) for line in (state_dir / "supervisor.log").read_text().splitlines()]
+    events = [entry["event"] for entry in log]
+    # One that nobody has spoken to for some seconds ends: on a busy machine before all were started.
+    lives = [name for name in events if name in ("supervisor_started", "supervisor_ended")]
+    assert lives[::2] == ["supervisor_started"] * len(lives[::2]), "never two at the same time"
+    assert lives[1::2] == ["supervisor_ended"] * len(lives[1::2])
+    assert len(lives[::2]) + events.count("supervisor_exists") == 4
+    for number in supervisors_of(state_dir):
         with contextlib.suppress(ProcessLookupError):
-            new_pid(number).wait()  # it has said so, and is about to leave
-    assert supervisors_of(state_dir) == [process.number]
-    log = (state_dir / "supervisor.log").read_text()
-    assert log.count('"supervisor_started"') == 1
-    assert log.count('"supervisor_exists"') == 3
-    process.kill()
-    process.wait()
+            process = new_pid(number)
+            process.kill()
+            process.wait()
 
 
 def test_who_finds_one_connects_to_it(launched, state_dir):
