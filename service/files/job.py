@@ -1,8 +1,8 @@
 """Where the files of a job are: the job's own in one directory, ours about it in another.
 
-`jobs/<ID>/work` belongs to the job, and its parent has nothing in it that anybody of us relies on:
-what a job does to `..` changes nothing for us. Ours are in `logs/<ID>`, which only the service's
-user may enter.
+`jobs/<ID>/work` belongs to the job. Its parent holds nothing that the service relies on, so a job
+that changes `..` does no harm. The service's own files are in `logs/<ID>`, which only its user may
+enter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opening a file of ours that somebody may have put something else in the place of."""
+"""Opening a file of the service that another user may have replaced with something else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CAREFULLY: Final = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NotRegular(OSError):
-    """Something else than a regular file stands where one of ours should."""
+    """There is something else than a regular file at this path."""
 
 
 def open_regular(

@@ -1,5 +1,5 @@
-"""Removing all that is below a directory, however deep, wide or closed it is, and whoever works in
-it meanwhile: nothing outside is ever touched (`walk`).
+"""Removal of a directory tree of any depth and mode, also while others change it. Nothing outside
+is touched (`walk`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import Final, Protocol
 
 from service.files.walk import ALL_OF_OWNER, Moved, open_directory, walk
 
-# Times that a directory is emptied into which somebody puts things meanwhile.
+# Attempts to empty a directory that others fill at the same time.
 _TRIES: Final = 3
 _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def remove(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> None:
-    """Remove what has this name in the open `parent`, and all below it. What can't be removed
-    hinders nothing else.
+    """Remove `name` of the open `parent`, and all below it, as far as that works.
 
-    Raises: OSError, the first reason why something is left; OutOfTime.
+    Raises: OSError, the first error, when something is left; OutOfTime.
     """
     try:
         top, _ = open_directory(parent, name)
@@ -57,8 +56,8 @@ def empty(top: int, *, is_over: Callable[[], bool]) -> None:
             emptying.failed(exc)
         if emptying.error is None:
             return
-        # Something may have been put in meanwhile, or passed over by a file system that counts
-        # entries: another look, as long as it helps.
+        # Entries may have been added meanwhile, or skipped by a file system that numbers them:
+        # another pass, as long as one removes something.
         if not emptying.removed:
             raise emptying.error
 

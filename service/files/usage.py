@@ -1,4 +1,4 @@
-"""What a directory, and all that is below it, takes on the disk."""
+"""Disk usage of a directory tree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 
 from service.files.walk import Moved, OutOfTime, open_directory, walk
 
-# Bytes of one of the blocks that stat(2) counts.
+# Bytes of a block as stat(2) counts them.
 _BLOCK_BYTES: Final = 512
 
 
 def disk_usage(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> int:
-    """The bytes that the directory `name` of the open `parent`, and all in it, take on the disk. A
-    file with several names counts for each with its share; what is mounted inside doesn't count,
-    nor does what can't be looked at. What there was no time for isn't counted.
+    """Bytes on the disk of the directory `name` of the open `parent` and all in it. Of a file with
+    several links each counts its share. Mounts inside and what can't be read don't count, nor does
+    what is left when `is_over` returns True.
 
     Raises: OSError, when there is no descriptor for it.
     """

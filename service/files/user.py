@@ -1,4 +1,4 @@
-"""Acting as another user on files, in one thread.
+"""File access as another user, in one thread.
 
 The kernel keeps the user whose rights on files count (fsuid) for each thread, and so the groups;
 glibc's `seteuid` would change them for all threads of the process. While another user's rights

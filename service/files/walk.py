@@ -1,15 +1,14 @@
-"""Going through all that is below a directory, which somebody else may be changing meanwhile.
+"""A walk over a directory tree that others may change at the same time.
 
 Rules
-1. One descriptor is held, however deep it is: the walk goes down by name and up by `..`, and goes
-   up only into the directory that it came down from (device and inode). A directory that was moved
-   away meanwhile ends the walk with `Moved`.
-2. No path is ever built, so none is too long; names are bytes. Entries are streamed: what is kept
-   in memory is the way down.
+1. One descriptor is open at any depth: the walk descends by name and ascends by `..`, and only into
+   the directory that it came from (same device and inode). `Moved` ends the walk otherwise.
+2. No path is built, so none is too long; names are bytes. Entries are streamed: memory holds only
+   the path from the top.
 3. No symlink is followed, nothing is opened but directories, and no mount is entered.
 
-Going on in a directory after one of its children was looked at is seeking to where its reading had
-stopped, which every file system that NFS can export keeps. Source: getdents(2), `d_off`.
+After a child, reading resumes with a seek to the position of its entry; every file system that NFS
+can export supports that. Source: getdents(2), `d_off`.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _ENTRY: Final = struct.Struct("<QqHB")
 _DT_UNKNOWN: Final = 0
 _DT_DIR: Final = 4
 _OPENED: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# What its owner needs to look into a directory and to empty it.
+# What the owner needs to list a directory and to empty it.
 ALL_OF_OWNER: Final = 0o700
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,11 +50,11 @@ class Moved(OSError):
 
 
 class OutOfTime(OSError):
-    """There was more to be done than there was time for."""
+    """The time was up before the end."""
 
 
 class Visitor(Protocol):
-    """What is done on the way."""
+    """What is done with each entry."""
 
     def entered(self, directory: int) -> None:
         """The open directory is about to be read."""
@@ -89,9 +88,9 @@ class _Entry(NamedTuple):
 def walk(
     top: int, visitor: Visitor, *, is_over: Callable[[], bool], keep_modes: bool = False
 ) -> None:
-    """Have `visitor` see all that is below the open directory `top`, depth first. `is_over` is
-    asked at each entry whether the time is up. A directory that its owner has closed to himself is
-    opened to him, and closed again behind the visitor when `keep_modes`.
+    """Call `visitor` for all entries below the open directory `top`, depth first. `is_over` is
+    called at each entry; True ends the walk. A directory whose mode locks out its owner is made
+    accessible, and gets its mode back after the visit when `keep_modes`.
 
     Raises: Moved; OutOfTime; OSError.
     """
@@ -123,7 +122,7 @@ def walk(
 def _next_child(
     directory: int, visitor: Visitor, is_over: Callable[[], bool], way: list[_Above]
 ) -> int | None:
-    """The next directory to go down to, opened, and the way back noted; None at the end."""
+    """The next directory to enter, opened, with the way back in `way`; None at the end."""
     for entry in _entries(directory):
         if is_over():
             raise OutOfTime(errno.ETIMEDOUT, "there is more than there was time for")
@@ -176,8 +175,8 @@ def _is_directory(directory: int, entry: _Entry) -> bool:
 
 
 def open_directory(parent: int, name: str | bytes) -> tuple[int, int | None]:
-    """The directory `name` of the open `parent`, for reading. One that its owner has closed to
-    himself is opened to him; then the mode that it had comes back as well.
+    """A descriptor of the directory `name` of the open `parent`, for reading. When its mode locks
+    out its owner, it is made accessible, and the former mode is returned as well.
 
     Raises: NotADirectoryError, OSError.
     """

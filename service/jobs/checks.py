@@ -57,10 +57,10 @@ def errors_in_command(spec: CommandSpec, pointer: str) -> Iterator[FieldError]:
 
 
 def errors_in_environment(environment: Mapping[str, str], pointer: str) -> Iterator[FieldError]:
-    """Every variable that execve(2) couldn't hand on."""
+    """Variables that execve(2) can't pass on."""
     names, values = "".join(environment), "".join(environment.values())
     if not ("" in environment or "=" in names or "\0" in names or "\0" in values):
-        return  # most often: one look at all of them instead of one at each
+        return  # most often: one check of all of them instead of one of each
     for key, value in environment.items():
         place = f"{pointer}/{pointer_step(key)}"
         if not key:
@@ -72,7 +72,7 @@ def errors_in_environment(environment: Mapping[str, str], pointer: str) -> Itera
 
 
 def errors_in_working_dir(path: str | None, pointer: str) -> Iterator[FieldError]:
-    """What is wrong with a working directory, whose `..` would lead out of the job's own."""
+    """What is wrong with a working directory; `..` could lead out of the job's own."""
     if path is None:
         return
     if not path:
@@ -86,7 +86,7 @@ def errors_in_working_dir(path: str | None, pointer: str) -> Iterator[FieldError
 
 
 def errors_in_text(text: str, pointer: str) -> Iterator[FieldError]:
-    """A NUL ends a C string: an argument, a variable or a path with one would be cut silently."""
+    """A NUL ends a C string: it would silently truncate an argument, a variable or a path."""
     if "\0" in text:
         yield FieldError(
             pointer, f"expected text without NUL, got one at character {text.index(chr(0))}"

@@ -1,7 +1,7 @@
-"""From a decoded object to a struct, with a pointer to what doesn't fit.
+"""From a decoded object to a struct, with a JSON pointer to the first value that doesn't fit.
 
-msgspec stops at the first error and names its path (`$.Commands[0].Environment[...]`): keys of free
-objects are left out there, so the value that doesn't fit is looked up in what came.
+msgspec stops at the first error and names its path (`$.Commands[0].Environment[...]`): it leaves
+out the keys of free objects, so the value is looked up in the body.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _unknown_keys(
 
 
 def in_json(value: Any) -> str:
-    """How `value` begins, for a message: a mix-up is seen at a glance, and a long one hides it."""
+    """The beginning of `value` as JSON, for a message; of a container its type only."""
     if isinstance(value, str):
         value = value[:MAX_QUOTED_CHARS]
     elif isinstance(value, dict | list):
@@ -104,7 +104,7 @@ def _resolve(path: str, raw: Any) -> tuple[list[str | int], Any]:
         elif step["index"] != "...":
             key = int(step["index"])
         else:
-            # A free object; the ones there are map text to text.
+            # A free object: all of them map text to text.
             key = next((k for k, v in value.items() if not isinstance(v, str)), "")
         steps.append(key)
         try:

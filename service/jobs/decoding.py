@@ -76,15 +76,15 @@ def _why_malformed(body: bytes, exc: Exception) -> str:
 
 
 class _Size(NamedTuple):
-    """No less than there is: the values of a body, and the levels of its arrays and objects."""
+    """Upper bounds of the values of a body, and of the levels of its arrays and objects."""
 
     values: int
     depth: int
 
 
 def _size_of(body: bytes) -> _Size:
-    """The size of the values in `body`, be it valid JSON or not: what a decoder would have made
-    when it finds a mistake is counted.
+    """An upper bound, for valid JSON and for any other bytes: a decoder makes values until it
+    finds the error.
     """
     # Each value but the last is followed by another byte at least.
     values, depth = len(body) // 2 + 1, body.count(b"[") + body.count(b"{")
@@ -114,7 +114,7 @@ def _depth(outside: bytes) -> int:
 
 def _errors_in_depth_and_length(raw: Any) -> Iterator[FieldError]:
     """Every value that is nested too deeply, and is not looked into, or is too long a text."""
-    # The way to where we are; the last one's values are being looked at.
+    # The path to the present value, and the rest of each container on it.
     steps: list[Any] = [""]
     waiting: list[Iterator[tuple[Any, Any]]] = [iter([("", raw)])]
     while waiting:

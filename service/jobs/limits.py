@@ -11,7 +11,7 @@ from service.errors import FieldError
 from service.jobs.fields import MIN_OUTPUT_LIMIT, also
 from service.settings import Settings
 
-# Below it no shell starts, and the job could tell nobody why.
+# Below it no shell starts, and nothing could report why.
 LOWEST_LIMITS: Final = {
     "memory": (4 << 20, "bytes"),
     "cpus": (0.01, "processors"),

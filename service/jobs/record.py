@@ -31,7 +31,7 @@ class Usage(msgspec.Struct, frozen=True):
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):
-    """How one command stands. `usage` is that of the whole job; its last command has it."""
+    """The state and the end of one command. `usage`, of the whole job, is in the last."""
 
     state: State = State.PENDING
     exit_code: int | None = None
@@ -44,10 +44,10 @@ class CommandOutcome(
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
-    """A kill as it was asked for, and from `found` on the receipt: None until it is done.
+    """A kill: the request, and from `found` on the receipt, which is None until it is done.
 
-    `found`: processes seen. `escalated`: KILL was needed after the grace.
-    `verified_gone`: every process seen was seen gone.
+    `found`: processes that were found. `escalated`: KILL was needed after the grace.
+    `verified_gone`: each of them was seen gone.
     """
 
     reason: Reason

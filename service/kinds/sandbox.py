@@ -1,4 +1,4 @@
-"""Commands in bubblewrap: what they see of this box, and what they can change of it.
+"""Commands in bubblewrap: what they see of this host, and what they can change of it.
 
 The system is read-only; /tmp, /run, /dev and /proc are the command's own; of the state directory
 there is the job's working directory, which can be written to; there are no other processes, no
@@ -16,9 +16,9 @@ from typing import Final
 from service.kinds.plan import CannotRun, Context, Plan
 
 PROGRAM: Final = "bwrap"
-# They are the sandbox's own, so nothing of the box can be a working directory there.
+# They are the sandbox's own, so nothing of the host can be a working directory there.
 _OWN: Final = ("/tmp", "/run", "/var/run", "/dev", "/proc")  # noqa: S108 - names, no files
-# Where a name server's address may be, in /run, which the rest of is sockets to the box's daemons.
+# Where a name server's address may be, in /run, which the rest of is sockets to the host's daemons.
 _RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
 # bwrap takes 9000 arguments, of which a variable needs three. Source: MAX_ARGS in bubblewrap.c.
 _MAX_VARIABLES: Final = 2900

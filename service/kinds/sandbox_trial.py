@@ -1,4 +1,4 @@
-"""Whether a sandbox works on this box: found out by making one."""
+"""Whether a sandbox works on this host: found out by making one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from service.kinds.sandbox import find, options
 from service.settings import Settings
 
-# Seconds: a fuse.
-_FUSE_S: Final = 20
+# Seconds.
+_TIMEOUT_S: Final = 20
 
 
 def fault(settings: Settings) -> str | None:
@@ -31,12 +31,12 @@ def fault(settings: Settings) -> str | None:
             user=None if user is None else user.uid,
             group=None if user is None else user.gid,
             extra_groups=None if user is None else (),
-            timeout=_FUSE_S,
+            timeout=_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.SubprocessError) as exc:
         return f"bubblewrap can't be run here: {exc}."
     if tried.returncode:
-        said = tried.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"bubblewrap doesn't work here: {said or f'exit status {tried.returncode}'}."
+        reason = tried.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"bubblewrap doesn't work here: {reason or f'exit status {tried.returncode}'}."
     return None

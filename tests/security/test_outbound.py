@@ -28,7 +28,7 @@ NOBODY = pwd.getpwnam("nobody")
 PROGRAMS = {program.name: program for program in outbound.PROGRAMS}
 
 # A stand-in for a program of others: it writes down what it got, and what its parent did when that
-# is a verdict or a clean-up of ours.
+# is a status probe or a force cleanup of ours.
 _RECORDER = """#!{python} -ISs
 import json, os, sys
 def seen(pid):
@@ -202,7 +202,7 @@ def entry_of(got: dict[str, Any], *, by_worker: bool = False) -> Program:
     if got["who"] == "bwrap":
         return PROGRAMS["bwrap" if "--args" in argv else "bwrap (trial)"]
     if got["who"] == "python":
-        names = {"judge": "verdict", "remove": "clean-up"}
+        names = {"probe": "status probe", "remove": "force cleanup"}
         return replace(PROGRAMS[names[argv[3]]], argv=tuple(argv[:4]))
     if argv[0] == "run":
         return PROGRAMS["docker run"]
@@ -211,7 +211,7 @@ def entry_of(got: dict[str, Any], *, by_worker: bool = False) -> Program:
     if argv[0] == "rm" and got["fds"]["1"] == "/dev/null":
         return PROGRAMS["docker rm (after a plain end)"]
     verb = "image inspect" if argv[0] == "image" else argv[0]
-    return PROGRAMS[f"docker {verb} (by the verdict and the clean-up)"]
+    return PROGRAMS[f"docker {verb} (by the status probe and the force cleanup)"]
 
 
 # Names that change what a loader, a library, a shell, Python or docker's client does.
@@ -300,9 +300,14 @@ def test_what_every_program_gets_is_in_the_table(
         assert "canary" not in text, (program.name, text)
         if program.runs_as is User.JOB:
             assert "SERVICES_OWN" not in text
-    wanted = {"docker run", "docker rm (after a plain end)", "docker ps (by a worker)", "verdict"}
+    wanted = {
+        "docker run",
+        "docker rm (after a plain end)",
+        "docker ps (by a worker)",
+        "status probe",
+    }
     wanted |= {
-        f"docker {verb} (by the verdict and the clean-up)"
+        f"docker {verb} (by the status probe and the force cleanup)"
         for verb in ("inspect", "attach", "cp", "image inspect", "rm", "create")
     }
     if shutil.which("bwrap"):

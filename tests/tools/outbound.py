@@ -203,11 +203,11 @@ PROGRAMS: Final = (
         descriptors={0: _NULL, 1: _NULL, 2: _LOG},
     ),
     Program(
-        "verdict",
+        "status probe",
         "service.supervisor.process.credentials",
         User.SERVICE,
         _IN_ROOT,
-        argv=("-I", "-S", "ending.py", "judge"),
+        argv=("-I", "-S", "ending.py", "probe"),
         operands=(
             ("client", By.OPERATOR),
             _NAME,
@@ -219,7 +219,7 @@ PROGRAMS: Final = (
         descriptors={**_OF_COMMAND, 0: _MEMORY},
     ),
     Program(
-        "clean-up",
+        "force cleanup",
         "service.supervisor.job.exit_hooks",
         User.SERVICE,
         _IN_ROOT,
@@ -230,7 +230,7 @@ PROGRAMS: Final = (
     ),
     *(
         Program(
-            f"docker {' '.join(argv)} (by the verdict and the clean-up)",
+            f"docker {' '.join(argv)} (by the status probe and the force cleanup)",
             "service.kinds.docker.ending",
             User.SERVICE,
             _IN_ROOT,

@@ -1,12 +1,12 @@
-"""What became of a container, and its end: a program that the supervisor runs, and its functions.
+"""The status probe and the force cleanup of a container: a program that the supervisor runs.
 
-    judge  CLIENT NAME IMAGE CIDFILE STATUS    how the command ended whose client ended with STATUS
+    probe  CLIENT NAME IMAGE CIDFILE STATUS    how a command ended whose client ended with STATUS
     remove CLIENT NAME IMAGE LABEL...          leave no container of this name, in whatever state
 
 It is run by its path, by a bare interpreter, on every command whose end isn't plain: so it imports
 nothing of ours, and little at all.
 
-Rules of `judge`
+Rules of `probe`
 1. The container's end state is the command's, whatever became of the client and the daemon.
 2. While the container runs, its output is passed on, and signals to this program reach it.
 3. Once the container was made, a daemon that doesn't answer is waited for: only it knows the end.
@@ -29,31 +29,27 @@ RETRY_S: Final = 0.5
 # Seconds between two looks at a container that is just being made: it takes a tenth of one.
 SETTLE_S: Final = 0.1
 # Signals that are passed on: those a caller may ask for and a process can receive.
-_PASSED_ON: Final = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGWINCH,
+_PASSED_ON: Final = tuple(
+    signal.Signals[f"SIG{name}"]
+    for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH")
 )
 # A container's status for signal n. Source: docker-run(1), as shells do it.
 _SIGNALLED: Final = 128
 # Directories of a search path that are looked into: each look asks the daemon, and the path is the
 # job's. Of one that has more it isn't known whether the program is there.
 _MAX_DIRECTORIES: Final = 32
+# Where a container without a PATH has its programs. Source: docker-run(1).
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Started at this time: never. It is how Go writes a time that isn't set.
 _NEVER: Final = "0001-01-01"
 
 
 class Unreachable(Exception):
-    """The daemon, or the client, doesn't answer; the message is what the client said."""
+    """The daemon doesn't answer, or there is no client; the message is the client's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ClientResult:
     """How a call of the client ended, and what it wrote."""
 
     status: int
@@ -62,14 +58,14 @@ class Said:
 
     @property
     def knows_no_container(self) -> bool:
-        """Docker says one or the other, and podman in lower case."""
+        """Docker writes one or the other, and podman in lower case."""
         text = self.error.lower()
         return "no such container" in text or "no such object" in text
 
 
 def call(
     *argv: str, timeout_s: float | None = None, environment: dict[str, str] | None = None
-) -> Said:
+) -> ClientResult:
     """Run the client. Raises: Unreachable, when there is none, or it takes longer than this."""
     try:
         ended = subprocess.run(
@@ -84,7 +80,9 @@ def call(
         raise Unreachable(f"The program {argv[0]!r} could not be started: {exc.strerror}") from exc
     except subprocess.TimeoutExpired as exc:
         raise Unreachable(f"{argv[0]} did not answer within {timeout_s} s") from exc
-    return Said(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace").strip())
+    return ClientResult(
+        ended.returncode, ended.stdout, ended.stderr.decode(errors="replace").strip()
+    )
 
 
 @dataclass(slots=True)
@@ -96,22 +94,23 @@ class Container:
     image: str
     held: list[int] = field(default_factory=list)  # signals that came and weren't passed on
 
-    def call(self, *arguments: str) -> Said:
+    def call(self, *arguments: str) -> ClientResult:
         """As `call`; a client that the job's own signal hit is asked again."""
         while True:
-            said = call(self.client, *arguments)
-            if said.status >= 0 or -said.status not in self.held:
-                return said
+            result = call(self.client, *arguments)
+            if result.status >= 0 or -result.status not in self.held:
+                return result
 
     def state(self) -> dict[str, Any] | None:
         """Its state; None when there is no such container. Raises: Unreachable."""
-        said = self.call("inspect", "--type", "container", "--format", "{{json .State}}", self.name)
-        if said.status == 0:
-            state: dict[str, Any] = json.loads(said.output)
-            return state
-        if said.knows_no_container:
+        result = self.call(
+            "inspect", "--type", "container", "--format", "{{json .State}}", self.name
+        )
+        if result.status == 0:
+            return json.loads(result.output)  # type: ignore[no-any-return]  # an object, as asked
+        if result.knows_no_container:
             return None
-        raise Unreachable(_first_line(said.error))
+        raise Unreachable(result.error.partition("\n")[0])
 
     def follow(self) -> None:
         """Pass on what it writes from now on, and signals, until it ends or the client does."""
@@ -131,17 +130,14 @@ class Container:
 
     def is_runnable(self) -> bool:
         """Whether the program that it was to run is there, or may be. Raises: Unreachable."""
-        said = self.call("inspect", "--type", "container", self.name)
-        if said.status != 0:
-            raise Unreachable(_first_line(said.error))
-        (about,) = json.loads(said.output)
+        result = self.call("inspect", "--type", "container", self.name)
+        if result.status != 0:
+            raise Unreachable(result.error.partition("\n")[0])
+        (about,) = json.loads(result.output)
         variables = dict(v.partition("=")[::2] for v in about["Config"].get("Env") or ())
         directories = [about["Config"].get("WorkingDir") or "/"]
         if "/" not in about["Path"]:
-            path = (
-                variables.get("PATH")
-                or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-            )
+            path = variables.get("PATH") or _DEFAULT_PATH
             directories = list(dict.fromkeys(path.split(":")))
         if len(directories) > _MAX_DIRECTORIES:
             return True
@@ -149,24 +145,22 @@ class Container:
 
     def _has_program(self, path: str) -> bool:
         """Whether there is an executable file: the first entry of an archive of it says so."""
-        copy = subprocess.Popen(
+        with subprocess.Popen(
             [self.client, "cp", "--follow-link", f"{self.name}:{path}", "-"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-        )
-        assert copy.stdout is not None  # noqa: S101 - it is a pipe
-        header = copy.stdout.read(512)
-        copy.stdout.close()
-        copy.kill()
-        copy.wait()
+        ) as copy:
+            assert copy.stdout is not None  # noqa: S101 - it is a pipe
+            header = copy.stdout.read(512)
+            copy.kill()
         # Source: tar(5): the mode is eight octal digits at 100, the type one byte at 156.
         if len(header) < 512 or header[156:157] not in (b"0", b"\0"):
             return False
         return bool(int(header[100:108].strip(b" \0") or b"0", 8) & 0o111)
 
 
-def judge(container: Container, cid_file: str, status: int) -> dict[str, Any]:
+def probe(container: Container, cid_file: str, status: int) -> dict[str, Any]:
     """The report on the command whose client ended with `status`; see the module's rules."""
     has_told = has_followed = False
     while True:
@@ -239,25 +233,25 @@ def remove(container: Container, labels: list[str]) -> bool:
     name is taken already; so one that can be taken shows that nothing is under way.
     """
     while True:
-        said = container.call("rm", "--force", "--volumes", container.name)
-        if not said.knows_no_container:
-            return _told(said)
+        result = container.call("rm", "--force", "--volumes", container.name)
+        if not result.knows_no_container:
+            return _report(result)
         arguments = ["create", "--name", container.name, "--pull", "never", "--network", "none"]
         for label in labels:
             arguments += ["--label", label]
-        said = container.call(*arguments, container.image)
-        if said.status == 0:
-            return _told(container.call("rm", "--force", "--volumes", container.name))
-        if "already in use" not in said.error:
+        result = container.call(*arguments, container.image)
+        if result.status == 0:
+            return _report(container.call("rm", "--force", "--volumes", container.name))
+        if "already in use" not in result.error:
             # Without the image nothing is being made; with another fault nothing can be known.
-            return "no such image" in said.error.lower() or _told(said)
+            return "no such image" in result.error.lower() or _report(result)
         _pause(container, SETTLE_S)
 
 
-def _told(said: Said) -> bool:
-    if said.status:
-        print(f"jobrunner: {said.error}", file=sys.stderr)  # noqa: T201 - into the supervisor's log
-    return said.status == 0
+def _report(result: ClientResult) -> bool:
+    if result.status:
+        print(f"jobrunner: {result.error}", file=sys.stderr)  # noqa: T201 - into the supervisor's log
+    return result.status == 0
 
 
 def _was_made(cid_file: str) -> bool:
@@ -278,10 +272,6 @@ def _pause(container: Container, seconds: float) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
-
-
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
@@ -293,8 +283,8 @@ def main(arguments: list[str]) -> int:
     for number in _PASSED_ON:
         signal.signal(number, lambda signum, _frame: container.held.append(signum))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor has them blocked until now
-    if verb == "judge":
-        report = judge(container, rest[0], int(rest[1]))
+    if verb == "probe":
+        report = probe(container, rest[0], int(rest[1]))
         os.pwrite(0, json.dumps(report).encode(), 0)
         return 0
     try:

@@ -71,7 +71,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         # The client and what it reads are the operator's: the job's user has no part in it.
         as_service_user=True,
         input=lines(variables),
-        status_probe=(*program, "judge", client, name, image, cid_file),
+        status_probe=(*program, "probe", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
         probe_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,
         cleanup=(client, "rm", "--force", "--volumes", name),

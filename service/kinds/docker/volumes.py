@@ -59,7 +59,7 @@ def allowed(path: str, below: Sequence[Path]) -> str:
             return real
     if not below:
         raise NotAllowed(
-            f"expected no path of this box (JOBRUNNER_DOCKER_VOLUMES), got {quoted(path)}"
+            f"expected no path of this host (JOBRUNNER_DOCKER_VOLUMES), got {quoted(path)}"
         )
     places = ", ".join(map(str, below))
     raise NotAllowed(f"expected a path below one of {places}, got {quoted(path)}")
