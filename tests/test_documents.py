@@ -70,3 +70,20 @@ def test_each_promise_names_tests_that_exist(page: str) -> None:
         named = re.findall(r"`(test_\w+)`", row.rstrip(" |").rpartition(" | ")[2])
         assert named, row
         assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_the_architecture_names_each_package_and_no_other() -> None:
+    text = (ROOT / "service" / "README.md").read_text()
+    table = text.partition("\n## Packages\n")[2].partition("\n## ")[0]
+    named = {
+        name.rstrip("/")
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(.+?)`", row)
+    }
+    there = {
+        path.name
+        for path in (ROOT / "service").iterdir()
+        if path.is_dir() or path.suffix == ".py"
+        if not path.name.startswith("__")
+    }
+    assert named == there
