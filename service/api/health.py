@@ -10,8 +10,8 @@ from service.access.scopes import Scope
 from service.api.parameters import NoParameters
 from service.api.responses import json_response
 from service.api.route import Route, Routes, Success
-from service.api.views import CheckView, KindView, Live, Ready
 from service.errors import NotReady
+from service.jobs.views import CheckView, KindView, Live, Ready
 from service.web.request import Request
 
 routes: Final = Routes()

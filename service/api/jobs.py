@@ -13,10 +13,11 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees, sees
 from service.api.forms import Form, Unfit
+from service.api.job_view import job_view
 from service.api.parameters import OfJob, optional, query
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
-from service.api.views import Accepted, JobView, Killed, job_view
+from service.jobs.views import Accepted, JobView, Killed
 from service.web.fd_reserve import Cost
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout
@@ -66,7 +67,8 @@ async def show(request: Request, given: OfJob) -> HTTPResponse:
     """The job as it is now. Raises: UnknownJob, Unavailable."""
     ctx = request.app.ctx
     check_sees(request, given.job_id)
-    return json_response(job_view(ctx.engine.show(given.job_id), ctx.engine, ctx.settings))
+    # Not in a thread: to wake one takes longer than to read one index.
+    return json_response(job_view(ctx.engine.show(given.job_id), ctx.settings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
     check_sees(request, given.job_id)
     with no_response_timeout(request):
         record = await ctx.engine.wait(given.job_id, given.timeout_s)
-    return json_response(job_view(record, ctx.engine, ctx.settings))
+    return json_response(job_view(record, ctx.settings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
@@ -15,11 +17,14 @@ from service import errors
 from service.access.scopes import Scope
 from service.api import forms
 from service.api.forms import Form, Unfit
+from service.api.job_view import job_view
 from service.api.parameters import optional, query, repeated
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
-from service.api.views import Listing, job_view
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
+from service.jobs.record import JobRecord
+from service.jobs.views import JobView, Listing
+from service.settings import Settings
 from service.store import Query
 from service.web.request import Request
 
@@ -122,7 +127,8 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
         after=given.after or 0,
     )
     page = ctx.engine.page(wanted, request.principal.visibility, full=given.full)
-    views = [job_view(r, ctx.engine, ctx.settings) for r in page.records] if given.full else UNSET
+    # In a thread: each view may read a log.
+    views = await asyncio.to_thread(_views, page.records, ctx.settings) if given.full else UNSET
     if page.next is None:
         return json_response(Listing(page.ids, views))
     after = cursor(page.next)
@@ -130,3 +136,7 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
     following = urlencode([*others, ("after", after)])
     headers = {"Link": f'</?{following}>; rel="next"'}
     return json_response(Listing(page.ids, views, after), headers=headers)
+
+
+def _views(records: Iterable[JobRecord], settings: Settings) -> list[JobView]:
+    return [job_view(record, settings) for record in records]

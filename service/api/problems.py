@@ -20,8 +20,8 @@ from sanic import HTTPResponse, Request, exceptions
 from sanic.handlers import ErrorHandler
 
 from service import errors
-from service.api.views import CheckView
 from service.errors import JobrunnerError
+from service.jobs.views import CheckView
 
 CONTENT_TYPE = "application/problem+json"
 # What each route says of its errors, whose form is this module's alone. Where a route says nothing,

@@ -10,8 +10,8 @@ from typing import Any, Final, Union
 import msgspec
 
 from service.api.problems import Problem
-from service.api.views import JobView, OutcomeView
 from service.jobs.spec import JobBody
+from service.jobs.views import JobView, OutcomeView
 from service.kinds import KINDS, Kind
 from service.kinds.validation import DEFAULT_KIND
 

@@ -16,10 +16,10 @@ from service.api.jobs import LINKS_OF_JOB
 from service.api.parameters import header
 from service.api.responses import json_response
 from service.api.route import Route, Routes, Success
-from service.api.views import Accepted
 from service.jobs.ceilings import check_ceilings
 from service.jobs.decoding import decode_object
 from service.jobs.spec import JobBody, JobSpec
+from service.jobs.views import Accepted
 from service.kinds.validation import validate_job
 from service.settings import Settings
 from service.web.fd_reserve import Cost

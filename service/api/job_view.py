@@ -1,0 +1,125 @@
+"""The view of a job, from its record and the state of its log."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import msgspec
+
+from service.engine.start_message import working_directory
+from service.errors import CorruptLog
+from service.files.job import JobFiles, job_files
+from service.jobs.fields import MIN_OUTPUT_LIMIT
+from service.jobs.lifecycle import LIVE
+from service.jobs.limits import effective_limits
+from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.spec import CommandSpec, JobSpec
+from service.jobs.times import rfc3339
+from service.jobs.views import JobView, KillView, OutputView, UsageView
+from service.kinds import kind_of
+from service.output.reader import LogReader, has_bytes
+from service.settings import Settings
+from service.store import readable
+
+
+def job_view(record: JobRecord, settings: Settings) -> JobView:
+    """The job as it stands. Environment variables are shown by name only.
+
+    Reads the index of its log. From any thread.
+    """
+    record, spec = readable(record)
+    where, _ = working_directory(settings.state_dir, record.id, spec.working_dir)
+    commands = zip(spec.commands, record.commands, strict=True)
+    return JobView(
+        id=record.id,
+        name=record.name,
+        labels=record.labels,
+        state=record.state.value,
+        reason=record.reason.value if record.reason else None,
+        exit_code=record.exit_code,
+        signal=record.signal,
+        error=record.error,
+        created_at=_time(record.created_at) or "",
+        started_at=_time(record.started_at),
+        finished_at=_time(record.finished_at),
+        working_dir=_path(where),
+        environment=sorted(spec.environment),
+        timeout=spec.timeout_s or None,
+        idle_timeout=spec.idle_timeout_s or None,
+        queue_timeout=spec.queue_timeout_s or None,
+        priority=spec.priority,
+        grace=spec.grace_s,
+        commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
+        limits=effective_limits(spec.limits, settings),
+        usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
+        output=_output(record, job_files(settings.state_dir, record.id)),
+        kill=_kill(record.kill),
+    )
+
+
+def _command(
+    command: CommandSpec, outcome: CommandOutcome, job_id: str, spec: JobSpec, settings: Settings
+) -> dict[str, Any]:
+    """The command as it was asked for, whatever its Kind has, and how it stands."""
+    asked = msgspec.to_builtins(command)
+    where, _ = working_directory(settings.state_dir, job_id, spec.working_dir, command.working_dir)
+    return {
+        **asked,
+        "Kind": kind_of(command).name,
+        "WorkingDir": _path(where),
+        "Environment": sorted(command.environment),
+        "State": outcome.state.value,
+        "ExitCode": outcome.exit_code,
+        "Signal": outcome.signal,
+        "Error": outcome.error,
+        "OOMKilled": outcome.oom_killed,
+        "StartedAt": _time(outcome.started_at),
+        "FinishedAt": _time(outcome.finished_at),
+    }
+
+
+def _output(record: JobRecord, files: JobFiles) -> OutputView:
+    is_known = record.output_bytes is not None or record.state not in LIVE
+    end = record.output_bytes or 0
+    if is_known and not end:
+        return OutputView(0, record.output_complete, [])
+    if is_known and end <= MIN_OUTPUT_LIMIT:  # too short to have lost anything
+        is_there = record.output_complete and has_bytes(files.log, end)
+        return OutputView(end, is_there, [])
+    try:
+        with LogReader.open(files.log) as log:
+            state = log.whole_state()
+    except FileNotFoundError:
+        # Unless something is missing its first byte hasn't come.
+        return OutputView(end, record.output_complete and not end, [])
+    except (CorruptLog, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        return OutputView(end, complete=False, gaps=[])  # one damaged file shall not spoil a list
+    gaps = [state.gap.of(None)] if state.gap.end else []
+    is_whole = record.output_complete and state.end >= end
+    return OutputView(end if is_known else state.end, is_whole, gaps)
+
+
+def _path(path: str) -> str:
+    """As text; bytes that aren't UTF-8 are written in hexadecimal, as a shell's `$'...'` takes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _kill(kill: Kill | None) -> KillView | None:
+    if kill is None:
+        return None
+    return KillView(
+        requested_at=_time(kill.requested_at) or "",
+        signal=kill.signal,
+        grace=kill.grace_s,
+        found=kill.found,
+        escalated=kill.escalated,
+        verified_gone=kill.verified_gone,
+    )
+
+
+def _time(ns: int | None) -> str | None:
+    return None if ns is None else rfc3339(ns)

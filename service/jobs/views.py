@@ -1,0 +1,136 @@
+"""The responses of the API, as its callers get them: every key always present, null when it has no
+value.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from service.jobs.lifecycle import JOB_STATES, Reason, State
+from service.jobs.limits import Limits
+
+
+def _as(**schema: Any) -> msgspec.Meta:
+    """What the description of the API says beyond the type."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+JobID = Annotated[str, _as(format="uuid")]
+Time = Annotated[str, _as(format="date-time")]
+JobState = Annotated[str, _as(enum=[state.value for state in JOB_STATES])]
+CommandState = Annotated[str, _as(enum=[state.value for state in State])]
+WhyKilled = Annotated[str, _as(enum=[reason.value for reason in Reason])]
+SignalName = Annotated[str, _as(pattern="^SIG[A-Z0-9+]+$")]
+
+
+class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
+    """`complete` is false only if bytes may be missing that `gaps`, (from, to), doesn't tell of."""
+
+    bytes: int
+    complete: bool
+    gaps: list[tuple[int, int]]
+
+
+class KillView(msgspec.Struct, frozen=True, rename="pascal"):
+    """The receipt of a kill; null from `found` on while it isn't done."""
+
+    requested_at: Time
+    signal: SignalName
+    grace: float
+    found: int | None
+    escalated: bool | None
+    verified_gone: bool | None
+
+
+class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the job has used; null while it runs, and where nobody can tell."""
+
+    cpu_seconds: float | None = msgspec.field(name="CPUSeconds")
+    peak_memory: int | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One job."""
+
+    id: JobID = msgspec.field(name="ID")
+    name: str | None
+    labels: dict[str, str]
+    state: JobState
+    reason: WhyKilled | None
+    exit_code: int | None
+    signal: SignalName | None
+    error: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    working_dir: str
+    environment: list[str]
+    timeout: float | None
+    idle_timeout: float | None
+    queue_timeout: float | None
+    priority: int
+    grace: float
+    commands: list[dict[str, Any]]
+    limits: Limits
+    usage: UsageView
+    output: OutputView
+    kill: KillView | None
+
+
+class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """How one command stands; its view has this beside all that its Kind has."""
+
+    state: CommandState
+    exit_code: int | None
+    signal: SignalName | None
+    error: str | None
+    started_at: Time | None
+    finished_at: Time | None
+    oom_killed: bool = msgspec.field(name="OOMKilled")
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A job that was submitted, or cleaned."""
+
+    id: JobID = msgspec.field(name="ID")
+
+
+class Killed(msgspec.Struct, frozen=True, rename="pascal"):
+    """`State` is null when there is no such job; the ID is as it was given."""
+
+    id: str = msgspec.field(name="ID")
+    state: JobState | None
+
+
+class Listing(msgspec.Struct, frozen=True, rename="pascal"):
+    """One page; `Next`, when there is more, is what `after` takes."""
+
+    ids: list[JobID] = msgspec.field(name="IDs")
+    jobs: list[JobView] | msgspec.UnsetType = msgspec.UNSET
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Live(msgspec.Struct, frozen=True, rename="pascal"):
+    status: Annotated[str, _as(enum=["live"])] = "live"
+
+
+class CheckView(msgspec.Struct, frozen=True, rename="pascal"):
+    """`Why` says what is wrong when it isn't `Ok`; else what is worth knowing, if anything."""
+
+    ok: bool
+    why: str | None
+
+
+class KindView(msgspec.Struct, frozen=True, rename="pascal"):
+    """Whether commands of a Kind would run now; `usable` is null while that isn't known."""
+
+    usable: bool | None
+    error: str | None
+
+
+class Ready(msgspec.Struct, frozen=True, rename="pascal"):
+    checks: dict[str, CheckView]
+    kinds: dict[str, KindView]
+    status: Annotated[str, _as(enum=["ready"])] = "ready"
