@@ -6,7 +6,7 @@ import json
 import pytest
 
 from service.access.admission import Admission, Incoming, Needs
-from service.access.audit import FILE_NAME, AuditLog
+from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
 from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError
@@ -19,6 +19,7 @@ from service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from service.paths import StateDir
 from service.settings import Settings
 
 READ = Needs(Scope.READ, changes=False)
@@ -119,7 +120,7 @@ def incoming(method="GET", path="/", *, token=None, **fields):
 
 
 def refusals(tmp_path):
-    path = tmp_path / FILE_NAME
+    path = StateDir(tmp_path).audit_log
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [(line["principal"], line["code"], line["request"]) for line in lines]
 

@@ -56,15 +56,19 @@ def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def routes() -> str:
-    def statuses(operation: dict[str, Any]) -> str:
-        return ", ".join(code for code in operation["responses"] if code.startswith("2"))
-
-    def access(operation: dict[str, Any]) -> str:
-        return "everybody" if operation.get("security") == [] else "with a token, if there are any"
+    from service.api.routes import ROUTES
 
     return _table(
-        ("route", "what it does", "status", "open to"),
-        ((f"`{route}`", op["summary"], statuses(op), access(op)) for route, op in _operations()),
+        ("route", "what it does", "status", "scope"),
+        (
+            (
+                f"`{route.method} {route.path.replace('{ID}', '<ID>')}`",
+                route.meaning,
+                ", ".join(str(success.status) for success in route.successes),
+                "none: public" if route.is_public else f"`{route.scope}`",
+            )
+            for route in ROUTES
+        ),
     )
 
 
