@@ -14,28 +14,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
-import hashlib
 import os
 import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import service
 from service.host.event_log import log_event
-from service.host.locks import lock_within, name_in, open_lock, try_lock
+from service.host.locks import lock_within, name_in, open_lock
 from service.link.incumbent import SILENT_S, Stuck, take_over
 from service.paths import StateDir
 from service.state_dir import fault
 from service.supervisor import signals, upgrade
 from service.supervisor.layout import lay_out
 from service.supervisor.process.cgroup import Cgroups
-from service.supervisor.process.controllers import Controllers
+from service.supervisor.process.controllers import open_controllers
+from service.supervisor.process.job_cgroup import Controllers
 from service.supervisor.process.marks import mark_of
-from service.supervisor.process.orphans import sweep
+from service.supervisor.process.orphans import reap_orphans
 from service.supervisor.process.spawn import reset_dispositions
 from service.supervisor.serve import serve
+from service.supervisor.snapshot import Snapshot, SocketSnapshot
 from service.supervisor.socket_file import bind
 from service.supervisor.trial import can_follow
 
@@ -55,10 +55,9 @@ def main() -> int:
         print(f"jobrunner: {wrong}", file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
     arguments = [str(state_dir), "--cgroup", options.cgroup, *(["--stay"] * options.stay)]
-    state: dict[str, Any]
     if not is_new:
-        state = _resumed(state_dir, options.resume_fd)
-        cgroups, controllers = _cgroups(options.cgroup, state)
+        snapshot = _resumed(state_dir, options.resume_fd)
+        cgroups, controllers = _cgroups(options.cgroup, snapshot.socket.directory)
     else:
         if not options.stay:
             _leave_parent(state_dir)
@@ -66,8 +65,8 @@ def main() -> int:
         begun = _begin(state_dir, options)
         if begun is None:
             return 0
-        state, cgroups, controllers = begun
-    asyncio.run(serve(state_dir, cgroups, controllers, state, arguments, stay=options.stay))
+        snapshot, cgroups, controllers = begun
+    asyncio.run(serve(state_dir, cgroups, controllers, snapshot, arguments, stay=options.stay))
     for kept in (controllers, cgroups):
         if kept is not None:
             kept.close()
@@ -75,28 +74,22 @@ def main() -> int:
     return 0
 
 
-def _resumed(state_dir: Path, source: int) -> dict[str, Any]:
-    """What a predecessor in this process handed over."""
-    state = upgrade.read(source)
-    upgrade.inherit(state)
-    if "directory" not in state:  # of an older release, which locked its lock file only
-        state["directory"] = _open(state_dir)
-        state["cgroup_token"] = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
-        with suppress(OSError):
-            try_lock(state["directory"])
-    state["upgrades"] = state.get("upgrades", 0) + 1
+def _resumed(state_dir: Path, source: int) -> Snapshot:
+    """What the previous image of this process handed over."""
+    snapshot = upgrade.resume(source)
+    snapshot.upgrades += 1
     try:
         lay_out(state_dir)
     except OSError as exc:
         log_event("logs_not_moved", error=str(exc))  # and go on as before
     log_event("supervisor_resumed", pid=os.getpid(), version=service.__version__)
-    return state
+    return snapshot
 
 
 def _begin(
     state_dir: Path, options: argparse.Namespace
-) -> tuple[dict[str, Any], Cgroups | None, Controllers | None] | None:
-    """Become the one supervisor; its first state, or None when another one serves."""
+) -> tuple[Snapshot, Cgroups | None, Controllers | None] | None:
+    """Become the one supervisor; its first snapshot, or None when another one serves."""
     directory = _open(state_dir)
     start_lock = options.start_lock
     if start_lock < 0:
@@ -119,18 +112,17 @@ def _begin(
     reset_dispositions()
     _become_subreaper()
     lay_out(state_dir)
-    state = {"nonce": nonce, "lock": lock, "directory": directory}
-    cgroups, controllers = _cgroups(options.cgroup, state)
-    swept = sweep(StateDir(state_dir).jobs, mark_of(directory))
-    swept += sum(kept.sweep() for kept in (cgroups, controllers) if kept is not None)
-    state["listener"], state["socket"] = bind(directory)
-    if options.soft_limit >= 0:
-        state["child_soft"] = options.soft_limit
+    cgroups, controllers = _cgroups(options.cgroup, directory)
+    swept = reap_orphans(StateDir(state_dir).jobs, mark_of(directory))
+    swept += sum(kept.reap_orphans() for kept in (cgroups, controllers) if kept is not None)
+    listener, file = bind(directory)
+    files = SocketSnapshot(listener=listener, file=file, lock=lock, directory=directory)
+    child_soft = options.soft_limit if options.soft_limit >= 0 else None
     name_in(start_lock, "")  # no candidate any more
     os.close(start_lock)
     log_event("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
     _tell_ready(options.ready_fd)
-    return state, cgroups, controllers
+    return Snapshot(nonce=nonce, socket=files, child_soft=child_soft), cgroups, controllers
 
 
 def _open(state_dir: Path) -> int:
@@ -173,17 +165,17 @@ def _become_subreaper() -> None:
         raise OSError(error, f"prctl: {os.strerror(error)}")
 
 
-def _cgroups(wanted: str, state: dict[str, Any]) -> tuple[Cgroups | None, Controllers | None]:
-    """Where jobs are kept, named for the state directory."""
+def _cgroups(wanted: str, directory: int) -> tuple[Cgroups | None, Controllers | None]:
+    """The cgroups of jobs, named for the state directory, which is open as `directory`."""
     if wanted == "off":
         return None, None
-    token = state.get("cgroup_token") or mark_of(state["directory"])
+    token = mark_of(directory)
     cgroups = None
     try:
         cgroups = Cgroups.open(token)
     except OSError as exc:
         log_event("no_cgroup", why=str(exc))
-    return cgroups, Controllers.open(token, cgroups)
+    return cgroups, open_controllers(token, cgroups)
 
 
 def _tell_ready(descriptor: int) -> None:

@@ -7,7 +7,6 @@ callback of the loop.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -131,7 +130,7 @@ def _release(server: Server, connection: Connection, message: messages.Release) 
     if not entry.job.is_finished and entry.job.has_begun:
         # Only a job that never ran may be released unfinished (its submission failed).
         log_event("running_job_released", job=entry.job.id)
-        entry.job.kill(signal=9, grace_s=0, reason="lost", at=time.time_ns())
+        entry.job.give_up()
     server.grant_slots()
     server.exit_if_done()
 

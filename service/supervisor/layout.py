@@ -1,9 +1,9 @@
-"""The logs of jobs lie in a directory of their own. Those of a release that kept them beside the
-jobs' working directories are moved there, once, before a supervisor serves.
+"""Makes the directories of jobs and of logs; moves logs that lie beside working directories.
 
-Everything is moved into a directory of another name, which gets its own in one step at the end: a
-move that was interrupted is gone on with, and a directory of that name means that all is there. A
-log that a predecessor in this process has open goes on in its new place.
+An earlier layout kept them there. They are moved once, before the supervisor serves, into a
+directory of another name, which is renamed in one step at the end: a move that was interrupted is
+continued, and a directory of the final name means that all logs are there. A log that an earlier
+image of this process has open stays open in its new place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def lay_out(state_dir: Path) -> None:
-    """Have the directories of jobs and of logs there. Raises: OSError."""
+    """Make the directories of jobs and of logs. Raises: OSError."""
     paths = StateDir(state_dir)
     jobs, logs, under_way = paths.jobs, paths.logs, paths.unfinished_logs
     jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -30,7 +30,7 @@ def lay_out(state_dir: Path) -> None:
         return
     under_way.mkdir(mode=LOG_MODE, exist_ok=True)
     names = [name for name in os.listdir(jobs) if _has_log(f"{jobs}/{name}")]
-    # All that takes room, first: on a full disk nothing is moved, and all goes on as it was.
+    # All that needs free space comes first: on a full disk nothing is moved.
     for name in names:
         with suppress(FileExistsError):
             os.mkdir(under_way / name, LOG_MODE)
@@ -46,7 +46,7 @@ def _has_log(job: str) -> bool:
 
 
 def _move(job: str, log: str) -> None:
-    """Move what is a log's. The IDs of containers stay: who reads them knows that place."""
+    """Move the files of a log. The IDs of containers stay: their reader knows that place."""
     for name in (OUTPUT_NAME, INDEX_NAME):
         with suppress(FileNotFoundError):
             os.rename(f"{job}/{name}", f"{log}/{name}")

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from service.link.from_supervisor import Event, EventBody
 from service.supervisor.job.runner import Job
 from service.supervisor.run_queue import RunQueue
+from service.supervisor.snapshot import EntrySnapshot, JobSnapshot, RegisterSnapshot
 
 Worker = TypeVar("Worker")
 
@@ -45,43 +46,44 @@ class Register(Generic[Worker]):
         self._queue: RunQueue[str] = RunQueue()
         self._running = 0
 
-    def state(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a successor; see `Job.state`. Changes nothing."""
+    def snapshot(self) -> RegisterSnapshot:
+        """All of it, for the next image of this process. Changes nothing."""
         entries = [
-            {
-                "job": entry.job.state(),
-                "has_slot": entry.has_slot,
-                "waits": entry.job.id in self._queue,
-                "priority": entry.priority,
-                "principal": entry.principal,
-                "max_running": entry.max_running,
-                "seq": entry.seq,
-                "is_recovered": entry.is_recovered,
-                "events": list(entry.events),
-            }
+            EntrySnapshot(
+                job=entry.job.snapshot(),
+                has_slot=entry.has_slot,
+                is_waiting=entry.job.id in self._queue,
+                priority=entry.priority,
+                principal=entry.principal,
+                max_running=entry.max_running,
+                seq=entry.seq,
+                is_recovered=entry.is_recovered,
+                # An event isn't changed once it is recorded.
+                events=cast("list[dict[str, Any]]", list(entry.events)),
+            )
             for entry in self._entries.values()
         ]
-        return {"max_running": self.max_running, "entries": entries}
+        return RegisterSnapshot(max_running=self.max_running, entries=entries)
 
-    def restore(self, state: dict[str, Any], make_job: Callable[[dict[str, Any]], Job]) -> None:
-        """Take over what a predecessor had; no worker drives it yet."""
-        self.max_running = state["max_running"]
-        for kept in state["entries"]:
+    def resume(self, snapshot: RegisterSnapshot, resume_job: Callable[[JobSnapshot], Job]) -> None:
+        """Go on with the register of the previous image; no worker drives a job of it yet."""
+        self.max_running = snapshot.max_running
+        for kept in snapshot.entries:
             entry: Entry[Worker] = Entry(
-                job=make_job(kept["job"]),
+                job=resume_job(kept.job),
                 worker=None,
-                has_slot=kept["has_slot"],
-                priority=kept.get("priority", 0),
-                principal=kept.get("principal", ""),
-                max_running=kept.get("max_running", 0),
-                seq=kept["seq"],
-                is_recovered=kept.get("is_recovered", False),
-                events=deque(kept["events"]),
+                has_slot=kept.has_slot,
+                priority=kept.priority,
+                principal=kept.principal,
+                max_running=kept.max_running,
+                seq=kept.seq,
+                is_recovered=kept.is_recovered,
+                events=deque(cast("list[Event]", kept.events)),
             )
             self._entries[entry.job.id] = entry
             if entry.has_slot:
                 self._count(entry)
-            if kept["waits"]:
+            if kept.is_waiting:
                 self._wait(entry)
 
     def __len__(self) -> int:

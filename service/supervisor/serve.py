@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from service.output.pump import StallTimer
 from service.supervisor import upgrade
 from service.supervisor.connection import Connection
-from service.supervisor.job.runner import Host, Job
+from service.supervisor.job.runner import Job
+from service.supervisor.job.runtime import Runtime
 from service.supervisor.process.marks import mark_of
 from service.supervisor.process.oom_score import OomScore
 from service.supervisor.process.reaper import Reaper
@@ -17,6 +18,7 @@ from service.supervisor.process.spawn import Descriptors
 from service.supervisor.process.tree import CgroupTree, Tree, WalkTree
 from service.supervisor.server import Server
 from service.supervisor.signals import Signals, let_come
+from service.supervisor.snapshot import RegisterSnapshot, Snapshot
 from service.supervisor.socket_file import SocketFile
 from service.supervisor.unclosed import UnclosedLogs
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.supervisor.process.cgroup import Cgroups
-    from service.supervisor.process.controllers import Controllers
+    from service.supervisor.process.job_cgroup import Controllers
 
 # Seconds between TERM and KILL when the supervisor itself is told to end.
 _SIGNALLED_GRACE_S: Final = 4.0
@@ -34,20 +36,20 @@ async def serve(
     state_dir: Path,
     cgroups: Cgroups | None,
     controllers: Controllers | None,
-    state: dict[str, Any],
+    snapshot: Snapshot,
     arguments: list[str],
     *,
     stay: bool,
 ) -> None:
-    """Serve until nothing is left to serve for. `state` is the first one, or a predecessor's;
-    `arguments` are those of a successor.
+    """Serve until nothing is left to serve for. `snapshot`: the first one, or that of the previous
+    image of this process; `arguments`: those of the next image.
     """
     loop = asyncio.get_running_loop()
-    descriptors = Descriptors(state.get("child_soft"))
-    oom = OomScore(state.get("oom_of_jobs"))
+    descriptors = Descriptors(snapshot.child_soft)
+    oom = OomScore(snapshot.oom_of_jobs)
     commands: dict[int, Job] = {}
     sessions: dict[int, str] = {}
-    files = SocketFile(loop, state_dir, state)
+    files = SocketFile(loop, state_dir, snapshot)
 
     def make_tree(job_id: str) -> Tree:
         if cgroups is not None:
@@ -55,7 +57,7 @@ async def serve(
         return WalkTree(job_id, others=lambda: set(commands), sessions=sessions)
 
     stalls = StallTimer(loop)
-    host = Host(
+    runtime = Runtime(
         loop=loop,
         state_dir=str(state_dir),
         descriptors=descriptors,
@@ -65,30 +67,28 @@ async def serve(
         emit=lambda job, body: server.emit(job, body),  # noqa: PLW0108 - made below
         controllers=controllers,
         commands=commands,
-        mark=mark_of(state["directory"]),
-        settle=oom.settle,
+        mark=mark_of(snapshot.socket.directory),
+        on_spawned=oom.set_for,
     )
 
-    def become(told: dict[str, Any]) -> None:
-        kept = {
-            "child_soft": descriptors.child_soft,
-            "oom_of_jobs": oom.of_jobs,
-            "cgroup_token": state.get("cgroup_token"),
-        }
+    def take_snapshot(register: RegisterSnapshot) -> Snapshot:
+        return Snapshot(
+            nonce=snapshot.nonce,
+            socket=files.snapshot(),
+            upgrades=snapshot.upgrades,
+            child_soft=descriptors.child_soft,
+            oom_of_jobs=oom.of_jobs,
+            register=register,
+        )
+
+    def become(present: Snapshot) -> None:
         try:
             handlers.hold_back()
-            upgrade.execute(arguments, {**files.state(), **kept, **told})
+            upgrade.execute(arguments, present)
         finally:
             let_come()
 
-    server = Server(
-        host,
-        nonce=state["nonce"],
-        stay=stay,
-        become=become,
-        upgrades=state.get("upgrades", 0),
-        state=state.get("register"),
-    )
+    server = Server(runtime, snapshot, stay=stay, take_snapshot=take_snapshot, become=become)
 
     def died(pid: int, status: int, used: resource.struct_rusage) -> None:
         job = commands.pop(pid, None)
@@ -97,15 +97,15 @@ async def serve(
         else:
             server.trial_ended(pid, status)
 
-    def look() -> None:
-        for job in list(host.watching):
-            job.look()
+    def check_trees() -> None:
+        for job in list(runtime.tree_checks):
+            job.check_tree()
 
-    reaper = Reaper(loop, died, look)
+    reaper = Reaper(loop, died, check_trees)
     handlers = Signals(loop, lambda: server.shut_down(_SIGNALLED_GRACE_S), files.look)
     let_come()
     reaper.reap()  # who died before there was a handler
-    look()
+    check_trees()
     await files.serve(lambda: Connection(server, loop))
     await server.ended
     # Closed first: who connects now finds nobody, and starts another, which waits for the lock

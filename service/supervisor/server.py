@@ -20,7 +20,7 @@ from service.supervisor.claims import Claims
 from service.supervisor.connection import Connection
 from service.supervisor.handlers import handle
 from service.supervisor.job.limits import why_not
-from service.supervisor.job.runner import Host, Job
+from service.supervisor.job.runner import Job
 from service.supervisor.register import Entry, Register
 from service.supervisor.silence import SilenceDetector
 from service.supervisor.upgrade import Trial
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from service.link.from_supervisor import Adopt, EventBody, JobChanged, Rejected, Reply
     from service.link.to_supervisor import Role, Shutdown, Upgrade
+    from service.supervisor.job.runtime import Runtime
+    from service.supervisor.snapshot import RegisterSnapshot, Snapshot
 
 # Seconds without a connection after which an idle supervisor exits.
 IDLE_S: Final = 5.0
@@ -50,39 +52,33 @@ class Server:
 
     def __init__(
         self,
-        runtime: Host,
+        runtime: Runtime,
+        snapshot: Snapshot,
         *,
-        nonce: str,
         stay: bool,
-        become: Callable[[dict[str, Any]], None],
-        upgrades: int = 0,
-        state: dict[str, Any] | None = None,
+        take_snapshot: Callable[[RegisterSnapshot], Snapshot],
+        become: Callable[[Snapshot], None],
     ) -> None:
-        """`become` executes the new code, which goes on with what `state` gives; it never returns,
-        or raises OSError when nothing has changed. `upgrades`: how often this process became new
-        code. `state`: what a predecessor's `state` gave, to go on with.
+        """`snapshot`: the first one, or that of the previous image of this process. `take_snapshot`
+        returns one of the whole process. `become` executes the new code, which goes on with it; it
+        never returns, or raises OSError when nothing has changed.
         """
         self.runtime = runtime
         self.register: Register[Connection] = Register()
         self.claims = Claims(self.register, runtime.descriptors)
         self.silence = SilenceDetector(runtime.loop, self._drop)
         self.ended: asyncio.Future[None] = runtime.loop.create_future()
-        self._nonce = nonce
+        self._nonce = snapshot.nonce
         self._stay = stay
-        self._upgrades = upgrades
+        self._upgrades = snapshot.upgrades
         self._connections: set[Connection] = set()
         self._closing: _Closing | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._trial = Trial(runtime.loop)
+        self._take_snapshot = take_snapshot
         self._become = become
-        if state is not None:
-            self.register.restore(state, lambda job: Job.from_state(job, runtime))
+        self.register.resume(snapshot.register, lambda job: Job.resume(job, runtime))
         self.exit_if_done()
-
-    def state(self) -> dict[str, Any]:
-        """All of it for a successor. Changes nothing."""
-        register = self.register.state()
-        return {"nonce": self._nonce, "upgrades": self._upgrades, "register": register}
 
     @property
     def is_closing(self) -> bool:
@@ -211,7 +207,8 @@ class Server:
         if self._closing is not None:
             return "the supervisor is ending"
         try:
-            self._trial.ask(connection, message, self.state())
+            snapshot = self._take_snapshot(self.register.snapshot())
+            self._trial.request(connection, message, snapshot)
         except OSError as exc:
             return f"the installed code can't be tried: {os.strerror(exc.errno or 0)}"
         return None
@@ -237,7 +234,7 @@ class Server:
         for connection in self._connections:
             connection.flush()
         try:
-            self._become(self.state())
+            self._become(self._take_snapshot(self.register.snapshot()))
         except OSError as exc:
             log_event("upgrade_failed", error=str(exc))
             for connection in askers:

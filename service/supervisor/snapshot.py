@@ -1,9 +1,8 @@
-"""What a supervisor knows, as JSON, for the next image of its process: one encoder, one decoder.
+"""All that a supervisor knows, as JSON, for the next image of its process: one tree of dataclasses,
+one encoder, one decoder.
 
-A snapshot is a tree of dataclasses. Their annotations are the format: fields of dataclasses,
-enumerations, bytes, containers of these, and what JSON has. A field that an older snapshot lacks
-gets its default; a key that this release doesn't know is passed over. Whatever changes otherwise
-raises `VERSION`.
+The annotations are the format: dataclasses, enumerations, bytes, containers of these, and what JSON
+has. A field that has a default may be missing; a key that this release doesn't know is ignored.
 """
 
 from __future__ import annotations
@@ -14,12 +13,105 @@ import typing
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
-# The layout of a snapshot.
+from service.supervisor.job.effects import Timer
+from service.supervisor.job.exit_hooks import ExitHooks
+from service.supervisor.job.limits import LimitsSnapshot
+from service.supervisor.job.log import LogSnapshot
+from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.usage import Usage
+from service.supervisor.process.tree import TreeSnapshot
+
+# The layout of a snapshot; raised whenever a reader of another layout would misread it.
 VERSION: Final = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class JobSnapshot:
+    """One job. `pids`: its commands, status probe and cleanup that aren't reaped. `timers`: when
+    each of them fires, by the monotonic clock, which goes on over an exec.
+    """
+
+    id: str
+    machine: JobMachine
+    grace_s: float
+    timers: dict[Timer, float]
+    pids: list[int]
+    tree: TreeSnapshot | None
+    log: LogSnapshot | None
+    hooks: ExitHooks
+    limits: LimitsSnapshot
+    usage: Usage
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that the next image inherits for this job."""
+        found = [self.hooks.report] if self.hooks.report >= 0 else []
+        if self.log is not None:
+            found += [*(self.log.files or ()), *(pipe for pipe, _, _ in self.log.pipes)]
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class EntrySnapshot:
+    """An entry of the register. `is_waiting`: it stands in the run queue."""
+
+    job: JobSnapshot
+    has_slot: bool
+    is_waiting: bool
+    priority: int
+    principal: str
+    max_running: int
+    seq: int
+    is_recovered: bool
+    events: list[dict[str, Any]]
+
+
+@dataclass(slots=True, kw_only=True)
+class RegisterSnapshot:
+    """The register, in the order of the claims, which is that of the run queue as well."""
+
+    max_running: int = 1
+    entries: list[EntrySnapshot] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class SocketSnapshot:
+    """`listener`, `lock` and `directory` are descriptors; `file` identifies the socket's file by
+    device and inode.
+    """
+
+    listener: int
+    file: tuple[int, int]
+    lock: int
+    directory: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """A supervisor. `upgrades`: how often this process became new code. `child_soft` and
+    `oom_of_jobs`: as the first image of it found them; None: by itself.
+    """
+
+    nonce: str
+    socket: SocketSnapshot
+    upgrades: int = 0
+    child_soft: int | None = None
+    oom_of_jobs: int | None = None
+    register: RegisterSnapshot = field(default_factory=RegisterSnapshot)
+    version: int = VERSION
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that the next image inherits."""
+        found = [self.socket.listener, self.socket.lock, self.socket.directory]
+        for entry in self.register.entries:
+            found += entry.job.descriptors
+        return found
+
 
 T = TypeVar("T")
 

@@ -18,12 +18,13 @@ from typing import Any, Final
 from service.host.event_log import log_event
 from service.host.locks import is_in_place, name_in, open_lock, try_lock
 from service.paths import SUPERVISOR_SOCKET, StateDir
+from service.supervisor.snapshot import Snapshot, SocketSnapshot
 
 # Connections waiting for accept; one per service process is all there are.
 _BACKLOG: Final = 128
 
 
-def bind(directory: int) -> tuple[int, list[int]]:
+def bind(directory: int) -> tuple[int, tuple[int, int]]:
     """A listening socket at its place, and what tells its file. Raises: OSError."""
     path = f"/proc/self/fd/{directory}/{SUPERVISOR_SOCKET}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,7 +42,7 @@ def bind(directory: int) -> tuple[int, list[int]]:
     except BaseException:
         listener.close()
         raise
-    return listener.detach(), [found.st_dev, found.st_ino]
+    return listener.detach(), (found.st_dev, found.st_ino)
 
 
 def _is_directory(path: str) -> bool:
@@ -57,30 +58,27 @@ class SocketFile:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, state_dir: Path, state: dict[str, Any]
+        self, loop: asyncio.AbstractEventLoop, state_dir: Path, snapshot: Snapshot
     ) -> None:
-        """`state`: with the descriptors `listener`, `lock` and `directory`, and what tells the
-        file of the socket (`socket`), unless a predecessor of an older release didn't say.
-        """
         self._loop = loop
         self._lock_path = StateDir(state_dir).supervisor_lock
-        self._directory: int = state["directory"]
-        self._lock: int = state["lock"]
-        self._nonce: str = state["nonce"]
-        self._file: list[int] | None = state.get("socket")
-        self._listener = _socket_of(state["listener"])
+        self._directory = snapshot.socket.directory
+        self._lock = snapshot.socket.lock
+        self._nonce = snapshot.nonce
+        self._file = snapshot.socket.file
+        self._listener = _socket_of(snapshot.socket.listener)
         self._server: asyncio.Server | None = None
         self._make: Callable[[], asyncio.BaseProtocol] | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    def state(self) -> dict[str, Any]:
-        """What the constructor takes, but for the nonce. Changes nothing."""
-        return {
-            "listener": self._listener.fileno(),
-            "socket": self._file,
-            "lock": self._lock,
-            "directory": self._directory,
-        }
+    def snapshot(self) -> SocketSnapshot:
+        """For the next image of this process. Changes nothing."""
+        return SocketSnapshot(
+            listener=self._listener.fileno(),
+            file=self._file,
+            lock=self._lock,
+            directory=self._directory,
+        )
 
     async def serve(self, make: Callable[[], asyncio.BaseProtocol]) -> None:
         """Begin to accept. `make`: a protocol for each connection."""
@@ -117,7 +115,7 @@ class SocketFile:
             found = os.stat(SUPERVISOR_SOCKET, dir_fd=self._directory, follow_symlinks=False)
         except OSError:
             return False
-        return [found.st_dev, found.st_ino] == self._file
+        return (found.st_dev, found.st_ino) == self._file
 
     def _put_lock_back(self) -> None:
         if is_in_place(self._lock_path, self._lock):

@@ -1,8 +1,8 @@
-"""Logs of finished jobs whose end couldn't be written: on a failing disk, or one without room on
-which even what is overwritten takes some.
+"""Logs of finished jobs whose end couldn't be written: the disk fails, or is full and needs free
+space even for an overwrite.
 
-Their records say that output may be missing. Who reads such a log live waits for its end, so it is
-tried to be written once a second, as stalled pumps are tried, while this process lives.
+Their records say that output may be missing. Readers that follow such a log wait for its end, so
+writing it is retried once a second, like a stalled pump, while this process lives.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from service.output.pump import StallTimer
     from service.output.writer import LogWriter
 
-# Logs at most: each holds two descriptors.
-_MOST: Final = 100
+# Each holds two descriptors.
+_MAX_LOGS: Final = 100
 
 
 class UnclosedLogs:
-    """Of one supervisor."""
+    """Those of one supervisor."""
 
     def __init__(self, stalls: StallTimer) -> None:
         self._stalls = stalls
         self._logs: list[LogWriter] = []
 
     def add(self, log: LogWriter) -> None:
-        if len(self._logs) >= _MOST:
+        if len(self._logs) >= _MAX_LOGS:
             log.detach()
             return
         self._logs.append(log)
         self._stalls.join(self)
 
     def retry(self) -> None:
-        """For the timer."""
+        """Called by the timer."""
         for log in list(self._logs):
             try:
                 log.close(complete=False)
             except OSError:
-                continue  # told when it was added
+                continue  # it was logged when it was added
             self._logs.remove(log)
             log_event("log_closed_late")
         if not self._logs:

@@ -1,17 +1,18 @@
 """The supervisor re-executes itself in place: same pid, same children, same pipes, new code.
 
 Rules
-1. What it knows is written down and the new code executed in one callback of the loop. Nothing runs
-   in between: a child that would be spawned or reaped there, a kill or a number of an event that
-   would be given out, is one that the new code doesn't know of.
-2. Writing it down changes nothing. When the kernel refuses the exec, all goes on as it was.
+1. The snapshot is written and the new code executed in one callback of the loop. Nothing runs in
+   between: a child that were spawned or reaped there, a kill or the number of an event would be
+   unknown to the new code.
+2. Taking a snapshot changes nothing. When the kernel refuses the exec, all goes on as it was.
 3. What peers have sent and nobody has read is lost with their connections, which close. Workers
-   connect again, are handed their jobs with all that they haven't acknowledged, and ask again.
-4. First the new code is tried in a child of its own. One that can't be imported, can't read this
-   state, or doesn't say so within a bound, changes nothing.
+   connect again, are handed their jobs with all events that they haven't acknowledged, and repeat
+   their requests.
+4. First the new code is tried in a child of its own. If it can't be imported, can't read this
+   snapshot, or doesn't report success within a bound, nothing changes.
 
-The state goes into a memory file that the new program inherits with the pipes, the logs, the socket
-and the locks. Children that have died meanwhile wait to be reaped.
+The snapshot goes into a memory file that the next image inherits with the pipes, the logs, the
+socket and the locks. Children that have died meanwhile wait to be reaped.
 Source: execve(2): pid, children, open descriptors and the subreaper attribute stay.
 """
 
@@ -25,10 +26,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from service.link.to_supervisor import Upgrade
-from service.supervisor.snapshot import VERSION
+from service.supervisor.snapshot import VERSION, Snapshot, from_json, to_json
 
 if TYPE_CHECKING:
     from service.supervisor.connection import Connection
@@ -38,42 +39,42 @@ _TRIAL_S: Final = 30.0
 
 
 class CantResume(Exception):
-    """The state is of a release that this one can't follow."""
+    """The snapshot is of a layout that this release doesn't know."""
 
 
 class Trial:
-    """The one trial of new code that may be under way, and who waits for it: who asks meanwhile
-    gets the same.
-    """
+    """The one trial of new code that may be under way, and the requests that wait for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pid = 0
         self._bound: asyncio.TimerHandle | None = None
-        self._askers: list[tuple[Connection, Upgrade]] = []
+        self._requests: list[tuple[Connection, Upgrade]] = []
 
-    def ask(self, connection: Connection, message: Upgrade, state: dict[str, Any]) -> None:
-        """Try whether the new code can take over `state`. Raises: OSError."""
+    def request(self, connection: Connection, message: Upgrade, snapshot: Snapshot) -> None:
+        """Try whether the new code can take over this snapshot. A request that comes while a trial
+        is under way gets its result. Raises: OSError.
+        """
         if not self._pid:
-            self._pid = _try_new_code(state)
+            self._pid = _try_new_code(snapshot)
             self._bound = self._loop.call_later(_TRIAL_S, os.kill, self._pid, signal.SIGKILL)
-        self._askers.append((connection, message))
+        self._requests.append((connection, message))
 
     def ended(self, pid: int) -> list[tuple[Connection, Upgrade]] | None:
-        """The trial was reaped: who asked for it. None if `pid` is another process."""
+        """The trial was reaped: the requests for it. None if `pid` is another process."""
         if not pid or pid != self._pid:
             return None
         if self._bound is not None:
             self._bound.cancel()
-        askers, self._askers, self._pid = self._askers, [], 0
-        return askers
+        requests, self._requests, self._pid = self._requests, [], 0
+        return requests
 
 
-def _try_new_code(state: dict[str, Any]) -> int:
-    """Start a child that only checks whether the new code could take over; its pid. It exits with 0
-    if so, and is reaped by the one reaper.
+def _try_new_code(snapshot: Snapshot) -> int:
+    """Start a child that checks whether the new code could take over; its pid. It exits with 0 if
+    so, and is reaped by the one reaper.
     """
-    memory = _written(state)
+    memory = _written(snapshot)
     try:
         child = subprocess.Popen(
             [*_program(), "--can-resume", str(VERSION)],
@@ -86,41 +87,29 @@ def _try_new_code(state: dict[str, Any]) -> int:
     return child.pid
 
 
-def execute(arguments: list[str], state: dict[str, Any]) -> None:
-    """Become the new code. Returns never; raises OSError when the kernel refuses, and then nothing
+def execute(arguments: list[str], snapshot: Snapshot) -> None:
+    """Become the new code. Never returns; raises OSError when the kernel refuses, and then nothing
     has changed.
     """
-    memory = _written(state)
-    handed = [memory, *_descriptors(state)]
+    memory = _written(snapshot)
+    inherited = [memory, *snapshot.descriptors]
     try:
-        for descriptor in handed:
+        for descriptor in inherited:
             os.set_inheritable(descriptor, True)  # noqa: FBT003 - os takes it by position only
         program = _program()
         os.execv(program[0], [*program, *arguments, "--resume-fd", str(memory)])  # noqa: S606
     finally:
-        for descriptor in handed:
-            keep(descriptor)
+        for descriptor in inherited:
+            _close_on_exec(descriptor)
         os.close(memory)
 
 
-def _descriptors(state: dict[str, Any]) -> list[int]:
-    """Those that `state` names."""
-    found = [state[name] for name in ("listener", "lock", "directory") if name in state]
-    for entry in state["register"]["entries"]:
-        job = entry["job"]
-        found += [pipe[0] for pipe in job["pipes"]]
-        found += job.get("log") or ()
-        if (report := job["aftermath"]["report"]) >= 0:
-            found.append(report)
-    return found
-
-
-def _written(state: dict[str, Any]) -> int:
+def _written(snapshot: Snapshot) -> int:
     """A memory file with it, to be read from its beginning. Raises: OSError."""
     memory = os.memfd_create("jobrunner-supervisor", os.MFD_CLOEXEC)
     try:
         with open(memory, "wb", closefd=False) as file:
-            file.write(json.dumps({**state, "version": VERSION}).encode())
+            file.write(json.dumps(to_json(snapshot)).encode())
         os.lseek(memory, 0, os.SEEK_SET)
     except BaseException:
         os.close(memory)
@@ -128,24 +117,28 @@ def _written(state: dict[str, Any]) -> int:
     return memory
 
 
-def read(memory: int) -> dict[str, Any]:
-    """The state that a predecessor left. Raises: CantResume."""
+def resume(memory: int) -> Snapshot:
+    """The snapshot of the previous image of this process, whose descriptors no command inherits.
+
+    Raises: CantResume.
+    """
+    snapshot = read(memory)
+    for descriptor in snapshot.descriptors:
+        _close_on_exec(descriptor)
+    return snapshot
+
+
+def read(memory: int) -> Snapshot:
+    """The snapshot in this file, which is closed. Raises: CantResume."""
     with open(memory, "rb") as file:
         file.seek(0)
-        state: dict[str, Any] = json.load(file)
-    if state["version"] > VERSION:
-        raise CantResume(f"state version {state['version']}; this release knows {VERSION}")
-    return state
+        value = json.load(file)
+    if value["version"] != VERSION:
+        raise CantResume(f"a snapshot of layout {value['version']}; this release knows {VERSION}")
+    return from_json(Snapshot, value)
 
 
-def inherit(state: dict[str, Any]) -> None:
-    """The descriptors that a predecessor handed over are for no command."""
-    for descriptor in _descriptors(state):
-        keep(descriptor)
-
-
-def keep(descriptor: int) -> None:
-    """This descriptor is for no command."""
+def _close_on_exec(descriptor: int) -> None:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
     fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
 

@@ -8,193 +8,12 @@ import signal
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.output.index import STDOUT
 from service.output.writer import LogWriter
-from service.supervisor.job.exit_hooks import Aftermath, Plan
-from service.supervisor.job.limits import Limiting, Limits
-from service.supervisor.job.machine import JobMachine
-from service.supervisor.job.usage import Usage
-from service.supervisor.process.cgroup import Cgroup
-from service.supervisor.process.controllers import Controllers, Fence
-from service.supervisor.process.tree import CgroupTree, WalkTree
-from service.supervisor.register import Register
-from service.supervisor.snapshot import VERSION, to_json
+from service.supervisor.snapshot import VERSION, Snapshot, SocketSnapshot, to_json
 from service.supervisor.trial import can_follow
-from service.supervisor.upgrade import execute
-
-NUMBERS = st.integers(0, 1 << 40)
-SECONDS = st.floats(0, 1e9)
-TEXT = st.text(max_size=8)
-PAIRS = st.sets(st.tuples(NUMBERS, NUMBERS), max_size=3)
-
-
-def over(state):
-    """What a successor reads of it."""
-    return json.loads(json.dumps(state))
-
-
-def same(one, other, *, but=()):
-    """Every member, whether the state has it or not: what is forgotten shows."""
-    for name in {slot for cls in type(one).__mro__ for slot in getattr(cls, "__slots__", ())}:
-        if name not in but:
-            ours, theirs = getattr(one, name), getattr(other, name)
-            assert over_tuples(ours) == over_tuples(theirs), name
-
-
-def over_tuples(value):
-    """JSON has lists for tuples; nobody who reads them sees the difference."""
-    if isinstance(value, (list, tuple)):
-        return [over_tuples(item) for item in value]
-    if isinstance(value, dict):
-        return {key: over_tuples(item) for key, item in value.items()}
-    return value
-
-
-@given(
-    st.dictionaries(
-        st.integers(0, 100),
-        st.builds(
-            Plan,
-            st.lists(TEXT, max_size=2),
-            st.lists(TEXT, max_size=2),
-            st.lists(TEXT, max_size=2),
-            st.dictionaries(TEXT, TEXT, max_size=2),
-        ),
-        max_size=2,
-    ),
-    NUMBERS,
-    st.integers(-64, 255),
-    NUMBERS,
-)
-def test_what_follows_a_command_is_handed_over_whole(plans, verdict, status, cleaner):
-    aftermath = Aftermath("job")
-    aftermath._plans, aftermath._verdict = plans, verdict
-    aftermath._status, aftermath._cleaner = status, cleaner
-    other = Aftermath("job")
-    other.restore(over(aftermath.state()))
-    same(aftermath, other)
-
-
-@given(NUMBERS, SECONDS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
-def test_limits_are_handed_over_whole(memory, cpus, pids, open_files, file_size, oom_seen):
-    lingering = set()
-    limiting = Limiting()
-    limiting._limits = Limits(memory, cpus, pids, open_files, file_size)
-    limiting._fence = Fence({"memory": "/a", "pids": "/b"}, lingering, is_the_trees=False)
-    limiting._fence._oom_seen = oom_seen
-    other = Limiting()
-    other.restore(over(limiting.state()), Controllers(None, {}, {}))
-    same(limiting, other, but=("_fence",))
-    same(limiting._fence, other._fence, but=("_lingering",))
-
-
-@given(SECONDS, NUMBERS)
-def test_usage_is_handed_over_whole(cpu_s, peak_bytes):
-    used = Usage(cpu_s, peak_bytes)
-    same(used, Usage(*over(used.state())))
-
-
-@given(PAIRS, NUMBERS, st.booleans())
-def test_what_a_kill_by_cgroup_has_found_is_handed_over(seen, found, is_killed):
-    tree = CgroupTree(Cgroup("/nowhere", -1))
-    tree._seen, tree.found, tree._is_killed = seen, found, is_killed
-    other = CgroupTree(tree._cgroup)
-    other.restore(over(tree.state()))
-    same(tree, other)
-
-
-@given(PAIRS, st.dictionaries(NUMBERS, NUMBERS, max_size=3), st.sets(NUMBERS, max_size=3))
-def test_what_a_walk_knows_is_handed_over(seen, known, commands):
-    def make(sessions):
-        return WalkTree("job", set, sessions)
-
-    tree = make(dict.fromkeys([*commands, 7], "job") | {8: "another"})
-    tree._seen, tree.found, tree._known, tree._commands = seen, len(seen), known, commands
-    other = make({8: "another"})
-    other.restore(over(tree.state()))
-    same(tree, other, but=("_others",))
-
-
-class Job:
-    """The register asks a job for nothing else."""
-
-    def __init__(self, state):
-        self.id = state["id"]
-
-    def state(self):
-        return {"id": self.id}
-
-
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("claim"), st.integers(0, 2), st.sampled_from(["", "a", "b"])),
-        st.tuples(st.just("record"), st.integers(0, 9), st.just("")),
-        st.tuples(st.just("acknowledge"), st.integers(0, 9), st.integers(0, 4)),
-        st.tuples(st.just("give_back"), st.integers(0, 9), st.just("")),
-        st.tuples(st.just("release"), st.integers(0, 9), st.just("")),
-        st.tuples(st.just("next"), st.just(0), st.just("")),
-    ),
-    max_size=40,
-)
-
-
-def carry_out(register, operations, claimed):
-    """What a register answers to all this."""
-    told = []
-    for name, number, more in operations:
-        entries = list(register)
-        entry = entries[number % len(entries)] if entries else None
-        match name:
-            case "claim":
-                claimed.append(f"job-{len(claimed)}")
-                made = register.claim(
-                    Job({"id": claimed[-1]}), None, priority=number, principal=more
-                )
-                told.append(made.has_slot)
-            case "next":
-                told += [entry.job.id for entry in register.grant_slots()]
-            case "record" if entry:
-                told.append(register.record(entry, {"name": "started"}))
-            case "acknowledge" if entry:
-                register.acknowledge(entry.job.id, more)
-                told.append(list(entry.events))
-            case "give_back" if entry:
-                register.free_slot(entry)
-            case "release" if entry:
-                register.release(entry.job.id)
-    return told
-
-
-@given(st.integers(1, 4), OPERATIONS, OPERATIONS)
-def test_a_register_goes_on_as_it_would_have(max_running, before, after):
-    """Run slots, priorities, fair shares, numbers of events, and what isn't acknowledged."""
-    register = Register()
-    register.max_running = max_running
-    claimed = []
-    carry_out(register, before, claimed)
-    other = Register()
-    other.restore(over(register.state()), Job)
-    for ours, theirs in zip(register, other, strict=True):
-        same(ours, theirs, but=("job",))
-    others_claimed = list(claimed)
-    assert carry_out(register, after, claimed) == carry_out(other, after, others_claimed)
-    assert (register.running, register.waiting) == (other.running, other.waiting)
-
-
-def test_an_event_that_was_not_acknowledged_outlives_an_upgrade_and_a_late_acknowledgement():
-    register = Register()
-    entry = register.claim(Job({"id": "job"}), None)
-    register.record(entry, {"name": "started"})
-    register.record(entry, {"name": "kill_requested"})
-    other = Register()
-    other.restore(over(register.state()), Job)
-    (entry,) = other
-    other.record(entry, {"name": "finished"})
-    other.acknowledge("job", 2)
-    assert [event["name"] for event in entry.events] == ["finished"]
+from service.supervisor.upgrade import CantResume, execute
 
 
 def test_a_log_is_handed_over_with_what_it_could_only_hold(tmp_path):
@@ -222,30 +41,22 @@ def memory_with(text):
     return descriptor
 
 
-def test_new_code_says_beforehand_whether_it_can_read_the_state():
-    sound = {
-        "id": "job",
-        "machine": to_json(JobMachine()),
-        "aftermath": Aftermath("job").state(),
-        "limiting": Limiting().state(),
-        "usage": Usage().state(),
-    }
-    plan = {"verdict": [], "tidy": [], "cleanup": ["true"], "environment": {}}
-    sound["aftermath"]["plans"] = [[0, plan | {"of_another_release": 1}]]
-    entry = {"job": sound, "has_slot": True, "waits": False, "seq": 1, "events": []}
-    cases = {
-        VERSION: b"",  # an older release hands none over
-        0: json.dumps({"register": {"max_running": 1, "entries": [entry]}}).encode(),
-    }
-    for version, text in cases.items():
-        descriptor = memory_with(text)
-        assert can_follow(version, descriptor)
-        os.close(descriptor)
-    descriptor = memory_with(json.dumps({"register": {"entries": [entry]}}).encode())
-    with pytest.raises(KeyError):
-        can_follow(VERSION, descriptor)
+def test_new_code_says_beforehand_whether_it_can_read_the_snapshot():
+    files = SocketSnapshot(listener=3, file=(1, 2), lock=4, directory=5)
+    sound = to_json(Snapshot(nonce="n", socket=files)) | {"of_another_release": 1}
+    descriptor = memory_with(json.dumps(sound).encode())
+    assert can_follow(VERSION, descriptor)
     os.close(descriptor)
-    assert not can_follow(VERSION + 1, -1)
+    for broken, error in (
+        (sound | {"register": {"entries": [{"seq": 1}]}}, TypeError),
+        (sound | {"version": VERSION + 1}, CantResume),
+    ):
+        descriptor = memory_with(json.dumps(broken).encode())
+        with pytest.raises(error):
+            can_follow(VERSION, descriptor)
+        os.close(descriptor)
+    for other in (VERSION - 1, VERSION + 1):
+        assert not can_follow(other, -1)
 
 
 def upgraded(supervisor, client):
@@ -330,11 +141,11 @@ def test_without_a_descriptor_an_upgrade_is_refused_and_everything_goes_on(
 def test_an_exec_that_the_kernel_refuses_changes_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
     read, write = os.pipe()
-    job = {"pipes": [(read, STDOUT, 0)], "log": None, "aftermath": {"report": -1}}
-    state = {"listener": write, "register": {"entries": [{"job": job}]}}
+    files = SocketSnapshot(listener=write, file=(1, 2), lock=read, directory=read)
+    snapshot = Snapshot(nonce="n", socket=files)
     before = os.listdir("/proc/self/fd")
     with pytest.raises(FileNotFoundError):
-        execute([], state)
+        execute([], snapshot)
     assert os.listdir("/proc/self/fd") == before
     assert not os.get_inheritable(read)
     assert not os.get_inheritable(write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from service.link.from_supervisor import KillReceipt
+from service.link.from_supervisor import KillReceipt, KillRequested
 
 
 @dataclass(slots=True)
@@ -22,6 +22,16 @@ class KillRequest:
     def is_hard(self) -> bool:
         """Whether KILL is sent at once."""
         return self.signal == signal.SIGKILL or not self.grace_s
+
+    def event(self) -> KillRequested:
+        """The kill as it was requested."""
+        return {
+            "name": "kill_requested",
+            "reason": self.reason,
+            "requested_at": self.requested_at,
+            "signal": self.signal,
+            "grace_s": self.grace_s,
+        }
 
     def receipt(self, *, found: int, verified_gone: bool) -> KillReceipt:
         """The kill as it went, for the record."""

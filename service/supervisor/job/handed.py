@@ -17,27 +17,27 @@ from service.supervisor.job.exit_hooks import memory_file
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """`passed` are descriptors that the child has besides 0 to 2."""
+    """`passed` are descriptors that the child inherits besides 0 to 2."""
 
     argv: list[str]
     stdin: int | None = None
     passed: tuple[int, ...] = ()
 
 
-def handed(request: Start, held: ExitStack) -> Handed:
-    """What the message `start` asks for; `held` closes the descriptors. Raises: OSError."""
+def handed(request: Start, stack: ExitStack) -> Handed:
+    """As the message `start` says; `stack` closes the descriptors. Raises: OSError."""
     argv = list(request["argv"])
     stdin: int | None = None
     passed: tuple[int, ...] = ()
     if text := request.get("input"):
-        stdin = _file(text, held)
+        stdin = _file(text, stack)
     if options := request.get("fd_options"):
-        passed = (_file("\0".join((*options, "")), held),)
+        passed = (_file("\0".join((*options, "")), stack),)
         argv[request["fd_options_index"]] = str(passed[0])
     return Handed(argv, stdin, passed)
 
 
-def _file(text: str, held: ExitStack) -> int:
+def _file(text: str, stack: ExitStack) -> int:
     descriptor = memory_file(text.encode(errors="surrogateescape"))
-    held.callback(os.close, descriptor)
+    stack.callback(os.close, descriptor)
     return descriptor

@@ -1,15 +1,14 @@
-"""What a job may use: put in force for each of its processes before the first instruction of its
-own, and told when it was too little.
+"""Resource limits of a job, applied between fork and exec; reports OOM kills.
 
-Memory, CPUs and PIDs are those of the whole job, by the kernel's controllers (`controllers.py`).
-OpenFiles and FileSize are those of each process, by setrlimit(2). A process limit stands in for no
+Memory, CPUs and PIDs are limits of the whole job, by the kernel's controllers (`controllers.py`).
+OpenFiles and FileSize are limits of each process, by setrlimit(2). A process limit can't replace a
 controller: RLIMIT_AS bounds the addresses of one process and not the memory of a job, RLIMIT_NPROC
-counts all processes of a user, and root's not at all. Where there is no controller the limit can't
-be kept, and the supervisor says so.
+counts all processes of a user, and doesn't apply to root. Without a controller the limit can't be
+kept, and the supervisor reports that.
 
-The child enters and limits itself, between fork and exec. The supervisor must not go in with it, as
-it does for a mere cgroup: were the job at its limit of memory, the kernel might end the supervisor.
-The price is a fork instead of a vfork, for jobs that have limits only.
+The child enters the cgroup and limits itself, between fork and exec. The supervisor must not enter
+with it, as it does when it only places a child: if the job were at its limit of memory, the kernel
+might kill the supervisor. The cost is a fork instead of a vfork, for jobs with limits only.
 """
 
 from __future__ import annotations
@@ -17,17 +16,15 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Final
 
 from service.link import to_supervisor
-from service.supervisor.process.controllers import Controllers, Fence
+from service.supervisor.process.job_cgroup import CONTROLLERS, Controllers, JobCgroup
 from service.supervisor.process.spawn import Refused
 from service.supervisor.process.tree import Tree
 
-# Limits by what keeps them.
-_OF_CONTROLLERS: Final = ("memory", "cpus", "pids")
 _OF_PROCESSES: Final = {
     "open_files": resource.RLIMIT_NOFILE,
     "file_size": resource.RLIMIT_FSIZE,
@@ -46,16 +43,16 @@ class Limits:
 
     @property
     def need_controllers(self) -> bool:
-        return any(getattr(self, name) for name in _OF_CONTROLLERS)
+        return any(getattr(self, name) for name in CONTROLLERS)
 
     @property
     def of_processes(self) -> list[tuple[int, int]]:
-        """Each limit of a process with its number; one beyond the hard limit is that already."""
-        asked = [(kind, getattr(self, name)) for name, kind in _OF_PROCESSES.items()]
+        """Each limit of a process as (resource, value), at most the hard limit of this process."""
+        wanted = [(kind, getattr(self, name)) for name, kind in _OF_PROCESSES.items()]
         hard = {kind: resource.getrlimit(kind)[1] for kind in _OF_PROCESSES.values()}
         return [
             (kind, most if hard[kind] == resource.RLIM_INFINITY else min(most, hard[kind]))
-            for kind, most in asked
+            for kind, most in wanted
             if most
         ]
 
@@ -63,35 +60,43 @@ class Limits:
 _NONE: Final = Limits()
 
 
+@dataclass(slots=True, kw_only=True)
+class LimitsSnapshot:
+    """The limits of a job as they are handed to the next image of this process."""
+
+    limits: Limits = _NONE
+    oom_seen: int = 0
+
+
 def why_not(controllers: Controllers | None) -> dict[str, str | None]:
     """For each limit why it can't be kept here; None if it can."""
-    missing = dict.fromkeys(_OF_CONTROLLERS, "cgroups are switched off (JOBRUNNER_CGROUP)")
+    missing = dict.fromkeys(CONTROLLERS, "cgroups are switched off (JOBRUNNER_CGROUP)")
     if controllers is not None:
         missing = controllers.missing
-    return {name: missing.get(name) for name in (*_OF_CONTROLLERS, *_OF_PROCESSES)}
+    return {name: missing.get(name) for name in (*CONTROLLERS, *_OF_PROCESSES)}
 
 
-class Limiting:
-    """The limits of one job."""
+class LimitEnforcer:
+    """Puts the limits of one job in force."""
 
-    __slots__ = ("_fence", "_limits")
+    __slots__ = ("_cgroup", "_limits")
 
     def __init__(self) -> None:
         self._limits = _NONE
-        self._fence: Fence | None = None
+        self._cgroup: JobCgroup | None = None
 
     def prepare(
-        self, job_id: str, asked: to_supervisor.Limits, controllers: Controllers | None
+        self, job_id: str, wanted: to_supervisor.Limits, controllers: Controllers | None
     ) -> None:
-        """Before each command; the first one's hold. Raises: Refused."""
-        if not asked or self._limits != _NONE:
+        """Call it before each command; the first command's limits hold. Raises: Refused."""
+        if not wanted or self._limits != _NONE:
             return
-        limits = Limits(**asked)
+        limits = Limits(**wanted)
         if limits.need_controllers:
             if controllers is None:
                 raise Refused("The limits can't be kept: cgroups are switched off.")
             try:
-                self._fence = controllers.make(
+                self._cgroup = controllers.make(
                     job_id, memory=limits.memory, cpus=limits.cpus, pids=limits.pids
                 )
             except OSError as exc:
@@ -99,51 +104,51 @@ class Limiting:
                 raise Refused(f"The job's limits could not be put in force: {reason}.") from exc
         self._limits = limits
 
-    def inside(self, tree: Tree) -> AbstractContextManager[None]:
+    def placement(self, tree: Tree) -> AbstractContextManager[None]:
         """What the supervisor enters around the fork."""
-        is_the_trees = self._fence is not None and self._fence.is_the_trees
-        return nullcontext() if is_the_trees else tree.spawning()
+        return tree.spawning() if self._cgroup is None else self._cgroup.placement(tree)
 
-    def entering(self, held: ExitStack) -> Callable[[], None] | None:
-        """What the child does before it becomes the command; None when there is nothing to do.
-        `held` keeps open what it needs. Raises: OSError.
+    def preexec(self, stack: ExitStack) -> Callable[[], None] | None:
+        """What the child calls before it executes the command; None when there is nothing to do.
+        `stack` closes what that needs. Raises: OSError.
         """
         if self._limits == _NONE:
             return None
         of_processes = self._limits.of_processes
-        doors = []
-        for path in [] if self._fence is None else self._fence.doors:
-            doors.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
-            held.callback(os.close, doors[-1])
+        procs_files = []
+        for path in [] if self._cgroup is None else self._cgroup.procs_files:
+            procs_files.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+            stack.callback(os.close, procs_files[-1])
 
         def enter() -> None:
-            for door in doors:
-                os.write(door, b"0")
+            for descriptor in procs_files:
+                os.write(descriptor, b"0")
             for kind, most in of_processes:
                 resource.setrlimit(kind, (most, most))
 
         return enter
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has ended a process for it since this was asked before."""
-        return self._fence is not None and self._fence.ran_out_of_memory()
+        """Whether the kernel has killed a process for lack of memory since the last call."""
+        return self._cgroup is not None and self._cgroup.ran_out_of_memory()
 
     def peak_bytes(self) -> int | None:
-        """The most memory that the job had; None if nobody counted."""
-        return None if self._fence is None else self._fence.peak_bytes()
+        """The most memory that the job had; None if it wasn't measured."""
+        return None if self._cgroup is None else self._cgroup.peak_bytes()
 
     def close(self) -> None:
-        if self._fence is not None:
-            self._fence.remove()
+        """The job is over."""
+        if self._cgroup is not None:
+            self._cgroup.remove()
 
-    def state(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a successor."""
-        return {
-            "limits": asdict(self._limits),
-            "fence": None if self._fence is None else self._fence.state(),
-        }
+    def snapshot(self) -> LimitsSnapshot:
+        oom_seen = 0 if self._cgroup is None else self._cgroup.oom_seen
+        return LimitsSnapshot(limits=self._limits, oom_seen=oom_seen)
 
-    def restore(self, state: dict[str, Any], controllers: Controllers | None) -> None:
-        self._limits = Limits(**state["limits"])
-        if state["fence"] is not None and controllers is not None:
-            self._fence = controllers.restore(state["fence"])
+    def resume(
+        self, job_id: str, snapshot: LimitsSnapshot, controllers: Controllers | None
+    ) -> None:
+        """Go on with the limits of the job in an earlier image of this process."""
+        self._limits = snapshot.limits
+        if snapshot.limits.need_controllers and controllers is not None:
+            self._cgroup = controllers.resume(job_id, snapshot.oom_seen)

@@ -1,9 +1,8 @@
 """The directories of a job: made with its first command, and entered by each.
 
-A working directory inside of the job's own is reached beneath that, in one step and as the job's
-user: no link that an earlier command has made leads a command, or whoever makes its directory,
-anywhere else. What was opened is where the command begins: there is no moment between the check
-and its use.
+A working directory inside of the job's own is opened beneath it, in one step and as the job's user:
+no symbolic link that an earlier command has made leads anywhere else. The command starts in the
+directory that was opened: there is no time between check and use.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def job_user(request: Start) -> Identity | None:
-    """The user of the job of this `start` message; None: the supervisor's own."""
+    """The user of the job of this message `start`; None: the supervisor's own."""
     run_as = request.get("run_as")
     return None if run_as is None else Identity(run_as["uid"], run_as["gid"])
 
 
 def make_directories(files: JobFiles, request: Start) -> None:
-    """Make what the job of this `start` message lives in. Raises: OSError."""
+    """Make the directories of the job of this message `start`. Raises: OSError."""
     with suppress(FileExistsError):
         os.mkdir(files.directory, DIRECTORY_MODE)
     with suppress(FileExistsError):
@@ -40,16 +39,17 @@ def make_directories(files: JobFiles, request: Start) -> None:
 
 
 def make_log_directory(files: JobFiles) -> None:
-    """For what is of ours beside the log itself, which makes it by itself. Raises: OSError."""
+    """For files of ours beside the log; the log makes it by itself. Raises: OSError."""
     with suppress(FileExistsError):
         os.mkdir(files.log, LOG_MODE)
 
 
-def begin_in(request: Start, files: JobFiles, held: ExitStack) -> str | None:
-    """Where the command of this `start` message begins, made when it is the job's own and missing.
-    None: where this process stands until `held` is left; it has gone there as the user, as root
-    without CAP_DAC_OVERRIDE couldn't. A program of the service begins in `/`, where no job can put
-    a file for it to find. Raises: Refused.
+def enter_directory(request: Start, files: JobFiles, stack: ExitStack) -> str | None:
+    """The directory in which the command of this message `start` is to be spawned. It is made when
+    it is the job's own and missing. None: the current directory of this process, until `stack` is
+    closed; it was changed to as the user, which root without CAP_DAC_OVERRIDE couldn't do later. A
+    program of the service starts in `/`, where no job can put a file for it to find. Raises:
+    Refused.
     """
     path: str = request["cwd"]
     inner = files.beneath_work(path) if request["create_cwd"] else None
@@ -58,8 +58,8 @@ def begin_in(request: Start, files: JobFiles, held: ExitStack) -> str | None:
             descriptor = (
                 open_by_links(path, _PASSING) if inner is None else _made(files.work, inner)
             )
-            held.callback(os.close, descriptor)
-            held.callback(os.chdir, "/")
+            stack.callback(os.close, descriptor)
+            stack.callback(os.chdir, "/")
             os.fchdir(descriptor)  # the only full answer to whether the user may
     except OSError as exc:
         raise Refused(about_directory(exc, path)) from exc

@@ -1,8 +1,8 @@
 """Cgroups of version 2: one below the supervisor's own for all jobs, one in it per job.
 
-Used for membership and for `cgroup.kill` (Linux 5.14) alone, so no controller has to be delegated.
-A child is placed by the parent: it enters the job's cgroup, spawns, and returns. That keeps vfork,
-and there is no moment in which the child is outside.
+They keep track of a job's processes and kill them (`cgroup.kill`, Linux 5.14); no controller has to
+be delegated. The parent enters the job's cgroup, spawns, and returns: that keeps vfork, and at no
+moment is the child outside.
 Source: Documentation/admin-guide/cgroup-v2.rst in the kernel's tree.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Seconds for cgroup.kill to take effect on what a dead supervisor left.
-_SWEEP_S = 10.0
+# Seconds for cgroup.kill to take effect on the orphans of a dead supervisor.
+_REAP_S = 10.0
 # What the supervisor's own cgroup is called beside that of all jobs, where it needs one.
 _LEAF = "-supervisor"
 
@@ -69,7 +69,7 @@ class Cgroup:
             try:
                 os.rmdir(directory)
             except OSError:
-                return  # something is stuck in the kernel; the next supervisor sweeps it
+                return  # something is stuck in the kernel; the next supervisor reaps it
 
 
 class Cgroups:
@@ -84,15 +84,15 @@ class Cgroups:
 
     @classmethod
     def open(cls, token: str) -> Cgroups:
-        """`token` names the state directory, so that the next supervisor finds what is left."""
+        """`token` names the state directory: a supervisor finds the orphans of a dead one by it."""
         present = own = _own_cgroup()
         if own.name == f"jobrunner-{token}{_LEAF}":
-            own = own.parent  # this process was in service before, as an older release
+            own = own.parent  # an earlier image of this process moved there
         path = own / f"jobrunner-{token}"
         path.mkdir(mode=0o755, exist_ok=True)
         home = os.open(present / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            # In and out once, so that what can't work is known before the first job.
+            # In and out once, so that a failure shows before the first job.
             _write(str(path / "cgroup.procs"), b"0")
             os.pwrite(home, b"0", 0)
             if not (path / "cgroup.kill").exists():
@@ -108,10 +108,10 @@ class Cgroups:
         return str(self._path)
 
     def enable(self, controllers: list[str]) -> set[str]:
-        """Have jobs' cgroups carry these controllers, and say which of them they do.
+        """Enable these controllers for jobs' cgroups; returns those that are enabled.
 
-        A cgroup that has processes gives none on, so this process moves to one of its own; where it
-        isn't alone, it can't. Source: "No Internal Process Constraint" of cgroup-v2.rst.
+        A cgroup with processes can't pass controllers on, so this process moves to one of its own;
+        that fails where it isn't alone. Source: "No Internal Process Constraint" of cgroup-v2.rst.
         """
         own = self._path.parent
         offered = set(controllers) & set((own / "cgroup.controllers").read_text().split())
@@ -139,33 +139,33 @@ class Cgroups:
         return offered
 
     def make(self, job_id: str) -> Cgroup:
-        """The cgroup of a job; one that is there already (a predecessor's) is taken as it is."""
+        """The cgroup of a job; one that an earlier image of this process made is taken as it is."""
         path = f"{self._path}/{job_id}"
         with suppress(FileExistsError):
             os.mkdir(path, 0o755)
         return Cgroup(path, self._home)
 
-    def sweep(self) -> int:
+    def reap_orphans(self) -> int:
         """Kill what a dead supervisor left and wait until it is gone; the number of jobs found."""
-        left = [entry for entry in self._path.iterdir() if entry.is_dir()]
-        for entry in left:
+        orphans = [entry for entry in self._path.iterdir() if entry.is_dir()]
+        for entry in orphans:
             _write(str(entry / "cgroup.kill"), b"1")
-        for entry in left:
+        for entry in orphans:
             _wait_empty(entry)
             for directory, _, _ in os.walk(entry, topdown=False):
                 os.rmdir(directory)
-        return len(left)
+        return len(orphans)
 
     def close(self) -> None:
         os.close(self._home)
         try:
             self._path.rmdir()
         except OSError:
-            return  # a stuck job's cgroup is still inside
+            return  # the cgroup of a stuck job is still inside
 
 
 def why_unusable() -> str | None:
-    """Why a process started here can keep no cgroups; None if it can. Only looks."""
+    """Why a process started here can't use cgroups; None if it can. Changes nothing."""
     try:
         own = _own_cgroup()
     except OSError as exc:
@@ -201,8 +201,8 @@ def _wait_empty(path: Path) -> None:
         poller = select.poll()
         poller.register(descriptor, select.POLLPRI)
         while b"populated 0" not in os.pread(descriptor, 256, 0):
-            if not poller.poll(_SWEEP_S * 1000):
-                raise OSError(f"{path} could not be emptied within {_SWEEP_S:g} s")
+            if not poller.poll(_REAP_S * 1000):
+                raise OSError(f"{path} could not be emptied within {_REAP_S:g} s")
     finally:
         os.close(descriptor)
 

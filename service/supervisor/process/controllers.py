@@ -1,231 +1,119 @@
-"""The kernel's controllers of memory, processors and processes, of either version of cgroups.
+"""The kernel's controllers of memory, processors and processes: which version of cgroups has them.
 
-Version 2: the job's own cgroup carries the limits, where the controllers are delegated and the
-supervisor is alone in its cgroup, as in a unit of its own with `Delegate=yes`. Version 1: the job
-has a directory in the hierarchy of each controller.
+Version 2: the cgroup by which a job's processes are found carries the limits as well, where the
+controllers are delegated and the supervisor is alone in its cgroup, as in a unit of its own with
+`Delegate=yes`. Otherwise version 1, where it is mounted (`cgroup_v1.py`).
 
-The kernel ends one process of a job that is out of memory, not all (`memory.oom.group` stays 0): a
+The kernel kills one process of a job that is out of memory, not all (`memory.oom.group` stays 0): a
 command whose child was too big goes on or fails as it was written to, alike under both versions.
-Source: Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst in the kernel's tree.
+Source: Documentation/admin-guide/cgroup-v2.rst in the kernel's tree.
 """
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from service.host.procfs import look_at, signal_process
+from service.supervisor.process import cgroup_v1
 from service.supervisor.process.cgroup import Cgroups
+from service.supervisor.process.job_cgroup import (
+    CONTROLLERS,
+    PERIOD_US,
+    Controllers,
+    check_available,
+    number_in,
+    quota_us,
+)
+from service.supervisor.process.tree import Tree
 
-# The limit that each controller keeps.
-_LIMITS: Final = {"memory": "memory", "cpus": "cpu", "pids": "pids"}
-# Microseconds in which a quota of processor time is counted; the kernel's own default.
-_PERIOD_US: Final = 100_000
-# The file that shows that a hierarchy of version 1 really has that controller.
-_SIGN: Final = {"memory": "memory.limit_in_bytes", "cpu": "cpu.cfs_quota_us", "pids": "pids.max"}
-# Seconds for a killed process to go.
-_GONE_S: Final = 10.0
+# Missing on a kernel without swap.
+_SWAP_LIMIT: Final = "memory.swap.max"
 
 
-class Fence:
-    """The directories of one job. `is_the_trees`: it is the cgroup that its tree is kept by."""
+def open_controllers(token: str, cgroups: Cgroups | None) -> Controllers:
+    """`token` names the state directory. What can't be had is in `missing`."""
+    unified = cgroups.enable(sorted(CONTROLLERS.values())) if cgroups is not None else set()
+    bases: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for limit, controller in CONTROLLERS.items():
+        try:
+            if controller not in unified:
+                bases[controller] = cgroup_v1.make_base(controller, token)
+        except OSError as exc:
+            missing[limit] = f"no writable {controller} controller of cgroups is here: {exc}"
+    if not bases:
+        return UnifiedControllers(cgroups, missing)
+    why = "the controllers here are of both versions of cgroups"
+    missing |= {limit: why for limit, name in CONTROLLERS.items() if name in unified}
+    return cgroup_v1.Hierarchies(bases, missing)
 
-    __slots__ = ("_directories", "_lingering", "_oom_seen", "is_the_trees")
 
-    def __init__(
-        self, directories: dict[str, str], lingering: set[str], *, is_the_trees: bool
-    ) -> None:
-        """`directories`: controller → directory; of what can't be removed now `lingering` knows."""
-        self._directories = directories
-        self._lingering = lingering
-        self._oom_seen = 0
-        self.is_the_trees = is_the_trees
+class UnifiedCgroup:
+    """The cgroup of one job, in version 2."""
+
+    __slots__ = ("_path", "oom_seen")
+
+    def __init__(self, path: str, *, oom_seen: int = 0) -> None:
+        self._path = path
+        self.oom_seen = oom_seen
 
     @property
-    def doors(self) -> list[str]:
-        """Files by which one enters who writes a 0 into them."""
-        return [f"{path}/cgroup.procs" for path in sorted(set(self._directories.values()))]
+    def procs_files(self) -> list[str]:
+        return [f"{self._path}/cgroup.procs"]
+
+    def placement(self, _tree: Tree) -> AbstractContextManager[None]:
+        return nullcontext()  # it is the tree's own cgroup, which the child enters by itself
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has ended a process for it since this was asked before."""
-        if "memory" not in self._directories:
-            return False
-        name = "memory.events" if self.is_the_trees else "memory.oom_control"
-        before, self._oom_seen = self._oom_seen, self._number_in(name, b"oom_kill ")
-        return self._oom_seen > before
+        before = self.oom_seen
+        self.oom_seen = number_in(f"{self._path}/memory.events", b"oom_kill ")
+        return self.oom_seen > before
 
     def peak_bytes(self) -> int | None:
-        """The most memory that the job had; None where the kernel doesn't tell."""
-        if "memory" not in self._directories:
-            return None
-        name = "memory.peak" if self.is_the_trees else "memory.max_usage_in_bytes"
-        return self._number_in(name, b"") or None
+        return number_in(f"{self._path}/memory.peak") or None
 
     def remove(self) -> None:
-        """Remove what is empty; the rest is tried again with the next job's."""
-        if not self.is_the_trees:
-            self._lingering.update(self._directories.values())
-            for directory in list(self._lingering):
-                with suppress(OSError):
-                    os.rmdir(directory)
-                    self._lingering.discard(directory)
-
-    def state(self) -> dict[str, Any]:
-        """All of it as JSON has it, for a successor."""
-        return {
-            "directories": self._directories,
-            "oom_seen": self._oom_seen,
-            "is_the_trees": self.is_the_trees,
-        }
-
-    def _number_in(self, name: str, key: bytes) -> int:
-        with suppress(OSError):
-            for line in Path(self._directories["memory"], name).read_bytes().splitlines():
-                if line.startswith(key):
-                    return int(line[len(key) :])
-        return 0
+        pass  # the tree removes its cgroup
 
 
-class Controllers:
-    """What there is of them for one state directory. `missing`: limit → why it can't be kept."""
+class UnifiedControllers:
+    """The controllers of version 2, as far as they aren't missing."""
 
-    def __init__(
-        self, cgroups: Cgroups | None, bases: dict[str, str], missing: dict[str, str]
-    ) -> None:
-        """`bases`: controller of version 1 → where jobs have their directories; the others of those
-        that aren't missing are of version 2.
-        """
+    def __init__(self, cgroups: Cgroups | None, missing: dict[str, str]) -> None:
+        """`cgroups` may be None only when all are missing."""
         self._cgroups = cgroups
-        self._bases = bases
         self.missing = missing
-        self._lingering: set[str] = set()
 
-    @classmethod
-    def open(cls, token: str, cgroups: Cgroups | None) -> Controllers:
-        """`token` names the state directory. What can't be had is in `missing`."""
-        unified = cgroups.enable(sorted(set(_LIMITS.values()))) if cgroups is not None else set()
-        bases: dict[str, str] = {}
-        missing: dict[str, str] = {}
-        for limit, controller in _LIMITS.items():
-            try:
-                if controller not in unified:
-                    bases[controller] = _make_base(controller, token)
-            except OSError as exc:
-                missing[limit] = f"no writable {controller} controller of cgroups is here: {exc}"
-        if bases and unified:
-            why = "the controllers here are of both versions of cgroups"
-            missing |= {limit: why for limit, name in _LIMITS.items() if name in unified}
-        return cls(cgroups, bases, missing)
-
-    def make(self, job_id: str, *, memory: int, cpus: float, pids: int) -> Fence:
-        """The job's directories with these limits; 0 is none. Raises: OSError."""
-        asked = {"memory": memory, "cpus": cpus, "pids": pids}
-        for limit, value in asked.items():
-            if value and limit in self.missing:
-                raise OSError(self.missing[limit])
-        for base in self._bases.values():
-            # All of them, once there is one: what is counted there is worth as much.
-            with suppress(FileExistsError):
-                os.mkdir(f"{base}/{job_id}", 0o755)
-        fence = {name: f"{base}/{job_id}" for name, base in self._bases.items()}
-        in_trees = not self._bases and self._cgroups is not None
-        if in_trees:
-            assert self._cgroups is not None  # noqa: S101 - for mypy; seen just now
-            self._cgroups.make(job_id)
-            fence = dict.fromkeys(_LIMITS.values(), f"{self._cgroups.path}/{job_id}")
-        for file, text in _settings(unified=in_trees, memory=memory, cpus=cpus, pids=pids):
-            path = Path(fence[file.partition(".")[0]], file)
-            if path.exists() or "sw" not in file:  # a kernel without swap has no file for it
+    def make(self, job_id: str, *, memory: int, cpus: float, pids: int) -> UnifiedCgroup:
+        check_available(self.missing, memory=memory, cpus=cpus, pids=pids)
+        assert self._cgroups is not None  # noqa: S101 - not everything is missing
+        self._cgroups.make(job_id)
+        directory = f"{self._cgroups.path}/{job_id}"
+        for file, text in _settings(memory=memory, cpus=cpus, pids=pids):
+            path = Path(directory, file)
+            if file != _SWAP_LIMIT or path.exists():
                 path.write_text(text)
-        return Fence(fence, self._lingering, is_the_trees=in_trees)
+        return UnifiedCgroup(directory)
 
-    def restore(self, state: dict[str, Any]) -> Fence:
-        """The fence that `state` describes."""
-        fence = Fence(state["directories"], self._lingering, is_the_trees=state["is_the_trees"])
-        fence._oom_seen = state["oom_seen"]  # noqa: SLF001 - its own state
-        return fence
+    def resume(self, job_id: str, oom_seen: int) -> UnifiedCgroup | None:
+        if self._cgroups is None:
+            return None
+        return UnifiedCgroup(f"{self._cgroups.path}/{job_id}", oom_seen=oom_seen)
 
-    def sweep(self) -> int:
-        """Remove what a dead supervisor's jobs left, killing what is in there; how many jobs."""
-        jobs = set()
-        for base in self._bases.values():
-            for directory in [entry for entry in Path(base).iterdir() if entry.is_dir()]:
-                jobs.add(directory.name)
-                for inner, _, _ in os.walk(directory, topdown=False):
-                    _empty(inner)
-                    with suppress(OSError):
-                        os.rmdir(inner)
-        return len(jobs)
+    def reap_orphans(self) -> int:
+        return 0  # `Cgroups.reap_orphans` has done it
 
     def close(self) -> None:
-        for base in self._bases.values():
-            with suppress(OSError):
-                os.rmdir(base)
+        pass
 
 
-def _settings(*, unified: bool, memory: int, cpus: float, pids: int) -> Iterator[tuple[str, str]]:
-    quota = max(1000, round(cpus * _PERIOD_US))
-    if memory and unified:
+def _settings(*, memory: int, cpus: float, pids: int) -> Iterator[tuple[str, str]]:
+    if memory:
         yield "memory.max", str(memory)
-        yield "memory.swap.max", "0"
-    elif memory:
-        yield "memory.limit_in_bytes", str(memory)
-        yield "memory.memsw.limit_in_bytes", str(memory)
-    if cpus and unified:
-        yield "cpu.max", f"{quota} {_PERIOD_US}"
-    elif cpus:
-        yield "cpu.cfs_period_us", str(_PERIOD_US)
-        yield "cpu.cfs_quota_us", str(quota)
+        yield _SWAP_LIMIT, "0"
+    if cpus:
+        yield "cpu.max", f"{quota_us(cpus)} {PERIOD_US}"
     if pids:
         yield "pids.max", str(pids)
-
-
-def _make_base(controller: str, token: str) -> str:
-    """Where jobs have their directories of a controller of version 1. Raises: OSError."""
-    base = _own_directory(controller) / f"jobrunner-{token}"
-    base.mkdir(mode=0o755, exist_ok=True)
-    if not (base / _SIGN[controller]).exists():
-        raise OSError(f"{base} has no {_SIGN[controller]}")
-    if not os.access(base / "cgroup.procs", os.W_OK):
-        raise OSError(f"{base} can't be written to")
-    return str(base)
-
-
-def _own_directory(controller: str) -> Path:
-    """Source: cgroups(7), /proc/self/cgroup; proc(5), the root of a mount in mountinfo."""
-    with open("/proc/self/cgroup") as file:
-        lines = [line.rstrip("\n").split(":", 2) for line in file]
-    paths = [path for _, names, path in lines if controller in names.split(",")]
-    with open("/proc/self/mountinfo") as file:
-        for line in file:
-            left, _, right = line.partition(" - ")
-            kind, _, options = right.split()[:3]
-            if paths and kind == "cgroup" and controller in options.split(","):
-                root, mount = left.split()[3:5]
-                return Path(mount, os.path.relpath(paths[0], root))
-    raise OSError("it is mounted nowhere")
-
-
-def _empty(directory: str) -> None:
-    """Kill every process in it, until none is found."""
-    while True:
-        with open(f"{directory}/cgroup.procs", "rb") as file:
-            found = [p for pid in file.read().split() if (p := look_at(int(pid))) and not p.is_dead]
-        if not found:
-            return
-        for process in found:
-            with suppress(OSError):
-                descriptor = os.pidfd_open(process.pid)
-                try:
-                    signal_process(process, signal.SIGKILL)
-                    poller = select.poll()
-                    poller.register(descriptor, select.POLLIN)
-                    if not poller.poll(_GONE_S * 1000):
-                        return  # stuck in the kernel
-                finally:
-                    os.close(descriptor)

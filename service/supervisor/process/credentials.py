@@ -1,14 +1,14 @@
-"""Starting programs as another user, who may signal them before they are what they will be, and
-such that gain no privileges by exec(2), whatever set-user-ID bit a file has.
+"""Starting programs as another user, who may signal them before exec(2), and starting programs that
+gain no privileges by exec(2), whatever set-user-ID bit a file has.
 
-A child is its user's from setuid(2) on, and the supervisor waits until it has become its program. A
-job of the same user may stop it in between (SIGSTOP to all that it may signal, again and again);
-the supervisor would wait for ever, and everybody with it. So it waits in a thread of its own, and a
-child that was stopped there is killed: the command ends as if that job had killed it.
+From setuid(2) on a child belongs to its user, and the supervisor waits for its exec(2). A job of
+the same user may stop it in between (SIGSTOP to all that it may signal, again and again), and the
+supervisor would wait for ever. So it waits in a thread of its own, and a child that was stopped
+there is killed: the command ends as if that job had killed it.
 
-PR_SET_NO_NEW_PRIVS belongs to a thread, is passed on to its children, and can't be taken back. So
-one thread of the supervisor has it, and starts what is to have it. `preexec_fn` would do the same
-at 1.6 times the cost of a spawn as another user.
+PR_SET_NO_NEW_PRIVS belongs to a thread, is inherited by its children, and can't be cleared. So one
+thread of the supervisor sets it, and starts the programs that need it. `preexec_fn` would do the
+same at 1.6 times the cost of a spawn as another user.
 Source: PR_SET_NO_NEW_PRIVS(2const).
 """
 
@@ -25,8 +25,8 @@ from typing import Any, Final
 from service.host.procfs import look_at
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
-# Seconds between two looks at a child that takes long: to become its program takes a millisecond.
-_LOOK_S: Final = 0.05
+# Seconds between two checks of a child that is slow to exec: that takes a millisecond.
+_CHECK_S: Final = 0.05
 
 
 def popen(argv: list[str], *, no_new_privs: bool, **options: Any) -> subprocess.Popen[bytes]:
@@ -37,7 +37,7 @@ def popen(argv: list[str], *, no_new_privs: bool, **options: Any) -> subprocess.
     child: subprocess.Popen[bytes] = subprocess.Popen.__new__(subprocess.Popen)
     make = functools.partial(subprocess.Popen.__init__, child, argv, **options)
     started = _thread(no_new_privs).submit(make)
-    while not wait([started], timeout=_LOOK_S).done:
+    while not wait([started], timeout=_CHECK_S).done:
         _end_if_stopped(child)
     started.result()
     return child
@@ -53,11 +53,11 @@ def _end_if_stopped(child: subprocess.Popen[bytes]) -> None:
 def _thread(no_new_privs: bool) -> ThreadPoolExecutor:  # noqa: FBT001 - the key of a cache
     thread = ThreadPoolExecutor(1, "no-new-privs" if no_new_privs else "as-another-user")
     if no_new_privs:
-        thread.submit(_give_up).result()
+        thread.submit(_set_no_new_privs).result()
     return thread
 
 
-def _give_up() -> None:
+def _set_no_new_privs() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         error = ctypes.get_errno()

@@ -1,7 +1,7 @@
-"""What marks a process of a job in the environment that it was executed with: which job, and of
-which state directory.
+"""Environment variables that mark a process as one of a job: which job, and which state directory.
 
-The state directory is told by device and inode: a copy of it has the same jobs, and is another one.
+The state directory is identified by device and inode: a copy of it has the same jobs, but is
+another one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARKS: Final = (JOB_VARIABLE, STATE_VARIABLE)
 
 
 def marked(request: Start, mark: str) -> Start:
-    """The message `start`, with the mark in the environments of what it has started."""
+    """The message `start`, with the mark in the environments of the programs that it names."""
     request = {**request, "env": {**request["env"], STATE_VARIABLE: mark}}
     if "hook_env" in request:
         request["hook_env"] = {**request["hook_env"], STATE_VARIABLE: mark}
@@ -26,6 +26,6 @@ def marked(request: Start, mark: str) -> Start:
 
 
 def mark_of(directory: int | str | os.PathLike[str]) -> str:
-    """What tells this state directory from every other one on this host. Raises: OSError."""
+    """Identifies this state directory on this host. Raises: OSError."""
     found = os.stat(directory)
     return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]

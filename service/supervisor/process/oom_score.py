@@ -1,9 +1,9 @@
-"""Whom the kernel ends first when the host runs out of memory: a job, before the supervisor that
-all jobs would be lost with.
+"""OOM scores: when the host runs out of memory the kernel kills a job before the supervisor, with
+which all jobs would be lost.
 
-The score is inherited, so each command gets its own right after it was spawned. To do it in the
-child would cost a fork instead of a vfork; what it forks in these microseconds has the
-supervisor's.
+The score is inherited, so each command gets its own right after it was spawned. Setting it in the
+child would cost a fork instead of a vfork; a process that the command forks in these microseconds
+keeps the supervisor's score.
 Source: proc(5), /proc/pid/oom_score_adj.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from service.host.identity import Identity
 
-# How much lower than its jobs' the supervisor's is: about as much as half of the host's memory.
+# How much lower the supervisor's score is than its jobs': worth half of the host's memory.
 _APART: Final = 500
 _MOST: Final = 1000
 
@@ -24,7 +24,7 @@ class OomScore:
     """Of this process and of its commands."""
 
     def __init__(self, of_jobs: int | None = None) -> None:
-        """`of_jobs`: as a predecessor in this process has settled it."""
+        """`of_jobs`: as an earlier image of this process has set it."""
         if of_jobs is not None:
             self.of_jobs: int | None = of_jobs
             return
@@ -32,7 +32,7 @@ class OomScore:
             with open("/proc/self/oom_score_adj") as file:
                 inherited = int(file.read())
         except (OSError, ValueError):
-            self.of_jobs = None  # nothing to settle here
+            self.of_jobs = None  # there are no scores here
             return
         try:
             _write("self", max(-_MOST + 1, inherited - _APART))
@@ -41,8 +41,8 @@ class OomScore:
             # Only the privileged may lower it; anybody may raise that of his own processes.
             self.of_jobs = min(_MOST, inherited + _APART)
 
-    def settle(self, pid: int) -> None:
-        """This child is a command."""
+    def set_for(self, pid: int) -> None:
+        """Give this child, a command, the score of jobs."""
         if self.of_jobs is not None:
             with suppress(OSError):  # it has ended
                 try:

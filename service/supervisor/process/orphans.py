@@ -1,4 +1,4 @@
-"""What a dead supervisor left: its jobs' processes are found and killed before new claims.
+"""Orphans: processes of jobs whose supervisor is dead, killed before a new one takes claims.
 
 Run while the lock is held, so no job of this state directory can be live. A process belongs to one
 when its environment names this state directory and a job that has a directory here, when it
@@ -22,28 +22,28 @@ from service.supervisor.process.marks import JOB_VARIABLE, STATE_VARIABLE
 _GONE_S = 10.0
 
 
-def sweep(jobs_directory: Path, mark: str) -> int:
-    """Kill every process that a job of this directory left, until none is found; how many. `mark`
-    tells the state directory.
+def reap_orphans(jobs_directory: Path, mark: str) -> int:
+    """Kill every process that a job of this directory left, until none is found; their number.
+    `mark` identifies the state directory.
     """
-    swept: set[tuple[int, int]] = set()
-    while left := _left(jobs_directory, mark):
-        fresh = [p for p in left if (p.pid, p.started) not in swept]
+    killed: set[tuple[int, int]] = set()
+    while survivors := _survivors(jobs_directory, mark):
+        fresh = [p for p in survivors if (p.pid, p.started) not in killed]
         if not fresh:
-            return len(swept)  # what is still there is stuck in the kernel
-        swept |= {(p.pid, p.started) for p in fresh}
+            return len(killed)  # what is still there is stuck in the kernel
+        killed |= {(p.pid, p.started) for p in fresh}
         for process in fresh:
             _kill(process)
-    return len(swept)
+    return len(killed)
 
 
-def _left(jobs_directory: Path, mark: str) -> list[Process]:
+def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
     processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
-    spared = _own_line(processes)
+    excluded = _own_line(processes)
     names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
     ours = {
         pid
-        for pid in processes.keys() - spared
+        for pid in processes.keys() - excluded
         if names and _is_marked(pid, names, mark, jobs_directory)
     }
     grown = True
@@ -52,7 +52,7 @@ def _left(jobs_directory: Path, mark: str) -> list[Process]:
         more = {
             p.pid
             for p in processes.values()
-            if p.pid not in spared and (p.parent in ours or p.session in sessions)
+            if p.pid not in excluded and (p.parent in ours or p.session in sessions)
         }
         grown = not more <= ours
         ours |= more

@@ -1,7 +1,7 @@
 """The one reaper: every child that dies, commands and adopted orphans alike.
 
-A second reaper beside it would take exit codes away from it, so nothing else in this process waits
-for a child.
+A second reaper would take wait statuses away from it, so nothing else in this process waits for a
+child.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 class Reaper:
     """Reaps on SIGCHLD. `on_death(pid, status, used)` is called for each child, with an exit code
-    or minus a signal, and with what it and the children that it waited for have used; `on_batch()`
-    after all that were dead together.
+    or minus a signal, and the resources that it and its own reaped children have used;
+    `on_batch()` after all that were dead together. An exception leaves no child unreaped.
     """
 
     def __init__(
@@ -31,19 +31,26 @@ class Reaper:
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
 
     def reap(self) -> None:
-        """Reap whoever is dead. One SIGCHLD may stand for many deaths."""
+        """Reap all that are dead. One SIGCHLD may stand for many deaths."""
         any_died = False
-        while True:
-            try:
-                pid, status, used = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
-            any_died = True
-            self._on_death(pid, os.waitstatus_to_exitcode(status), used)
-        if any_died:
-            self._on_batch()
+        try:
+            while (dead := _next_dead()) is not None:
+                any_died = True
+                self._on_death(*dead)
+        except BaseException:
+            self._loop.call_soon(self.reap)  # others may be dead, and no signal comes for them
+            raise
+        finally:
+            if any_died:
+                self._on_batch()
 
     def close(self) -> None:
         self._loop.remove_signal_handler(signal.SIGCHLD)
+
+
+def _next_dead() -> tuple[int, int, resource.struct_rusage] | None:
+    try:
+        pid, status, used = os.wait4(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, os.waitstatus_to_exitcode(status), used) if pid else None

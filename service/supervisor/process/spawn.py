@@ -1,4 +1,4 @@
-"""Spawning one command: its own session, two pipes, nothing of the supervisor's.
+"""Spawning one command: its own session, two pipes, nothing inherited from the supervisor.
 
 The child has descriptors 0–2 and those that are passed to it, default signal dispositions and the
 soft RLIMIT_NOFILE that the supervisor was started with. Python spawns by vfork, so the cost doesn't
@@ -46,12 +46,12 @@ class Descriptors:
 
     The supervisor raises its soft limit to the hard one; a command gets the old one back, since
     programs that use select(2) break above 1024. Python makes a pipe of its own while it spawns,
-    with the child's limit already in force; two low descriptors are kept in reserve for it, as the
+    when the child's limit is already in force; two low descriptors are reserved for it, since the
     lowest free ones are taken first.
     """
 
     def __init__(self, child_soft: int | None = None) -> None:
-        """`child_soft`: the soft limit that a predecessor was started with."""
+        """`child_soft`: the soft limit that the first image of this process was started with."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.child_soft = soft if child_soft is None else child_soft
         self._child = (self.child_soft, hard)
@@ -101,8 +101,8 @@ def reset_dispositions() -> None:
 
 
 def _reset_reserved() -> None:
-    """The same for the two that glibc keeps for itself, and takes from nobody: its posix_spawn
-    passes them on ignored, so a service that a Python 3.13 program started has them so.
+    """The same for the two that glibc reserves, and refuses to change: its posix_spawn passes them
+    on ignored, so they are ignored in a service that a Python 3.13 program started.
     """
     call = _RT_SIGACTION.get(os.uname().machine)
     status = Path("/proc/self/status").read_text()
@@ -118,19 +118,19 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     directory: str | None,
     *,
     descriptors: Descriptors,
-    inside: AbstractContextManager[None],
+    placement: AbstractContextManager[None],
     stdin: int | None = None,
-    entering: Callable[[], None] | None = None,
+    preexec: Callable[[], None] | None = None,
     identity: Identity | None = None,
     no_new_privs: bool = False,
     passed: tuple[int, ...] = (),
 ) -> Spawned:
-    """Start `argv` in `directory` (None: where this process stands); `inside` is entered around the
-    fork, to place the child. `stdin` is the caller's; without one the child reads the end of a
-    file. `entering` is called by the child, which costs a fork instead of a vfork; no other thread
-    of this process runs meanwhile, so it may be Python. With an `identity` the child becomes that
-    user, without supplementary groups; with `no_new_privs` no program that it becomes has more than
-    it has. `passed` are the caller's descriptors that it has besides 0 to 2.
+    """Start `argv` in `directory` (None: the current one). `placement` is entered around the fork,
+    to place the child in a cgroup. `stdin` is the caller's descriptor; without one the child reads
+    /dev/null. `preexec` is called in the child, which costs a fork instead of a vfork; no other
+    thread of this process runs meanwhile, so it may be Python. With an `identity` the child becomes
+    that user, without supplementary groups; with `no_new_privs` no program that it executes gains
+    privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2.
 
     The caller owns the two pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -139,7 +139,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     try:
         pipes += os.pipe2(os.O_CLOEXEC)
         pipes += os.pipe2(os.O_CLOEXEC)
-        with descriptors, inside:
+        with descriptors, placement:
             child = popen(
                 list(argv),
                 no_new_privs=no_new_privs,
@@ -150,7 +150,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                 env=dict(environment),
                 start_new_session=True,
                 restore_signals=True,
-                preexec_fn=entering,
+                preexec_fn=preexec,
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
                 extra_groups=None if identity is None else (),
@@ -160,7 +160,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
         for end in pipes:
             os.close(end)
         if isinstance(exc, subprocess.SubprocessError):
-            raise Refused("What the command may use could not be put in force.") from exc
+            raise Refused("The command's limits could not be put in force.") from exc
         raise Refused(sentence(exc, argv[0], directory)) from exc
     os.close(pipes[1])
     os.close(pipes[3])

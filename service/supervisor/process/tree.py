@@ -1,13 +1,13 @@
-"""The processes of one job, as one thing: who belongs to it, signal all, see whether any is left.
+"""The process tree of one job: which processes are members, signal all, see whether any is alive.
 
-Two ways, one interface. `CgroupTree`: the kernel keeps the members, no process can leave by
-`setsid`, double fork or a new environment, and `cgroup.kill` ends all at once. `WalkTree`, where no
-cgroup v2 is writable: members are found by parent links, by session, and by the job's marker in the
+Two implementations. `CgroupTree`: the kernel keeps the members, no process can leave by `setsid`,
+double fork or a new environment, and `cgroup.kill` kills all at once. `WalkTree`, where no cgroup
+v2 is writable: members are found by parent links, by session, and by the job's marker in the
 environment they were executed with. A process that drops all three at once can't be attributed, and
 isn't counted.
 
 The supervisor is a subreaper: an orphan of a job becomes its child, so the walk needs to look only
-at the job's known processes and at the strangers among its own children.
+at the job's known processes and at the unknown ones among its own children.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from service.host.procfs import (
     Process,
@@ -29,8 +30,22 @@ from service.supervisor.process.cgroup import Cgroup
 from service.supervisor.process.marks import JOB_VARIABLE
 
 
+@dataclass(slots=True, kw_only=True)
+class TreeSnapshot:
+    """A tree as it is handed to the next image of this process. `seen` and `known` are processes by
+    pid and start time. The kernel keeps `known`, `commands` and `sessions` of a cgroup.
+    """
+
+    found: int = 0
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    is_killed: bool = False
+    known: dict[int, int] = field(default_factory=dict)
+    commands: set[int] = field(default_factory=set)
+    sessions: set[int] = field(default_factory=set)
+
+
 class Tree(Protocol):
-    """What a job needs of its processes. `found`: how many were seen since the first signal."""
+    """The processes of a job. `found`: how many were seen since the first signal."""
 
     found: int
 
@@ -41,7 +56,7 @@ class Tree(Protocol):
         """This child is a command of the job."""
 
     def reaped(self, pid: int) -> None:
-        """The command's process was reaped; its number may be anybody's now."""
+        """The command's process was reaped; its pid may be reused now."""
 
     def signal(self, number: int) -> None:
         """Signal every member; KILL is repeated until no new one turns up."""
@@ -50,16 +65,16 @@ class Tree(Protocol):
         """Whether a member lives now; zombies are dead."""
 
     def cpu_s(self) -> float | None:
-        """Processor time that all members have used, dead ones too; None where nobody counts."""
+        """Processor time of all members, dead ones included; None where it isn't counted."""
 
     def close(self) -> None:
         """The job is over; nothing is signalled any more."""
 
-    def state(self) -> dict[str, Any]:
-        """What is known of the members as JSON has it, for a successor."""
+    def snapshot(self) -> TreeSnapshot:
+        """What is known of the members. Changes nothing."""
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Know what `state` says."""
+    def resume(self, snapshot: TreeSnapshot) -> None:
+        """Go on with what an earlier image of this process knew."""
 
 
 class CgroupTree:
@@ -84,7 +99,7 @@ class CgroupTree:
 
     def signal(self, number: int) -> None:
         if number == signal.SIGKILL and (self._is_killed or not self._seen):
-            # Who is told from whom only where they are looked at again: here all die of one write.
+            # Counted and not identified: one write kills all, and nothing is looked at again.
             if not self._is_killed:
                 self.found = sum(1 for _ in self._cgroup.pids())
             self._cgroup.kill()
@@ -110,13 +125,12 @@ class CgroupTree:
         self._seen.clear()
         self._cgroup.remove()
 
-    def state(self) -> dict[str, Any]:
-        return {"seen": sorted(self._seen), "found": self.found, "is_killed": self._is_killed}
+    def snapshot(self) -> TreeSnapshot:
+        return TreeSnapshot(found=self.found, seen=self._seen, is_killed=self._is_killed)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._seen = {(pid, started) for pid, started in state["seen"]}
-        self.found = state.get("found", len(self._seen))
-        self._is_killed = state.get("is_killed", False)
+    def resume(self, snapshot: TreeSnapshot) -> None:
+        self.found, self._seen = snapshot.found, snapshot.seen
+        self._is_killed = snapshot.is_killed
 
 
 class WalkTree:
@@ -127,9 +141,8 @@ class WalkTree:
     def __init__(
         self, job_id: str, others: Callable[[], set[int]], sessions: dict[int, str]
     ) -> None:
-        """`others` gives the pids of all commands that weren't reaped, of every job; `sessions`
-        says whose each known session is, and is shared by all jobs: a number that is given away
-        again changes its owner.
+        """`others` returns the pids of all commands that weren't reaped, of every job. `sessions`:
+        session → job ID, shared by all jobs: a number that is reused changes its job.
         """
         self._id = job_id
         self._marker = f"{JOB_VARIABLE}={job_id}".encode()
@@ -148,20 +161,20 @@ class WalkTree:
         self._sessions[pid] = self._id
 
     def reaped(self, pid: int) -> None:
-        # The session lives on as long as a member does, and its number isn't given away before.
+        # The session lives on as long as a member does, and its number isn't reused before.
         self._commands.discard(pid)
 
     def signal(self, number: int) -> None:
         """A process that forks between the look and the signal is found by the next look: its
         parent's death brings one.
         """
-        told: set[tuple[int, int]] = set()
+        signalled: set[tuple[int, int]] = set()
         while True:
-            fresh = [p for p in self._members() if (p.pid, p.started) not in told]
+            fresh = [p for p in self._members() if (p.pid, p.started) not in signalled]
             for process in fresh:
-                told.add((process.pid, process.started))
+                signalled.add((process.pid, process.started))
                 signal_process(process, number)
-            self._seen |= told
+            self._seen |= signalled
             self.found = len(self._seen)
             if not fresh or number != signal.SIGKILL:
                 return
@@ -178,20 +191,19 @@ class WalkTree:
         for session in [s for s, job_id in self._sessions.items() if job_id == self._id]:
             del self._sessions[session]
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "seen": sorted(self._seen),
-            "known": list(self._known.items()),
-            "commands": sorted(self._commands),
-            "sessions": [s for s, job_id in self._sessions.items() if job_id == self._id],
-        }
+    def snapshot(self) -> TreeSnapshot:
+        return TreeSnapshot(
+            found=self.found,
+            seen=self._seen,
+            known=self._known,
+            commands=self._commands,
+            sessions={s for s, job_id in self._sessions.items() if job_id == self._id},
+        )
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._seen = {(pid, started) for pid, started in state["seen"]}
-        self.found = len(self._seen)
-        self._known = dict(state["known"])
-        self._commands = set(state["commands"])
-        self._sessions.update(dict.fromkeys(state["sessions"], self._id))
+    def resume(self, snapshot: TreeSnapshot) -> None:
+        self.found, self._seen = snapshot.found, snapshot.seen
+        self._known, self._commands = snapshot.known, snapshot.commands
+        self._sessions.update(dict.fromkeys(snapshot.sessions, self._id))
 
     def _members(self) -> list[Process]:
         """All living members.

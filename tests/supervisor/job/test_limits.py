@@ -1,11 +1,12 @@
-"""The controllers of both versions of cgroups, and what a successor goes on with."""
+"""The controllers of both versions of cgroups, also over an upgrade."""
 
 import os
 
 import pytest
 
 from service.supervisor.process.cgroup import Cgroups
-from service.supervisor.process.controllers import Controllers
+from service.supervisor.process.controllers import open_controllers
+from service.supervisor.process.tree import WalkTree
 
 MB = 1 << 20
 
@@ -85,7 +86,7 @@ def unified(tmp_path):
 
 def test_in_a_delegated_cgroup_the_supervisor_moves_aside_and_jobs_get_the_controllers(unified):
     own, cgroups = unified
-    controllers = Controllers.open("x", cgroups)
+    controllers = open_controllers("x", cgroups)
     assert controllers.missing == {}
     assert (own / "jobrunner-x-supervisor" / "cgroup.procs").read_text() == "0"
     for directory in (own, own / "jobrunner-x"):
@@ -94,14 +95,15 @@ def test_in_a_delegated_cgroup_the_supervisor_moves_aside_and_jobs_get_the_contr
 
 def test_limits_of_version_2_are_those_of_the_cgroup_that_the_tree_is_kept_by(unified):
     own, cgroups = unified
-    fence = Controllers.open("x", cgroups).make("job", memory=64 * MB, cpus=0.5, pids=7)
+    cgroup = open_controllers("x", cgroups).make("job", memory=64 * MB, cpus=0.5, pids=7)
     job = own / "jobrunner-x" / "job"
-    assert fence.is_the_trees
-    assert fence.doors == [f"{job}/cgroup.procs"]
+    assert cgroup.procs_files == [f"{job}/cgroup.procs"]
+    with cgroup.placement(WalkTree("job", set, {})):
+        assert not (own / "cgroup.procs").read_text(), "the supervisor stays outside"
     written = [(job / f).read_text() for f in ("memory.max", "memory.swap.max", "cpu.max")]
     assert written == [str(64 * MB), "0", "50000 100000"]
     assert (job / "pids.max").read_text() == "7"
     (job / "memory.events").write_text("low 0\noom 1\noom_kill 1\noom_group_kill 0\n")
     (job / "memory.peak").write_text("123456\n")
-    assert (fence.ran_out_of_memory(), fence.ran_out_of_memory()) == (True, False)
-    assert fence.peak_bytes() == 123456
+    assert (cgroup.ran_out_of_memory(), cgroup.ran_out_of_memory()) == (True, False)
+    assert cgroup.peak_bytes() == 123456

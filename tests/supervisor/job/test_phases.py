@@ -4,7 +4,7 @@ import copy
 import signal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.supervisor.job.command import Command
@@ -98,10 +98,11 @@ def give(machine, given, arguments, options):
     return handler(*arguments, **options)
 
 
+@settings(deadline=None, max_examples=60)  # of many inputs each
 @given(st.data(), st.booleans())
 def test_random_inputs_never_leave_the_table(data, only_legal):
     machine = JobMachine()
-    for _ in range(data.draw(st.integers(1, 40))):
+    for _ in range(data.draw(st.integers(1, 30))):
         if only_legal and not legal(machine.phase):
             return
         given, arguments, options = inputs(data, machine, only_legal=only_legal)

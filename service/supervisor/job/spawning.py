@@ -1,0 +1,76 @@
+"""What a message `start` asks for: a command, where it runs, as whom, and what it gets."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from service.errors import NoHoles
+from service.files.job import job_files
+from service.link.to_supervisor import Start
+from service.supervisor.job.command import Command
+from service.supervisor.job.handed import handed
+from service.supervisor.job.limits import LimitEnforcer
+from service.supervisor.job.log import JobLog
+from service.supervisor.job.runtime import Runtime
+from service.supervisor.job.workspace import (
+    enter_directory,
+    job_user,
+    make_directories,
+    make_log_directory,
+)
+from service.supervisor.process.spawn import Refused, Spawned, spawn
+from service.supervisor.process.tree import Tree
+
+
+def command_of(request: Start) -> Command:
+    """The part that the state machine decides by."""
+    return Command(
+        request["command"],
+        end_if=request["end_if"],
+        drain_s=request["drain_s"],
+        probe_if=request.get("probe_if", ()) if request.get("status_probe") else (),
+        needs_cleanup=bool(request.get("force_cleanup")),
+    )
+
+
+def prepare(request: Start, runtime: Runtime, log: JobLog, tree: Tree | None) -> Tree:
+    """Make the job's directories with its first command, and open its log; returns its process
+    tree. Raises: Refused.
+    """
+    job_id = request["job"]
+    try:
+        if not log.is_open:
+            make_directories(job_files(runtime.state_dir, job_id), request)
+        log.open(limit=request["output_limit_bytes"])
+        return tree if tree is not None else runtime.make_tree(job_id)
+    except NoHoles as exc:
+        raise Refused(f"The output can't be kept within its limit: {exc}.") from exc
+    except OSError as exc:
+        sentence = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
+        raise Refused(sentence) from exc
+
+
+def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnforcer) -> Spawned:
+    """Spawn it, within the job's limits. Raises: Refused, OSError."""
+    if why := request.get("refusal"):
+        raise Refused(why)
+    job_id = request["job"]
+    files = job_files(runtime.state_dir, job_id)
+    if request.get("status_probe"):  # the programs of its Kind exchange files there
+        make_log_directory(files)
+    limits.prepare(job_id, request["limits"], runtime.controllers)
+    with ExitStack() as stack:
+        given = handed(request, stack)
+        return spawn(
+            given.argv,
+            request["env"],
+            enter_directory(request, files, stack),
+            descriptors=runtime.descriptors,
+            placement=limits.placement(tree),
+            stdin=given.stdin,
+            preexec=limits.preexec(stack),
+            identity=None if request.get("as_service_user") else job_user(request),
+            no_new_privs=request.get("no_new_privs", False),
+            passed=given.passed,
+        )
