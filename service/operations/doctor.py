@@ -30,7 +30,7 @@ from service.settings import SettingError, Settings
 from service.store.free_space import FreeSpace
 from service.store.schema import VERSION
 from service.supervisor.claims import SPARE_DESCRIPTORS
-from service.supervisor.job.runner import JOB_DESCRIPTORS
+from service.supervisor.job.log import JOB_DESCRIPTORS
 from service.supervisor.process.cgroup import why_unusable
 
 # The first kernel that has cgroup.kill.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from service.supervisor.job.runner import JOB_DESCRIPTORS
+from service.supervisor.job.log import JOB_DESCRIPTORS
 
 if TYPE_CHECKING:
     from service.link.from_supervisor import ClaimRefusal

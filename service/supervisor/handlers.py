@@ -127,7 +127,7 @@ def _release(server: Server, connection: Connection, message: messages.Release) 
     if entry is None or entry.worker is not connection:
         return
     server.register.release(entry.job.id)
-    if not entry.job.is_finished and entry.job.has_begun:
+    if not entry.job.is_finished and entry.job.machine.dispatched >= 0:
         # Only a job that never ran may be released unfinished (its submission failed).
         log_event("running_job_released", job=entry.job.id)
         entry.job.give_up()

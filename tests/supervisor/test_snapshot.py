@@ -318,6 +318,11 @@ def test_the_descriptors_of_a_snapshot_are_all_that_it_names():
 def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_share():
     """A new member has to be thought of: it is in the snapshot, or needs not to be."""
     parts = {"_log", "_timers", "_tree", "_grace_s", "_hooks", "_limits", "_usage", "id", "machine"}
-    assert set(Job.__slots__) - parts == {"_runtime", "_request", "_is_log_unclosed"}
+    assert set(Job.__slots__) - parts == {
+        "_runtime",
+        "_request",  # while its command is being started
+        "_is_log_unclosed",  # while it is finished
+        "_is_kill_reported",  # with the kill
+    }
     shared = {"_runtime", "_job_id", "_on_ended", "_on_failed"}
     assert set(JobLog.__slots__) - shared == {"_began", "_log", "_pump"}

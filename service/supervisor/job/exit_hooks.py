@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from service.host.event_log import log_event
 from service.link.to_supervisor import Start
+from service.supervisor.job.effects import CleanUp, RunProbe
 from service.supervisor.process.marks import MARKS
 from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
 from service.supervisor.process.tree import Tree
@@ -90,12 +91,12 @@ class ExitHooks:
                 environment=dict(request.get("hook_env", {})),
             )
 
-    def run_probe(self, number: int, status: int, tree: Tree, descriptors: Descriptors) -> Spawned:
+    def run_probe(self, probe: RunProbe, tree: Tree, descriptors: Descriptors) -> Spawned:
         """Start the status probe of a command. The caller owns its pipes and reaps it.
 
         Raises: Refused.
         """
-        hooks = self.hooks[number]
+        hooks = self.hooks[probe.number]
         try:
             report = memory_file()
         except OSError as exc:
@@ -103,7 +104,7 @@ class ExitHooks:
         try:
             with _signals_blocked():
                 spawned = spawn(
-                    [*hooks.status_probe, str(status)],
+                    [*hooks.status_probe, str(probe.status)],
                     hooks.environment,
                     "/",
                     descriptors=descriptors,
@@ -113,7 +114,9 @@ class ExitHooks:
         except Refused:
             os.close(report)
             raise
-        self.report, self.probe_pid, self.status = report, spawned.pid, status
+        self.report, self.probe_pid, self.status = report, spawned.pid, probe.status
+        if probe.signal:
+            os.kill(spawned.pid, probe.signal)  # not reaped, so the number is its own
         return spawned
 
     def probe_ended(self, pid: int, status: int) -> tuple[int, dict[str, Any]] | None:
@@ -136,10 +139,10 @@ class ExitHooks:
         reported = report.get("status")
         return reported if isinstance(reported, int) else self.status, report
 
-    def run_cleanup(self, number: int, *, force: bool, descriptors: Descriptors) -> int:
+    def run_cleanup(self, cleanup: CleanUp, descriptors: Descriptors) -> int:
         """Start the cleanup of a command; its pid, which the caller reaps. Raises: Refused."""
-        hooks = self.hooks[number]
-        argv = hooks.force_cleanup if force or not hooks.cleanup else hooks.cleanup
+        hooks = self.hooks[cleanup.number]
+        argv = hooks.force_cleanup if cleanup.force or not hooks.cleanup else hooks.cleanup
         # Without the job's marker: it is no process of the job.
         environment = {k: v for k, v in hooks.environment.items() if k not in MARKS}
         try:

@@ -18,6 +18,8 @@ STDOUT: Final = 1
 STDERR: Final = 2
 # Descriptors of a log: its output and its index.
 LOG_DESCRIPTORS: Final = 2
+# Descriptors that a job takes while it starts: two pipes of two ends, and its log.
+JOB_DESCRIPTORS: Final = 4 + LOG_DESCRIPTORS
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S
 from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.limits import LimitEnforcer
-from service.supervisor.job.log import LOG_DESCRIPTORS, JobLog
+from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
@@ -31,8 +31,6 @@ from service.supervisor.process.spawn import Refused
 from service.supervisor.process.tree import Tree
 from service.supervisor.snapshot import JobSnapshot
 
-# Descriptors that a job takes while it starts: two pipes of two ends, and its log.
-JOB_DESCRIPTORS: Final = 4 + LOG_DESCRIPTORS
 _STREAMS: Final = 2  # of a command, and of its status probe
 
 
@@ -42,6 +40,7 @@ class Job:
     __slots__ = (
         "_grace_s",
         "_hooks",
+        "_is_kill_reported",
         "_is_log_unclosed",
         "_limits",
         "_log",
@@ -67,6 +66,7 @@ class Job:
         self._limits = LimitEnforcer()
         self._usage = Usage()
         self._is_log_unclosed = False
+        self._is_kill_reported = False
 
     def snapshot(self) -> JobSnapshot:
         """For the next image of this process. Changes nothing."""
@@ -89,6 +89,7 @@ class Job:
         job = cls(snapshot.id, runtime)
         job.machine = snapshot.machine
         job._grace_s = snapshot.grace_s
+        job._is_kill_reported = job.is_being_killed
         if job.is_finished:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
@@ -121,11 +122,6 @@ class Job:
     def is_being_killed(self) -> bool:
         return self.machine.kill is not None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a command was dispatched."""
-        return self.machine.dispatched >= 0
-
     def wait_for_slot(self, *, queue_s: float, grace_s: float) -> None:
         """Have the job killed when it is still pending after `queue_s`."""
         self._apply(self.machine.wait_for_slot(queue_s, grace_s))
@@ -138,10 +134,8 @@ class Job:
         self._request = None
 
     def kill(self, *, signal: int, grace_s: float, reason: str, at: int) -> None:
-        was_killed = self.machine.kill is not None
         request = KillRequest(signal, grace_s, reason, at)
-        effects = self.machine.request_kill(request, self._runtime.loop.time())
-        self._apply_after_kill(effects, was_killed=was_killed)
+        self._apply(self.machine.request_kill(request, self._runtime.loop.time()))
 
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
@@ -176,18 +170,16 @@ class Job:
         self._apply(self.machine.tree_checked(is_alive=is_alive, now=self._runtime.loop.time()))
 
     def _apply(self, effects: list[fx.Effect]) -> None:
+        """Carry them out; the first kill is reported before its effects."""
+        if not self._is_kill_reported and (kill := self.machine.kill) is not None:
+            self._is_kill_reported = True
+            self._runtime.emit(self, kill.event())
         for effect in effects:
             self._carry_out(effect)
         if self.machine.needs_tree_checks:
             self._runtime.tree_checks.add(self)
         else:
             self._runtime.tree_checks.discard(self)
-
-    def _apply_after_kill(self, effects: list[fx.Effect], *, was_killed: bool) -> None:
-        """The first kill is reported before its effects."""
-        if not was_killed and (kill := self.machine.kill) is not None:
-            self._runtime.emit(self, kill.event())
-        self._apply(effects)
 
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
@@ -247,14 +239,10 @@ class Job:
         tree = self._tree
         assert tree is not None  # noqa: S101 - a command was spawned
         try:
-            spawned = self._hooks.run_probe(
-                effect.number, effect.status, tree, self._runtime.descriptors
-            )
+            spawned = self._hooks.run_probe(effect, tree, self._runtime.descriptors)
         except Refused:
             self._apply(self.machine.probed(effect.status, {}, time.time_ns()))
             return
-        if effect.signal:
-            os.kill(spawned.pid, effect.signal)  # not reaped, so the number is its own
         self._runtime.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
         self._log.add(spawned, effect.number)
@@ -262,9 +250,7 @@ class Job:
 
     def _clean_up(self, effect: fx.CleanUp) -> None:
         try:
-            pid = self._hooks.run_cleanup(
-                effect.number, force=effect.force, descriptors=self._runtime.descriptors
-            )
+            pid = self._hooks.run_cleanup(effect, self._runtime.descriptors)
         except Refused as exc:
             log_event("cleanup_refused", job=self.id, why=str(exc))
             self._apply(self.machine.cleaned_up(ok=False))
@@ -272,7 +258,6 @@ class Job:
             self._runtime.commands[pid] = self
 
     def _timer_fired(self, timer: fx.Timer) -> None:
-        was_killed = self.machine.kill is not None
         now = self._runtime.loop.time()
         effects = self.machine.timer_fired(
             timer,
@@ -281,26 +266,24 @@ class Job:
             stalled=self._log.is_stalled,
             quiet_s=now - self._log.quiet_since,
         )
-        self._apply_after_kill(effects, was_killed=was_killed)
+        self._apply(effects)
 
     def _stream_ended(self, _stream: int, command: int) -> None:
         self._apply(self.machine.stream_ended(command, time.time_ns()))
 
     def _log_failed(self, error: OSError) -> None:
         log_event("output_failed", job=self.id, error=str(error))
-        was_killed = self.machine.kill is not None
         sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
-        effects = self.machine.log_failed(sentence, time.time_ns(), self._runtime.loop.time())
-        self._apply_after_kill(effects, was_killed=was_killed)
+        now = self._runtime.loop.time()
+        self._apply(self.machine.log_failed(sentence, time.time_ns(), now))
 
     def _finish(self, fields: dict[str, Any]) -> None:
         receipt = self.machine.receipt(self._tree.found if self._tree else 0)
         usage = None
         if self._tree is not None:
             usage = self._usage.report(self._tree.cpu_s(), self._limits.peak_bytes())
-        self._timers.clear()
-        if self._tree is not None:
             self._tree.close()
+        self._timers.clear()
         self._hooks.close()
         self._limits.close()
         self._runtime.tree_checks.discard(self)
