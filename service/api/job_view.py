@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from service.engine.start_message import working_directory
 from service.errors import CorruptLog
 from service.files.job import JobFiles, job_files
 from service.jobs.fields import MIN_OUTPUT_LIMIT
@@ -30,7 +29,7 @@ def job_view(record: JobRecord, settings: Settings) -> JobView:
     Reads the index of its log. From any thread.
     """
     record, spec = readable(record)
-    where, _ = working_directory(settings.state_dir, record.id, spec.working_dir)
+    files = job_files(settings.state_dir, record.id)
     commands = zip(spec.commands, record.commands, strict=True)
     return JobView(
         id=record.id,
@@ -44,27 +43,27 @@ def job_view(record: JobRecord, settings: Settings) -> JobView:
         created_at=_time(record.created_at) or "",
         started_at=_time(record.started_at),
         finished_at=_time(record.finished_at),
-        working_dir=_path(where),
+        working_dir=_path(files.working_directory(spec.working_dir)),
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
         idle_timeout=spec.idle_timeout_s or None,
         queue_timeout=spec.queue_timeout_s or None,
         priority=spec.priority,
         grace=spec.grace_s,
-        commands=[_command(c, o, record.id, spec, settings) for c, o in commands],
+        commands=[_command(c, o, files, spec) for c, o in commands],
         limits=effective_limits(spec.limits, settings),
         usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
-        output=_output(record, job_files(settings.state_dir, record.id)),
+        output=_output(record, files),
         kill=_kill(record.kill),
     )
 
 
 def _command(
-    command: CommandSpec, outcome: CommandOutcome, job_id: str, spec: JobSpec, settings: Settings
+    command: CommandSpec, outcome: CommandOutcome, files: JobFiles, spec: JobSpec
 ) -> dict[str, Any]:
     """The command as it was asked for, whatever its Kind has, and how it stands."""
     asked = msgspec.to_builtins(command)
-    where, _ = working_directory(settings.state_dir, job_id, spec.working_dir, command.working_dir)
+    where = files.working_directory(spec.working_dir, command.working_dir)
     return {
         **asked,
         "Kind": kind_of(command).name,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import cast
 
 from service.files.job import DIRECTORY_MODE, job_files
@@ -14,33 +12,19 @@ from service.link.to_supervisor import EndIf, Limits, Start
 from service.settings import Settings
 
 
-def working_directory(state_dir: Path, job_id: str, *parts: str | None) -> tuple[str, bool]:
-    """Where a command works, and whether the directory is the job's own (made when missing).
-
-    `parts` are the job's `WorkingDir` and the command's: each relative to what is left of it, an
-    absolute one starts anew, and the job's own directory comes first.
-    """
-    files = job_files(state_dir, job_id)
-    path = os.path.join(files.work, *(part for part in parts if part is not None))
-    path = os.path.normpath(path)
-    return path, files.beneath_work(path) is not None
-
-
 def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> Start:
     """The message `start` for command `number`."""
     command = spec.commands[number]
     kind = kind_of(command)
-    root, _ = working_directory(settings.state_dir, job_id, spec.working_dir)
-    cwd, is_own = working_directory(
-        settings.state_dir, job_id, spec.working_dir, kind.host_directory(command)
-    )
+    files = job_files(settings.state_dir, job_id)
+    cwd = files.working_directory(spec.working_dir, kind.host_directory(command))
     limits = effective_limits(spec.limits, settings).in_force()
     context = Context(
         job_id=job_id,
         number=number,
         settings=settings,
-        files=job_files(settings.state_dir, job_id),
-        root=root,
+        files=files,
+        root=files.working_directory(spec.working_dir),
         environment=spec.environment,
         limits=limits,
     )
@@ -51,7 +35,7 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         "argv": ("",),
         "env": {},
         "cwd": cwd,
-        "create_cwd": is_own,
+        "create_cwd": files.beneath_work(cwd) is not None,
         "end_if": _end_if(spec, number),
         "drain_s": settings.drain_grace,
         "timeout_s": spec.timeout_s,

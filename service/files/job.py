@@ -23,7 +23,7 @@ WORK_MODE: Final = 0o700
 @dataclass(frozen=True, slots=True)
 class JobFiles:
     """The paths of one job. `directory` is made with its first command, `log` with its first byte
-    of output or whatever else of ours is to lie there.
+    of output, or with another file of the service about the job.
     """
 
     directory: str
@@ -37,6 +37,13 @@ class JobFiles:
     def container_id(self, number: int) -> str:
         """Where docker's client writes the ID of the container of command `number`."""
         return f"{self.log}/container-{number}"
+
+    def working_directory(self, *parts: str | None) -> str:
+        """Where a command works. `parts` are the `WorkingDir` of the job and of the command: each
+        is relative to the one before it, or absolute.
+        """
+        path = os.path.join(self.work, *(part for part in parts if part is not None))
+        return os.path.normpath(path)
 
     def beneath_work(self, path: str) -> str | None:
         """`path` relative to the working directory; None when it isn't in it."""

@@ -53,7 +53,7 @@ WIRE_NAMES: Final = dict(
 )
 
 
-def ceilings(settings: Settings) -> Limits:
+def _allowed(settings: Settings) -> Limits:
     """The most that any job may use."""
     return Limits(
         memory=settings.limit_memory,
@@ -70,7 +70,7 @@ def effective_limits(asked: Limits, settings: Settings) -> Limits:
     The service's may have become lower since the job was accepted.
     """
     lowest = asked.in_force()
-    for name, most in ceilings(settings).in_force().items():
+    for name, most in _allowed(settings).in_force().items():
         lowest[name] = min(lowest.get(name, most), most)
     return Limits(**lowest)  # type: ignore[arg-type]  # a value keeps the type of its field
 
@@ -82,7 +82,7 @@ def effective_output_limit(asked: int, settings: Settings) -> int:
 
 def errors_in_limits(asked: Limits, settings: Settings) -> Iterator[FieldError]:
     """Each limit that is too low for any job, or above what the service allows."""
-    allowed = ceilings(settings)
+    allowed = _allowed(settings)
     for name, (lowest, unit) in LOWEST_LIMITS.items():
         value, ceiling = getattr(asked, name) or 0, getattr(allowed, name)
         pointer = f"/Limits/{WIRE_NAMES[name]}"

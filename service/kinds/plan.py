@@ -15,7 +15,7 @@ from service.settings import Settings
 class Context:
     """Where a command will run.
 
-    `files` says where the job's files are, `root` is the directory on this box that the job's
+    `files` says where the job's files are, `root` is the directory on this host that the job's
     `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     """
 

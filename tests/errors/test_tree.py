@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from service import errors
 from service.errors import LEAVES, FieldError, JobrunnerError, UnknownProblem
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NUMBER = st.integers(min_value=0, max_value=2**63)
 DETAIL = (TEXT,)
 FIELD_ERROR = st.builds(FieldError, TEXT, TEXT)
 # What each constructor takes.
 ARGUMENTS = {
     "internal_error": (TEXT,),
-    "invalid_job": (st.lists(FIELD_ERROR, min_size=1, max_size=50),),
-    "not_ready": (st.dictionaries(TEXT, st.none() | TEXT),),
+    "invalid_job": (st.lists(FIELD_ERROR, min_size=1, max_size=25),),
+    "not_ready": (st.dictionaries(TEXT, st.none() | TEXT, max_size=5),),
     "offset_beyond_end": (NUMBER, NUMBER),
     "offset_in_gap": (NUMBER, st.tuples(NUMBER, NUMBER), NUMBER),
     "output_dropped": (NUMBER, NUMBER),
@@ -69,7 +69,8 @@ def test_a_document_without_a_member_of_its_code_is_no_leaf(leaf):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT,
-    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
 )
 MEMBERS = sorted({name for leaf in LEAVES.values() for name, _ in leaf.members})
 
