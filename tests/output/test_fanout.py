@@ -106,14 +106,15 @@ def test_who_cannot_take_it_reads_it_from_the_file_and_holds_nobody_up(job: Job,
     async def scenario() -> None:
         async with Crowd(job) as crowd:
             slow, quick = await crowd.join(), await crowd.join()
-            slow.is_held_up = True
+            slow.hold_up()
             job.put(b"one ")
             await quick.has(b"one ")
+            assert slow.all == b""
+            slow.release()
             await slow.has(b"one ")
             assert (slow.handed, slow.written) == ([], [b"one "])
             assert (quick.handed, quick.written) == ([b"one "], [])
             await crowd.waiting(2)
-            slow.is_held_up = False
             job.put(b"two")
             await slow.has(b"one two")
             await quick.has(b"one two")

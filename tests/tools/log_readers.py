@@ -76,7 +76,7 @@ def watched(watcher: LogWatcher, directory: str | os.PathLike[str]) -> Iterator[
 async def wait_past(log: WatchedLog, offset: int, stream: int | None = None) -> LogState:
     """Returns the log's state once it has a byte at `offset`, or is finished."""
     nobody = FakeSink()
-    nobody.is_held_up = True
+    nobody.hold_up()
     while log.state.size(stream) <= offset and not log.state.closed:
         read_on = asyncio.get_running_loop().create_future()
         subscriber = Subscriber(log.state.size(stream), PlainText(), nobody, read_on)
@@ -101,12 +101,11 @@ async def until_waiting(watcher: LogWatcher, directory: str | os.PathLike[str], 
 
 
 class FakeSink:
-    """Keeps what it is given, in memory, and how it came.
+    """A `Sink` that keeps what it is given, in memory, and how it came.
 
     Attributes:
         handed: what `try_write` took, `written`: what `write` took; `all`: both, as it came.
-        is_held_up: it can take nothing without waiting.
-        is_gone: its reader is.
+        flushed: how much of it was there when `flush` returned.
     """
 
     def __init__(self) -> None:
@@ -114,24 +113,43 @@ class FakeSink:
         self.written: list[bytes] = []
         self.all = bytearray()
         self.flushed = 0
-        self.is_held_up = False
-        self.is_gone = False
-        self._changed = asyncio.Event()
+        self._is_held_up = False
+        self._is_gone = False
+        self._came = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._ready.set()
+
+    def hold_up(self) -> None:
+        """It can take nothing without waiting."""
+        self._is_held_up = True
+        self._ready.clear()
+
+    def release(self) -> None:
+        """It can again."""
+        self._is_held_up = False
+        self._ready.set()
+
+    def leave(self) -> None:
+        """Its reader is gone."""
+        self._is_gone = True
+        self._ready.set()
 
     def try_write(self, data: bytes) -> bool:
-        if self.is_held_up or self.is_gone:
+        if self._is_held_up or self._is_gone:
             return False
         self.handed.append(data)
         self._take(data)
         return True
 
     async def write(self, data: bytes) -> None:
-        if self.is_gone:
+        await self._ready.wait()
+        if self._is_gone:
             raise ConnectionError("the reader is gone")
         self.written.append(data)
         self._take(data)
 
     async def flush(self) -> None:
+        await self._ready.wait()
         self.flushed = len(self.all)
 
     async def has(self, expected: bytes) -> None:
@@ -141,12 +159,12 @@ class FakeSink:
 
     async def has_bytes(self, count: int) -> None:
         while len(self.all) < count:
-            self._changed.clear()
-            await self._changed.wait()
+            self._came.clear()
+            await self._came.wait()
 
     def _take(self, data: bytes) -> None:
         self.all += data
-        self._changed.set()
+        self._came.set()
 
 
 async def collected(subscription: Subscription) -> bytes:
