@@ -10,6 +10,7 @@ from log_readers import FakeSink, subscribed, until_waiting, watching
 
 from service.errors import CorruptLog, WatcherClosed
 from service.output.fanout import MAX_FAN_OUT_BYTES
+from service.output.formats.encoder import Encoder
 from service.output.index import STDERR, STDOUT
 from service.output.writer import LogWriter
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from service.output.formats.encoder import Encoder
+    from service.output.chunk import Chunk
     from service.output.subscription import Subscription
     from service.output.watcher import LogWatcher
     from tests.output.conftest import Pipe
@@ -246,5 +247,87 @@ def test_output_that_is_missing_from_the_file_ends_who_was_to_get_it(job: Job, r
             ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
             assert isinstance(ends[0], CorruptLog)
             assert sink.all == b"there"
+
+    run(scenario())
+
+
+class Shouting(Encoder):
+    """Fails on what isn't text, and counts what it has encoded in its state."""
+
+    needs_attribution = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = 0
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        self.state += 1
+        return b"%d:%s " % (self.state, chunk.data.decode("ascii").upper().encode())
+
+
+def test_output_is_encoded_once_for_all_who_are_alike(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            job.put(b"a")
+            sinks = [await crowd.join(encoder=Shouting()) for _ in range(3)]
+            job.put(b"b", STDERR)
+            for sink in sinks:
+                await sink.has(b"1:A 2:B ")
+            assert len({id(sink.handed[0]) for sink in sinks}) == 1
+            late = await crowd.join(encoder=Shouting(), offset=2)
+            job.put(b"c")
+            for sink in sinks:
+                await sink.has(b"1:A 2:B 3:C ")
+            await late.has(b"1:C ")
+
+    run(scenario())
+
+
+def test_each_format_has_its_own_bytes(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            plain, shouting = await crowd.join(), await crowd.join(encoder=Shouting())
+            job.put(b"a")
+            await plain.has(b"a")
+            await shouting.has(b"1:A ")
+
+    run(scenario())
+
+
+def test_encoder_knows_what_was_handed_when_its_reader_goes_on_by_itself(
+    job: Job, run: Run
+) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            slow, quick = Shouting(), Shouting()
+            slow_sink, quick_sink = await crowd.join(encoder=slow), await crowd.join(encoder=quick)
+            job.put(b"a")
+            await slow_sink.has(b"1:A ")
+            slow_sink.hold_up()
+            job.put(b"b")
+            await quick_sink.has(b"1:A 2:B ")
+            assert slow.state in (1, 2)  # refused, and perhaps read again by now
+            slow_sink.release()
+            await slow_sink.has(b"1:A 2:B ")
+            crowd.tasks[1].cancel()
+            await asyncio.wait(crowd.tasks[1:])
+            assert quick.state == 2
+
+    run(scenario())
+
+
+def test_fault_of_an_encoder_ends_those_who_use_it_and_nobody_else(job: Job, run: Run) -> None:
+    async def scenario() -> None:
+        async with Crowd(job) as crowd:
+            plain = await crowd.join()
+            await crowd.join(encoder=Shouting())
+            await crowd.join(encoder=Shouting())
+            job.put(b"\xff")
+            ends = await asyncio.gather(*crowd.tasks[1:], return_exceptions=True)
+            assert [type(end) for end in ends] == [UnicodeDecodeError] * 2
+            await plain.has(b"\xff")
+            job.put(b"on")
+            await plain.has(b"\xffon")
+            assert plain.handed == [b"\xff", b"on"]
 
     run(scenario())
