@@ -1,0 +1,49 @@
+"""Checks of who may call, and of the user that jobs run as."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from service.access import tokens
+from service.access.tokens import TokenError
+from service.operations import confinement
+from service.operations.findings import Fault, Severity
+from service.settings import Settings
+
+
+def accepted_tokens(settings: Settings) -> Iterator[str | Fault]:
+    """Whether the service requires tokens, and whether any is accepted."""
+    if not tokens.enabled(settings.state_dir):
+        yield "There are no tokens: the service is open to this host's users, and to nobody else."
+        return
+    try:
+        listed = tokens.list_tokens(settings.state_dir)
+    except TokenError as exc:
+        advice = "No caller is accepted until they can be read; run this as the service's user."
+        yield Fault(str(exc), advice)
+        return
+    now = time.time_ns()
+    valid = [token.name for token in listed if not token.is_expired(now)]
+    if valid:
+        yield f"{len(valid)} of {len(listed)} tokens are valid."
+        return
+    text = "The service requires tokens, and none is valid: no caller is accepted."
+    yield Fault(text, "Run: jobrunner token create")
+
+
+def confined_jobs(settings: Settings) -> Iterator[str | Fault]:
+    """Which user jobs run as, and whether they can be confined as the settings say."""
+    wrong = list(confinement.faults(settings))
+    for text in wrong:
+        yield Fault(text, "The service does not start with this.")
+    if wrong:
+        return
+    sandbox = "" if settings.sandbox == "off" else ", in a sandbox"
+    if (user := settings.run_as) is not None:
+        yield f"Jobs run as the user {user.name!r}{sandbox}."
+    elif confinement.is_root(settings):
+        advice = "Set the user that they run as: JOBRUNNER_RUN_AS."
+        yield Fault(f"Jobs run as root{sandbox}.", advice, Severity.WARNING)
+    else:
+        yield f"Jobs run as the service's own user{sandbox}."
