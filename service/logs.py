@@ -1,11 +1,11 @@
-"""Log lines of the service: a constant event name plus fields, through structlog to stderr.
+"""The service's log: a constant event name plus fields, through structlog to standard error.
 
-Never in a line: environment values, command lines, output. So tracebacks show no variables.
+Environment values, command lines and output are never logged, so tracebacks show no variables.
 
-In the format `json` what Sanic and the libraries log becomes such lines too: the event `log`, with
-their words in `message`. In `text` they keep Sanic's own form.
+In the format `json` records of Sanic and other libraries become such lines too: the event `log`
+with their text in `message`. In `text` they keep Sanic's own format.
 
-Unsafe characters are escaped in both formats, and lines that a caller can cause are bounded.
+Unsafe characters are escaped in both formats, and lines that a caller can cause are rate-limited.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ import structlog
 
 from service.host.escaping import escaped, escaped_lines
 
-# What colours a terminal: Sanic writes some into its messages. Source: ECMA-48, section 5.4.
+# Terminal colours, which Sanic writes into its messages. Source: ECMA-48, section 5.4.
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# What has lines of its own, each of which is indented or names the error.
-_OF_LINES: Final = frozenset({"exception", "stack"})
+# Fields of several lines, each of which is indented or names the error.
+_MULTILINE: Final = frozenset({"exception", "stack"})
 # Events that a caller can cause in a loop.
-_OF_CALLERS: Final = frozenset(
+_CAUSED_BY_CALLERS: Final = frozenset(
     {"request_refused", "request_failed", "stream_cut", "audit_not_written"}
 )
 # Lines of one such event in a minute; a traceback has about 5 KiB.
 _MAX_LINES: Final = 60
 _MINUTE_S: Final = 60.0
-# Loggers whose messages have text of requests; those of the others are Sanic's own, with colours.
-_OF_REQUESTS: Final = ("sanic.error", "asyncio")
-_OF_SANIC: Final = ("root", "error", "access", "server", "websockets")
+# Loggers whose messages contain text of requests. All other messages are Sanic's own, with colours.
+_REQUEST_LOGGERS: Final = ("sanic.error", "asyncio")
+_SANIC_LOGGERS: Final = ("root", "error", "access", "server", "websockets")
 
 
 def configure(log_format: str) -> None:
@@ -51,14 +51,14 @@ def configure(log_format: str) -> None:
     else:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            # Its default, where `rich` is installed, shows the variables of every frame.
+            # The default shows the variables of every frame if `rich` is installed.
             exception_formatter=_traceback,
         )
-        for name in _OF_REQUESTS:
+        for name in _REQUEST_LOGGERS:
             logging.getLogger(name).addFilter(_escape_record)
     structlog.configure(
         processors=[
-            Bound(),
+            LineLimit(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info
@@ -68,15 +68,15 @@ def configure(log_format: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Asked at each line: what standard error is may change, as it does under a test runner.
+        # Looked up for each line: standard error may be replaced, as a test runner does.
         logger_factory=lambda *_: structlog.PrintLogger(_Lines()),  # type: ignore[arg-type]  # a TextIO has more
         cache_logger_on_first_use=False,
     )
 
 
-class Bound:
-    """Drops the lines of callers' events that come too often. The next line of such an event says
-    how many were `omitted`.
+class LineLimit:
+    """Drops lines of events that callers cause too often. The next line of such an event has their
+    number in `omitted`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -88,7 +88,7 @@ class Bound:
     ) -> structlog.types.EventDict:
         """Raises: DropEvent."""
         event = line["event"]
-        if event not in _OF_CALLERS:
+        if event not in _CAUSED_BY_CALLERS:
             return line
         now = self._clock()
         began, count = self._minutes.get(event, (now, 0))
@@ -107,8 +107,8 @@ def _escape(
 ) -> structlog.types.EventDict:
     for key, value in line.items():
         if isinstance(value, str):
-            line[key] = escaped_lines(value) if key in _OF_LINES else escaped(value)
-    return line  # of anything else the renderer shows the repr, which escapes
+            line[key] = escaped_lines(value) if key in _MULTILINE else escaped(value)
+    return line  # the renderer shows other values by their repr, which escapes
 
 
 def _traceback(target: TextIO, error: structlog.typing.ExcInfo) -> None:
@@ -116,12 +116,12 @@ def _traceback(target: TextIO, error: structlog.typing.ExcInfo) -> None:
 
 
 def _indented(text: str) -> str:
-    """A traceback, no line of which can be taken for one of the log: a message may have lines."""
+    """A traceback, indented: a line of an error message can't pass for a line of the log."""
     return textwrap.indent(escaped_lines(text.rstrip("\n")), "  ")
 
 
 def _escape_record(record: logging.LogRecord) -> bool:
-    """The filter for what Sanic and asyncio log of requests and connections, in `text`."""
+    """A filter for what Sanic and asyncio log about requests, in the format `text`."""
     record.msg, record.args = escaped(record.getMessage()), ()
     if record.exc_info:
         record.exc_text = _indented("".join(traceback.format_exception(*record.exc_info)))
@@ -129,8 +129,8 @@ def _escape_record(record: logging.LogRecord) -> bool:
 
 
 class _Lines(io.TextIOBase):
-    """Standard error, for lines that are worth less than what they tell of: a full disk takes none,
-    and whoever was about to write one goes on.
+    """Standard error, except that a failed write (a full disk) is ignored: the service matters more
+    than its log.
     """
 
     def write(self, text: str) -> int:
@@ -144,10 +144,10 @@ class _Lines(io.TextIOBase):
 
 
 def of_libraries(log_format: str) -> dict[str, Any] | None:
-    """How Python's own `logging` is configured, by Sanic; None: as Sanic does by default."""
+    """The configuration of Python's `logging` that Sanic applies; None: Sanic's default."""
     if log_format != "json":
         return None
-    loggers = {f"sanic.{name}": {"level": "INFO", "propagate": True} for name in _OF_SANIC}
+    loggers = {f"sanic.{name}": {"level": "INFO", "propagate": True} for name in _SANIC_LOGGERS}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -159,7 +159,7 @@ def of_libraries(log_format: str) -> dict[str, Any] | None:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record of Python's `logging` as one object a line, with the keys of our own lines."""
+    """A record of Python's `logging` as one JSON object, with the keys of the service's lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

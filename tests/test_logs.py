@@ -102,13 +102,13 @@ def test_text_of_strangers_drives_no_terminal_and_begins_no_line(restored, capsy
 
 def test_lines_that_callers_cause_are_bounded_and_what_was_left_out_is_told():
     now = [0.0]
-    bound = logs.Bound(lambda: now[0])
+    limit = logs.LineLimit(lambda: now[0])
 
     def write(event, count):
         lines = []
         for _ in range(count):
             try:
-                lines.append(bound(None, "info", {"event": event}))
+                lines.append(limit(None, "info", {"event": event}))
             except structlog.DropEvent:
                 continue
         return lines

@@ -14,7 +14,7 @@ from service.cli.supervisor import upgrade
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status."""
+    """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="jobrunner", description=(service.__doc__ or "").split("\n")[0]
     )
@@ -23,24 +23,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve = commands.add_parser(
         "serve",
         help="run the service",
-        description="Run the service, as `sanic service.app` does; Sanic's own options are passed"
-        " on (`jobrunner serve --workers 4`). The settings are environment variables.",
+        description="Run the service, as `sanic service.app` does. All options are Sanic's own"
+        " (`jobrunner serve --workers 4`). The settings are environment variables.",
         add_help=False,
     )
     serve.add_argument("-h", "--help", action="help", help="show this text")
-    supervisor = commands.add_parser("supervisor", help="look after the supervisor")
+    supervisor = commands.add_parser("supervisor", help="manage the supervisor")
     verbs = supervisor.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("upgrade", help="have it become the release installed now; its jobs run on")
+    verbs.add_parser("upgrade", help="replace it by the installed release while its jobs run on")
     doctor_parser = commands.add_parser(
         "doctor",
-        help="look for what is wrong on this box",
-        description="Look at the settings, the state directory, the records, the supervisor and the"
-        " limits, and say what is wrong. Changes nothing without --fix; exit status 1 when there is"
-        " a problem.",
+        help="find out what is wrong on this host",
+        description="Check the settings, the state directory, the records, the supervisor and the"
+        " limits, and print what is wrong. Changes nothing without --fix. The exit status is 1 if"
+        " there is a problem.",
     )
-    doctor_parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    doctor_parser.add_argument("--json", action="store_true", help="print JSON")
     doctor_parser.add_argument(
-        "--fix", action="store_true", help="remove what jobs that are over left behind (containers)"
+        "--fix", action="store_true", help="remove what finished jobs left behind (containers)"
     )
     token.add_to(commands)
     audit.add_to(commands)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(others: Sequence[str]) -> None:
-    """Become `sanic service.app`: one process less, and signals reach the one that matters."""
+    """Exec `sanic service.app`: one process less, and signals reach the main process."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "sanic", "service.app", *others])  # noqa: S606

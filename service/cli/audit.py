@@ -1,4 +1,4 @@
-"""`jobrunner audit`: who did what, and what was refused, as JSON lines, oldest first."""
+"""`jobrunner audit`: prints the audit log, as JSON lines, oldest first."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from service.settings import SettingError
 
 
 def add_to(commands: Any) -> None:
-    """Add it to the command line."""
+    """Add the command."""
     parser = commands.add_parser(
         "audit",
         help="show who did what, and what was refused",
         description="Print the audit log: JSON lines, oldest first.",
     )
-    parser.add_argument("--principal", help="of that one only")
-    parser.add_argument("--job", help="about that job only")
-    parser.add_argument("--action", help="submit, attach, kill, clean, refuse or omit only")
-    parser.add_argument("--last", type=int, metavar="N", help="the last N lines only")
+    parser.add_argument("--principal", help="only lines of that principal")
+    parser.add_argument("--job", help="only lines about that job")
+    parser.add_argument(
+        "--action", help="only lines with that action: submit, attach, kill, clean, refuse, omit"
+    )
+    parser.add_argument("--last", type=int, metavar="N", help="only the last N lines")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit status."""
+    """Run it. Returns the exit status."""
     try:
         settings = read_settings()
         with open(StateDir(settings.state_dir).audit_log, encoding="utf-8") as file:

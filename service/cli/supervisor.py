@@ -1,4 +1,4 @@
-"""`jobrunner supervisor …`: what an operator does with the supervisor on this box."""
+"""`jobrunner supervisor …`: manages the supervisor of a state directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.settings import SettingError
 
 
 def upgrade() -> int:
-    """Have the running supervisor become the code that is installed now; the exit status."""
+    """Replace the running supervisor by the installed release. Returns the exit status."""
     try:
         settings = read_settings()
         why_not = asyncio.run(supervisor.upgrade(settings.state_dir))

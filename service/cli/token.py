@@ -1,6 +1,6 @@
-"""`jobrunner token …`: who may call the service of this state directory.
+"""`jobrunner token …`: manages the tokens of a state directory.
 
-What it does holds at once, also for a running service.
+A change takes effect at once, also in a running service.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from service.state_dir import StateDirError
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MAX_JOBS: Final = 10_000_000
-# A hundred years: a date beyond is a mistake.
+# A hundred years: more is a mistake.
 _MAX_LIFETIME_S: Final = 100 * 365 * 86_400
 
 
 def add_to(commands: Any) -> None:
-    """Add the verbs to the command line."""
+    """Add the command and its verbs."""
     parser = commands.add_parser(
         "token",
-        help="say who may call",
-        description="Without tokens the service is open to everybody on this box, and to nobody"
-        " else. The first one closes it: from then on each request needs one.",
+        help="manage who may call",
+        description="Without tokens the service is open to every user of this host, and to nobody"
+        " else. From the first token on every request needs one.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    create = verbs.add_parser("create", help="make one, and print it once, as the last word")
-    create.add_argument("--name", required=True, help="what `list` and `revoke` call it")
+    create = verbs.add_parser("create", help="create a token, and print it once, as the last word")
+    create.add_argument("--name", required=True, help="its name in `list` and `revoke`")
     create.add_argument(
         "--scope",
         required=True,
@@ -51,9 +51,13 @@ def add_to(commands: Any) -> None:
     )
     create.add_argument(
         "--principal",
-        help="whose it is: tokens of one principal see the same jobs (default: the token's name)",
+        help="its owner: tokens of one principal see the same jobs (default: the token's name)",
     )
-    create.add_argument("--expires", type=_lifetime, help="when it ends: 90s, 12h, 30d, 8w")
+    create.add_argument(
+        "--expires",
+        type=_lifetime,
+        help="how long it is valid: 90s, 12h, 30d, 8w (default: for ever)",
+    )
     create.add_argument(
         "--max-priority",
         type=_whole(0, MAX_PRIORITY),
@@ -66,17 +70,19 @@ def add_to(commands: Any) -> None:
             type=_whole(1, _MAX_JOBS),
             default=0,
             metavar="N",
-            help=f"jobs of its principal that may {verb} at a time for one more of this token to"
-            f" {verb} (default: no ceiling)",
+            help=f"how many jobs of its principal may {verb} at a time, for a job of this token to"
+            f" {verb} too (default: no limit)",
         )
-    listing = verbs.add_parser("list", help="show them; never their text, which is stored nowhere")
-    listing.add_argument("--json", action="store_true", help="as JSON, for programs")
-    revoke = verbs.add_parser("revoke", help="end one; the last one leaves the service closed")
+    listing = verbs.add_parser("list", help="list them; not their text, which is stored nowhere")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    revoke = verbs.add_parser(
+        "revoke", help="revoke one; without a valid one no caller is accepted"
+    )
     revoke.add_argument("name")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit status."""
+    """Run a verb. Returns the exit status."""
     try:
         settings = read_settings()
         state_dir.prepare(settings.state_dir)
@@ -112,7 +118,7 @@ def _create(settings: Settings, options: argparse.Namespace) -> None:
         print(
             f"jobrunner: The next start will be refused. {confinement.ROOT_JOBS}", file=sys.stderr
         )
-    print(f"The token {token.name!r} ({scopes}) is good{until}. It is shown only now: {text}")
+    print(f"The token {token.name!r} ({scopes}) is valid{until}. It is shown only once: {text}")
 
 
 def _list(listed: list[Token], *, as_json: bool) -> None:

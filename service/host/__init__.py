@@ -1,1 +1,1 @@
-"""What more than one package asks of the operating system: processes, users, locks, paths."""
+"""The operating system, as more than one package needs it: processes, users, locks, paths."""

@@ -1,7 +1,7 @@
-"""Text from outside, made safe to write where a person or a program reads lines.
+"""Untrusted text, escaped for terminals and for logs with one entry per line.
 
-Control characters drive terminals and forge lines; bidirectional and invisible ones show another
-text than stands there; a lone surrogate (a byte of a header that is no UTF-8) can't be encoded.
+Control characters drive terminals and forge lines; bidirectional and invisible characters display
+as another text; a lone surrogate (from a header byte that isn't UTF-8) can't be encoded.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _SPECIAL: Final = (
     "\\ufff9-\\ufffb\\ufffe\\uffff\\ud800-\\udfff\\U000e0000-\\U000e007f"
 )
 _UNSAFE: Final = re.compile(f"[{_SPECIAL}]")
-# The same without the newline and the tab, for text that has lines of its own.
+# The same except newline and tab, for text of several lines.
 _UNSAFE_IN_LINES: Final = re.compile(f"(?![\\n\\t])[{_SPECIAL}]")
 
 
 def escaped(text: str) -> str:
-    """`text` on one line, each unsafe character as JSON escapes it: a line of JSON stays JSON, and
-    means the same.
+    """`text` on one line, with unsafe characters as JSON escapes, so a line of JSON keeps its
+    meaning.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,7 +31,7 @@ def escaped(text: str) -> str:
 
 
 def escaped_lines(text: str) -> str:
-    """The same for text of several lines, as a traceback is."""
+    """The same for text of several lines, such as a traceback."""
     return _UNSAFE_IN_LINES.sub(_escape, text)
 
 

@@ -1,7 +1,9 @@
-"""Whom a job runs as, when that isn't the supervisor's own user.
+"""The user that a job runs as, when that isn't the supervisor's own.
 
-A process that has one thread may put on the job's user for a moment. Where only files are
-concerned, `service.files.user` does the same for a thread.
+`assumed` changes the effective user of the whole process: glibc's seteuid applies to every thread.
+The supervisor's other threads, two at most (`service.supervisor.process.credentials`), run only
+while its main thread waits for them, so none of them sees the change. For access to files alone
+`service.files.user` changes one thread. Source: nptl(7).
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """A user and a group, by number; no supplementary groups."""
+    """A uid and a gid, without supplementary groups."""
 
     uid: int
     gid: int
 
     @contextmanager
     def assumed(self) -> Iterator[None]:
-        """Act as this user, for code that neither waits nor spawns. Raises: PermissionError, when
-        this process isn't root.
+        """Act as this user within the block, which neither waits nor spawns. Called by the main
+        thread. Raises: PermissionError, when this process isn't root.
         """
         uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
         os.setgroups([])

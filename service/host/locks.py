@@ -1,9 +1,9 @@
 """The locks of a state directory.
 
-`supervisor.lock` and the directory itself are locked by the supervisor for life: a lock file can be
-removed, and the next supervisor would lock another one; a directory that is served can't.
-`supervisor.start.lock` is locked by a candidate from before it is spawned until it serves or
-leaves, so that there is one at a time. Each of the files names the process that has it.
+The supervisor locks `supervisor.lock` and the directory itself until it exits: a lock file can be
+removed, and the next supervisor would lock a new one; the directory in use can't.
+`supervisor.start.lock` is locked for a candidate from before it is spawned until it serves or
+exits, so there is one candidate at a time. Each file contains the pid of the process that holds it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Final
 from service.host.procfs import all_pids
 from service.paths import SUPERVISOR_LOCK, StateDir
 
-# Seconds between two looks whether a lock is free: flock(2) knows no time limit.
+# Seconds between two attempts to lock: flock(2) has no timeout.
 _LOOK_S: Final = 0.1
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock the file unless another one has; held as long as the descriptor, or a copy, is open."""
+    """Lock the file unless it is locked. Held while the descriptor, or a copy, is open."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -34,7 +34,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def lock_within(descriptor: int, seconds: float) -> bool:
-    """Lock the file once it is free; False if it wasn't in that time."""
+    """Lock the file once it is free; False if it isn't within that time. Blocks."""
     ends = time.monotonic() + seconds
     while not try_lock(descriptor):
         if time.monotonic() >= ends:
@@ -44,13 +44,13 @@ def lock_within(descriptor: int, seconds: float) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """The lock file, made when it is missing. Raises: OSError."""
+    """Open the lock file, and create it if it is missing. Raises: OSError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def hold(state_dir: Path, directory: int) -> int | None:
-    """Become the one who holds `supervisor.lock`, whose descriptor comes back, and the directory,
-    of which `directory` is a descriptor. None when another one has either.
+    """Lock `supervisor.lock`, whose descriptor is returned, and the directory that `directory` is a
+    descriptor of. None when another process has locked either.
     """
     descriptor = open_lock(StateDir(state_dir).supervisor_lock)
     if not try_lock(descriptor) or not _lock_directory(directory):
@@ -62,18 +62,18 @@ def hold(state_dir: Path, directory: int) -> int | None:
 def _lock_directory(directory: int) -> bool:
     try:
         return try_lock(directory)
-    except OSError:  # NFS locks no directory; the file is locked
+    except OSError:  # NFS can't lock a directory; the file's lock must do
         return True
 
 
 def name_in(descriptor: int, text: str) -> None:
-    """Say in the lock file who has it."""
+    """Write into the lock file who has locked it."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{text}\n".encode(), 0)
 
 
 def is_in_place(path: Path, descriptor: int) -> bool:
-    """Whether the path still leads to the file of that descriptor."""
+    """Whether the path still refers to the file of that descriptor."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except OSError:
@@ -81,9 +81,7 @@ def is_in_place(path: Path, descriptor: int) -> bool:
 
 
 def named_in(path: Path) -> int | None:
-    """The process that the lock file names, if it is a supervisor or a candidate of that directory
-    now.
-    """
+    """The pid in the lock file, if that process is a supervisor or a candidate of the directory."""
     with suppress(OSError, ValueError, IndexError):
         pid = int(path.read_bytes().split()[-1])
         if pid in _of_directory(path.parent, [pid]):
@@ -92,8 +90,8 @@ def named_in(path: Path) -> int | None:
 
 
 def holders(state_dir: Path) -> list[int]:
-    """Supervisors that hold the directory, as far as it can be seen: the one that the lock file
-    names, or else those who have a lock file open that was removed.
+    """Pids of the supervisors that hold the directory: the one in the lock file, or else those with
+    a removed lock file open, as far as /proc shows them.
     """
     named = named_in(StateDir(state_dir).supervisor_lock)
     if named is not None and named != os.getpid():
@@ -112,7 +110,7 @@ def _has_lock(pid: int) -> bool:
 
 
 def _of_directory(state_dir: Path, pids: list[int]) -> Iterator[int]:
-    """Those whose command line names `service.supervisor` and this directory, however spelled."""
+    """Those whose command line has `service.supervisor` and this directory, however spelled."""
     for pid in pids:
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""Looking at processes: what /proc tells, and signals that can't hit a stranger."""
+"""Processes as /proc shows them, and signals that can't reach another process by mistake."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from service.host.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process as /proc shows it; `started` with `pid` names it for ever."""
+    """One process. `pid` and `started` together identify it for ever."""
 
     pid: int
     parent: int
     session: int
     started: int
-    is_dead: bool  # a zombie: dead, and not yet reaped by its parent
-    is_stopped: bool = False  # by a signal, or by who traces it
+    is_dead: bool  # a zombie: not yet reaped by its parent
+    is_stopped: bool = False  # by a signal, or by a tracer
 
 
 def look_at(pid: int) -> Process | None:
-    """The process, or None when there is none. Source: proc(5), /proc/pid/stat."""
+    """The process; None when there is none. Source: proc(5), /proc/pid/stat."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
     except OSError:
         return None
-    # The name stands in parentheses and may hold anything, parentheses included.
+    # The name is in parentheses and may contain anything, parentheses included.
     fields = text[text.rindex(b")") + 2 :].split()
     return Process(
         pid=pid,
@@ -41,10 +41,10 @@ def look_at(pid: int) -> Process | None:
 
 
 def children_of(pid: int) -> list[int]:
-    """The children of every thread of `pid`; empty when it is gone.
+    """The children of all threads of `pid`; empty when it is gone.
 
-    Source: proc(5), /proc/pid/task/tid/children. An entry can be missed while children are being
-    reaped; those of the supervisor are reaped by itself alone, between two looks.
+    Source: proc(5), /proc/pid/task/tid/children. The kernel may omit an entry while children are
+    being reaped; the supervisor reaps its own between two calls.
     """
     children: list[int] = []
     try:
@@ -61,7 +61,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def has_variable(pid: int, variable: bytes) -> bool:
-    """True if `pid` was executed with `variable` (`NAME=value`) in its environment."""
+    """Whether `variable` (`NAME=value`) was in the environment that `pid` was executed with."""
     return variable in _environment(pid)
 
 
@@ -71,8 +71,8 @@ def variables_of(pid: int) -> dict[bytes, bytes]:
 
 
 def _environment(pid: int) -> list[bytes]:
-    """Empty when it is gone, or may not be read. Root without the capabilities for processes of
-    others (in a container, in a unit) may read as their user. Source: ptrace(2), access checks.
+    """Empty when it is gone or can't be read. Root without CAP_SYS_PTRACE (in a container, in a
+    unit) reads it as the process's user. Source: ptrace(2), access mode checking.
     """
     path = f"/proc/{pid}"
     try:
@@ -92,15 +92,15 @@ def _variables_in(path: str) -> list[bytes]:
 
 
 def all_pids() -> list[int]:
-    """Every process there is now, in no order."""
+    """Every process, in no particular order."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def signal_process(process: Process, number: int) -> bool:
     """Signal exactly that process; False when it is gone.
 
-    Through a pidfd, and after a second look that it still is the same one: pids wrap in seconds on
-    a busy machine. A TERM is followed by CONT, as a stopped process takes nothing but KILL.
+    Signals through a pidfd, after checking that it is still the same process: pids wrap within
+    seconds on a busy machine. TERM is followed by CONT, as a stopped process handles only KILL.
     """
     try:
         descriptor = os.pidfd_open(process.pid)

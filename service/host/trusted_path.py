@@ -1,10 +1,10 @@
-"""Whether others can change what a path leads to, as sshd's StrictModes ask of a user's files.
+"""Whether other users can change what a path refers to, as sshd's StrictModes checks it.
 
-Whoever can write to a directory can put another thing in the place of each of its entries. So each
-component from `/` on must belong to root or to this process's user, and nobody else may write to
-it; links are followed, and what they lead through is looked at alike. A sticky directory that all
-may write to (`/tmp`) is passed: in it an entry is replaced by its owner alone. What was found to be
-so stays so, since only root and this user could change it.
+Whoever can write to a directory can replace its entries. So each component, from `/` on, must
+belong to root or to this process's user, and nobody else may write to it; symbolic links are
+followed, and their targets checked alike. A sticky directory that everybody may write to (`/tmp`)
+passes: only an entry's owner can replace it. A result stays true, since only root and this user
+could change it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-# Links that one path may lead through. Source: path_resolution(7), MAXSYMLINKS.
+# Symbolic links that one path may pass through. Source: path_resolution(7), MAXSYMLINKS.
 _MAX_LINKS: Final = 40
-# Source: acl(5); with such a list the group's bits are the most that any named user may have.
+# Source: acl(5). With an access list the group bits are the upper bound for every named user.
 _ACL: Final = "system.posix_acl_access"
 
 
 def distrust(path: Path) -> str | None:
-    """Why others can change what `path`, or an entry of this directory, leads to; None if only root
-    and this user can. What doesn't exist is passed. Raises: OSError.
+    """Why other users can change what `path`, or an entry of that directory, refers to; None if
+    only root and this user can. What doesn't exist passes. Raises: OSError.
     """
     for component, found in _components(path):
         if (wrong := _fault(component, found, is_passed=True)) is not None:
@@ -50,7 +50,7 @@ def _entry_fault(entry: os.DirEntry[str]) -> str | None:
 
 
 def _components(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Each directory and link that leads to `path`, from `/` on, as far as there are any."""
+    """Each directory and symbolic link on the way to `path`, from `/` on, as far as they exist."""
     at = "/"
     yield at, os.lstat(at)
     todo = [part for part in reversed(str(path).split("/")) if part]
@@ -75,11 +75,11 @@ def _components(path: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _fault(path: str, found: os.stat_result, *, is_passed: bool) -> str | None:
-    """`is_passed`: more comes below it, so that a sticky directory is good enough."""
+    """`is_passed`: the path goes on below it, so a sticky directory suffices."""
     if found.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to user {found.st_uid}, who can replace what is in it"
     if stat.S_ISLNK(found.st_mode):
-        return None  # a link has no mode: it is replaced by who may write to its directory
+        return None  # a link has no mode of its own: its directory decides who replaces it
     mode = stat.S_IMODE(found.st_mode)
     is_sticky = stat.S_ISDIR(found.st_mode) and mode & stat.S_ISVTX
     if is_passed and is_sticky:
@@ -92,8 +92,8 @@ def _fault(path: str, found: os.stat_result, *, is_passed: bool) -> str | None:
 
 
 def _is_private(path: str, gid: int) -> bool:
-    """Whether nobody but this user and root has that group, as with distributions that give each
-    user one of their own and a umask of 002; and whether no access list names others.
+    """Whether only this user and root are in that group, as where each user has a private group and
+    a umask of 002, and whether no access list names other users.
     """
     with suppress(OSError):
         os.getxattr(path, _ACL)

@@ -1,1 +1,1 @@
-"""What an operator asks of a host: doctor, upgrade, what must hold before a service starts."""
+"""What an operator does on a host: doctor, supervisor upgrade, checks before a start."""

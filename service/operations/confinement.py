@@ -1,7 +1,7 @@
-"""Whom jobs run as, and in what: what must hold on this box before a service may start.
+"""The user and the sandbox that jobs run in: what must hold before a service may start.
 
-Jobs are programs of strangers as soon as there are tokens. So a service that is root says whom they
-run as, or says that they are root.
+As soon as there are tokens, jobs are programs of others. So the settings of a service that runs as
+root must name the user of its jobs, or allow root.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from service.paths import StateDir
 from service.settings import Settings
 
 ROOT_JOBS = (
-    "This runs as root and has tokens, so whoever may submit a job would be root. Say whom jobs run"
-    " as (JOBRUNNER_RUN_AS), or that they may be root (JOBRUNNER_ALLOW_ROOT_JOBS=1)."
+    "The service runs as root and has tokens, so everybody who may submit a job would be root. Set"
+    " the user that jobs run as (JOBRUNNER_RUN_AS), or allow root (JOBRUNNER_ALLOW_ROOT_JOBS=1)."
 )
 
 
@@ -27,24 +27,24 @@ class Unconfined(Exception):
 
 
 def check(settings: Settings) -> None:
-    """Raises: Unconfined, for the first thing that is wrong."""
+    """Raises: Unconfined, for the first fault."""
     for wrong in faults(settings):
         raise Unconfined(wrong)
 
 
 def faults(settings: Settings) -> Iterator[str]:
-    """Each thing for which a service with these settings would not start."""
+    """Each reason why a service with these settings would not start."""
     if is_root_for_strangers(settings):
         yield ROOT_JOBS
     if (user := settings.run_as) is not None and not _may_pass(settings):
         yield (
             f"The user {user.name!r}, whom jobs run as, may not pass to the state directory"
-            f" {settings.state_dir}. Give each directory above it the mode 711, or name another"
-            " JOBRUNNER_STATE_DIR."
+            f" {settings.state_dir}. Set the mode of each directory above it to 711, or choose"
+            " another JOBRUNNER_STATE_DIR."
         )
     yield from sources.faults(settings)
     if (wrong := fault(settings)) is not None:
-        yield f"There is no sandbox (JOBRUNNER_SANDBOX): {wrong}"
+        yield f"The sandbox can't be used (JOBRUNNER_SANDBOX): {wrong}"
 
 
 def is_root(settings: Settings) -> bool:
@@ -53,13 +53,13 @@ def is_root(settings: Settings) -> bool:
 
 
 def is_root_for_strangers(settings: Settings) -> bool:
-    """Whether jobs of those who have tokens would be root, and nobody has said that they may."""
+    """Whether jobs of callers with tokens would run as root, and the settings don't allow it."""
     return is_root(settings) and not settings.allow_root_jobs and tokens.enabled(settings.state_dir)
 
 
 def _may_pass(settings: Settings) -> bool:
     user = settings.run_as
-    assert user is not None  # noqa: S101 - the one caller has seen to it
+    assert user is not None  # noqa: S101 - checked by the only caller
     path = StateDir(settings.state_dir).jobs
     while not path.exists():  # doctor may come before the service
         path = path.parent

@@ -1,4 +1,4 @@
-"""What an operator asks of the supervisor of a state directory on this box."""
+"""The supervisor of a state directory, for an operator: its greeting, and its upgrade."""
 
 from __future__ import annotations
 
@@ -17,22 +17,19 @@ if TYPE_CHECKING:
 
 
 class NoSupervisor(Exception):
-    """Nobody answers there; the message says why."""
+    """No supervisor responds there; the message says why."""
 
 
 async def greeting(state_dir: Path) -> SupervisorHello:
-    """What the supervisor says of itself: `pid`, `version`, `protocol`, the IDs of live `jobs`.
-
-    None is started. Raises: NoSupervisor.
-    """
+    """The supervisor's first message. Starts none. Raises: NoSupervisor."""
     connection, hello = await _connect(state_dir, _ignore)
     connection.close()
     return hello
 
 
 async def upgrade(state_dir: Path) -> str | None:
-    """Have the supervisor become the code that is installed now, and wait until that serves; why it
-    did not, or None. None is started. Raises: NoSupervisor.
+    """Have the supervisor exec the installed release, and wait until that serves. Returns why it
+    did not, or None. Starts none. Raises: NoSupervisor.
     """
     ended = asyncio.Event()
     connection, before = await _connect(state_dir, lambda _: ended.set())
@@ -41,16 +38,16 @@ async def upgrade(state_dir: Path) -> str | None:
         reply = await connection.request({"type": "upgrade"})
         if not reply["ok"]:
             return reply.get("why", "the supervisor refuses")
-        await ended.wait()  # every connection closes as it becomes the other
+        await ended.wait()  # exec closes every connection
     except ConnectionLost:
-        pass  # it has ended, or became the other as somebody else had asked: its hello tells
+        pass  # it exited, or was upgraded by another operator: the next hello tells
     finally:
         connection.close()
     after = await greeting(state_dir)
     if after["nonce"] != before["nonce"]:
-        return "it ended meanwhile, and another was started"
+        return "it exited meanwhile, and another one was started"
     if after["upgrades"] == before["upgrades"]:
-        return f"it went on as it was; {StateDir(state_dir).supervisor_log} says why"
+        return f"it continued unchanged; {StateDir(state_dir).supervisor_log} says why"
     return None
 
 
@@ -64,8 +61,8 @@ async def _connect(
         finally:
             os.close(directory)
     except (OSError, ConnectionLost, OtherProtocol) as exc:
-        raise NoSupervisor(f"no supervisor answers in {state_dir}: {exc}") from exc
+        raise NoSupervisor(f"no supervisor responds in {state_dir}: {exc}") from exc
 
 
 def _ignore(_: object) -> None:
-    """An operator owns no jobs, and is told nothing."""
+    """An operator drives no jobs, and gets no events."""
