@@ -111,6 +111,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     watchdog = SimpleNamespace(start=lambda: steps.append("watchdog"))
     monkeypatch.setattr(module, "BoundedStop", lambda *_: BoundedStop(steps))
     monkeypatch.setattr(module, "Watchdog", lambda *_: watchdog)
+    # Shared memory would stay until the garbage collector finds who had it.
+    monkeypatch.setattr(module, "Heartbeats", lambda: Heartbeats([0.0] * 2050))
     monkeypatch.setattr(module, "raise_limit", lambda: None)
     monkeypatch.setattr(module, "close_before_connections", lambda: None)
     yield steps
