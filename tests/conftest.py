@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 from leaks import Belongings, assert_no_process_of
+
+# On a busy machine an example takes any time; pytest's timeout bounds each test.
+settings.register_profile("any_load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_load")
 
 # Makes what uvloop keeps open from its first loop on, for good.
 uvloop.new_event_loop().close()
