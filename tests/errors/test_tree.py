@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service import errors
@@ -46,6 +46,7 @@ def test_each_leaf_has_a_title_and_a_status_of_an_error(leaf):
 
 
 @LEAF
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_problem_document_gives_back_the_same_error(leaf, data):
     error = made(leaf, data)
