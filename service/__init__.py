@@ -1,7 +1,7 @@
-"""jobrunner: run jobs on a box, attach to their output from anywhere.
+"""jobrunner: run jobs on a host, attach to their output from anywhere.
 
-The package imports nothing by itself: the supervisor (`service.supervisor`) lives on the standard
-library alone, and importing it must not load the web stack.
+This module imports nothing: the supervisor (`service.supervisor`) uses the standard library only,
+and importing it must not load the web stack.
 """
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""Who may call: principals and scopes, the tokens that prove them, what they did, how often."""
+"""Who may call: principals and scopes, tokens, the audit log, rate limits."""

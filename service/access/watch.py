@@ -1,7 +1,7 @@
-"""Tells at once when the tokens change, without looking while they don't.
+"""Reports changes of the tokens at once, without polling.
 
 The directory is watched, as the file is replaced as a whole. Where the kernel has no watch left,
-the file is looked at each half second, and only while somebody `needs` to know.
+the file is checked each half second, and only while something depends on it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import structlog
 
 from service.output.inotify import Inotify
 
-# Seconds between two looks where there is no watch.
-_LOOK_S: Final = 0.5
+# Seconds between two checks where there is no watch.
+_CHECK_S: Final = 0.5
 
 _log = structlog.get_logger("jobrunner.access")
 
 
 class TokenWatch:
-    """Calls `on_change` when something in the state directory came, went or was replaced: rare, and
-    cheap to look into. `needs`: whether a look is worth its cost now, where nothing tells.
+    """Calls `on_change` when an entry of the state directory is created, removed or replaced, which
+    is rare. `needs`: whether a check is worth its cost now, where there is no watch.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class TokenWatch:
         self._is_open = False
 
     def open(self) -> None:
-        """From now on, in the running loop."""
+        """Start watching, in the running loop."""
         self._is_open = True
         try:
             self._inotify = Inotify()
             self._watch()
         except OSError as exc:
-            _log.warning("tokens_not_watched", why=str(exc), instead=f"a look each {_LOOK_S} s")
+            _log.warning("tokens_not_watched", why=str(exc), instead=f"a look each {_CHECK_S} s")
             self._close_inotify()
         else:
             asyncio.get_running_loop().add_reader(self._inotify.fd, self._changed)
 
     def close(self) -> None:
-        """No more."""
+        """Stop watching."""
         self._is_open = False
         if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify.fd)
@@ -60,9 +60,9 @@ class TokenWatch:
             self._timer = None
 
     def look_soon(self) -> None:
-        """Somebody needs to know; nothing happens where the kernel tells."""
+        """Something depends on the tokens from now on. Does nothing where there is a watch."""
         if self._inotify is None and self._timer is None and self._is_open:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._look)
 
     def _watch(self) -> None:
         assert self._inotify is not None  # noqa: S101 - just made

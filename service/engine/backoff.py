@@ -1,4 +1,4 @@
-"""The time between two tries of what failed: short at first, doubled up to a bound."""
+"""The time between two attempts: short at first, doubled after each failure up to a maximum."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Backoff:
-    """One spell of failures at a time; `reset` when it is over."""
+    """`reset` after a success."""
 
     def __init__(self, first_s: float, most_s: float) -> None:
         self._first_s = first_s
@@ -15,19 +15,19 @@ class Backoff:
 
     @property
     def is_at_most(self) -> bool:
-        """Whether the tries have failed for about as long as the bound."""
+        """Whether the next pause is the longest."""
         return self._next_s >= self._most_s
 
     def reset(self) -> None:
         self._next_s = self._first_s
 
     def next_s(self) -> float:
-        """Seconds until the next try."""
+        """Seconds until the next attempt."""
         seconds, self._next_s = self._next_s, min(self._most_s, 2 * self._next_s)
         return seconds
 
     async def pause(self) -> None:
-        """Until the next try."""
+        """Wait until the next attempt."""
         passed = asyncio.Event()
         timer = asyncio.get_running_loop().call_later(self.next_s(), passed.set)
         try:

@@ -1,14 +1,13 @@
-"""Opening and making what lies beneath a directory, however the path's links were bent.
+"""Opens and creates files beneath a directory, whatever symlinks the path contains.
 
-The kernel resolves the path in one step (`openat2` with RESOLVE_BENEATH): no `..`, no symlink and
-no rename at the wrong moment leads above the directory, and there is no moment between a check and
-its use. A symlink that stays beneath the directory is followed, unless it is absolute. Where the
-kernel or a seccomp filter refuses `openat2`, the path is walked component by component, and no
-symlink is followed at all.
+The kernel resolves the path in one step (`openat2` with RESOLVE_BENEATH): no `..`, symlink or
+concurrent rename leads above the directory, and there is no gap between check and use. A symlink
+that stays beneath the directory is followed, unless it is absolute. Where the kernel or a seccomp
+filter refuses `openat2`, the path is walked component by component, and no symlink is followed.
 
 `open_by_links` is for a path that may lead anywhere.
 
-These functions know no policy: whom they act for is the caller's (`user.acting_as`).
+These functions have no policy: the caller decides whose rights apply (`user.acting_as`).
 Source: openat2(2).
 """
 
@@ -27,8 +26,8 @@ _NO_XDEV: Final = 0x01
 _NO_MAGICLINKS: Final = 0x02
 _BENEATH: Final = 0x08
 _AT_FDCWD: Final = -100
-# Tries while the kernel says that something was renamed meanwhile (EAGAIN): a path that changes
-# this often is being changed to get in the way.
+# Attempts while the kernel reports a concurrent rename (EAGAIN): a path that changes this often is
+# under attack.
 _TRIES: Final = 128
 _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -48,10 +47,10 @@ class _OpenHow(ctypes.Structure):
 def open_beneath(
     directory: int, path: str | bytes, flags: int, mode: int = 0, *, one_mount: bool = False
 ) -> int:
-    """A descriptor of `path`, which is relative to the open `directory` and resolves beneath it;
-    children don't inherit it. With `one_mount` nothing that is mounted beneath is entered.
+    """Open `path`, relative to the open `directory` and resolved beneath it, close-on-exec. With
+    `one_mount` no mount point is crossed.
 
-    Raises: OSError; EXDEV when the path leads out, ELOOP or ENOTDIR for a link where none is
+    Raises: OSError; EXDEV when the path leads out, ELOOP or ENOTDIR for a symlink where none is
         followed.
     """
     name = os.fsencode(path)
@@ -65,10 +64,9 @@ def open_beneath(
 
 
 def open_by_links(path: str, flags: int) -> int:
-    """A descriptor of the absolute `path`, whose links may lead anywhere, but for the ones in /proc
-    that stand for what a process has open: they lead past the directories above it, and a process
-    that may look at others (CAP_SYS_PTRACE) is let through whomever it acts for. Children don't
-    inherit it.
+    """Open the absolute `path`, whose symlinks may lead anywhere, close-on-exec. The magic links of
+    /proc are refused: they bypass the directories above their target, and a process with
+    CAP_SYS_PTRACE may follow them whomever it acts for.
 
     Raises: OSError.
     """
@@ -77,7 +75,7 @@ def open_by_links(path: str, flags: int) -> int:
         return _openat2(_AT_FDCWD, os.fsencode(path), how)
     root = os.open("/", _PASSING)
     try:
-        # By name: so a link in /proc is no more than what can be read of it.
+        # By name: a magic link in /proc counts as the text that can be read of it.
         name = os.fsencode(os.path.realpath(path)).lstrip(b"/")
         return _walk(root, name, flags | os.O_CLOEXEC, 0, one_mount=False)
     finally:
@@ -85,7 +83,7 @@ def open_by_links(path: str, flags: int) -> int:
 
 
 def make_directories_beneath(directory: int, path: str | bytes, mode: int = 0o755) -> int:
-    """A descriptor (O_PATH) of the directory `path`, made with those above it where missing.
+    """Open the directory `path` (O_PATH), after creating it and its parents where missing.
 
     Raises: as `open_beneath` does.
     """
@@ -106,14 +104,14 @@ def make_directories_beneath(directory: int, path: str | bytes, mode: int = 0o75
 
 
 def _enter_or_make(directory: int, way: list[bytes], parent: int, name: bytes, mode: int) -> int:
-    # From the top each time: a link on the way may lead anywhere beneath it, and nowhere else.
+    # From the top each time: a symlink on the way may lead anywhere beneath it, and nowhere else.
     try:
         return open_beneath(directory, b"/".join(way), _PASSING)
     except FileNotFoundError:
         try:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
-            # A link that leads nowhere, or made just now by another: the next line says which.
+            # A dangling symlink, or created just now by another process: the next line tells which.
             return os.open(name, _PASSING | os.O_NOFOLLOW, dir_fd=parent)
     return os.open(name, _PASSING | os.O_NOFOLLOW, dir_fd=parent)
 

@@ -1,1 +1,1 @@
-"""What a job is: specs, records, the lifecycle table, errors. No I/O and no asyncio in here."""
+"""What a job is: specs, records, the lifecycle table, errors. No I/O and no asyncio."""

@@ -1,4 +1,4 @@
-"""Times as callers see them. Stored ones are nanoseconds since 1970, UTC."""
+"""Times in responses. Stored times are nanoseconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rfc3339(ns: int) -> str:
     return f"{_second(seconds)}.{rest // 1000:06}Z"
 
 
-# The times of one view are mostly of one or two seconds.
+# The times in one view mostly fall into one or two seconds.
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
     # isoformat is a third of the cost of strftime.

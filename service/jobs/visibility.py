@@ -1,5 +1,5 @@
-"""Which jobs a caller may see. Everything, some and nothing are three types, so that the absence of
-a name can't be taken for the right to see all.
+"""Which jobs a caller may see. All, one principal's and none are three types, so a missing name
+can't be mistaken for the right to see all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOTHING: Final = Nothing()
 
 
 class Sight(Enum):
-    """What a caller has to do with a job ID. Only the audit log tells FOREIGN from UNKNOWN."""
+    """How a job ID looks to a caller. Only the audit log distinguishes FOREIGN from UNKNOWN."""
 
     SEEN = auto()
     FOREIGN = auto()

@@ -1,4 +1,4 @@
-"""The series as text, in the format that is asked for: of all workers, whoever is asked."""
+"""The series of all workers as text, in the requested format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.metrics.shared import forget_dead
 
 @dataclass(frozen=True, eq=False)  # registries hash their collectors
 class Stored(Collector):
-    """What the records say at this moment."""
+    """Gauges read from the records and the file system for one scrape."""
 
     jobs: Mapping[State, int]
     disk_bytes: int
@@ -66,5 +66,5 @@ def exposition(metrics: Metrics, stored: Stored, accept: str) -> tuple[bytes, st
     try:
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
-    except (ValueError, TypeError):  # it stumbles over a version that is none
+    except (ValueError, TypeError):  # an Accept header with an invalid version
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,4 +1,4 @@
-"""What the main process does and checks before anything is started."""
+"""What the main process prepares and checks before it starts anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a descriptor holds right now, asked without taking anything out of it."""
+"""How many bytes a descriptor has to read, without reading them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def has_bytes(fd: int) -> bool:
     """True when bytes can be read, False at the end of output.
 
     Raises:
-        BlockingIOError: neither, that is nothing has come yet.
+        BlockingIOError: neither; nothing has come yet.
     """
     if bytes_waiting(fd):
         return True

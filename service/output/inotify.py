@@ -1,6 +1,6 @@
 """The kernel's inotify: one descriptor that becomes readable when watched files are written.
 
-Only what following needs, through the C library, since the standard library has no binding.
+A minimal binding through the C library, as the standard library has none.
 Source: inotify(7).
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["OVERFLOW", "Inotify"]
 
 OVERFLOW = -1
-"""In place of a watch: events were dropped, so any watched file may have changed."""
+"""Instead of a watch: events were dropped, so any watched file may have changed."""
 
 _IN_MODIFY = 0x2
 _IN_ENTRIES = 0x8 | 0x40 | 0x80 | 0x100 | 0x200
@@ -24,7 +24,7 @@ _IN_NONBLOCK = os.O_NONBLOCK
 _IN_CLOEXEC = os.O_CLOEXEC
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 * _EVENT.size
-"""Room for 64 events; what is left makes the descriptor readable again."""
+"""Space for 64 events; further ones leave the descriptor readable."""
 
 _LIMITS = Path("/proc/sys/fs/inotify")
 
@@ -51,7 +51,7 @@ class Inotify:
             )
 
     def watch(self, fd: int) -> int:
-        """Reports writes to the file open as `fd`; the same file has the same watch again.
+        """Reports writes to the file open as `fd`. The same file always has the same watch.
 
         Raises:
             OSError: the kernel refuses; the text says which limit to raise.
@@ -59,7 +59,7 @@ class Inotify:
         return self._watch(fd, _IN_MODIFY)
 
     def watch_directory(self, fd: int) -> int:
-        """Reports when an entry of the directory open as `fd` comes, goes or was written.
+        """Reports when an entry of the directory open as `fd` is created, removed or written.
 
         Raises: as `watch` does.
         """

@@ -1,6 +1,6 @@
-"""Whether the file system of the state directory has room for another job: bytes and inodes.
+"""Whether the file system of the state directory has space for another job: bytes and inodes.
 
-The one answer for submissions (507), readiness and the doctor.
+Used alike by submissions (507), readiness and the doctor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIN_FREE_INODES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """What this process may still take. `inodes` is None where they aren't counted (Btrfs)."""
+    """What this process may still use. `inodes` is None where they aren't counted (Btrfs)."""
 
     path: Path
     bytes: int
@@ -34,7 +34,7 @@ class FreeSpace:
         return cls(path, disk.f_bavail * disk.f_frsize, inodes)
 
     def shortage(self, reserved_bytes: int = 0) -> str | None:
-        """Why no job can be taken, a sentence; None when one can. `reserved_bytes` are needed
+        """Why no job can be accepted, as a sentence; None if one can. `reserved_bytes` are needed
         besides.
         """
         needed = MIN_FREE_BYTES + reserved_bytes

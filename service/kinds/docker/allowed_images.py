@@ -1,9 +1,9 @@
-"""Which images the operator allows, by patterns of `JOBRUNNER_DOCKER_IMAGES`.
+"""Which images the operator allows, by the patterns of `JOBRUNNER_DOCKER_IMAGES`.
 
-A reference and a pattern are completed as Docker completes a name: `busybox` is
-`docker.io/library/busybox`, its tag `latest`. Then the registry, the path, and the tag or digest
-are compared each by itself, with `*` for any characters and `?` for one. A pattern without a tag
-and a digest allows all of them. A digest decides what runs, so a tag beside it counts for nothing.
+References and patterns are normalized as Docker normalizes a name: `busybox` becomes
+`docker.io/library/busybox` with the tag `latest`. Registry, path, and tag or digest are then
+compared separately, with `*` for any characters and `?` for one. A pattern without tag and digest
+allows all of them. A digest decides what runs, so a tag beside it is ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DOCKER_HUB = "docker.io"
 
 
 class Parts(NamedTuple):
-    """Of a completed reference; of `tag` and `digest` at most one isn't empty."""
+    """Of a normalized reference; `tag` or `digest` is empty, or both are."""
 
     registry: str
     path: str
@@ -25,9 +25,9 @@ class Parts(NamedTuple):
 
 
 def parts(text: str) -> Parts:
-    """A reference, or a pattern of some, completed but for the tag."""
+    """Of a reference or a pattern, normalized except for the tag."""
     registry, slash, path = text.partition("/")
-    # The rule of Docker for what is a host name.
+    # Docker's own rule for what is a host name.
     if not slash or not ("." in registry or ":" in registry or registry == "localhost"):
         registry, path = _DOCKER_HUB, text
     if registry == "index.docker.io":
@@ -40,13 +40,13 @@ def parts(text: str) -> Parts:
 
 
 def canonical(image: str) -> str:
-    """`image` completed: so it can't be the ID of another image, as a bare name may be."""
+    """`image` normalized. Unlike a bare name, it can't be another image's ID."""
     registry, path, tag, digest = parts(image)
     return f"{registry}/{path}" + (f"@{digest}" if digest else f":{tag or 'latest'}")
 
 
 def is_allowed(image: str, patterns: Sequence[str]) -> bool:
-    """Whether one of these patterns allows the image; with none at all each is allowed."""
+    """Whether one of the patterns allows the image. Without patterns every image is allowed."""
     return not patterns or any(_matches(parts(image), parts(pattern)) for pattern in patterns)
 
 

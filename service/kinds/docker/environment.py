@@ -1,8 +1,8 @@
-"""How variables reach a container: as lines of `--env-file`, which docker's client reads as data.
+"""Variables for a container, as lines of `--env-file`, which docker's client reads as data.
 
-The file is the client's standard input, so no value stands in a process list. The client's own
+The file is the client's standard input, so no value shows in a process list. The client's own
 environment is the service's: a variable in it may change what the client and the loader do, so
-nothing of a job goes there, and what no line can hold is refused when the job is submitted.
+no variable of a job is put there. One that no line can hold is refused when the job is submitted.
 
 The client skips lines that begin with `#` and leading blanks, reads at most 64 KiB, removes a
 carriage return at the end and a byte order mark at the beginning, refuses a name with a blank in
@@ -20,7 +20,7 @@ MAX_LINE_BYTES: Final = 60_000
 
 
 def is_passable(name: str, value: str) -> bool:
-    """Whether this variable can be handed to a container."""
+    """Whether this variable can be passed to a container."""
     return (
         name.isprintable()
         and not name.startswith(("#", "\ufeff"))
@@ -28,7 +28,7 @@ def is_passable(name: str, value: str) -> bool:
         and "=" not in name
         and "\n" not in value
         and not value.endswith("\r")
-        and len(name) + len(value) <= MAX_LINE_BYTES  # most often there is no need to encode it
+        and len(name) + len(value) <= MAX_LINE_BYTES  # mostly it needn't be encoded
         and len(f"{name}{value}".encode(errors="surrogatepass")) <= MAX_LINE_BYTES
     )
 
@@ -36,5 +36,5 @@ def is_passable(name: str, value: str) -> bool:
 def lines(variables: Mapping[str, str]) -> str:
     """The file. Raises: ValueError, for a variable that isn't passable."""
     if not all(is_passable(name, value) for name, value in variables.items()):
-        raise ValueError("a variable can't be handed to a container")
+        raise ValueError("a variable can't be passed to a container")
     return "".join(f"{name}={value}\n" for name, value in variables.items())

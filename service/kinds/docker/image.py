@@ -1,6 +1,6 @@
 """References to images as Docker writes them: `[Registry/]Repository[:Tag][@Digest]`.
 
-What is checked here stands in an argument list later, so nothing may be taken for an option.
+A reference becomes an argument of docker's client, so none may look like an option.
 Source: the grammar of github.com/distribution/reference.
 """
 
@@ -17,7 +17,7 @@ REPOSITORY: Final = (
 TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST: Final = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 
-# The reference's own bound is 255 characters for registry and repository.
+# Docker's own limit is 255 characters for registry and repository.
 MAX_CHARS: Final = 600
 IMAGE: Final = rf"(?:{REGISTRY}/)?{REPOSITORY}(?::{TAG})?(?:@{_DIGEST})?"
 

@@ -1,5 +1,5 @@
-"""A command line split into words as `shlex.split` does it, in a twentieth of the time: that looks
-at each character in Python, which for a long line would hold up everybody else's requests.
+"""Splits a command line into words as `shlex.split` does, in a twentieth of the time: that one
+handles each character in Python, which for a long line would delay all other requests.
 """
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# Characters of a line that is split: as many as the kernel takes in one argument. More is possible
-# in a list of arguments. Source: MAX_ARG_STRLEN, binfmts.h.
+# Characters of a line: as many as the kernel takes in one argument. A list of arguments may be
+# longer. Source: MAX_ARG_STRLEN, binfmts.h.
 MAX_CHARS: Final = 128 << 10
 
 _PART: Final = re.compile(
@@ -20,7 +20,7 @@ _ESCAPED_IN_DOUBLE: Final = re.compile(r'\\([\\"])')
 
 
 def split(line: str) -> list[str]:
-    """The words of `line`. Raises: ValueError, with what is missing at its end."""
+    """The words of `line`. Raises: ValueError, which says what is missing at its end."""
     words: list[str] = []
     word: list[str] | None = None
     end = 0
