@@ -8,7 +8,7 @@
 6. The requests that a principal has in flight are bounded.
 
 A refusal stands in the audit log, within bounds. A request that was admitted is aborted when its
-token is revoked or expires. Values in, a principal or an error out: HTTP is read by the caller.
+token is revoked or expires. It does no I/O, and knows no HTTP library.
 """
 
 from __future__ import annotations
@@ -57,25 +57,49 @@ _AUDITED: Final = (401, 403)
 _log = structlog.get_logger("jobrunner.access")
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made per request, in half the time
-class Incoming:
-    """What a request says of itself and of its caller. Headers are as they were sent, each value
-    that was given; `local_ip` is this end of its connection, None for a Unix socket.
+class Incoming(Protocol):
+    """What a request says of itself and of its caller. Each is read only if the decision needs it.
+
+    Headers are as they were sent, with each value that was given.
     """
 
-    method: str
-    path: str
-    head: bytes
-    host: str | None
-    origins: Sequence[str]
-    fetch_sites: Sequence[str]
-    authorizations: Sequence[str]
-    content_type: str | None
-    has_body: bool
-    local_ip: str | None
-    # Called only if they are needed: to find them takes as long as all the rest.
-    client_ip: Callable[[], str]
-    certificate_name: Callable[[], str | None]  # the common name of a verified client certificate
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def head(self) -> bytes: ...
+
+    @property
+    def host(self) -> str | None: ...
+
+    @property
+    def origins(self) -> Sequence[str]: ...
+
+    @property
+    def fetch_sites(self) -> Sequence[str]: ...
+
+    @property
+    def authorizations(self) -> Sequence[str]: ...
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The common name of a verified client certificate."""
+
+    @property
+    def content_type(self) -> str | None: ...
+
+    @property
+    def has_body(self) -> bool: ...
+
+    @property
+    def local_ip(self) -> str | None:
+        """This end of the connection; None for a Unix socket."""
+
+    @property
+    def client_ip(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +220,7 @@ class Admission:
         """
         if self._why_exposed is not None:
             raise Unauthenticated(self._why_exposed)
-        if incoming.local_ip is not None and not is_loopback(incoming.local_ip):
+        if (ip := incoming.local_ip) is not None and not is_loopback(ip):
             raise Unauthenticated("This service has no tokens, so it is for its own host only.")
         if (field := proxy_field(incoming.head)) is not None:
             raise Unauthenticated(
@@ -214,7 +238,7 @@ class Admission:
             scheme, _, text = given[0].partition(" ")
             if scheme.lower() == "bearer":
                 principal = self._tokens.principal_of(text.strip())
-        elif not given and (name := incoming.certificate_name()) is not None:
+        elif not given and (name := incoming.certificate_name) is not None:
             principal = self._tokens.principal_named(name)
         if principal is not None:
             return principal
@@ -242,7 +266,7 @@ class Admission:
 
     def _refuse(self, incoming: Incoming, error: JobrunnerError, principal: Principal) -> None:
         """Audit a refusal. Raises: TooManyRequests, in its place, when they come too often."""
-        client_ip = incoming.client_ip()
+        client_ip = incoming.client_ip
         self.audit_log.refuse(
             network(client_ip),
             code=error.code,

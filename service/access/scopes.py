@@ -28,7 +28,8 @@ _MEANINGS: Final = {
     Scope.RUN: "read, and submit, kill and clean the principal's own jobs",
     Scope.ADMIN: "everything, with everybody's jobs",
 }
-_ORDER: Final = tuple(Scope)
+# The scopes of which one is enough, for each scope: itself and those after it.
+_SUFFICIENT: Final = {scope: frozenset(list(Scope)[n:]) for n, scope in enumerate(Scope)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Principal:
 
     def may(self, scope: Scope) -> bool:
         """Whether `scope`, or one that includes it, is among its own."""
-        return any(_ORDER.index(own) >= _ORDER.index(scope) for own in self.scopes)
+        return not self.scopes.isdisjoint(_SUFFICIENT[scope])
 
     @property
     def visibility(self) -> Visibility:

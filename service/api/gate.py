@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sanic import Sanic
 from sanic.exceptions import SanicException
 
-from service.access.admission import Admission, Incoming, Needs
+from service.access.admission import Admission, Needs
 from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import why_exposed
@@ -58,7 +57,7 @@ class Gate:
 
         Raises: as `Admission.admit`.
         """
-        principal = self.admission.admit(request, _incoming(request), self._needs(request))
+        principal = self.admission.admit(request, _Incoming(request), self._needs(request))
         request.principal = principal
         self._watch.look_soon()
         return principal
@@ -68,45 +67,80 @@ class Gate:
         self.admission.leave(request)
 
     def _needs(self, request: Request) -> Needs:
-        needs: Needs | None = None
-        with suppress(SanicException):  # an unknown route, or not with this method
+        try:
             # Sanic's own look-up, a moment later, finds this one in the router's cache.
             route, _, _ = self._router.get(
                 request.path, request.method, request.headers.getone("host", None)
             )
-            needs = getattr(route.ctx, "needs", None)
-        if needs is not None:
+            needs: Needs = route.ctx.needs
             return needs
-        return _SAFE_UNDECLARED if request.method in _SAFE else _UNDECLARED
+        except (SanicException, AttributeError):  # no such route, or one without a declaration
+            return _SAFE_UNDECLARED if request.method in _SAFE else _UNDECLARED
 
 
-def _incoming(request: Request) -> Incoming:
-    headers = request.headers
-    seen: Any = request.conn_info
-    local = seen.sockname if seen is not None else None
-    return Incoming(
-        method=request.method,
-        path=request.path,
-        head=request.head,
-        host=headers.get("host"),
-        origins=headers.getall("origin", []),
-        fetch_sites=headers.getall("sec-fetch-site", []),
-        authorizations=headers.getall("authorization", []),
-        content_type=headers.get("content-type"),
-        has_body="transfer-encoding" in headers or headers.get("content-length", "0") != "0",
-        local_ip=local[0] if isinstance(local, tuple) else None,
-        client_ip=partial(client_ip, request),
-        certificate_name=partial(_certificate_name, request),
-    )
+class _Incoming:
+    """A request of Sanic's as admission sees it."""
 
+    __slots__ = ("_headers", "_request")
 
-def _certificate_name(request: Request) -> str | None:
-    """The common name of the client's certificate, which the handshake has verified."""
-    stream: Any = request.stream
-    tls = stream.protocol.transport.get_extra_info("ssl_object")
-    certificate = tls.getpeercert() if tls is not None else None
-    for part in (certificate or {}).get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                return str(value)
-    return None
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._headers = request.headers
+
+    @property
+    def method(self) -> str:
+        return self._request.method
+
+    @property
+    def path(self) -> str:
+        return self._request.path
+
+    @property
+    def head(self) -> bytes:
+        return self._request.head
+
+    @property
+    def host(self) -> str | None:
+        return self._headers.get("host")
+
+    @property
+    def origins(self) -> Sequence[str]:
+        return self._headers.getall("origin", ())
+
+    @property
+    def fetch_sites(self) -> Sequence[str]:
+        return self._headers.getall("sec-fetch-site", ())
+
+    @property
+    def authorizations(self) -> Sequence[str]:
+        return self._headers.getall("authorization", ())
+
+    @property
+    def certificate_name(self) -> str | None:
+        stream: Any = self._request.stream
+        tls = stream.protocol.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert() if tls is not None else None
+        for part in (certificate or {}).get("subject", ()):
+            for key, value in part:
+                if key == "commonName":
+                    return str(value)
+        return None
+
+    @property
+    def content_type(self) -> str | None:
+        return self._headers.get("content-type")
+
+    @property
+    def has_body(self) -> bool:
+        headers = self._headers
+        return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+    @property
+    def local_ip(self) -> str | None:
+        connection: Any = self._request.conn_info
+        local = connection.sockname if connection is not None else None
+        return local[0] if isinstance(local, tuple) else None
+
+    @property
+    def client_ip(self) -> str:
+        return client_ip(self._request)
