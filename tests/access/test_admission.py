@@ -85,14 +85,17 @@ def clock():
 
 @pytest.fixture
 def make(tmp_path, tokens, clock):
+    files = AuditLog(tmp_path)
+
     def make_one(why_exposed=None, **settings):
         settings = Settings.from_environment(
             {f"JOBRUNNER_{k}": str(v) for k, v in settings.items()}
         )
-        log = BoundedAuditLog(AuditLog(tmp_path), lambda *_: None, clock=clock)
+        log = BoundedAuditLog(files, lambda *_: None, clock=clock)
         return Admission(settings, tokens, log, why_exposed=why_exposed, clock=clock)
 
-    return make_one
+    yield make_one
+    files.close()
 
 
 @pytest.fixture
