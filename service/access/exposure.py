@@ -1,8 +1,8 @@
-"""Whether a service without tokens would be open to more than its own host.
+"""Whether a service without tokens would be exposed to more than its own host.
 
-Without tokens anybody who reaches the service runs commands, so nothing may make it reachable from
-elsewhere: neither the address that it listens on, nor a proxy in front of it. What tells of a proxy
-are the settings that only a proxied service needs, and the headers that proxies add.
+Without tokens everybody who reaches the service can run commands, so nothing may make it reachable
+from elsewhere: neither the address that it listens on, nor a proxy in front of it. A proxy shows by
+the settings that only a service behind one needs, and by the headers that proxies add.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from service.settings import Settings
 
 # Sanic's settings for a service behind a proxy.
 _PROXY_SETTINGS: Final = ("PROXIES_COUNT", "REAL_IP_HEADER", "FORWARDED_SECRET")
-# Header fields that proxies add. Source: RFC 7239; RFC 9110, section 7.6.3; what nginx, Apache,
-# HAProxy, Traefik, Envoy, Cloudflare and cloud load balancers call theirs.
-# One search takes 1.2 µs of a head as curl's.
+# Header fields that proxies add. Source: RFC 7239; RFC 9110, section 7.6.3; the documentation of
+# nginx, Apache, HAProxy, Traefik, Envoy, Cloudflare and cloud load balancers.
+# One search takes 1.2 µs for a head like curl's.
 _PROXY_FIELDS: Final = re.compile(
     rb"\r\n(forwarded|x-forwarded(?:-[^:]*)?|via|x-real-ip|x-client-ip|x-cluster-client-ip"
     rb"|x-original-(?:for|forwarded-for|host)|true-client-ip|cf-connecting-ip|cf-ray|cdn-loop"
@@ -26,33 +26,33 @@ _PROXY_FIELDS: Final = re.compile(
     re.IGNORECASE,
 )
 
-_MAKE_ONE: Final = "Make a token first: jobrunner token create --name NAME --scope admin"
+_CREATE_ONE: Final = "Create a token first: jobrunner token create --name NAME --scope admin"
 
 
 def why_exposed(settings: Settings, sanic: Mapping[str, Any], listens_on: str) -> str | None:
-    """What lets others reach the service, as a sentence that says what to do; None: nothing.
+    """Why the service is exposed, and what to do about it, in one sentence; None if it isn't.
     `sanic` is the app's configuration.
     """
     if not is_loopback(listens_on):
         return (
             f"{listens_on} is not on loopback, and there are no tokens: anybody who reaches it"
-            f" could run any command. {_MAKE_ONE}"
+            f" could run any command. {_CREATE_ONE}"
         )
     if names := sorted(name for name in settings.allowed_hosts if not is_loopback(name)):
         return (
             f"JOBRUNNER_ALLOWED_HOSTS has {', '.join(names)}, not only names of loopback, and there"
-            f" are no tokens: anybody who reaches it could run any command. {_MAKE_ONE}"
+            f" are no tokens: anybody who reaches it could run any command. {_CREATE_ONE}"
         )
     if given := [name for name in _PROXY_SETTINGS if sanic.get(name)]:
         names_given = ", ".join(f"SANIC_{name}" for name in given)
         return (
             f"{names_given} is for a service behind a proxy, and there are no tokens: anybody who"
-            f" reaches the proxy could run any command. {_MAKE_ONE}"
+            f" reaches the proxy could run any command. {_CREATE_ONE}"
         )
     return None
 
 
 def proxy_field(head: bytes) -> str | None:
-    """The header field that tells that a proxy passed the request on; None when there is none."""
+    """The first header field that a proxy added; None when there is none."""
     found = _PROXY_FIELDS.search(head)
     return found[1].decode() if found else None

@@ -1,8 +1,8 @@
-"""Under which name, and from which site, a request may come. Pure: headers in, a verdict out.
+"""Which `Host` and which `Origin` a request may have. Pure: headers in, a decision out.
 
-A service on loopback is within reach of every web page that a user of this box has open. A page of
-another site is told by its `Origin`; one whose own name was made to point here (DNS rebinding) by
-the `Host` that it asks for. Source: RFC 6454; RFC 9110, section 7.2.
+Every web page that a user of this host has open can reach a service on loopback. A page of another
+site is recognized by its `Origin`; one whose own name was made to resolve to this host (DNS
+rebinding) by its `Host`. Source: RFC 6454; RFC 9110, section 7.2.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from urllib.parse import urlsplit
 
 # In JOBRUNNER_ALLOWED_HOSTS: any name.
 ANY_HOST: Final = "*"
-# What a browser says of who made it ask: a page of ours, or nobody but its user. Pages of others
-# can't hide it, also not with requests that have no `Origin`. Source: W3C Fetch Metadata, 2.3.
+# Values of Sec-Fetch-Site for requests of the service's own pages, and of the browser's user. Other
+# pages can't forge it, not even in requests without an `Origin`. Source: W3C Fetch Metadata, 2.3.
 OWN_FETCH_SITES: Final = frozenset({"same-origin", "none"})
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[0-9a-z._-]+))(?::[0-9]{0,5})?")
-# Both look-ups are remembered: the same few names come in every request.
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256)  # every request has one of the same few names
 def is_loopback(host: str) -> bool:
-    """Whether `host`, an address or a name, is this box under a name that only it has."""
+    """Whether `host`, an address or a name, is a loopback one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -42,7 +41,7 @@ def host_name(header: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def is_host_allowed(header: str, allowed: frozenset[str]) -> bool:
-    """Whether a request for this `Host` is for us; `allowed` is empty for loopback names."""
+    """Whether requests may have this `Host`. With no `allowed` names: only loopback ones."""
     name = host_name(header)
     if not allowed:
         return is_loopback(name)

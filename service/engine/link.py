@@ -31,7 +31,7 @@ from service.link.to_supervisor import Claim, CloseOrphanedLog, Kill, MakeLog
 from service.settings import Settings
 from service.store import Store
 
-# Seconds until the next try when no supervisor can be started: something is broken on this box.
+# Seconds until the next try when no supervisor can be started: something is broken on this host.
 _RETRY_S: Final = 1.0
 # Seconds for the log of a job of a dead supervisor to be mended; it may be long.
 _CLOSE_LOG_S: Final = 60.0

@@ -1,4 +1,4 @@
-"""What becomes of live jobs that no supervisor knows: theirs is dead, or the box was restarted.
+"""What becomes of live jobs that no supervisor knows: theirs is dead, or the host was restarted.
 
 One whose start was never asked for runs now. One whose start was asked for may have run, and its
 processes' parent is gone: it is `killed`, reason `lost`, and never run again. One that meanwhile

@@ -1,8 +1,8 @@
-"""Finding the supervisor of a state directory, or starting it.
+"""Connects to the supervisor of a state directory, and starts one if there is none.
 
-Whichever service process finds none starts one. Many may do so at the same moment: one candidate is
-started at a time, finds out whether another serves already, and only one stays. A candidate that
-doesn't get there within a bound is ended by who started it, or by the next one who waits for it.
+Any service process may start one, several at the same moment. One candidate is spawned at a time;
+it exits if another supervisor serves already, so only one stays. A candidate that isn't ready
+within its timeout is killed by the process that spawned it, or by the next one that waits.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from service.link.incumbent import SILENT_S, is_served
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 from service.paths import StateDir
 
-# Seconds for a supervisor to start: sweeping included, or waiting for a silent one and ending it.
+# Seconds for a supervisor to start, including the reaping of orphans, or the end of a silent one.
 _START_S: Final = SILENT_S + 30.0
-# The soft limit on descriptors that commands get: the one this process was started with. Workers
-# raise their own later, and the supervisor would inherit that.
+# The soft limit on descriptors that commands get: the one that this process was started with.
+# Workers raise their own later, and the supervisor would inherit that.
 _SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-# Seconds for a killed candidate to go, and for one that is ready to leave its parent.
+# Seconds for a killed candidate to exit, and for one that is ready to fork and detach.
 _ENDED_S: Final = 10.0
 # Seconds that a supervisor may stay silent when the service ends.
 _LAST_WORD_S: Final = 2.0
-# Seconds that `reach` takes at most, as a rule: a silent one is ended, and the next one sweeps.
+# Seconds that `reach` takes, as a rule: a silent one is killed, and the next one reaps orphans.
 REACH_S: Final = _LAST_WORD_S + 5.0
-# An ending supervisor and the start of the next can meet more than once; not this often.
+# Attempts: a supervisor may exit just as it is connected to, but hardly this often in a row.
 _ATTEMPTS: Final = 5
 
 
@@ -53,7 +53,7 @@ async def connect_or_start(
     on_messages: Callable[[list[Notification]], None],
     on_lost: Callable[[SupervisorSession], None],
 ) -> tuple[SupervisorSession, SupervisorHello]:
-    """A connection to the supervisor of `state_dir`, which is started when there is none.
+    """Connect to the supervisor of `state_dir`, after starting one if there is none.
 
     Raises: SupervisorFailed.
     """
@@ -75,8 +75,8 @@ async def connect_or_start(
 
 
 def start(state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
-    """Start a supervisor and wait until it serves, or has found another that does. Blocks. One that
-    runs, and is silent for longer than `silent_s` after it was called, is ended.
+    """Start a supervisor and wait until it, or another one, serves. Blocks. A running supervisor
+    that stays silent for `silent_s` after it was signalled is killed.
 
     Raises: SupervisorFailed.
     """
@@ -84,8 +84,9 @@ def start(state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
 
 
 def reach(state_dir: Path, *, cgroup: str) -> None:
-    """Before the last words to a supervisor: one that lost its socket, or is stopped, is called;
-    one that stays silent, or is dead, is replaced, so that no process of its jobs is left. Blocks.
+    """Make sure that a supervisor responds, for the last request of a service that stops. One that
+    lost its socket, or is stopped, is signalled; one that stays silent, or is dead, is replaced, so
+    that no process of its jobs is left. Blocks.
 
     Raises: SupervisorFailed.
     """
@@ -95,15 +96,15 @@ def reach(state_dir: Path, *, cgroup: str) -> None:
         raise SupervisorFailed(f"{state_dir} can't be opened: {exc}") from exc
     try:
         if not is_served(directory, _LAST_WORD_S):
-            end_candidate(state_dir)  # a worker's, which would wait for the silent one for longer
+            end_candidate(state_dir)  # a worker's, which waits longer for the silent one
             start(state_dir, cgroup=cgroup, silent_s=_LAST_WORD_S)
     finally:
         os.close(directory)
 
 
 class Starting:
-    """A supervisor that was just started, unless another one was being started at that moment.
-    `wait` may be called once; who never calls it leaves the supervisor to itself.
+    """A supervisor that is starting: spawned at once, unless another candidate holds the lock.
+    `wait` may be called once; without it the supervisor goes on by itself.
     """
 
     def __init__(self, state_dir: Path, *, cgroup: str, silent_s: float = SILENT_S) -> None:
@@ -112,43 +113,43 @@ class Starting:
         self._options = ["--cgroup", cgroup, "--silent-s", str(silent_s)]
         self._ends = time.monotonic() + _START_S
         self._candidate: _Candidate | None = None
-        with _told():
+        with _translated():
             self._lock = open_lock(StateDir(state_dir).start_lock)
             if try_lock(self._lock):
                 self._spawn()
 
     def wait(self) -> None:
-        """Until it serves, or has found another that does. Blocks. Raises: SupervisorFailed."""
-        with _told():
+        """Wait until it, or another one, serves. Blocks. Raises: SupervisorFailed."""
+        with _translated():
             if self._candidate is None:
-                self._wait_for_turn()
+                self._wait_for_lock()
                 self._spawn()
             assert self._candidate is not None  # noqa: S101 - for mypy; spawned just now
             if not self._candidate.wait(self._ends - time.monotonic()):
                 log = StateDir(self._state_dir).supervisor_log
                 raise SupervisorFailed(f"the supervisor did not start; {log} says why")
 
-    def _wait_for_turn(self) -> None:
+    def _wait_for_lock(self) -> None:
         if lock_within(self._lock, self._ends - time.monotonic()):
             return
-        # Whoever started that one is gone, or would have ended it by now.
+        # The process that spawned that candidate is gone, or would have killed it by now.
         end_candidate(self._state_dir)
         if not lock_within(self._lock, _ENDED_S):
             os.close(self._lock)
-            raise SupervisorFailed("another process holds the lock of starting supervisors")
+            raise SupervisorFailed("another process holds the start lock")
         self._ends = time.monotonic() + _START_S
 
     def _spawn(self) -> None:
-        """It has the lock from now on."""
+        """Spawn it, and pass the lock on to it."""
         try:
-            name_in(self._lock, "")  # it does so itself
+            name_in(self._lock, "")  # the candidate writes its own pid
             self._candidate = _Candidate(self._state_dir, self._options, self._lock)
         finally:
             os.close(self._lock)
 
 
 class _Candidate:
-    """A process that becomes the supervisor, or finds another in service."""
+    """A process that becomes the supervisor, or exits if another one serves."""
 
     def __init__(self, state_dir: Path, options: list[str], lock: int) -> None:
         """Raises: OSError."""
@@ -172,10 +173,10 @@ class _Candidate:
             os.close(theirs)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it, or another one, serves. One that doesn't get there in time is ended."""
+        """Whether it, or another one, serves. A candidate that isn't ready in time is killed."""
         try:
-            # The pipe first: a process can only be waited for by looking again and again, and the
-            # one that was started has forked and left before the word comes.
+            # The pipe first: waiting for a process with a timeout polls, and the spawned process
+            # forks and exits before its child is ready.
             poller = select.poll()
             poller.register(self._ours, select.POLLIN)
             in_time = bool(poller.poll(max(0.0, seconds) * 1000))
@@ -189,7 +190,7 @@ class _Candidate:
 
 
 def end_candidate(state_dir: Path) -> None:
-    """Kill the one that holds the lock of starting supervisors. It serves nobody."""
+    """Kill the candidate that holds the start lock. It doesn't serve yet."""
     pid = named_in(StateDir(state_dir).start_lock)
     if pid is not None:
         with suppress(OSError):
@@ -201,7 +202,7 @@ def end_candidate(state_dir: Path) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except (OSError, subprocess.TimeoutExpired) as exc:
@@ -209,8 +210,8 @@ def _told() -> Iterator[None]:
 
 
 def _environment() -> dict[str, str] | None:
-    """None (this process's own), unless this package is imported from where no installation is:
-    then the supervisor, which starts in `/`, is told where.
+    """None (this process's own), unless this package isn't installed: then PYTHONPATH tells the
+    supervisor, which starts in `/`, where it is.
     """
     root = Path(__file__).resolve().parents[2]
     if root in {Path(p).resolve() for p in sysconfig.get_paths().values()}:
