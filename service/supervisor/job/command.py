@@ -1,4 +1,4 @@
-"""The command that was dispatched last: what was asked for, and what is known of its end."""
+"""The command that was dispatched last: what was requested, and what is known of its end."""
 
 from __future__ import annotations
 

@@ -211,11 +211,14 @@ def on(given: Input) -> Callable[[_Method[_M, _P]], _Method[_M, _P]]:
     """The method that handles this input: it runs when the present phase accepts it, and returns no
     effects when the phase ignores it. Raises: IllegalInput.
     """
+    accepting = frozenset(phase for phase in Phase if given in ACCEPTS[phase])
 
     def handles(method: _Method[_M, _P]) -> _Method[_M, _P]:
         @functools.wraps(method)
         def checked(self: _M, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Effect]:
-            return method(self, *args, **kwargs) if takes(self.phase, given) else []
+            if self.phase in accepting or takes(self.phase, given):
+                return method(self, *args, **kwargs)
+            return []
 
         return checked
 

@@ -60,7 +60,7 @@ def quota_us(cpus: float) -> int:
 
 
 def check_available(missing: dict[str, str], **limits: float) -> None:
-    """Raises: OSError, for a limit that is asked for and missing."""
+    """Raises: OSError, for a limit that is wanted and missing."""
     for limit, value in limits.items():
         if value and limit in missing:
             raise OSError(missing[limit])

@@ -68,7 +68,7 @@ class Case:
 class World:
     case: Case
     machine: JobMachine = field(default_factory=JobMachine)
-    next_command: int = 0  # what the owner asks for next; -1 when it asks for nothing
+    next_command: int = 0  # what the worker dispatches next; -1: nothing
     alive: int | None = None  # the command whose process lives
     stray_lives: bool = False
     pipes: set = field(default_factory=set)  # (command, stream) whose end hasn't come
@@ -78,7 +78,7 @@ class World:
     signals: list = field(default_factory=list)
     log_closed: list = field(default_factory=list)
     # Facts, for the oracles
-    killed_by_rule: bool | None = None  # rule 2, told when it was decided
+    killed_by_rule: bool | None = None  # rule 2, set when it is decided
     killing: bool = False
     statuses: dict = field(default_factory=dict)
     grace_passed: bool = False
@@ -116,7 +116,7 @@ class World:
                 self._end_pipe(int(command), int(stream))
             case ["stray", "dies"]:
                 self.stray_lives = False
-                # Its parent reaps it; the supervisor is told once that one is gone.
+                # Its parent reaps it; the supervisor hears of it once the parent is gone.
                 if self.alive is None:
                     self._batch()
             case ["kill"]:
@@ -124,7 +124,7 @@ class World:
             case [timer]:
                 self._pass(Timer(timer))
         if was_finished:
-            assert len(self.emits) == before, f"{event} after the end is told"
+            assert len(self.emits) == before, f"{event} after the end was reported"
             assert self.machine.phase is Phase.FINISHED
             assert not self.timers
 
@@ -132,10 +132,10 @@ class World:
         number = self.next_command
         command = self.case.commands[number]
         self.next_command = -1
-        asked = self.machine.start(Command(number, command.end_if, DRAIN_S))
-        # The owner may ask while a kill is on its way to it: then nothing is spawned.
-        assert bool(asked) is (not self.killing), "a start after a kill is refused"
-        self.apply(asked)
+        effects = self.machine.start(Command(number, command.end_if, DRAIN_S))
+        # The worker may dispatch it before it hears of a kill: then nothing is spawned.
+        assert bool(effects) is (not self.killing), "a start after a kill is refused"
+        self.apply(effects)
         assert self.machine.start(Command(number, command.end_if, DRAIN_S)) == []
 
     def spawn(self, number):
@@ -242,7 +242,7 @@ class World:
         assert names.count("finished") == len(self.log_closed) <= 1
         assert names.count("started") <= len(self.case.commands)
         if names.count("finished"):
-            assert names[-1] == "finished", "the end is told last"
+            assert names[-1] == "finished", "the end is reported last"
             assert self.machine.phase is Phase.FINISHED
             assert not self.timers, "no timer outlives the job"
             self.check_finished()
@@ -250,17 +250,17 @@ class World:
             assert Timer.DEADLINE not in self.timers, "what is being killed has no deadline"
         if signal.SIGKILL in self.signals:
             assert Timer.GRACE not in self.timers, "KILL ends the grace"
-            asked = any(
+            requested = any(
                 number == signal.SIGKILL or grace_s == 0
                 for number, grace_s in self.case.kills[: self.kills_made]
             )
-            assert asked or self.grace_passed, "KILL is sent after the grace, or when asked for"
+            assert requested or self.grace_passed, "KILL is sent after the grace, or when requested"
 
     def check_finished(self):
         fields = self.emits[-1][1]
-        verdict = "killed" if self.killed_by_rule else "exited"
-        assert fields["outcome"] == verdict, "rule 2"
-        assert (self.machine.receipt(3) is not None) is (verdict == "killed")
+        outcome = "killed" if self.killed_by_rule else "exited"
+        assert fields["outcome"] == outcome, "rule 2"
+        assert (self.machine.receipt(3) is not None) is (outcome == "killed")
         assert self.living == 0 or self.stuck_passed, "nothing is left, unless it can't be killed"
         assert fields["output_complete"] is self.log_closed[0] is (not self.pipes)
         waited = self.closing_passed or (self.case.stalled and self.drain_passed and self.killing)
@@ -516,8 +516,8 @@ def seconds_armed(*requests):
     ],
 )
 def test_a_later_request_only_shortens(second, armed):
-    told, _ = seconds_armed((0.0, 15, 10.0), second)
-    assert told == [[10.0], armed]
+    armed_for, _ = seconds_armed((0.0, 15, 10.0), second)
+    assert armed_for == [[10.0], armed]
 
 
 def test_the_receipt_tells_the_grace_that_held():

@@ -1,4 +1,4 @@
-"""Whole trees: whatever a job's processes do to get away, when its end is told they are gone."""
+"""Whole trees: whatever a job's processes do to get away, they are gone when its end is reported."""
 
 import signal
 
