@@ -14,6 +14,11 @@ class Backoff:
         self._next_s = first_s
 
     @property
+    def seconds(self) -> float:
+        """The next delay."""
+        return self._next_s
+
+    @property
     def is_at_most(self) -> bool:
         """Whether the next pause is the longest."""
         return self._next_s >= self._most_s

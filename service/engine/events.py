@@ -1,14 +1,15 @@
-"""What an event of the supervisor means for a job's record. Pure: values in, values out.
+"""The reducer of the supervisor's events: what one means for a job's record. Values in, values out.
 
-An event may come twice, since its owner may die between storing and acknowledging it: what is known
-already changes nothing.
+It changes everything but the state: it names the trigger that changes that, and the live job fires
+it (`live_job`). An event may come twice, since a worker may die between storing and acknowledging
+it: what is known already changes nothing.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import FINISHED, Reason, State, after
+from service.jobs.lifecycle import FINISHED, Reason, State, Trigger
 from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage, signal_name
 from service.link import from_supervisor
 from service.link.from_supervisor import (
@@ -22,34 +23,31 @@ from service.link.from_supervisor import (
 )
 
 
-def apply(record: JobRecord, event: Event) -> JobRecord:
-    """The record after `event`; the same object when the event changes nothing.
-
-    Raises: IllegalTransition, when the event can't follow the record's state.
+def reduce(record: JobRecord, event: Event) -> tuple[JobRecord, Trigger | None]:
+    """The record after `event`, still in its state, and the trigger that changes the state, if any.
+    The same object when the event changes nothing.
     """
     if record.state in FINISHED:
-        return record
+        return record, None
     match event["name"]:
         case "started":
             return _started(record, event)
         case "refused":
-            return _refused(record, event)
+            return _refused(record, event), None
         case "kill_requested":
-            return record if record.kill is not None else replace(record, kill=_kill(event))
+            killed = record if record.kill is not None else replace(record, kill=_kill(event))
+            return killed, None
         case "ended":
-            return _ended(record, event)
+            return _ended(record, event), None
         case "finished":
             return _finished(record, event)
         case "unknown":
-            return record
+            return record, None
 
 
-def lost(
-    record: JobRecord, *, at: int, end: int, complete: bool, error: str | None = None
-) -> JobRecord:
-    """The record of a job whose processes' parent vanished, or of which not enough can be read to
-    go on with it: `error` says so. A command that was dispatched may have run, whether its start
-    was told or not, so it isn't shown as skipped.
+def lost(record: JobRecord, *, at: int, end: int, complete: bool) -> JobRecord:
+    """The record, still in its state, of a job whose processes' parent vanished. A command that was
+    dispatched may have run, whether its start was reported or not, so it isn't shown as skipped.
     """
     outcomes = tuple(
         replace(outcome, state=State.KILLED, finished_at=at)
@@ -58,42 +56,37 @@ def lost(
         else outcome
         for number, outcome in enumerate(record.commands)
     )
-    ended = _end(
-        replace(record, commands=outcomes),
-        state=State.KILLED if error else after(record.state, "kill"),
-        reason=Reason.LOST,
-        at=at,
-        end=end,
-        complete=complete,
+    return _end(
+        replace(record, commands=outcomes), reason=Reason.LOST, at=at, end=end, complete=complete
     )
-    return replace(ended, error=error) if error else ended
+
+
+def damaged(
+    record: JobRecord, error: str, *, at: int, end: int = 0, complete: bool = False
+) -> JobRecord:
+    """The final record of a job of which too little can be read to go on with it: `error` says
+    why. Its state isn't trusted either, so no trigger leads from it: it becomes killed.
+    """
+    ended = lost(record, at=at, end=end, complete=complete)
+    return replace(ended, state=State.KILLED, error=error)
 
 
 def killed_before_start(record: JobRecord, *, at: int) -> JobRecord:
-    """The record of a job that never ran, and that somebody asked to kill."""
+    """The record, still in its state, of a job that never ran and whose kill was requested."""
     assert record.kill is not None  # noqa: S101 - the caller has looked
     kill = replace(record.kill, found=0, escalated=False, verified_gone=True)
-    return _end(
-        replace(record, kill=kill),
-        state=after(record.state, "kill"),
-        reason=kill.reason,
-        at=at,
-        end=0,
-        complete=True,
-    )
+    return _end(replace(record, kill=kill), reason=kill.reason, at=at, end=0, complete=True)
 
 
-def _started(record: JobRecord, event: Started) -> JobRecord:
+def _started(record: JobRecord, event: Started) -> tuple[JobRecord, Trigger | None]:
     number = event["command"]
     if record.commands[number].state is not State.PENDING:
-        return record
+        return record, None
     outcome = CommandOutcome(state=State.RUNNING, started_at=event["at"])
     record = _with_outcome(record, number, outcome)
-    if record.state is State.PENDING:
-        record = replace(
-            record, state=after(record.state, "start"), started_at=event["at"], dispatched=number
-        )
-    return record
+    if record.state is not State.PENDING:
+        return record, None
+    return replace(record, started_at=event["at"], dispatched=number), "start"
 
 
 def _refused(record: JobRecord, event: Refused) -> JobRecord:
@@ -120,27 +113,26 @@ def _ended(record: JobRecord, event: Ended) -> JobRecord:
     return _with_outcome(record, event["command"], outcome)
 
 
-def _finished(record: JobRecord, event: Finished) -> JobRecord:
+def _finished(record: JobRecord, event: Finished) -> tuple[JobRecord, Trigger]:
+    trigger: Trigger = "exit" if record.state is State.RUNNING else "refuse"
     reason = None
     if event["kill"] is not None:
-        state = after(record.state, "kill")
+        trigger = "kill"
         kill = _receipt(event["kill"])
         reason = kill.reason
         record = replace(record, kill=kill)
-    else:
-        state = after(record.state, "exit" if record.state is State.RUNNING else "refuse")
-    return _end(
+    ended = _end(
         _with_usage(record, event.get("usage")),
-        state=state,
         reason=reason,
         at=event["at"],
         end=event["end_offset"],
         complete=event["output_complete"],
     )
+    return ended, trigger
 
 
 def _end(
-    record: JobRecord, *, state: State, reason: Reason | None, at: int, end: int, complete: bool
+    record: JobRecord, *, reason: Reason | None, at: int, end: int, complete: bool
 ) -> JobRecord:
     last = next(
         (o for o in reversed(record.commands) if o.state is not State.PENDING), CommandOutcome()
@@ -151,7 +143,6 @@ def _end(
     )
     return replace(
         record,
-        state=state,
         reason=reason,
         exit_code=last.exit_code,
         signal=last.signal,

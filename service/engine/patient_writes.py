@@ -1,7 +1,7 @@
-"""Writing to the records when they can't be written just now: waiting outside of the event loop.
+"""Writes that wait without blocking the event loop.
 
-Another process that keeps the records locked is waited for a moment, and so is a write-ahead log
-that has become longer than the checkpoints could keep it. Meanwhile the worker serves the others.
+A write waits for a moment while another process has locked the records, and a submission while the
+write-ahead log is longer than the checkpoints could keep it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from service.engine.backoff import Backoff
 from service.errors import RecordsLocked
 from service.store import Store
 
-# Seconds for which a lock is waited for: a checkpoint of our own takes some milliseconds of it.
+# Seconds to wait for a lock: one of our own checkpoints holds it for some milliseconds.
 _LOCKED_S: Final = 1.0
-# Seconds for which a submission waits until a long log is short again.
+# Seconds that a submission waits until a long log is short again.
 _LONG_LOG_S: Final = 2.0
 _FIRST_PAUSE_S: Final = 0.01
 _LAST_PAUSE_S: Final = 0.1
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 async def while_locked(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """`begin`, again while another process has locked the records. Raises: as it does."""
+    """What `begin` returns or raises; repeated while another process has locked the records."""
     backoff = Backoff(_FIRST_PAUSE_S, _LAST_PAUSE_S)
     until = time.monotonic() + _LOCKED_S
     while True:
@@ -39,7 +39,7 @@ async def while_locked(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 async def stored(write: Callable[[], T]) -> T:
-    """`write`, which is all or nothing, in the same way."""
+    """The same for `write`, which is all or nothing."""
 
     async def begin() -> T:
         return write()
@@ -48,7 +48,7 @@ async def stored(write: Callable[[], T]) -> T:
 
 
 class LogKeeper:
-    """Has the checkpoints of one worker made, one at a time; `spawn` begins and keeps a task."""
+    """Runs the checkpoints of one worker, one at a time; `spawn` starts and keeps a task."""
 
     def __init__(
         self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -58,13 +58,13 @@ class LogKeeper:
         self._running: asyncio.Task[None] | None = None
 
     def committed(self) -> None:
-        """Something was stored: begin a checkpoint when one is due."""
+        """Something was stored: start a checkpoint when one is due."""
         if self._checkpoints.is_due:
             self._run()
 
     async def wait_for_short_log(self) -> None:
-        """Hold the caller back while the log is longer than the checkpoints, ours or those of
-        another worker, could keep it; not for ever.
+        """Wait, for a bounded time, while the log is longer than the checkpoints of all workers
+        could keep it.
         """
         backoff = Backoff(_FIRST_PAUSE_S, _LAST_PAUSE_S)
         until = time.monotonic() + _LONG_LOG_S

@@ -1,7 +1,7 @@
-"""Whether a job would be taken now: each thing that it needs, looked at by itself.
+"""Readiness: whether a job would be accepted now, one check for each thing that it needs.
 
-Anybody may ask, and as often as they like: asking changes nothing on the disk, and what costs more
-than a look at a number is remembered for a second.
+Anybody may call it at any rate: a check writes nothing to disk, and one that costs more than
+reading a number is cached for a second.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from service.errors import JobrunnerError, RecordsLocked
 from service.host.heartbeats import SILENT_S
 from service.store import Store
 
-# Seconds for which an answer about the records holds: it takes their lock for a moment.
+# Seconds that the check of the records is cached: it takes their lock for a moment.
 _FRESH_S: Final = 1.0
-# The same once somebody else had the lock, and seconds after which that counts: most have it for a
-# moment, a checkpoint of our own included.
+# The same once another process had the lock, and seconds after which that counts: most hold it for
+# a moment, as do our own checkpoints.
 _LOCKED_FRESH_S: Final = 0.1
 _LOCKED_S: Final = 1.0
 
@@ -33,7 +33,7 @@ class RecordsCheck:
         self._fault: str | None = None
 
     def fault(self) -> str | None:
-        """What is wrong, a sentence; at most a second old."""
+        """The failure message, or None; at most a second old."""
         if self._now() >= self._ask_at:
             self._ask()
         return self._fault
@@ -61,10 +61,9 @@ def readiness(
     shortage: str | None,
     descriptors: str | None,
 ) -> dict[str, str | None]:
-    """By name, what is wrong: a sentence, or None. `supervisor`: what is wrong with that.
-    `main_silent_s`: since the main process was seen to live. `unstored`: why events couldn't be
-    stored, which is tried again and again. `shortage`: of room on the disk. `descriptors`: why the
-    supervisor has just refused a job.
+    """Failure messages by the check's name; None: it passes. `supervisor`, `shortage` (of free
+    space) and `descriptors` are those of their checks. `main_silent_s`: seconds since the main
+    process's last heartbeat. `unstored`: why events can't be stored, which is retried.
     """
     is_silent = main_silent_s > SILENT_S
     return {

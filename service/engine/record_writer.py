@@ -1,7 +1,7 @@
-"""Storing what changed of jobs, and counting what that really changed.
+"""Stores changed records, and counts each change in the metrics once.
 
-Any worker may store an event, and two may store the same one: the update asks for the job's state
-in the records, and so says which of them changed it.
+Any worker may store an event, and two may store the same one: the update is conditional on the
+stored state, and so tells which of them changed it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from service.store import Store
 
 
 class RecordWriter:
-    """Stores records, and tells `metrics` once they are committed."""
+    """Stores records, and updates `metrics` once they are committed."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
 
     def update(self, *records: JobRecord, before: Mapping[str, State] | None = None) -> None:
-        """Store what changed of live jobs, all or nothing. `before`: in which states they were as
-        far as the caller knows, by their IDs; it saves a look.
+        """Store changes of live jobs, all or nothing. `before`: their states by ID as far as the
+        caller knows; it saves a query.
 
         Raises: Overtaken; InsufficientStorage, Unavailable.
         """

@@ -41,12 +41,8 @@ _log = structlog.get_logger("jobrunner.engine")
 class Removal:
     """One in each worker; several may remove the same files."""
 
-    def __init__(
-        self, settings: Settings, store: Store, on_removed: Callable[[], None] = lambda: None
-    ) -> None:
-        """`on_removed` is called when there is room again."""
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
-        self._on_removed = on_removed
         self._store = store
         self._failed: deque[str] = deque()  # the oldest first
         self._unfinished: deque[str] = deque()
@@ -98,7 +94,7 @@ class Removal:
             self._failed.append(job_id)
         else:
             await stored(lambda: self._store.finished.files_removed(job_id))
-            self._on_removed()
+            self._store.reserve.try_restore()
 
     def _remove_files(self, files: JobFiles) -> None:
         ends_at = time.monotonic() + _REMOVAL_S

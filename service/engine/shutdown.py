@@ -14,9 +14,9 @@ from typing import Final
 
 import structlog
 
-from service.engine.owner import Owner
+from service.engine.changes import Changes
+from service.engine.driver import Driver
 from service.engine.record_writer import RecordWriter
-from service.jobs.lifecycle import State
 from service.link.launch import REACH_S, SupervisorFailed, reach
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
 from service.metrics.series import Metrics
@@ -46,15 +46,15 @@ async def end_all_jobs(settings: Settings) -> bool:
         except (StoreError, OSError) as exc:
             return _failed(settings, str(exc))
         opened.callback(os.close, directory)
-        # Nobody is left who could ask for what this counts.
-        owner = Owner(settings, store, _ignore, _ignore, RecordWriter(store, Metrics()))
+        # Nobody is left who could read these metrics.
+        driver = Driver(settings, store, RecordWriter(store, Metrics()), Changes())
         try:
             async with asyncio.timeout(jobs_bound_s(settings)):
-                while not await _are_ended(settings, owner, directory):
+                while not await _are_ended(settings, driver, directory):
                     continue
                 return True
         except (TimeoutError, SupervisorFailed, OtherProtocol) as exc:
-            return _failed(settings, owner.fault or str(exc) or "The supervisor doesn't answer.")
+            return _failed(settings, driver.fault or str(exc) or "The supervisor doesn't answer.")
 
 
 def _failed(settings: Settings, why: str) -> bool:
@@ -67,7 +67,7 @@ def _failed(settings: Settings, why: str) -> bool:
     return False
 
 
-async def _are_ended(settings: Settings, owner: Owner, directory: int) -> bool:
+async def _are_ended(settings: Settings, driver: Driver, directory: int) -> bool:
     """One try; False when the supervisor went away meanwhile.
 
     Raises: SupervisorFailed.
@@ -75,7 +75,7 @@ async def _are_ended(settings: Settings, owner: Owner, directory: int) -> bool:
     # A dead one's jobs may live: the next supervisor sweeps them away before it serves.
     await asyncio.to_thread(reach, settings.state_dir, cgroup=settings.cgroup)
     try:
-        jobs = await _try_to_end(settings, owner, directory)
+        jobs = await _try_to_end(settings, driver, directory)
     except TimeoutError:  # an OSError too, so it stands first
         raise
     except OSError as exc:
@@ -86,22 +86,18 @@ async def _are_ended(settings: Settings, owner: Owner, directory: int) -> bool:
     return jobs is not None
 
 
-async def _try_to_end(settings: Settings, owner: Owner, directory: int) -> int | None:
+async def _try_to_end(settings: Settings, driver: Driver, directory: int) -> int | None:
     """How many jobs there were. None when the supervisor went away meanwhile: it is being upgraded,
     or it is dead, and then nobody listens any more. Raises: OSError.
     """
     try:
         session, hello = await SupervisorSession.open(
-            directory, owner.received, lambda _: owner.lost()
+            directory, driver.received, lambda _: driver.lost()
         )
-        owner.connected(session)
+        driver.connected(session, hello)
         session.introduce("main")
         await session.request({"type": "shutdown", "grace_s": settings.shutdown_grace})
     except ConnectionLost:
         return None
     session.close()
     return len(hello["jobs"])
-
-
-def _ignore(_job_id: str, _state: State | None = None) -> None:
-    """Nobody waits in the main process; a job's files are measured at the next start."""

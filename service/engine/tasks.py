@@ -1,7 +1,7 @@
-"""The tasks of a worker that nobody awaits: each has an owner, and none dies unseen.
+"""Background tasks: each belongs to an `OwnedTasks`, and no failure of one is lost.
 
-A task that fails in a way that nobody has foreseen is an error in the log, with its traceback. One
-that is kept is begun again then, later each time, as long as its owner isn't closed.
+An unexpected exception is logged with its traceback. A kept task is then started again, after a
+delay that doubles, until it is cancelled.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from service.engine.backoff import Backoff
 from service.errors import JobrunnerError
 
-# Seconds until a task that failed is begun again: at first, and at the most. One that fails at once
-# each time writes a line a minute.
+# Seconds until a failed task is started again: the first time, and at most. A task that fails at
+# once each time logs one line a minute.
 _FIRST_RETRY_S: Final = 1.0
 _LAST_RETRY_S: Final = 60.0
 
@@ -31,14 +32,14 @@ class OwnedTasks:
         self._kept: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        """A task that runs to its end; whatever it raises is logged."""
+        """Start a task that runs to its end; an exception in it is logged."""
         task = self._begun(work, name)
         task.add_done_callback(_tell)
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
-        """What `work` returns or raises. A caller that is cancelled goes at once: the work goes on,
-        and what it raises then is logged.
+        """What `work` returns or raises. A cancelled caller returns at once: the work goes on, and
+        an exception in it is logged.
         """
         task = self._begun(work, name)
         try:
@@ -49,20 +50,27 @@ class OwnedTasks:
             raise
 
     def keep(self, make: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
-        """Run what `make` makes until `cancel_kept`, begun again when it fails."""
+        """Run what `make` makes until it is cancelled; started again when it fails."""
         task = asyncio.get_running_loop().create_task(_kept(make, name), name=name)
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
 
     async def cancel_kept(self) -> None:
-        """End the kept tasks."""
+        """Cancel the kept tasks, and wait until they have ended."""
         kept = list(self._kept)
         for task in kept:
             task.cancel()
         await asyncio.gather(*kept, return_exceptions=True)
 
+    async def cancel(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        tasks = [*self._kept, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def finish(self) -> None:
-        """Wait until all others have ended, and those that they begin meanwhile."""
+        """Wait until all others have ended, and those that they start meanwhile."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -74,7 +82,7 @@ class OwnedTasks:
 
 
 async def _kept(make: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-    retry_s = _FIRST_RETRY_S
+    backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
     loop = asyncio.get_running_loop()
     while True:
         begun = loop.time()
@@ -83,12 +91,9 @@ async def _kept(make: Callable[[], Coroutine[Any, Any, None]], name: str) -> Non
             return
         except Exception as exc:  # noqa: BLE001 - the boundary of a task: nobody else would see it
             if loop.time() - begun > _LAST_RETRY_S:
-                retry_s = _FIRST_RETRY_S  # it has worked for a while
-            _log.error("task_failed", task=name, retry_s=retry_s, exc_info=exc)
-        passed = asyncio.Event()
-        loop.call_later(retry_s, passed.set)
-        await passed.wait()
-        retry_s = min(retry_s * 2, _LAST_RETRY_S)
+                backoff.reset()  # it has worked for a while
+            _log.error("task_failed", task=name, retry_s=backoff.seconds, exc_info=exc)
+        await backoff.pause()
 
 
 def _tell(task: asyncio.Task[Any]) -> None:

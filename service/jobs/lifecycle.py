@@ -6,15 +6,17 @@ Rules
 3. A trigger that the table doesn't list for the present state raises `IllegalTransition` and
    changes nothing.
 
-The machine is the synchronous `transitions.Machine`, shared by all jobs and without models of its
-own: a job is a slotted object whose triggers go through the shared event table, 84 bytes instead of
-9.6 KB per job (measured with transitions 0.9.3, where `add_model` is also linear in the models).
+The machine is the synchronous `transitions.Machine`, shared by all jobs. It holds no models: a
+model declares its triggers as methods (`Lifecycle`), and each goes through the machine's event
+table. So a job costs 84 bytes instead of 9.6 KB, nothing keeps it alive, and none is bound:
+`add_model` and `remove_model` take ten times as long as the two transitions of a job, and longer
+with each model that there is. Measured with transitions 0.9.3.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from transitions import Machine, MachineError
 
@@ -51,8 +53,9 @@ JOB_STATES: Final = (State.PENDING, State.RUNNING, State.EXITED, State.KILLED)
 LIVE: Final = frozenset({State.PENDING, State.RUNNING})
 FINISHED: Final = frozenset({State.EXITED, State.KILLED})
 
+Trigger = Literal["start", "refuse", "exit", "kill"]
 # (trigger, source, destination, what happened): everything else reads this table.
-TRANSITIONS: Final[tuple[tuple[str, State, State, str], ...]] = (
+TRANSITIONS: Final[tuple[tuple[Trigger, State, State, str], ...]] = (
     ("start", State.PENDING, State.RUNNING, "its first command was spawned"),
     ("refuse", State.PENDING, State.EXITED, "no command could be started"),
     ("exit", State.RUNNING, State.EXITED, "it ended by itself, whatever the code"),
@@ -63,12 +66,11 @@ TRIGGERS: Final = tuple(dict.fromkeys(trigger for trigger, *_ in TRANSITIONS))
 
 
 class Lifecycle:
-    """The lifecycle of one job; `state` changes through the triggers only."""
+    """A model of the machine; `state` changes through the triggers only, from the state it has."""
 
-    __slots__ = ("state",)
+    __slots__ = ()
 
-    def __init__(self, state: State = State.PENDING) -> None:
-        self.state: str = state.value
+    state: State
 
     def start(self) -> None:
         """The first command was spawned. Raises: IllegalTransition."""
@@ -89,33 +91,23 @@ class Lifecycle:
 
 _MACHINE: Final = Machine(
     model=None,
-    states=[state.value for state in JOB_STATES],
+    states=list(JOB_STATES),
     transitions=[
-        {"trigger": trigger, "source": source.value, "dest": dest.value}
+        {"trigger": trigger, "source": source, "dest": dest}
         for trigger, source, dest, _ in TRANSITIONS
     ],
-    initial=State.PENDING.value,
+    initial=State.PENDING,
     auto_transitions=False,  # else `to_pending()` would leave a terminal state
-    model_override=True,
+    model_override=True,  # the model declares what it can do; the machine adds nothing to it
     send_event=False,
 )
 
 
-def _trigger(job: Lifecycle, trigger: str) -> None:
+def _trigger(job: Lifecycle, trigger: Trigger) -> None:
     try:
         _MACHINE.events[trigger].trigger(job)
     except MachineError as exc:
         raise IllegalTransition(trigger=trigger, state=job.state) from exc
-
-
-def after(state: State, trigger: str) -> State:
-    """The state that `trigger` leads to from `state`.
-
-    Raises: IllegalTransition, when the table doesn't list it.
-    """
-    job = Lifecycle(state)
-    _trigger(job, trigger)
-    return State(job.state)
 
 
 def diagram() -> str:

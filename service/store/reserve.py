@@ -1,15 +1,14 @@
-"""Room on the disk that is kept for what must be stored when it is full: ends, kills, cleans.
+"""Disk space in reserve, for records that must be stored on a full disk: ends, kills, cleans.
 
 The file `reserve` in the state directory is made at the start, before any job runs. When a write
-finds no room, a portion of it is given up and the write is tried again; no job is accepted until
-the reserve is whole again.
+finds no free space, a portion of it is given up and the write is retried; no job is accepted until
+the reserve is complete again.
 
 Rules
 1. Submissions never take from it.
-2. What is given up goes to the write-ahead log at once, as blocks beyond its end: else a job that
-   fills the disk in a loop would take it first.
-3. Any process of the service may give up a portion or make it whole; both are steps of the kernel
-   that may be repeated.
+2. What is given up is allocated to the write-ahead log at once, as blocks beyond its end: otherwise
+   a job that fills the disk in a loop would take it first.
+3. Any process of the service may give up a portion or restore it; both are idempotent.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from service.output.holes import keep_room
 from service.paths import StateDir
@@ -32,6 +33,8 @@ _PORTIONS: Final = 8
 # Bytes that a start takes: a new log, its index in memory, the supervisor's files. SQLite maps its
 # index; where blocks are smaller than pages, a page that can't be had is SIGBUS, not an error.
 _START_BYTES: Final = 512 << 10
+
+_log = structlog.get_logger("jobrunner.store")
 
 
 class Reserve:
@@ -68,6 +71,13 @@ class Reserve:
         """Make it whole again if there is room for that and for a job. Raises: OSError."""
         if self.missing_bytes and self.shortage() is None:
             self._make_whole()
+
+    def try_restore(self) -> None:
+        """The same; a failure is logged."""
+        try:
+            self.restore()
+        except OSError as exc:
+            _log.warning("reserve_not_made", error=str(exc))
 
     def _make_whole(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

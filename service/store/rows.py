@@ -1,7 +1,7 @@
-"""Rows into records. A row that can't be read becomes a record that says so (`damage`) and keeps
-what can be read of it: one bad row spoils no list, and a live job that has one can be ended.
+"""Rows into records. A row that can't be read becomes a record that says so (`damage`), with what
+can be read of it: one bad row breaks no list, and a live job with one can be ended.
 
-A row can't be read when somebody or a disk damaged it, or when a newer release wrote it.
+A row can't be read when a person or a disk damaged it, or when a newer release wrote it.
 """
 
 from __future__ import annotations

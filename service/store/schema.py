@@ -1,6 +1,6 @@
-"""The schema and its versions: each migration leads one version forwards, in one transaction.
+"""The schema and its migrations, from each version to the next, in one transaction each.
 
-`PRAGMA user_version` holds the version. A file of a newer version is refused, never touched.
+`PRAGMA user_version` holds the version. A file of a newer version is refused, and not changed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class SchemaTooNew(StoreError):
     """The file was written by a newer release."""
 
 
-# In `jobs`, whatever a list needs comes before what only a view needs. The spec, up to megabytes,
-# stands apart: SQLite writes a whole row at each update. `finished` is one row, kept by triggers:
-# the sums that retention asks for, which would else be a look at every finished job.
+# In `jobs`, the columns of a list come before those of a view. The spec, up to megabytes, has a
+# table of its own, as SQLite writes a whole row at each update. `finished` is one row, kept by
+# triggers: the sums that retention needs, which would otherwise be a scan of all finished jobs.
 _V1: Final = """
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,7 +77,7 @@ CREATE TRIGGER finished_by_delete AFTER DELETE ON jobs WHEN OLD.finished_at IS N
 END;
 """
 
-# Whose a job is. An idempotency key is its principal's own.
+# The principal of a job; idempotency keys are unique for each principal.
 _V2: Final = """
 ALTER TABLE jobs ADD COLUMN owner TEXT;
 CREATE INDEX jobs_by_owner ON jobs (owner, state, seq) WHERE owner IS NOT NULL;
@@ -86,7 +86,7 @@ CREATE UNIQUE INDEX jobs_by_key ON jobs (idempotency_key, coalesce(owner, ''))
 WHERE idempotency_key IS NOT NULL;
 """
 
-# How many of the finished jobs were killed: jobs by state cost no look at the finished ones.
+# How many of the finished jobs were killed: counting jobs by state needs no scan of them.
 _V3: Final = """
 ALTER TABLE finished ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;
 UPDATE finished SET killed =
@@ -116,13 +116,13 @@ CREATE TRIGGER finished_by_delete AFTER DELETE ON jobs WHEN OLD.finished_at IS N
 END;
 """
 
-# The ceiling of the token that submitted a job.
+# The limit on running jobs of the token that submitted a job.
 _V4: Final = """
 ALTER TABLE jobs ADD COLUMN max_running INTEGER NOT NULL DEFAULT 0;
 """
 
-# Who stores a change says which revision it was made of: one who was stopped while others went on,
-# and wakes, changes nothing.
+# Optimistic locking: a change is stored only on the revision that it was made of, so a process that
+# was stopped while others went on overwrites nothing when it wakes.
 _V5: Final = """
 ALTER TABLE jobs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 """
@@ -142,8 +142,8 @@ VERSION: Final = len(MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Lead the file to VERSION. Raises: SchemaTooNew; sqlite3.Error."""
-    # Looked at first without being the writer: who has nothing to do waits for no other one.
+    """Migrate the file to VERSION. Raises: SchemaTooNew; sqlite3.Error."""
+    # Read first without a write lock: with nothing to do, it waits for no other writer.
     while _version_of(connection) < VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:

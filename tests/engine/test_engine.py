@@ -243,7 +243,7 @@ async def test_a_job_that_was_pending_too_long_while_nobody_lived_is_killed(open
 
 async def test_what_an_older_supervisor_cannot_do_is_refused(open_engine):
     engine = await open_engine()
-    engine._link._hello = {**engine._link.hello, "capabilities": []}
+    engine._session._hello = {**engine._session.hello, "capabilities": []}
     with pytest.raises(InvalidJob) as refused:
         await submitted(engine, "true", idle_timeout_s=1.0, queue_timeout_s=1.0, priority=1)
     assert [place.pointer for place in refused.value.errors] == [
@@ -395,7 +395,7 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
     assert (record.state, record.reason, record.kill.found) == (State.KILLED, Reason.REQUESTED, 0)
     assert engines[0].show(over) == finished
     for job_id in (asked, killed):
-        assert not (Path(engines[0].files(job_id).output)).exists()
+        assert not Path(engines[0].files(job_id).log).exists()
 
 
 # --------------------------------------------------------------------------------- storing fails
@@ -473,24 +473,9 @@ async def test_a_recovery_that_is_retried_drops_no_event_of_our_own_jobs(open_en
         await started(engine, job_id)
         gate.go()
         # As after a failure of the first: with what the supervisor knew when it said hello.
-        await engine._link._recovery.run(registered=set())
+        await engine._recovery.run(await engine._session.current(), frozenset())
         record = await ended(engine, job_id)
         assert [outcome.exit_code for outcome in record.commands] == [0, 0]
-
-
-async def test_what_came_of_a_claim_that_was_refused_is_given_back(open_engine, fifo):
-    engine = await open_engine()
-    gate = fifo()
-    job_id = await submitted(engine, f"read -r _ < {gate}")
-    await started(engine, job_id)
-    engine._owner.claiming(job_id)
-    gate.go()
-    parked = engine._owner._claiming[job_id]
-    async with asyncio.timeout(FUSE_S):
-        while not any(message.get("name") == "finished" for message in parked):
-            await engine._link.request({"type": "make_log", "job": "no-such-job"})
-    engine._owner.not_claimed(job_id)
-    assert (await ended(engine, job_id)).exit_code == 0
 
 
 async def test_a_job_whose_record_others_have_changed_is_read_again_and_goes_on(open_engine, fifo):
@@ -527,7 +512,7 @@ async def test_a_job_of_which_nonsense_is_said_is_lost_and_stops_no_other(open_e
     for job_id in ids:
         await started(engine, job_id)
     event = {"type": "event", "job": ids[0], "name": "refused", "command": 7, "seq": 9}
-    engine._owner.received([{**event, "error": "None.", "ends_job": True, "at": 1}])
+    engine._driver.received([{**event, "error": "None.", "ends_job": True, "at": 1}])
     record = await ended(engine, ids[0])
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
     assert "makes no sense" in record.error

@@ -20,26 +20,28 @@ CONTRACT = {
 }
 
 
+class Job(lifecycle.Lifecycle):
+    def __init__(self, state=State.PENDING):
+        self.state = state
+
+
 @pytest.mark.parametrize(("state", "trigger"), list(itertools.product(JOB_STATES, TRIGGERS)))
 def test_each_trigger_in_each_state_does_what_the_contract_says(state, trigger):
     expected = CONTRACT.get((state.value, trigger))
-    job = lifecycle.Lifecycle(state)
+    job = Job(state)
     if expected is None:
         with pytest.raises(IllegalTransition) as refused:
             getattr(job, trigger)()
         assert (refused.value.trigger, refused.value.state) == (trigger, state.value)
         assert job.state == state.value
-        with pytest.raises(IllegalTransition):
-            lifecycle.after(state, trigger)
     else:
         getattr(job, trigger)()
         assert job.state == expected
-        assert lifecycle.after(state, trigger) is State(expected)
 
 
 @given(st.lists(st.sampled_from(TRIGGERS), max_size=30))
 def test_random_triggers_never_leave_the_table(triggers):
-    job = lifecycle.Lifecycle()
+    job = Job()
     for trigger in triggers:
         before = job.state
         try:
@@ -53,7 +55,7 @@ def test_random_triggers_never_leave_the_table(triggers):
 
 @given(st.sampled_from(sorted(FINISHED)), st.lists(st.sampled_from(TRIGGERS), max_size=10))
 def test_terminal_states_never_change(state, triggers):
-    job = lifecycle.Lifecycle(state)
+    job = Job(state)
     for trigger in triggers:
         with pytest.raises(IllegalTransition):
             getattr(job, trigger)()
@@ -61,14 +63,14 @@ def test_terminal_states_never_change(state, triggers):
 
 
 def test_a_job_has_no_trigger_beside_those_of_the_table():
-    job = lifecycle.Lifecycle()
+    job = Job()
     assert {name for name in dir(job) if not name.startswith("_")} == {"state", *TRIGGERS}
     with pytest.raises(AttributeError):
         job.to_pending()
 
 
 def test_many_jobs_share_one_machine_and_no_state():
-    jobs = [lifecycle.Lifecycle() for _ in range(100)]
+    jobs = [Job() for _ in range(100)]
     jobs[3].start()
     assert [job.state for job in jobs].count("running") == 1
     assert jobs[3].state == "running"

@@ -1,14 +1,19 @@
-"""Events into records: one outcome for each history, however often a part of it is told again."""
+"""Live jobs: the events of each history fire triggers that end in one record, however often a part
+of them comes again; and nothing but a trigger changes the state."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.engine.events import apply, killed_before_start, lost
+from service.engine.events import damaged, reduce
+from service.engine.live_job import LiveJob
 from service.errors import IllegalTransition
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.spec import JobSpec
+from service.kinds.bash import BashCommand
+from service.kinds.stored import encode_spec
 
 KILL = {"reason": "requested", "requested_at": 5, "signal": 15, "grace_s": 10.0}
 RECEIPT = {**KILL, "found": 2, "escalated": True, "verified_gone": True}
@@ -86,6 +91,24 @@ def histories(draw):
         )
     events.append(finished("killed" if killed else "exited"))
     return count, events
+
+
+def apply(record, event):
+    job = LiveJob(record)
+    job.apply(event)
+    return job.record
+
+
+def lost(record, **how):
+    job = LiveJob(record)
+    job.lose(**how)
+    return job.record
+
+
+def killed_before_start(record, *, at):
+    job = LiveJob(record)
+    job.kill_before_start(at=at)
+    return job.record
 
 
 def told(record, events):
@@ -226,3 +249,101 @@ def test_a_finished_job_is_not_ended_again(end):
     options = {"end": 0, "complete": True} if end is lost else {}
     with pytest.raises(IllegalTransition):
         end(replace(record, kill=asked), at=60, **options)
+
+
+# ------------------------------------------------------------------------------- state and triggers
+
+
+@given(histories())
+def test_the_reducer_names_a_trigger_and_leaves_the_state_alone(history):
+    count, events = history
+    job = LiveJob(a_record(count))
+    for event in events:
+        before = job.record
+        record, trigger = reduce(before, event)
+        assert record.state is before.state
+        job.apply(event)
+        assert (job.state is before.state) is (trigger is None)
+        assert job.state is job.record.state
+
+
+@given(histories(), st.sampled_from(["start", "exit", "refuse", "kill"]))
+def test_a_trigger_that_the_state_does_not_allow_changes_nothing(history, trigger):
+    count, events = history
+    job = LiveJob(told(a_record(count), events))
+    before = job.record
+    with pytest.raises(IllegalTransition):
+        getattr(job, trigger)()
+    assert job.record is before
+
+
+def test_a_record_that_cannot_be_read_is_killed_from_whatever_state():
+    record = damaged(a_record(2), "It makes no sense.", at=50)
+    assert (record.state, record.reason, record.error) == (
+        State.KILLED, Reason.LOST, "It makes no sense.",
+    )  # fmt: skip
+    assert (record.finished_at, record.output_complete) == (50, False)
+
+
+# --------------------------------------------------------------------------- what is sent, and when
+
+
+def spec(commands):
+    return JobSpec(commands=tuple(BashCommand(command_line=f"echo {n}") for n in range(commands)))
+
+
+def a_job(commands=2, **fields):
+    of_commands = spec(commands)
+    return LiveJob(
+        replace(a_record(commands), spec=encode_spec(of_commands)), of_commands, **fields
+    )
+
+
+def test_a_command_is_sent_once_and_after_it_was_dispatched():
+    job = a_job()
+    assert job.command_to_send() is None
+    job.dispatch_first()
+    assert job.record.dispatched == 0
+    assert job.command_to_send() == (spec(2), 0)
+    assert job.command_to_send() is None
+
+
+def test_the_next_command_is_dispatched_with_the_end_of_the_one_before():
+    job = a_job()
+    job.dispatch_first()
+    job.command_to_send()
+    job.apply(started(0))
+    assert (job.record.dispatched, job.command_to_send()) == (0, None)
+    job.apply(ended(0, ends=False))
+    assert (job.record.dispatched, job.command_to_send()) == (1, (spec(2), 1))
+
+
+def test_nothing_is_dispatched_after_a_command_that_ends_the_job():
+    job = a_job(3)
+    job.dispatch_first()
+    job.command_to_send()
+    for event in (started(0), ended(0, 1, ends=True)):
+        job.apply(event)
+    assert (job.record.dispatched, job.command_to_send()) == (0, None)
+
+
+def test_a_job_whose_last_command_is_sent_keeps_no_spec():
+    job = a_job(1)
+    job.dispatch_first()
+    assert job.command_to_send() == (spec(1), 0)
+    assert job.record.spec == b""
+    assert job._spec is None
+
+
+def test_what_could_not_be_stored_is_read_again_and_sent_again():
+    job = a_job(1)
+    stored = job.record
+    job.dispatch_first()
+    job.command_to_send()
+    job.forget()
+    assert not job.is_current
+    job.read_again(stored)
+    assert (job.is_current, job.record) == (True, stored)
+    job.dispatch_first()
+    again, number = job.command_to_send()
+    assert (again.commands, number) == (spec(1).commands, 0)

@@ -1,0 +1,38 @@
+"""Cleaning finished jobs: the record first, the files then."""
+
+from __future__ import annotations
+
+from service.engine.patient_writes import stored
+from service.engine.removal import Removal
+from service.engine.waiters import Waiters
+from service.store import Store
+
+
+class Cleaning:
+    """That of one worker; several may clean the same job, and one of them removes its files."""
+
+    def __init__(self, store: Store, waiters: Waiters, removal: Removal) -> None:
+        self._store = store
+        self._waiters = waiters
+        self._removal = removal
+
+    async def clean(self, job_ids: list[str]) -> int:
+        """Delete the records of those that are finished, and remove their files; how many.
+
+        Raises: InsufficientStorage, Unavailable; no record is deleted then.
+        """
+
+        def delete() -> list[str]:
+            return [job_id for job_id in job_ids if self._store.finished.clean(job_id)]
+
+        cleaned = await stored(lambda: self._store.atomically(delete))
+        for job_id in cleaned:
+            self._waiters.notify(job_id, finished=True)
+        await self._removal.remove(cleaned)
+        return len(cleaned)
+
+    async def retire(self, job_ids: list[str]) -> int:
+        """The same for retention, which also tries again what couldn't be removed before."""
+        cleaned = await self.clean(job_ids)
+        await self._removal.try_again()
+        return cleaned

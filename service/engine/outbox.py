@@ -1,0 +1,59 @@
+"""What a batch of messages leads to: records to store in one transaction, then messages to send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from service.engine.claim import Claim
+from service.jobs.lifecycle import State
+from service.jobs.record import JobRecord
+from service.link.to_supervisor import ToSupervisor
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Filled while a batch is handled; nothing of it is sent before `dirty` is stored. `before`:
+    the states that the jobs of `dirty` were in. `acks`: the last event of each job that is stored
+    then. `to_recover`: adopted jobs whose last worker died in the middle of their recovery.
+    """
+
+    dirty: dict[str, JobRecord] = field(default_factory=dict)
+    before: dict[str, State] = field(default_factory=dict)
+    acks: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, State] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    to_recover: list[Claim] = field(default_factory=list)
+    _messages: list[ToSupervisor] = field(default_factory=list)
+
+    def send(self, message: ToSupervisor) -> None:
+        """Once all is stored."""
+        self._messages.append(message)
+
+    def change(self, record: JobRecord, before: State) -> None:
+        """Store `record`; the job was in the state `before`."""
+        self.dirty[record.id] = record
+        self.before.setdefault(record.id, before)
+
+    def drop(self, job_id: str, state: State) -> None:
+        """The job is finished in `state`, and this worker's no more."""
+        self.changed[job_id] = state
+        self.acks.pop(job_id, None)  # the supervisor forgets the events with the job
+        self.send({"type": "release", "job": job_id})
+        self.dropped.append(job_id)
+
+    def messages(self) -> list[ToSupervisor]:
+        """All that is to be sent. What changed is published to the other workers: in a message
+        about the job that is sent anyway, or in one of its own.
+        """
+        messages: list[ToSupervisor] = [
+            {"type": "ack", "job": job_id, "seq": seq} for job_id, seq in self.acks.items()
+        ]
+        messages += self._messages
+        unpublished = {job_id: state.value for job_id, state in self.changed.items()}
+        for message in messages:
+            if message["type"] in ("ack", "release") and message["job"] in unpublished:
+                message["state"] = unpublished.pop(message["job"])
+        return messages + [
+            {"type": "publish", "job": job_id, "state": state}
+            for job_id, state in unpublished.items()
+        ]
