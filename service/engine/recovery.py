@@ -141,7 +141,7 @@ class Recovery:
         if record.damage is not None:
             await self._claim_and_lose(record, session, record.damage)
             return
-        with self._driver.claim(job_id) as claim:
+        with self._claim(job_id, session) as claim:
             if await _is_granted(claim, session, reclaim_message(record, spec)):
                 await self._take_over.run(claim, session)
 
@@ -149,9 +149,15 @@ class Recovery:
         self, record: JobRecord, session: SupervisorSession, why: str
     ) -> None:
         message: to_supervisor.Claim = {"type": "claim", "job": record.id, "stored": True}
-        with self._driver.claim(record.id) as claim:
+        with self._claim(record.id, session) as claim:
             if await _is_granted(claim, session, message):
                 await self._take_over.lose(claim, session, record, why)
+
+    def _claim(self, job_id: str, session: SupervisorSession) -> Claim:
+        # Else it could be in the way of a claim that is made over the next connection.
+        if not session.is_open:
+            raise Unavailable("The supervisor was lost meanwhile.")
+        return self._driver.claim(job_id)
 
     async def _run_adopted(self, session: SupervisorSession) -> None:
         while True:
