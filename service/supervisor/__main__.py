@@ -1,12 +1,13 @@
 """`python -m service.supervisor STATE_DIR`: become the supervisor of that directory.
 
 Guarantees
-1. At most one supervisor serves a directory: it holds `supervisor.lock` and the directory for life,
-   and binds under them.
-2. Starts are serialised by `supervisor.start.lock`: there is one candidate at a time. Who finds
-   another in service leaves at once.
-3. One that holds the directory and isn't reached is called; one that stays silent is killed.
-4. What a dead one left is swept away before the socket is there.
+1. At most one supervisor serves a directory: it holds the locks on `supervisor.lock` and on the
+   directory for life, and binds the socket under them.
+2. Starts are serialised by `supervisor.start.lock`: there is one candidate at a time. A candidate
+   that finds a supervisor in service exits at once.
+3. A supervisor that holds the locks and can't be reached gets a signal; when it stays silent, it is
+   killed.
+4. Processes that a dead supervisor left are killed before the socket exists.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from service.supervisor.process.job_cgroup import Controllers
 from service.supervisor.process.marks import mark_of
 from service.supervisor.process.orphans import reap_orphans
 from service.supervisor.process.spawn import reset_dispositions
-from service.supervisor.serve import serve
+from service.supervisor.serve import Supervisor
 from service.supervisor.snapshot import Snapshot, SocketSnapshot
 from service.supervisor.socket_file import bind
 from service.supervisor.trial import can_follow
 
 _PR_SET_CHILD_SUBREAPER = 36  # Source: prctl(2)
 # Seconds that a candidate waits for the one before it: longer than that one may take.
-_TURN_S = 60.0
+_START_LOCK_S = 60.0
 
 
 def main() -> int:
@@ -61,12 +62,18 @@ def main() -> int:
     else:
         if not options.stay:
             _leave_parent(state_dir)
-        signals.survive()
+        signals.ignore_signals()
         begun = _begin(state_dir, options)
         if begun is None:
             return 0
         snapshot, cgroups, controllers = begun
-    asyncio.run(serve(state_dir, cgroups, controllers, snapshot, arguments, stay=options.stay))
+
+    async def serve() -> None:
+        await Supervisor(
+            state_dir, cgroups, controllers, snapshot, arguments, stay=options.stay
+        ).run()
+
+    asyncio.run(serve())
     for kept in (controllers, cgroups):
         if kept is not None:
             kept.close()
@@ -94,8 +101,8 @@ def _begin(
     start_lock = options.start_lock
     if start_lock < 0:
         start_lock = open_lock(StateDir(state_dir).start_lock)
-        if not lock_within(start_lock, _TURN_S):
-            raise SystemExit("another supervisor is being started, and doesn't get on")
+        if not lock_within(start_lock, _START_LOCK_S):
+            raise SystemExit("another supervisor is being started, and does not get ready")
     os.set_inheritable(start_lock, False)  # noqa: FBT003 - os takes it by position only
     name_in(start_lock, str(os.getpid()))
     try:

@@ -1,4 +1,4 @@
-"""The supervisor's event loop: jobs, reaper, socket and signals put together."""
+"""The supervisor: jobs, reaper, socket and signals put together on one event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.supervisor.process.reaper import Reaper
 from service.supervisor.process.spawn import Descriptors
 from service.supervisor.process.tree import CgroupTree, Tree, WalkTree
 from service.supervisor.server import Server
-from service.supervisor.signals import Signals, let_come
+from service.supervisor.signals import Signals, unblock_signals
 from service.supervisor.snapshot import RegisterSnapshot, Snapshot
 from service.supervisor.socket_file import SocketFile
 from service.supervisor.unclosed import UnclosedLogs
@@ -25,6 +25,7 @@ from service.supervisor.unclosed import UnclosedLogs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from service.link.from_supervisor import EventBody
     from service.supervisor.process.cgroup import Cgroups
     from service.supervisor.process.job_cgroup import Controllers
 
@@ -32,85 +33,104 @@ if TYPE_CHECKING:
 _SIGNALLED_GRACE_S: Final = 4.0
 
 
-async def serve(
-    state_dir: Path,
-    cgroups: Cgroups | None,
-    controllers: Controllers | None,
-    snapshot: Snapshot,
-    arguments: list[str],
-    *,
-    stay: bool,
-) -> None:
-    """Serve until nothing is left to serve for. `snapshot`: the first one, or that of the previous
-    image of this process; `arguments`: those of the next image.
-    """
-    loop = asyncio.get_running_loop()
-    descriptors = Descriptors(snapshot.child_soft)
-    oom = OomScore(snapshot.oom_of_jobs)
-    commands: dict[int, Job] = {}
-    sessions: dict[int, str] = {}
-    files = SocketFile(loop, state_dir, snapshot)
+class Supervisor:
+    """One supervisor, from its snapshot to its end. Made and run in the loop that it serves in."""
 
-    def make_tree(job_id: str) -> Tree:
-        if cgroups is not None:
-            return CgroupTree(cgroups.make(job_id))
-        return WalkTree(job_id, others=lambda: set(commands), sessions=sessions)
-
-    stalls = StallTimer(loop)
-    runtime = Runtime(
-        loop=loop,
-        state_dir=str(state_dir),
-        descriptors=descriptors,
-        stalls=stalls,
-        unclosed=UnclosedLogs(stalls),
-        make_tree=make_tree,
-        emit=lambda job, body: server.emit(job, body),  # noqa: PLW0108 - made below
-        controllers=controllers,
-        commands=commands,
-        mark=mark_of(snapshot.socket.directory),
-        on_spawned=oom.set_for,
-    )
-
-    def take_snapshot(register: RegisterSnapshot) -> Snapshot:
-        return Snapshot(
-            nonce=snapshot.nonce,
-            socket=files.snapshot(),
-            upgrades=snapshot.upgrades,
-            child_soft=descriptors.child_soft,
-            oom_of_jobs=oom.of_jobs,
-            register=register,
+    def __init__(
+        self,
+        state_dir: Path,
+        cgroups: Cgroups | None,
+        controllers: Controllers | None,
+        snapshot: Snapshot,
+        arguments: list[str],
+        *,
+        stay: bool,
+    ) -> None:
+        """`snapshot`: the first one, or that of the previous image of this process; `arguments`:
+        those of the next image. One that is to `stay` doesn't exit when it is idle.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._cgroups = cgroups
+        self._snapshot = snapshot
+        self._arguments = arguments
+        self._descriptors = Descriptors(snapshot.child_soft)
+        self._oom = OomScore(snapshot.oom_of_jobs)
+        self._sessions: dict[int, str] = {}
+        self._files = SocketFile(loop, state_dir, snapshot)
+        stalls = StallTimer(loop)
+        self._runtime = Runtime(
+            loop=loop,
+            state_dir=str(state_dir),
+            descriptors=self._descriptors,
+            stalls=stalls,
+            unclosed=UnclosedLogs(stalls),
+            make_tree=self._make_tree,
+            emit=self._emit,
+            controllers=controllers,
+            mark=mark_of(snapshot.socket.directory),
+            on_spawned=self._oom.set_for,
         )
+        self._server = Server(
+            self._runtime,
+            snapshot,
+            stay=stay,
+            take_snapshot=self._take_snapshot,
+            become=self._become,
+        )
+        self._reaper = Reaper(loop, self._child_died, self._check_trees)
+        self._signals = Signals(loop, self._told_to_end, self._files.look)
 
-    def become(present: Snapshot) -> None:
-        try:
-            handlers.hold_back()
-            upgrade.execute(arguments, present)
-        finally:
-            let_come()
+    async def run(self) -> None:
+        """Serve until nothing is left to serve for."""
+        unblock_signals()
+        self._reaper.reap()  # children that died before there was a handler
+        self._check_trees()
+        await self._files.serve(lambda: Connection(self._server, self._loop))
+        await self._server.ended
+        # Closed first: who connects now finds nobody, and starts another, which waits for the lock
+        # until this process is gone.
+        self._files.close()
+        self._reaper.close()
+        self._signals.close()
+        self._descriptors.close()
 
-    server = Server(runtime, snapshot, stay=stay, take_snapshot=take_snapshot, become=become)
+    def _make_tree(self, job_id: str) -> Tree:
+        if self._cgroups is not None:
+            return CgroupTree(self._cgroups.make(job_id))
+        commands = self._runtime.commands
+        return WalkTree(job_id, others=lambda: set(commands), sessions=self._sessions)
 
-    def died(pid: int, status: int, used: resource.struct_rusage) -> None:
-        job = commands.pop(pid, None)
+    def _emit(self, job: Job, event: EventBody) -> None:
+        self._server.emit(job, event)
+
+    def _child_died(self, pid: int, status: int, used: resource.struct_rusage) -> None:
+        job = self._runtime.commands.pop(pid, None)
         if job is not None:
             job.reaped(pid, status, used)
         else:
-            server.trial_ended(pid, status)
+            self._server.trial_ended(pid, status)
 
-    def check_trees() -> None:
-        for job in list(runtime.tree_checks):
+    def _check_trees(self) -> None:
+        for job in list(self._runtime.tree_checks):
             job.check_tree()
 
-    reaper = Reaper(loop, died, check_trees)
-    handlers = Signals(loop, lambda: server.shut_down(_SIGNALLED_GRACE_S), files.look)
-    let_come()
-    reaper.reap()  # who died before there was a handler
-    check_trees()
-    await files.serve(lambda: Connection(server, loop))
-    await server.ended
-    # Closed first: who connects now finds nobody, and starts another, which waits for the lock
-    # until this process is gone.
-    files.close()
-    reaper.close()
-    handlers.close()
-    descriptors.close()
+    def _told_to_end(self) -> None:
+        self._server.shut_down(_SIGNALLED_GRACE_S)
+
+    def _take_snapshot(self, register: RegisterSnapshot) -> Snapshot:
+        return Snapshot(
+            nonce=self._snapshot.nonce,
+            socket=self._files.snapshot(),
+            upgrades=self._snapshot.upgrades,
+            child_soft=self._descriptors.child_soft,
+            oom_of_jobs=self._oom.of_jobs,
+            register=register,
+        )
+
+    def _become(self, snapshot: Snapshot) -> None:
+        """Execute the next image. Returns never; raises OSError when nothing has changed."""
+        try:
+            self._signals.block()
+            upgrade.execute(self._arguments, snapshot)
+        finally:
+            unblock_signals()

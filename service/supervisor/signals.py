@@ -1,9 +1,9 @@
-"""Signals to the supervisor: TERM ends it in order, HUP has it look after its files, and no other
-ends it, whoever sends it.
+"""Signals to the supervisor: TERM shuts it down, HUP has it check its socket and its lock file, and
+no other signal that can be caught ends it.
 
-Handled, not ignored: exec keeps what is ignored, and sets what is handled back to its default, so a
-command begins with default dispositions. What a fault of the program itself raises keeps its
-default action, since a handler would return into the fault.
+Signals are ignored by a handler, not by SIG_IGN: exec keeps SIG_IGN, and resets a handler to the
+default, so a command begins with default dispositions. Signals that a fault of the program raises
+keep their default action, since a handler would return into the fault.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _HARMLESS: Final = {signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
 _HANDLED: Final = signal.valid_signals() - _UNCATCHABLE - _FAULTS - _OTHERS - _HARMLESS
 
 
-def survive() -> None:
-    """No signal that can be handled stops or ends this process from now on, but TERM and INT."""
+def ignore_signals() -> None:
+    """No signal that can be caught stops or ends this process from now on, but TERM and INT."""
     for number in _HANDLED - {signal.SIGTERM, signal.SIGINT}:
-        signal.signal(number, _pass_over)
+        signal.signal(number, _ignore)
 
 
-def let_come() -> None:
-    """Nothing is blocked, for this process and its commands."""
+def unblock_signals() -> None:
+    """No signal is blocked any more, for this process and for the commands that it spawns."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _pass_over(_number: int, _frame: object) -> None:
+def _ignore(_number: int, _frame: object) -> None:
     """It interrupts whatever is under way, so it must not even write a line."""
 
 
 class Signals:
-    """What the event loop is told of signals: `is_told_to_end` from the moment of a TERM on."""
+    """Passes signals on to the event loop. `is_told_to_end` from the moment of a TERM on."""
 
     def __init__(
         self,
@@ -58,30 +58,30 @@ class Signals:
         on_hangup: Callable[[], None],
     ) -> None:
         self.is_told_to_end = False
-        self._passed_over: set[int] = set()
+        self._ignored: set[int] = set()
 
         # The loop's own handlers would leave a signal in a pipe of the loop, and lose it in an
-        # exec: what these note is known as soon as `hold_back` returns.
+        # exec: what these set is known as soon as `block` returns.
         def end(_number: int, _frame: object) -> None:
             self.is_told_to_end = True
             loop.call_soon_threadsafe(on_term)
 
-        def pass_over(number: int, _frame: object) -> None:
-            if number not in self._passed_over:  # one line for each, however often it is sent
-                self._passed_over.add(number)
-                loop.call_soon_threadsafe(lambda: log_event("signal_passed_over", signal=number))
+        def ignore(number: int, _frame: object) -> None:
+            if number not in self._ignored:  # one line for each, however often it is sent
+                self._ignored.add(number)
+                loop.call_soon_threadsafe(lambda: log_event("signal_received", signal=number))
 
         def look(number: int, frame: object) -> None:
-            pass_over(number, frame)
+            ignore(number, frame)
             loop.call_soon_threadsafe(on_hangup)
 
         for number in _HANDLED:
-            signal.signal(number, pass_over)
+            signal.signal(number, ignore)
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGHUP, look)
 
-    def hold_back(self) -> None:
-        """Signals wait until `let_come`, over an exec too. All that came before have been handled.
+    def block(self) -> None:
+        """Signals wait until `unblock_signals`, over an exec too. All earlier ones are handled.
 
         Raises: InterruptedError, when a TERM was among them.
         """
@@ -92,4 +92,4 @@ class Signals:
     def close(self) -> None:
         """The loop is about to end."""
         for number in _HANDLED:
-            signal.signal(number, _pass_over)
+            signal.signal(number, _ignore)

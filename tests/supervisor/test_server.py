@@ -499,10 +499,10 @@ def test_term_ends_all_jobs_and_then_the_supervisor(plain_supervisor, ready):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-def test_signals_of_a_terminal_are_passed_over(plain_supervisor, number):
+def test_signals_of_a_terminal_do_not_end_it(plain_supervisor, number):
     client = plain_supervisor.connect()
     os.kill(plain_supervisor.process.pid, number)
     client.run("job", "true")
     assert client.event("job", "finished")["outcome"] == "exited"
-    assert "signal_passed_over" in plain_supervisor.log
+    assert "signal_received" in plain_supervisor.log
     assert plain_supervisor.process.poll() is None
