@@ -27,6 +27,7 @@ class SupervisorHello(TypedDict):
     jobs: Sequence[str]  # the register, in the order of the claims
 
 
+Outcome: TypeAlias = Literal["exited", "killed"]
 # Why a claim is refused.
 ClaimRefusal: TypeAlias = Literal[
     "shutting_down",
@@ -156,7 +157,7 @@ class Finished(TypedDict):
     """Nothing of the job is left. Its last event."""
 
     name: Literal["finished"]
-    outcome: Literal["exited", "killed"]
+    outcome: Outcome
     at: TimeNs
     end_offset: Count  # bytes in the log
     output_complete: bool  # no byte of output can be missing

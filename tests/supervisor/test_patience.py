@@ -5,7 +5,7 @@ else lives.
 import pytest
 
 from service.supervisor.job.command import Command
-from service.supervisor.job.effects import Arm, Disarm, Emit, Timer
+from service.supervisor.job.effects import Arm, Disarm, Finish, Timer
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 
@@ -83,7 +83,7 @@ def test_a_job_that_waited_too_long_never_starts():
     machine.wait_for_slot(3.0, 5.0)
     effects = passed(machine, Timer.QUEUE)
     effects += machine.tree_checked(is_alive=False, now=NOW)
-    assert [a.fields["outcome"] for a in effects if isinstance(a, Emit)] == ["killed"]
+    assert [effect.outcome for effect in effects if isinstance(effect, Finish)] == ["killed"]
     assert machine.start(Command(0)) == []
     assert machine.receipt(0)["reason"] == "queue-timeout"
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.link.from_supervisor import Ended, Refused, Started
+
 
 @dataclass(slots=True)
 class Command:
@@ -46,14 +48,33 @@ class Command:
         """Whether only the force cleanup will do: it didn't end in the ordinary way."""
         return self.status is None or self.was_probed
 
-    def ended(self, at: int, *, ends: bool, log_error: str) -> dict[str, Any]:
-        """The fields of its event `ended`; `ends`: the job ends with it."""
+    def started(self, at: int) -> Started:
+        """Its event `started`."""
+        return {"name": "started", "command": self.number, "at": at}
+
+    def refused(self, at: int, error: str) -> Refused:
+        """Its event `refused`, which ends the job unless the next command runs whatever happens."""
+        ends = self.end_if != "never"
         return {
+            "name": "refused",
+            "command": self.number,
+            "at": at,
+            "error": error,
+            "ends_job": ends,
+        }
+
+    def ended(self, at: int, *, ends: bool, log_error: str) -> Ended:
+        """Its event `ended`; `ends`: the job ends with it."""
+        event: Ended = {
+            "name": "ended",
             "command": self.number,
             "at": at,
             "status": self.status,
             "killed": self.ended_after_kill or not self.has_ended,
             "ends_job": ends,
-            **({"error": log_error} if log_error else {}),
-            **self.report,
         }
+        if error := self.report.get("error", log_error):
+            event["error"] = error
+        if self.report.get("oom_killed"):
+            event["oom_killed"] = True
+        return event

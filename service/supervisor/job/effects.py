@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from service.link.from_supervisor import Ended, Outcome, Refused, Started
 
 
 class Timer(StrEnum):
@@ -88,10 +89,17 @@ class CloseLog:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Send an event to the worker; the runner adds the job's ID, a number and the time."""
+    """Send this event to the worker that drives the job."""
 
-    name: str
-    fields: dict[str, Any]
+    event: Started | Refused | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing of the job is left: let go of what it had, and send the event `finished`."""
+
+    outcome: Outcome
+    output_complete: bool
 
 
 Effect = (
@@ -106,4 +114,5 @@ Effect = (
     | Drain
     | CloseLog
     | Emit
+    | Finish
 )

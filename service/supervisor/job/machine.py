@@ -23,6 +23,7 @@ from service.supervisor.job.effects import (
     Drain,
     Effect,
     Emit,
+    Finish,
     RunProbe,
     SignalTree,
     Spawn,
@@ -87,22 +88,20 @@ class JobMachine:
         last byte of output; 0: none.
         """
         self._enter(Phase.RUNNING)
-        is_first = not self.streams.open
-        self.streams.add(self.dispatched, streams)
-        effects: list[Effect] = [Emit("started", {"command": self.dispatched, "at": at})]
-        if is_first:
+        effects: list[Effect] = [Emit(self.command.started(at))]
+        if not self.streams.open:  # the first command
             effects += self.deadlines.begin(timeout_s=timeout_s, idle_s=idle_s, grace_s=grace_s)
+        self.streams.add(self.dispatched, streams)
         return effects
 
     @on(Input.REFUSED)
     def refused(self, error: str, at: int) -> list[Effect]:
         """The command couldn't be started: an outcome, like an exit code other than 0."""
-        ends = self.command.end_if != "never"
-        fields = {"command": self.dispatched, "at": at, "error": error, "ends_job": ends}
-        if not ends:
+        event = self.command.refused(at, error)
+        if not event["ends_job"]:
             self._enter(Phase.IDLE)
-            return [Emit("refused", fields)]
-        return [Emit("refused", fields), *self._end(killed=False)]
+            return [Emit(event)]
+        return [Emit(event), *self._end(killed=False)]
 
     @on(Input.WAIT_STATUS)
     def wait_status(self, status: int, at: int, *, oom_killed: bool = False) -> list[Effect]:
@@ -241,8 +240,8 @@ class JobMachine:
 
     def _report_end(self, at: int, *, ends: bool) -> list[Effect]:
         command = self.command
-        fields = command.ended(at, ends=ends, log_error=self.ending.log_error)
-        effects: list[Effect] = [Disarm(Timer.DRAIN), Emit("ended", fields)]
+        event = command.ended(at, ends=ends, log_error=self.ending.log_error)
+        effects: list[Effect] = [Disarm(Timer.DRAIN), Emit(event)]
         if command.needs_cleanup:
             effects += self.teardown.request(command.number, force=command.needs_force)
         return effects
@@ -296,6 +295,5 @@ class JobMachine:
     def _finish(self) -> list[Effect]:
         self._enter(Phase.FINISHED)
         complete = not self.streams.is_missing
-        outcome = "killed" if self.ending.killed else "exited"
-        fields = {"outcome": outcome, "output_complete": complete}
-        return [Disarm(Timer.CLOSING), CloseLog(complete=complete), Emit("finished", fields)]
+        finish = Finish("killed" if self.ending.killed else "exited", output_complete=complete)
+        return [Disarm(Timer.CLOSING), CloseLog(complete=complete), finish]

@@ -9,10 +9,10 @@ import os
 import resource
 import signal
 import time
-from typing import Any, Final, cast
+from typing import Final
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import EventBody, Finished
+from service.link.from_supervisor import Finished
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
@@ -183,10 +183,10 @@ class Job:
 
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Emit("finished"):
-                self._finish(effect.fields)
             case fx.Emit():
-                self._runtime.emit(self, cast("EventBody", {"name": effect.name, **effect.fields}))
+                self._runtime.emit(self, effect.event)
+            case fx.Finish():
+                self._finish(effect)
             case fx.Spawn():
                 self._apply(self._spawn(effect.number))
             case fx.SignalTree():
@@ -277,7 +277,7 @@ class Job:
         now = self._runtime.loop.time()
         self._apply(self.machine.log_failed(sentence, time.time_ns(), now))
 
-    def _finish(self, fields: dict[str, Any]) -> None:
+    def _finish(self, effect: fx.Finish) -> None:
         receipt = self.machine.receipt(self._tree.found if self._tree else 0)
         usage = None
         if self._tree is not None:
@@ -289,10 +289,10 @@ class Job:
         self._runtime.tree_checks.discard(self)
         event: Finished = {
             "name": "finished",
-            "outcome": fields["outcome"],
+            "outcome": effect.outcome,
             "at": time.time_ns(),
             "end_offset": self._log.end,
-            "output_complete": fields["output_complete"] and not self._is_log_unclosed,
+            "output_complete": effect.output_complete and not self._is_log_unclosed,
             "kill": receipt,
             "usage": usage,
         }

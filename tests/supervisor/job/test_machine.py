@@ -21,6 +21,7 @@ from service.supervisor.job.effects import (
     Disarm,
     Drain,
     Emit,
+    Finish,
     SignalTree,
     Spawn,
     Timer,
@@ -230,7 +231,10 @@ class World:
                             self._end_pipe(command, stream)
                 case CloseLog():
                     self.log_closed.append(effect.complete)
-                case Emit(name, fields):
+                case Finish(outcome, output_complete):
+                    fields = {"outcome": outcome, "output_complete": output_complete}
+                    self.emits.append(("finished", fields))
+                case Emit({"name": name, **fields}):
                     self.emits.append((name, fields))
                     if name in ("ended", "refused") and not fields["ends_job"]:
                         self.next_command = fields["command"] + 1

@@ -13,6 +13,7 @@ from service.supervisor.job.effects import (
     CleanUp,
     CloseLog,
     Emit,
+    Finish,
     RunProbe,
     SignalTree,
     Timer,
@@ -31,7 +32,16 @@ def of(kind, effects):
 
 
 def events(effects):
-    return [(effect.name, effect.fields) for effect in of(Emit, effects)]
+    """(name, fields) of each event, in order."""
+    told = []
+    for effect in effects:
+        match effect:
+            case Emit({"name": name, **fields}):
+                told.append((name, fields))
+            case Finish(outcome, output_complete):
+                fields = {"outcome": outcome, "output_complete": output_complete}
+                told.append(("finished", fields))
+    return told
 
 
 def running(*, end_if="always", probe_if=UNCLEAR):
