@@ -35,8 +35,8 @@ from service.paths import StateDir
 _PREFIX: Final = "jobrunner-metrics-"
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private directory is made in it
 # Bytes of each file, by what prometheus_client calls it. Histograms: each combination of method,
-# route and status that can occur takes about 4 KB.
-_SIZES: Final = {"counter": 64 << 10, "histogram": 1 << 20, "gauge_livesum": 64 << 10}
+# route and status that can occur takes about 4 KB; those of eleven routes nearly fill one megabyte.
+_SIZES: Final = {"counter": 64 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
 _OF_THE_LIVING: Final = "gauge_livesum"
 
 _open: Any = mmap_dict.MmapedDict  # it isn't annotated
