@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord
-from service.metrics.shared import NotShared, Slot
+from service.metrics.shared import NotShared, WorkerSlot
 
 # Seconds. A command that does nothing takes a millisecond or two; a job may take days.
 _WAITS: Final = (0.001, 0.0025, 0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600, 21600)
@@ -31,7 +31,7 @@ _log = structlog.get_logger("jobrunner.app")
 def worker_metrics(state_dir: Path) -> Metrics:
     """The series of this worker, shared with the others where that is possible."""
     try:
-        return Metrics(Slot(state_dir))
+        return Metrics(WorkerSlot(state_dir))
     except NotShared as exc:
         _log.warning("metrics_not_shared", why=str(exc))
         return Metrics()
@@ -40,7 +40,7 @@ def worker_metrics(state_dir: Path) -> Metrics:
 class Metrics:
     """The series of one worker; without a slot they are only its own."""
 
-    def __init__(self, slot: Slot | None = None) -> None:
+    def __init__(self, slot: WorkerSlot | None = None) -> None:
         self._slot = slot
         # Scraped only without a slot; with one, the files are.
         self.registry = CollectorRegistry()
@@ -49,7 +49,7 @@ class Metrics:
             self._make()
 
     @property
-    def slot(self) -> Slot | None:
+    def slot(self) -> WorkerSlot | None:
         return self._slot
 
     def _make(self) -> None:

@@ -37,7 +37,7 @@ _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private directory is made in it
 # Bytes of each file, by what prometheus_client calls it. Histograms: each combination of method,
 # route and status that can occur takes about 4 KB; those of eleven routes nearly fill one megabyte.
 _SIZES: Final = {"counter": 64 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
-_OF_THE_LIVING: Final = "gauge_livesum"
+_LIVE_GAUGES: Final = "gauge_livesum"
 
 _open: Any = mmap_dict.MmapedDict  # it isn't annotated
 
@@ -68,7 +68,7 @@ def remove(state_dir: Path) -> None:
         link.unlink()
 
 
-class Slot:
+class WorkerSlot:
     """One worker's place among the files; its own until it is closed, or this process ends."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -79,7 +79,7 @@ class Slot:
         except OSError as exc:
             raise NotShared(str(exc)) from exc
         try:
-            self._path(_OF_THE_LIVING).unlink(missing_ok=True)
+            self._path(_LIVE_GAUGES).unlink(missing_ok=True)
             for kind, size in _SIZES.items():
                 _allocate(self._path(kind), size)
             self._files = {kind: _open(str(self._path(kind))) for kind in _SIZES}
@@ -134,7 +134,7 @@ class Value:
 
 def forget_dead(directory: Path) -> None:
     """Remove what ended together with the workers that had it open."""
-    for path in directory.glob(f"{_OF_THE_LIVING}_*.db"):
+    for path in directory.glob(f"{_LIVE_GAUGES}_*.db"):
         number = path.stem.rpartition("_")[2]
         with suppress(OSError):
             lock = _lock(directory / f"{number}.lock")

@@ -24,8 +24,8 @@ WORKER = """\
 import sys
 from pathlib import Path
 from service.metrics.series import Metrics
-from service.metrics.shared import Slot
-metrics = Metrics(Slot(Path(sys.argv[1])))
+from service.metrics.shared import WorkerSlot
+metrics = Metrics(WorkerSlot(Path(sys.argv[1])))
 print("ready", flush=True)
 for line in sys.stdin:
     getattr(metrics, line.strip())()
@@ -71,7 +71,7 @@ def take(state_dir):
     with contextlib.ExitStack() as stack:
 
         def take_one():
-            slot = shared.Slot(state_dir)
+            slot = shared.WorkerSlot(state_dir)
             stack.callback(slot.close)
             return slot
 
@@ -143,7 +143,7 @@ def test_who_comes_after_a_killed_worker_goes_on_with_its_numbers(state_dir, min
 def test_a_slot_is_one_workers_alone_until_it_leaves(state_dir, take):
     for _ in range(2):
         take()
-    left = shared.Slot(state_dir)
+    left = shared.WorkerSlot(state_dir)
     left.close()
     take()
     locks = [name for name in files(state_dir) if name.endswith(".lock")]
@@ -153,7 +153,7 @@ def test_a_slot_is_one_workers_alone_until_it_leaves(state_dir, take):
 def test_the_directory_is_nobody_elses_and_goes_with_the_service(tmp_path):
     shared.prepare(tmp_path)
     first = (tmp_path / "metrics").readlink()
-    shared.Slot(tmp_path).close()
+    shared.WorkerSlot(tmp_path).close()
     assert first.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in first.iterdir()} == {0o600}
     shared.prepare(tmp_path)  # as after a kill -9 of all
@@ -176,7 +176,7 @@ def test_a_link_that_leads_elsewhere_costs_nobody_a_file(tmp_path):
 
 def test_without_a_directory_there_is_nothing_to_share_and_a_worker_counts_alone(tmp_path):
     with pytest.raises(shared.NotShared):
-        shared.Slot(tmp_path)
+        shared.WorkerSlot(tmp_path)
     alone = Metrics()
     alone.submitted()
     assert numbers(alone)["jobrunner_jobs_submitted_total"] == 1
@@ -192,7 +192,7 @@ def test_without_room_for_its_files_there_is_nothing_to_share(tmp_path, monkeypa
     resource.setrlimit(resource.RLIMIT_FSIZE, (100 << 10, hard))
     try:
         with pytest.raises(shared.NotShared):
-            shared.Slot(tmp_path)
+            shared.WorkerSlot(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
