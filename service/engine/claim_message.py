@@ -1,25 +1,15 @@
-"""What the supervisor is told of a job before its first command: its place among those who wait,
-and how long it may.
+"""The messages about a job before its first command: its claim, with its place in the run queue and
+how long it may wait there, and its kill.
 """
 
 from __future__ import annotations
 
 import time
 
-from service.errors import FieldError
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.record import JobRecord, Kill, signal_number
 from service.jobs.spec import JobSpec
-from service.link.capabilities import (
-    CEILINGS,
-    IDLE_TIMEOUT,
-    NO_NEW_PRIVS,
-    OPTIONS,
-    PRIORITY,
-    QUEUE_TIMEOUT,
-    RUN_AS,
-)
-from service.link.from_supervisor import ClaimReply, SupervisorHello
+from service.link.from_supervisor import ClaimReply
 from service.link.to_supervisor import Claim
 from service.link.to_supervisor import Kill as KillMessage
 from service.settings import Settings
@@ -98,28 +88,3 @@ def too_many_pending(
             )
         case _:
             return None
-
-
-def unsupported(
-    spec: JobSpec, settings: Settings, hello: SupervisorHello, ceilings: Ceilings = NO_CEILINGS
-) -> list[FieldError]:
-    """What the supervisor that said `hello` can't do: an older release would ignore it."""
-    asked = {
-        IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
-        QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
-        PRIORITY: ("/Priority", spec.priority),
-        RUN_AS: ("", settings.run_as),
-        CEILINGS: ("", ceilings.pending or ceilings.running),
-        OPTIONS: ("", settings.sandbox != "off"),
-        NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),
-    }
-    known = hello["capabilities"]
-    why = (
-        "can't be kept: the supervisor that runs is of an older release"
-        " (`jobrunner supervisor upgrade` makes it the installed one)"
-    )
-    return [
-        FieldError(pointer, why)
-        for what, (pointer, value) in asked.items()
-        if value and what not in known
-    ]

@@ -13,13 +13,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from service.engine.ceilings import unkept
 from service.engine.claim import Claim
-from service.engine.claim_message import claim_message, too_many_pending, unsupported
+from service.engine.claim_message import claim_message, too_many_pending
 from service.engine.driver import Driver
 from service.engine.live_job import LiveJob
 from service.engine.patient_writes import LogKeeper, while_locked
 from service.engine.session import KeptSession
+from service.engine.unsupported import unsupported, unsupported_limits
 from service.errors import (
     IdempotencyKeyReused,
     InsufficientStorage,
@@ -165,7 +165,7 @@ class Submissions:
         hello = self._session.hello
         if places := [
             *unsupported(request.spec, self._settings, hello, request.ceilings),
-            *unkept(request.spec, self._settings, hello),
+            *unsupported_limits(request.spec, self._settings, hello),
         ]:
             raise InvalidJob(places)
 
