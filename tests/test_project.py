@@ -73,10 +73,6 @@ def test_console_scripts_name_functions():
         assert callable(getattr(importlib.import_module(module), function))
 
 
-def test_changelog_has_a_place_for_the_next_change():
-    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text().splitlines()
-
-
 # ---------------------------------------------------------------------------------------- tools
 
 

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,12 +141,10 @@ def test_a_stopping_service_ends_every_job_and_itself(
         everybody = [stubborn, *(job.id for job in crowd.jobs)]
         watched = [*of_jobs(everybody), service.supervisor_pid()]
         with Watched(watched, some_ended=True) as processes:
-            begun = time.monotonic()
             # Ctrl-C goes to all processes of the terminal's foreground.
             send = os.killpg if number == signal.SIGINT else os.kill
             send(service.process.pid, number)
             assert service.stop(0) == 0, "\n".join(service.lines)
-            assert time.monotonic() - begun < 10
             assert processes.alive() == []
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do

@@ -13,11 +13,9 @@ import random
 import re
 import socket
 import sqlite3
-import statistics
 import struct
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +24,7 @@ from answers import assert_problem
 from gates import Gate
 from log_readers import collected, subscribed, watching
 from running import Service, running
+from waiting import until
 
 from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
@@ -195,29 +194,21 @@ def test_readers_at_the_start_in_the_middle_and_after_the_end_get_the_same(servi
     assert service.output(job_id) == b"1\n2\n3\nparterr\n"
 
 
-def test_a_piece_of_a_line_reaches_the_reader_within_50_ms(service, gate, capsys):
-    """From the moment when the job is told to write; the median of a hundred."""
+def test_a_piece_of_a_line_reaches_the_reader_before_the_next_is_written(service, gate):
+    """How soon, the benchmark `latency` says."""
     job_id = service.submit(
         f"while read -r word; do printf %s $word; [ $word = . ] && exit; done < {gate}"
     )
     with attached(service, job_id) as reader:
-        taken = []
         descriptor = os.open(gate.path, os.O_WRONLY)
         try:
-            for _ in range(100):
-                before = time.perf_counter()
+            for _ in range(10):
                 os.write(descriptor, b"x\n")
                 assert reader.read(1) == b"x"
-                taken.append(time.perf_counter() - before)
             os.write(descriptor, b".\n")
         finally:
             os.close(descriptor)
         assert reader.rest() == b"."
-    taken.sort()
-    with capsys.disabled():
-        p50, p99 = (1000 * taken[n] for n in (50, 98))
-        print(f" [from write to reader: p50 {p50:.2f} ms, p99 {p99:.2f} ms]", end="")  # noqa: T201
-    assert statistics.median(taken) < 0.05
 
 
 def test_a_job_that_waits_for_its_turn_is_attached_to_at_once(state_dir, gate):
@@ -248,8 +239,7 @@ def test_a_reader_of_a_silent_job_gets_what_it_says_later(state_dir, gate):
         job_id = service.submit(f"{passing(gate)}; echo said; {passing(gate)}")
         quiet = service.submit(passing(gate))
         for silent in (job_id, quiet):
-            while service.show(silent)["State"] == "pending":
-                pass  # each look is a request
+            until(lambda: service.show(silent)["State"] == "running")  # noqa: B023 - called here
             assert not (state_dir / "logs" / silent).exists()
             with attached(service, silent, "?follow=false") as now:
                 assert (now.headers["content-length"], now.rest()) == ("0", b"")
@@ -784,10 +774,7 @@ def test_a_reader_that_goes_away_leaves_nothing_open(state_dir, gate):
             assert len(open_files()) == len(before) + 20 + 2, "a connection each, one pair of files"
             assert watches() == watched + 1
         # On a busy box the kernel may tell it of a request before it tells of the ends before it.
-        fuse_s = time.monotonic() + FUSE_S
-        while open_files() != before and time.monotonic() < fuse_s:
-            service.client.get("/health/live")
-        assert open_files() == before
+        until(lambda: service.client.get("/health/live") and open_files() == before)
         assert watches() == watched
         gate.open()
         assert service.wait(job_id)["State"] == "exited"

@@ -32,9 +32,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.once]
 JSON = {"Content-Type": "application/json"}
 UNBOUNDED = {"JOBRUNNER_AUTH_FAILURES": "0", "JOBRUNNER_RATE_LIMIT": "0"}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-# Seconds in which a stream must be cut, and the fuse of a wait for it.
-CUT_S = 1.0
-FUSE_S = 30.0
+# Seconds: a bound for a test that hangs.
+FUSE_S = 120.0
 
 
 @pytest.fixture
@@ -289,7 +288,6 @@ class Reader:
                 self.received += chunk
         except ConnectionResetError:
             self.was_reset = True
-        self.ended = time.monotonic()
         self.socket.close()
 
     @property
@@ -301,18 +299,16 @@ class Reader:
         return not self.was_reset and bool(self.received)
 
 
-def cut_within(readers: list[Reader], act: Callable[[], object]) -> float:
-    """Seconds from the end of `act` until the last of them was cut; all must have been."""
+def cut(readers: list[Reader], act: Callable[[], object]) -> None:
+    """Whatever they wait for goes on for ever: after `act` each of them must be cut."""
     threads = [threading.Thread(target=reader.read_to_end) for reader in readers]
     for thread in threads:
         thread.start()
     act()
-    began = time.monotonic()
     for thread in threads:
         thread.join(FUSE_S)
         assert not thread.is_alive(), "not cut"
     assert not [reader.received for reader in readers if reader.looks_whole]
-    return max(reader.ended for reader in readers) - began
 
 
 def everything_that_waits(
@@ -352,8 +348,7 @@ def test_what_a_revoked_token_began_is_cut_and_what_another_began_goes_on(
         kill = Reader(service, f"/{waiting}?wait=true&signal=0", ann, method="DELETE")
         other = Reader(service, f"/{job_id}/attach", bob)
         other.read_until(b"begun")
-        took_s = cut_within(readers, lambda: tokens.revoke(state_dir, "ann"))
-        assert took_s < CUT_S
+        cut(readers, lambda: tokens.revoke(state_dir, "ann"))
         kill.read_to_end()
         answer = service.client.delete(f"/{job_id}?grace=0&wait=true", headers=bob)
         assert answer.json()["State"] == "killed"
@@ -371,8 +366,7 @@ def test_the_first_token_cuts_what_anybody_began(state_dir: Path, workers: int) 
         waiting = submit(service, {}, "true")
         readers = everything_that_waits(service, job_id, {}, waiting)
         admin: dict[str, str] = {}
-        took_s = cut_within(readers, lambda: admin.update(make(state_dir, "a", Scope.ADMIN)))
-        assert took_s < CUT_S
+        cut(readers, lambda: admin.update(make(state_dir, "a", Scope.ADMIN)))
         service.client.delete(f"/{job_id}?grace=0&wait=true", headers=admin)
 
 
@@ -387,10 +381,9 @@ def test_what_an_expired_token_began_is_cut(state_dir: Path) -> None:
         soon = make(state_dir, "soon", Scope.READ, principal="ann", lifetime_s=6)
         expires = next(t.expires_at for t in tokens.list_tokens(state_dir) if t.name == "soon")
         readers = everything_that_waits(service, job_id, soon, waiting)
-        cut_within(readers, lambda: None)
+        cut(readers, lambda: None)
         assert expires is not None
-        late_s = (time.time_ns() - expires) / 1e9
-        assert -0.01 < late_s < CUT_S
+        assert time.time_ns() > expires - 10_000_000, "not before"
         service.client.delete(f"/{job_id}?grace=0&wait=true", headers=ann)
         other.read_to_end()
         assert other.looks_whole
@@ -412,7 +405,7 @@ def test_without_a_watch_it_is_looked_for_while_somebody_waits(state_dir: Path) 
         job_id = submit(service, ann, "echo begun; sleep 600")
         reader = Reader(service, f"/{job_id}/attach", ann)
         reader.read_until(b"begun")
-        assert cut_within([reader], lambda: tokens.revoke(state_dir, "ann")) < CUT_S
+        cut([reader], lambda: tokens.revoke(state_dir, "ann"))
 
 
 # Foreign text

@@ -19,8 +19,6 @@ import pytest
 from service.output.pump import FAILING_S
 
 FLOOD = "echo begun; exec head -c 1000000 /dev/zero"
-# What a job's end may take beyond its grace and drain, on a busy machine.
-SLACK_S = 10
 
 
 @contextmanager
@@ -85,10 +83,8 @@ def test_a_kill_ends_a_job_whose_quota_is_used_up(plain_supervisor, job, fifo):
     with injected(plain_supervisor.pid, "splice", "EDQUOT"):
         client.run(job, f"echo lost; echo ready > {gate}; exec sleep 1000", drain_s=0.5)
         assert gate.line() == "ready"
-        begun = time.monotonic()
         assert client.kill(job, grace_s=1)
         finished = client.event(job, "finished")
-        assert time.monotonic() - begun < 1 + 0.5 + SLACK_S
     assert (finished["outcome"], finished["output_complete"]) == ("killed", False)
 
 

@@ -151,11 +151,9 @@ def test_one_that_stays_silent_is_replaced_and_its_jobs_are_ended(
     held, state_dir, new_pid, start_supervisor
 ):
     job = new_pid(next(int(p) for p in os.listdir("/proc") if is_marked(p, state_dir)))
-    begun = time.monotonic()
     try:
         start(state_dir, cgroup="off", silent_s=1)
-        assert time.monotonic() - begun < 30
-        assert held.process.wait(10) == -signal.SIGKILL
+        assert held.process.wait(60) == -signal.SIGKILL
         job.wait()
         (successor,) = others(state_dir, held.process.pid)
         assert holders(state_dir) == [successor]
@@ -248,13 +246,13 @@ def test_the_last_words_wait_for_no_candidate_that_waits_for_longer(held, state_
     begun = time.monotonic()
     first = Starting(state_dir, cgroup="off", silent_s=1000)
     while (named := named_in(StateDir(state_dir).start_lock)) is None:
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 300
     candidate = new_pid(named)
     try:
         reach(state_dir, cgroup="off")
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 300, "it didn't wait for the thousand seconds"
         candidate.wait()
-        assert held.process.wait(10) == -signal.SIGKILL
+        assert held.process.wait(60) == -signal.SIGKILL
         with pytest.raises(SupervisorFailed):
             first.wait()
     finally:
