@@ -116,7 +116,8 @@ class Dockerd:
             **options,
         )
         assert not check or ran.returncode == 0, ran.stderr.decode()
-        return ran.stdout.decode().strip()
+        output: str = ran.stdout.decode().strip()
+        return output
 
     def containers(self, job_id: str = "") -> list[str]:
         """The names of all containers there are, of a job or at all."""
@@ -124,6 +125,7 @@ class Dockerd:
         return [name for name in names if job_id in name]
 
     def about(self, name: str) -> dict[str, Any]:
+        about: dict[str, Any]
         (about,) = json.loads(self.client("inspect", name))
         return about
 

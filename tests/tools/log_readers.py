@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.output.fanout import Subscriber
 from service.output.formats.plain_text import PlainText
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from service.output.watched_log import WatchedLog
 
 
-def next_bytes(cursor: Cursor, **options: object) -> bytes:
+def next_bytes(cursor: Cursor, **options: Any) -> bytes:
     """The bytes of the next chunks."""
     return b"".join(chunk.data for chunk in cursor.next_chunks(**options))
 
@@ -54,8 +54,8 @@ def watching(on_refusal: Callable[[str], None] | None = None) -> Iterator[LogWat
 def subscribed(
     watcher: LogWatcher,
     directory: str | os.PathLike[str],
-    *arguments: int | None,
-    **options: object,
+    *arguments: Any,
+    **options: Any,
 ) -> Iterator[Subscription]:
     """A subscription as plain text, unless `encoder` is another; it is closed at the end."""
     encoder = options.pop("encoder", None) or PlainText()

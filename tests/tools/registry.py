@@ -39,8 +39,8 @@ class Registry:
         ).encode()
         self.layer = _digest(layer)
         self.blobs = {_digest(layer): layer, _digest(config): config}
-        layers = [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"}]
-        layers[0] |= {"size": len(layer), "digest": self.layer}
+        kind = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        layers = [{"mediaType": kind, "size": len(layer), "digest": self.layer}]
         self.manifest = json.dumps(
             {
                 "schemaVersion": 2,
