@@ -19,7 +19,7 @@ import service as package
 pytestmark = pytest.mark.e2e
 
 # Seconds: a fuse.
-FUSE_S = 60
+FUSE_S = 120
 
 
 def run_doctor(

@@ -26,7 +26,7 @@ from service.kinds.stored import encode_spec
 from service.output.reader import LogReader
 from service.store import Query, Store
 
-FUSE_S = 30
+FUSE_S = 120
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from service.store import Finished, Store, Totals
 
 S = 1_000_000_000
 # Seconds: a fuse.
-FUSE_S = 20
+FUSE_S = 120
 
 
 def jobs(*ends, size=10):

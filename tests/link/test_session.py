@@ -21,7 +21,7 @@ HELLO = {
     "unsupported_limits": {},
     "jobs": [],
 }
-FUSE_S = 30.0
+FUSE_S = 120
 
 
 class Supervisor:

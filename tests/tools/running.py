@@ -23,8 +23,8 @@ from secrecy import CANARY, Secrets
 from watching import Watched, in_session
 
 # Seconds: fuses, not waits. A start takes about one second, on a busy machine several.
-START_FUSE_S = 60.0
-STOP_FUSE_S = 40.0
+START_FUSE_S = 120.0
+STOP_FUSE_S = 120.0
 
 # For a service whose workers reload at `POST /restart-all`.
 RELOADABLE: dict[str, Any] = {
