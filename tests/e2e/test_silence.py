@@ -32,7 +32,7 @@ def stopped(*pids):
 
 
 def readiness(service):
-    with httpx.Client(base_url=service.url, timeout=5) as client:
+    with httpx.Client(base_url=service.url, timeout=60) as client:
         return client.get("/health/ready")
 
 

@@ -274,7 +274,6 @@ class Reader:
         self.socket.sendall("\r\n".join([*head, "", ""]).encode())
         self.received = b""
         self.was_reset = False
-        self.ended = 0.0
 
     def read_until(self, text: bytes) -> None:
         while text not in self.received:
