@@ -161,9 +161,7 @@ class JobMachine:
 
     @on(Input.TREE_CHECKED)
     def tree_checked(self, *, is_alive: bool, now: float) -> list[Effect]:
-        """The tree was checked: after `CheckTree`, and after each batch of deaths while
-        `needs_tree_checks`.
-        """
+        """After `CheckTree`, and after each batch of deaths while `needs_tree_checks`."""
         if self.phase is Phase.ENDING and not is_alive:
             return self._close()
         if self.escalation.kill_sent and is_alive:
