@@ -35,8 +35,8 @@ FIELD_ERRORS: Final = Member(
 # In the document each check also says whether it is passed.
 CHECKS: Final = Member(
     lambda value: {
-        _text(name): None if check["why"] is None else _text(check["why"])
+        _text(name): None if check["Why"] is None else _text(check["Why"])
         for name, check in value.items()
     },
-    lambda checks: {name: {"ok": why is None, "why": why} for name, why in checks.items()},
+    lambda checks: {name: {"Ok": why is None, "Why": why} for name, why in checks.items()},
 )
