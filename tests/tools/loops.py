@@ -35,4 +35,6 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
     given = [parameter.replace(kind=keyword) for parameter in signature.parameters.values()]
     run.__signature__ = signature.replace(parameters=[own, *given])  # type: ignore[attr-defined]
     factories = (asyncio.new_event_loop, uvloop.new_event_loop)
-    return pytest.mark.parametrize("loop_factory", factories, ids=("asyncio", "uvloop"))(run)
+    on_each = pytest.mark.parametrize("loop_factory", factories, ids=("asyncio", "uvloop"))
+    marked: Callable[..., None] = on_each(run)
+    return marked

@@ -8,7 +8,7 @@ import socket
 from contextlib import asynccontextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from log_readers import turn
 from sanic import Sanic
@@ -128,11 +128,14 @@ async def stream_server(
     server = StreamServer(length, status)
     context: Any = SimpleNamespace(strangers=Strangers(0), open_streams=server.open_streams)
     app = Sanic(
-        f"streams{next(_numbers)}", ctx=context, request_class=Request, configure_logging=False
+        f"streams{next(_numbers)}",
+        ctx=context,
+        request_class=cast("Any", Request),  # Sanic's type is of its own context
+        configure_logging=False,
     )
     app.add_route(server.handle, "/", methods=["GET", "HEAD"])
     app.config.TOUCHUP = False  # it rewrites Sanic's classes, which can be done once
-    await app._startup()  # what Sanic does before it listens
+    await app._startup()  # type: ignore[no-untyped-call]  # what Sanic does before it listens
     loop = asyncio.get_running_loop()
     connections: set[Connection] = set()
     make = partial(
@@ -148,7 +151,7 @@ async def stream_server(
     finally:
         peer.close()
         for connection in list(connections):
-            connection.abort()
+            connection.abort()  # type: ignore[no-untyped-call]
         while connections:
             await turn()
         listening.close()
