@@ -18,6 +18,8 @@ import structlog
 
 from service.web.workers import Workers
 
+# Seconds for workers that are told to stop while they start: they are heard once all of them serve.
+_START_S: Final = 30.0
 # Seconds for workers to abort their streams and hand their jobs over. They take four at most.
 _WORKERS_S: Final = 10.0
 # Seconds for the main process to see that its workers are gone; it looks ten times a second.
@@ -43,12 +45,17 @@ class BoundedStop(threading.Thread):
         self._end_jobs = end_jobs
         self._jobs_s = jobs_s
         self._begun = threading.Event()
+        self._serving = threading.Event()
         self._workers_gone = threading.Event()
         self._jobs_ended = threading.Event()
         self.status = 0
 
     def begin(self) -> None:
         self._begun.set()
+
+    def all_serve(self) -> None:
+        """The workers have started, so they can be told to stop."""
+        self._serving.set()
 
     def workers_gone(self) -> None:
         """The main process has seen that all workers are gone, and ends the jobs now."""
@@ -61,6 +68,7 @@ class BoundedStop(threading.Thread):
 
     def run(self) -> None:
         self._begun.wait()
+        self._serving.wait(_START_S)
         if not self._workers_gone.wait(_WORKERS_S):
             self._workers.kill_stuck()
             if not self._workers_gone.wait(_MAIN_S):

@@ -9,7 +9,8 @@ STARTING → SERVING → STOPPING. The main process and each of its workers has 
    and exits with 2. Once all workers serve it is SERVING, and replaces those that crash.
 4. SIGTERM before the workers are spawned ends it at once. A signal while they start is kept until
    they serve: a worker that is told to stop while it starts may miss it, or die of it.
-5. A signal while SERVING: STOPPING. From here on `BoundedStop` counts, and no worker is replaced.
+   `BoundedStop` counts from the first signal on, so a start that hangs ends as well.
+5. A signal while SERVING: STOPPING. From here on no worker is replaced.
 6. Each worker closes its parts in reverse order, streams first, so that its connections can end.
 7. The main process waits for all workers to be gone. Only then does it end the jobs, if the
    settings say so: a worker can't tell a reload from a stop, and hands its jobs over in both.
@@ -123,8 +124,11 @@ class Lifespan:
             on_serving=self._serve,
         )
         self._bounded_stop = BoundedStop(
-            self._workers, lambda: asyncio.run(self._end_jobs()), self._end_jobs_s
+            self._workers,
+            lambda: not self._may_have_jobs or asyncio.run(self._end_jobs()),
+            self._end_jobs_s,
         )
+        self._bounded_stop.start()
         for number in _STOPPING:
             signal.signal(number, self.on_signal)
 
@@ -138,7 +142,7 @@ class Lifespan:
     def _serve(self) -> None:
         assert self._workers is not None  # noqa: S101 - who calls this
         assert self._bounded_stop is not None  # noqa: S101 - made with them
-        self._bounded_stop.start()
+        self._bounded_stop.all_serve()
         heartbeats = self.heartbeats if self._replaces_silent else None
         watchdog = Watchdog(self._workers, heartbeats, self._bounded_stop.begin)
         self.phase = Phase.SERVING  # a signal acts from here on
@@ -184,6 +188,7 @@ class Lifespan:
         match self.phase:
             case Phase.STARTING:
                 self._kept_signal = number
+                self._bounded_stop.begin()
             case Phase.SERVING:
                 self._stop(self._workers, self._bounded_stop)
             case Phase.STOPPING:

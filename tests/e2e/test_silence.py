@@ -232,3 +232,19 @@ def test_term_ends_the_service_within_a_bound_whatever_is_stopped(state_dir, who
             assert service.stop() == 0
             assert not of_jobs([job_id])
             processes.wait_gone()
+
+
+def test_term_ends_a_start_that_hangs_within_a_bound(state_dir):
+    """The main process can't learn that its workers serve from a state process that is stopped."""
+    service = Service(state_dir, workers=2)
+    with Watched([service.process.pid], some_ended=True) as main:
+        service.wait_for_line("Worker ready")
+        spawned = [
+            pid
+            for pid in set(in_session(service.process.pid)) - {service.process.pid}
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        with stopped(min(spawned)):  # the first one that Sanic spawned
+            main.signal(signal.SIGTERM)
+            main.wait_gone()
+    service.close()

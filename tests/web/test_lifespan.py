@@ -96,6 +96,9 @@ class BoundedStop:
     def begin(self) -> None:
         self._ran.append("bound begun")
 
+    def all_serve(self) -> None:
+        self._ran.append("bound told that all serve")
+
     def workers_gone(self) -> None:
         self._ran.append("workers gone")
 
@@ -232,10 +235,15 @@ async def test_two_stops_at_once_close_each_part_once_and_both_wait_for_the_last
 async def test_the_supervisor_starts_before_the_workers_and_is_waited_for_beside_them(ran):
     lifespan, manager = make(ran), Manager(ran)
     await spawned(lifespan, manager)
-    assert ran == ["start supervisor"]
+    assert ran == ["start supervisor", "bound ready"]
     assert lifespan.phase is Phase.STARTING
     manager.wait_for_ack()
-    assert ran[1:] == ["supervisor serves", "workers serve", "bound ready", "watchdog"]
+    assert ran[2:] == [
+        "supervisor serves",
+        "workers serve",
+        "bound told that all serve",
+        "watchdog",
+    ]
     assert lifespan.phase is Phase.SERVING
 
 
@@ -254,7 +262,7 @@ async def test_a_supervisor_that_fails_ends_the_workers_and_no_job_of_an_earlier
         manager.wait_for_ack()
     assert refused.value.code == 2
     await lifespan.stop_main(one)
-    assert ran == ["start supervisor", "worker killed", "worker joined", "remove shared"]
+    assert ran[2:] == ["worker killed", "worker joined", "remove shared"]
 
 
 async def test_each_turn_of_the_main_loop_is_a_heartbeat(ran):
@@ -287,7 +295,8 @@ async def test_a_signal_while_workers_start_is_kept_until_they_serve(ran, number
     manager.wait_for_ack()
     assert lifespan.phase is Phase.STOPPING
     after = ran[ran.index("workers serve") + 1 :]
-    assert after == ["bound ready", "bound begun", "__TERMINATE__", "watchdog"]
+    assert after == ["bound told that all serve", "bound begun", "__TERMINATE__", "watchdog"]
+    assert "bound begun" in ran[: ran.index("workers serve")]
     assert "__TERMINATE__" not in ran[: ran.index("workers serve")]
 
 
