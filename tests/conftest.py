@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
-from leaks import Belongings, assert_no_process_of
+from leaks import Belongings, assert_no_process_of, kept
 
 # On a busy machine an example takes any time; pytest's timeout bounds each test.
 settings.register_profile("any_load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +20,17 @@ settings.load_profile("any_load")
 
 # Makes what uvloop keeps open from its first loop on, for good.
 uvloop.new_event_loop().close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object],
+) -> Generator[None, object, object]:
+    """A fixture of a wider scope may be made by any test, also by its name at run time."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with kept():
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -116,7 +116,8 @@ def test_a_second_start_by_cron_on_the_same_day_runs_nothing(
     )
     assert once.returncode == twice.returncode == 0, once.stderr
     assert json.loads(once.stdout) == json.loads(twice.stdout)
-    assert [j["Name"] for j in json.loads(shown.stdout)["Jobs"]] == ["nightly"]
+    jobs = {job["ID"]: job["Name"] for job in json.loads(shown.stdout)["Jobs"]}
+    assert jobs[json.loads(once.stdout)["ID"]] == "nightly"
 
 
 @pytest.mark.skipif(

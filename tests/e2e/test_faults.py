@@ -486,7 +486,7 @@ def test_an_upgrade_that_ends_the_supervisor_is_no_success(state_dir: Path, site
     with running(state_dir, workers=2, environment={"PYTHONPATH": str(site)}) as service:
         job_id = service.submit("exec sleep 1000")
         module = site / "service" / "supervisor" / "upgrade.py"
-        module.write_text(module.read_text() + "\n\ndef read(memory):\n    raise SystemExit(1)\n")
+        module.write_text(module.read_text() + "\n\ndef resume(memory):\n    raise SystemExit(1)\n")
         failed = upgrade(service)
         assert failed.returncode == 1
         assert failed.stderr.startswith("jobrunner: ")

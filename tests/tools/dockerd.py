@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaks import kept
 
 # The image that every test uses: busybox, nothing else.
 IMAGE = "test-busybox:1"
@@ -40,6 +41,10 @@ class Dockerd:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        with kept():  # also where a test starts the session's daemon anew
+            self._start()
+
+    def _start(self) -> None:
         """Start it, and return when it answers."""
         (self.folder / "docker.pid").unlink(missing_ok=True)
         self.process = subprocess.Popen(

@@ -6,8 +6,9 @@ import gc
 import os
 import select
 import tempfile
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -39,9 +40,9 @@ def children() -> set[int]:
 class Belongings:
     """What this process has at one moment."""
 
-    descriptors: dict[int, str]
-    children: set[int]
-    temporary: set[str]
+    descriptors: dict[int, str] = field(default_factory=dict)
+    children: set[int] = field(default_factory=set)
+    temporary: set[str] = field(default_factory=set)
 
     @classmethod
     def now(cls) -> Self:
@@ -54,11 +55,17 @@ class Belongings:
             *(
                 f"descriptor {number}: {name}"
                 for number, name in now.descriptors.items()
-                if self.descriptors.get(number) != name
+                if name not in (self.descriptors.get(number), WIDER.descriptors.get(number))
                 and not (but_sockets and name.startswith("socket:"))
             ),
-            *(f"child process {_words(pid)}" for pid in now.children - self.children),
-            *(f"temporary file {name}" for name in now.temporary - self.temporary),
+            *(
+                f"child process {_words(pid)}"
+                for pid in now.children - self.children - WIDER.children
+            ),
+            *(
+                f"temporary file {name}"
+                for name in now.temporary - self.temporary - WIDER.temporary
+            ),
         ]
 
     def assert_nothing_added(self, *, but_sockets: bool) -> None:
@@ -66,6 +73,21 @@ class Belongings:
             gc.collect()  # what only a traceback has kept is nobody's
             left = self.added(but_sockets=but_sockets)
             assert not left, left
+
+
+WIDER = Belongings()
+"""What a fixture that outlives the test has made: see `kept`."""
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """What is made within belongs to a fixture of a wider scope, whichever test came first to it."""
+    before = Belongings.now()
+    yield
+    now = Belongings.now()
+    WIDER.descriptors.update(now.descriptors.items() - before.descriptors.items())
+    WIDER.children.update(now.children - before.children)
+    WIDER.temporary.update(now.temporary - before.temporary)
 
 
 def assert_no_process_of(directory: Path) -> None:
