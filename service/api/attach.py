@@ -104,6 +104,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     ctx, job_id = request.app.ctx, given.job_id
     wanted = _negotiated(request)
     check_sees(request, job_id)
+    ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
     _check_room(request)
     audit(request, "attach", job_id)
     output = ctx.engine.follow(

@@ -12,7 +12,7 @@ from typing import Final
 import service
 from service import state_dir
 from service.operations.findings import Fault, Severity
-from service.operations.supervisor import NoSupervisor, greeting
+from service.operations.supervisor import NoSupervisor, OtherSupervisor, greeting
 from service.paths import StateDir
 from service.settings import Settings
 from service.store.schema import VERSION
@@ -94,6 +94,13 @@ def supervisor(settings: Settings) -> Iterator[str | Fault]:
     """Whether the supervisor responds, and is of this release."""
     try:
         hello = asyncio.run(greeting(settings.state_dir))
+    except OtherSupervisor as exc:
+        text = str(exc)
+        yield Fault(
+            f"{text[0].upper()}{text[1:]}.",
+            "Wait for its jobs to end, stop it (TERM to its pid), then start the service.",
+        )
+        return
     except NoSupervisor as exc:
         if _is_held(settings.state_dir):
             log = StateDir(settings.state_dir).supervisor_log

@@ -20,6 +20,10 @@ class NoSupervisor(Exception):
     """No supervisor responds there; the message says why."""
 
 
+class OtherSupervisor(NoSupervisor):
+    """One runs there that speaks another protocol."""
+
+
 async def greeting(state_dir: Path) -> SupervisorHello:
     """The supervisor's first message. Starts none. Raises: NoSupervisor."""
     connection, hello = await _connect(state_dir, _ignore)
@@ -60,7 +64,11 @@ async def _connect(
             return await SupervisorSession.open(directory, _ignore, on_lost)
         finally:
             os.close(directory)
-    except (OSError, ConnectionLost, OtherProtocol) as exc:
+    except OtherProtocol as exc:
+        raise OtherSupervisor(
+            f"the supervisor of {state_dir} is of another release: {exc}"
+        ) from exc
+    except (OSError, ConnectionLost) as exc:
         raise NoSupervisor(f"no supervisor responds in {state_dir}: {exc}") from exc
 
 

@@ -51,6 +51,6 @@ async def shed_load(request: Request) -> None:
     except Unavailable as exc:
         request.shed_reason = exc.detail
         stream.keep_alive = False
-        route: Any = request.route
-        if getattr(route.ctx, "cost", Cost.SHORT) is not Cost.SHORT:
+        route: Any = request.route  # None for an unknown path, or a head that can't be read
+        if route is not None and getattr(route.ctx, "cost", Cost.SHORT) is not Cost.SHORT:
             raise

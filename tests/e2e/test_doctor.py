@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from running import Service, running
 
 import service as package
+from service.link.frames import encode
+from service.link.protocol import PROTOCOL
 
 pytestmark = pytest.mark.e2e
 
@@ -110,6 +113,26 @@ def test_a_supervisor_that_died_under_a_service_is_not_taken_for_none(state_dir:
         assert found["supervisor"]["verdict"] == "problem"
         assert "supervisor.log" in found["supervisor"]["advice"]
         assert service.client.get("/health/ready").status_code == 200
+
+
+def test_a_supervisor_of_another_release_is_not_taken_for_none(tmp_path: Path):
+    tmp_path.chmod(0o711)
+    with (
+        socket.create_server(str(tmp_path / "supervisor.sock"), family=socket.AF_UNIX) as server,
+        subprocess.Popen(
+            [sys.executable, "-m", "service", "doctor", "--json"],
+            env={**os.environ, "JOBRUNNER_STATE_DIR": str(tmp_path)},  # noqa: TID251 - what a person's shell would pass
+            stdout=subprocess.PIPE,
+        ) as doctor,
+    ):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(encode({"type": "hello", "protocol": PROTOCOL - 1}))
+            report, _ = doctor.communicate(timeout=FUSE_S)
+    found = {check["check"]: check for check in json.loads(report)}["supervisor"]
+    assert found["verdict"] == "problem"
+    assert f"speaks protocol {PROTOCOL - 1}" in found["text"]
+    assert "Wait for its jobs to end" in found["advice"]
 
 
 def records(state_dir: Path) -> Path:

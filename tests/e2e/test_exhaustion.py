@@ -107,6 +107,8 @@ def test_a_worker_full_of_connections_refuses_what_is_long_and_still_kills(
         with httpx.Client(base_url=limited.url, timeout=FUSE_S) as client:
             refused(client.post("/", json={"CommandLine": "true"}))
             refused(client.get(f"/{job_id}/wait"))
+            assert_problem(client.get(f"/{job_id}/none"), 404)
+            assert_problem(client.put("/"), 405)
             assert client.get(f"/{job_id}").json()["State"] == "running"
             killed = client.delete(f"/{other}", params={"grace": "0"})
             assert killed.json()["State"] in ("running", "killed")
