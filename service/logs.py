@@ -68,8 +68,10 @@ def configure(log_format: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Looked up for each line: standard error may be replaced, as a test runner does.
-        logger_factory=lambda *_: structlog.PrintLogger(_Lines()),  # type: ignore[arg-type]  # a TextIO has more
+        # Looked up for each line: standard error may be replaced, as a test runner does. One write
+        # a line, its end included: where standard error isn't buffered (PYTHONUNBUFFERED), another
+        # process could write between the two.
+        logger_factory=lambda *_: structlog.WriteLogger(_Lines()),  # type: ignore[arg-type]  # a TextIO has more
         cache_logger_on_first_use=False,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +45,28 @@ def test_a_json_line_is_one_object_with_the_event_and_its_fields(restored, capsy
     assert (said["event"], said["job"], said["events"]) == ("job_adopted", "a\nb", 3)
     assert said["level"] == "info"
     assert said["timestamp"].startswith("20")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_lines_of_processes_that_share_an_unbuffered_log_stay_whole(log_format):
+    write_lines = (
+        "import structlog; from service import logs;"
+        f"logs.configure({log_format!r}); log = structlog.get_logger('test');"
+        "[log.info('written', number=n) for n in range(2000)]"
+    )
+    writers = []
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as log:
+        for _ in range(4):
+            command = [sys.executable, "-u", "-P", "-c", write_lines]
+            writers.append(subprocess.Popen(command, stderr=log.stdin))
+        lines = log.communicate()[0].decode().splitlines()
+        assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(lines) == 4 * 2000
+    numbers = [
+        json.loads(line)["number"] if log_format == "json" else int(line.rpartition("number=")[2])
+        for line in lines
+    ]
+    assert sorted(numbers) == sorted(4 * list(range(2000)))
 
 
 def test_a_text_line_has_the_event_and_its_fields(restored, capsys):
