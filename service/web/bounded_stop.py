@@ -18,7 +18,7 @@ import structlog
 
 from service.web.workers import Workers
 
-# Seconds for workers that are told to stop while they start: they are heard once all of them serve.
+# Seconds for the workers to start, if the stop is requested before all of them serve.
 _START_S: Final = 30.0
 # Seconds for workers to abort their streams and hand their jobs over. They take four at most.
 _WORKERS_S: Final = 10.0
