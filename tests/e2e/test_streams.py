@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import http.client
 import itertools
+import json
 import os
 import random
 import re
@@ -806,3 +807,16 @@ def test_many_readers_of_many_jobs_get_each_its_own(service, gate):
         gate.open(len(jobs))
         for n, reader in readers:
             assert reader.rest() == b"".join(b"%d %d\n" % (n, i) for i in range(1, 501))
+
+
+def test_an_attach_to_a_job_that_does_not_exist_is_no_event_of_the_audit_log(service):
+    job_id = service.run("true")["ID"]
+    assert service.client.get("/never-there/attach").status_code == 404
+    service.output(job_id)  # a fence: an attach that is written
+    attached_to = [
+        event["job"]
+        for event in map(json.loads, (service.state_dir / "audit.log").read_text().splitlines())
+        if event["action"] == "attach"
+    ]
+    assert job_id in attached_to
+    assert "never-there" not in attached_to
