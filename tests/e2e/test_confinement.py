@@ -96,6 +96,16 @@ def test_a_job_is_its_user_and_nothing_more(as_nobody: Service) -> None:
     assert owner == USER
 
 
+@pytest.mark.parametrize("where", ["as_nobody", "sandboxed", "both", "service"])
+def test_a_job_can_open_its_own_output_by_name(where: str, request: pytest.FixtureRequest) -> None:
+    service: Service = request.getfixturevalue(where)
+    line = "echo a > /dev/stderr; echo b | tee /dev/stderr; echo c > /dev/stdout; : < /dev/stdin"
+    view = service.run(f"set -e; {line}")
+    assert view["ExitCode"] == 0, service.output(view["ID"])
+    assert service.output(view["ID"], stream="stdout") == b"b\nc\n"
+    assert service.output(view["ID"], stream="stderr") == b"a\nb\n"
+
+
 def test_directories_that_are_made_for_a_job_are_its_users(as_nobody: Service) -> None:
     job = {"CommandLine": "stat -c %U . .. ../..; touch made", "WorkingDir": "a/b"}
     assert said(as_nobody, job).split() == [USER] * 3

@@ -139,6 +139,8 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     try:
         pipes += os.pipe2(os.O_CLOEXEC)
         pipes += os.pipe2(os.O_CLOEXEC)
+        if identity is not None:
+            _give(pipes, identity)
         with descriptors, placement:
             child = popen(
                 list(argv),
@@ -168,6 +170,14 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     # and could take the exit status of a later process with the same pid.
     child.returncode = 0
     return Spawned(child.pid, pipes[0], pipes[2])
+
+
+def _give(pipes: list[int], identity: Identity) -> None:
+    """A pipe belongs to who made it, and only its owner may open `/dev/stdout`, which is one of its
+    ends by another name.
+    """
+    for end in pipes[1::2]:
+        os.fchown(end, *identity)
 
 
 def sentence(exc: Exception, program: str, directory: str | None) -> str:
