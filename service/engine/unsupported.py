@@ -8,6 +8,7 @@ from service.errors import FieldError
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.limits import WIRE_NAMES, effective_limits
 from service.jobs.spec import JobSpec
+from service.kinds import kind_of
 from service.link.capabilities import (
     CEILINGS,
     IDLE_TIMEOUT,
@@ -25,7 +26,7 @@ def unsupported(
     spec: JobSpec, settings: Settings, hello: SupervisorHello, ceilings: Ceilings = NO_CEILINGS
 ) -> list[FieldError]:
     """What the supervisor that said `hello` can't do: an older release would ignore it."""
-    asked = {
+    asked: dict[str, tuple[str, object]] = {
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
         PRIORITY: ("/Priority", spec.priority),
@@ -34,6 +35,9 @@ def unsupported(
         OPTIONS: ("", settings.sandbox != "off"),
         NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),
     }
+    for number, command in enumerate(spec.commands):
+        for key, what in kind_of(command).needs(command):
+            asked.setdefault(what, (f"/Commands/{number}/{key}", True))
     known = hello["capabilities"]
     why = (
         "can't be kept: the supervisor that runs is of an older release"

@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from service.errors import FieldError
@@ -18,6 +19,7 @@ from service.kinds import sandbox_trial
 from service.kinds.kind import Kind, Site
 from service.kinds.plan import CannotRun, Context, Plan
 from service.kinds.sandbox import in_sandbox
+from service.link.capabilities import ONE_PIPE
 from service.settings import Settings
 
 
@@ -30,10 +32,13 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
-    """`network`: `host`, that of this host, or `none`, the default where there is a sandbox."""
+    """`network`: `host`, that of this host, or `none`, the default where there is a sandbox.
+    `stderr`: the stream that standard error is logged as; `stdout`: both are one pipe.
+    """
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None
+    stderr: Literal["stderr", "stdout"] = "stderr"
 
 
 class Bash(Kind):
@@ -52,8 +57,16 @@ class Bash(Kind):
             why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
             yield FieldError(f"{pointer}/Network", why)
 
+    def needs(self, spec: BashCommand) -> Iterator[tuple[str, str]]:
+        if spec.stderr == "stdout":
+            yield "Stderr", ONE_PIPE
+
     def plan(self, spec: BashCommand, context: Context) -> Plan:
         """The argv, with the bash that the service's own PATH finds."""
+        plan = self._plan(spec, context)
+        return plan if spec.stderr == "stderr" else replace(plan, one_pipe=True)
+
+    def _plan(self, spec: BashCommand, context: Context) -> Plan:
         # When there is no bash the bare name goes to the supervisor, whose refusal names it.
         argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
         environment = {

@@ -55,6 +55,10 @@ class Kind(ABC):
         limits. Raises: CannotRun.
         """
 
+    def needs(self, spec: Any) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - for those that do
+        """Each key of `spec` that a supervisor can only keep with a capability, and which."""
+        yield from ()
+
     def host_directory(self, spec: Any) -> str | None:
         """The part of the command's `WorkingDir` that is a directory of this host."""
         directory: str | None = spec.working_dir

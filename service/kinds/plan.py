@@ -56,6 +56,8 @@ class Plan:
     descriptor, whose number becomes `argv[fd_options_index]`, so that no process list shows them.
     `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
+    `one_pipe`: both streams of output are one pipe, so that their order is kept.
+
     `status_probe` is run by the supervisor when the wait status is in one of the ranges `probe_if`:
     it finds out how the command really ended. `cleanup` is run when the command ended in the
     ordinary way; `force_cleanup` in any other case, also by a successor of this supervisor. All are
@@ -70,6 +72,7 @@ class Plan:
     fd_options: tuple[str, ...] = ()
     fd_options_index: int = 0
     sets_no_new_privs: bool = False
+    one_pipe: bool = False
     status_probe: tuple[str, ...] = ()
     probe_if: tuple[tuple[int, int], ...] = ()
     cleanup: tuple[str, ...] = ()
@@ -93,6 +96,8 @@ class Plan:
         if self.fd_options:
             keys["fd_options"] = self.fd_options
             keys["fd_options_index"] = self.fd_options_index
+        if self.one_pipe:
+            keys["one_pipe"] = True
         if self.input:
             keys["input"] = self.input
         if self.status_probe:

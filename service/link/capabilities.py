@@ -19,6 +19,8 @@ CEILINGS: Final = "ceilings"
 OPTIONS: Final = "options"
 # It starts commands of another user with PR_SET_NO_NEW_PRIVS (`no_new_privs`).
 NO_NEW_PRIVS: Final = "no_new_privs"
+# Both streams of a command are one pipe when it asks for that (`one_pipe`).
+ONE_PIPE: Final = "one_pipe"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -29,4 +31,5 @@ CAPABILITIES: Final = (
     CEILINGS,
     OPTIONS,
     NO_NEW_PRIVS,
+    ONE_PIPE,
 )

@@ -85,6 +85,7 @@ class StartKeys(TypedDict):
     env: Mapping[Text, Text]
     as_service_user: NotRequired[bool]  # it runs as the supervisor's user, not as the job's
     no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
+    one_pipe: NotRequired[bool]  # both streams of output are one pipe, and logged as stdout
 
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
     fd_options: NotRequired[Sequence[Text]]  # read by it from a descriptor, each ended by NUL

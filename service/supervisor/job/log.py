@@ -77,7 +77,8 @@ class JobLog:
         """Take over the pipes of a process of this command. The log was opened before."""
         assert self._pump is not None  # noqa: S101 - see above
         self._pump.add(spawned.stdout, STDOUT, number)
-        self._pump.add(spawned.stderr, STDERR, number)
+        if spawned.stderr is not None:
+            self._pump.add(spawned.stderr, STDERR, number)
         self._began = self._began or self._runtime.loop.time()
 
     def drain(self) -> None:

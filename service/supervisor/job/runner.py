@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import time
-from typing import Final
 
 from service.host.event_log import log_event
 from service.link.from_supervisor import Finished
@@ -30,8 +29,6 @@ from service.supervisor.process.marks import marked
 from service.supervisor.process.spawn import Refused
 from service.supervisor.process.tree import Tree
 from service.supervisor.snapshot import JobSnapshot
-
-_STREAMS: Final = 2  # of a command, and of its status probe
 
 
 class Job:
@@ -228,7 +225,7 @@ class Job:
         tree.spawned(spawned.pid)
         self._log.add(spawned, number)
         return self.machine.spawned(
-            streams=_STREAMS,
+            streams=spawned.streams,
             timeout_s=request["timeout_s"],
             grace_s=request["grace_s"],
             at=time.time_ns(),
@@ -246,7 +243,7 @@ class Job:
         self._runtime.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
         self._log.add(spawned, effect.number)
-        self._apply(self.machine.probe_spawned(_STREAMS))
+        self._apply(self.machine.probe_spawned(spawned.streams))
 
     def _clean_up(self, effect: fx.CleanUp) -> None:
         try:

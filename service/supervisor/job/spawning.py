@@ -73,4 +73,5 @@ def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnf
             identity=None if request.get("as_service_user") else job_user(request),
             no_new_privs=request.get("no_new_privs", False),
             passed=given.passed,
+            one_pipe=request.get("one_pipe", False),
         )

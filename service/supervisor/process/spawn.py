@@ -1,4 +1,4 @@
-"""Spawning one command: its own session, two pipes, nothing inherited from the supervisor.
+"""Spawning one command: its own session, its pipes, nothing inherited from the supervisor.
 
 The child has descriptors 0–2 and those that are passed to it, default signal dispositions and the
 soft RLIMIT_NOFILE that the supervisor was started with. Python spawns by vfork, so the cost doesn't
@@ -36,9 +36,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
+    """`stderr` is None when the process writes both streams into the pipe of `stdout`."""
+
     pid: int
     stdout: int
-    stderr: int
+    stderr: int | None
+
+    @property
+    def streams(self) -> int:
+        """How many pipes there are."""
+        return 1 if self.stderr is None else 2
 
 
 class Descriptors:
@@ -124,21 +131,23 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     identity: Identity | None = None,
     no_new_privs: bool = False,
     passed: tuple[int, ...] = (),
+    one_pipe: bool = False,
 ) -> Spawned:
     """Start `argv` in `directory` (None: the current one). `placement` is entered around the fork,
     to place the child in a cgroup. `stdin` is the caller's descriptor; without one the child reads
     /dev/null. `preexec` is called in the child, which costs a fork instead of a vfork; no other
     thread of this process runs meanwhile, so it may be Python. With an `identity` the child becomes
     that user, without supplementary groups; with `no_new_privs` no program that it executes gains
-    privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2.
+    privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2. With
+    `one_pipe` both streams of output are one pipe, which keeps their order.
 
-    The caller owns the two pipe ends that come back, and reaps the pid.
+    The caller owns the pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
     """
     pipes: list[int] = []
     try:
-        pipes += os.pipe2(os.O_CLOEXEC)
-        pipes += os.pipe2(os.O_CLOEXEC)
+        for _ in range(1 if one_pipe else 2):
+            pipes += os.pipe2(os.O_CLOEXEC)
         if identity is not None:
             _give(pipes, identity)
         with descriptors, placement:
@@ -147,7 +156,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                 no_new_privs=no_new_privs,
                 stdin=descriptors.null if stdin is None else stdin,
                 stdout=pipes[1],
-                stderr=pipes[3],
+                stderr=pipes[-1],
                 cwd=directory,
                 env=dict(environment),
                 start_new_session=True,
@@ -164,12 +173,12 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
         if isinstance(exc, subprocess.SubprocessError):
             raise Refused("The command's limits could not be put in force.") from exc
         raise Refused(sentence(exc, argv[0], directory)) from exc
-    os.close(pipes[1])
-    os.close(pipes[3])
+    for end in pipes[1::2]:
+        os.close(end)
     # The reaper waits for every child; a Popen that thinks its child lives would wait for it too,
     # and could take the exit status of a later process with the same pid.
     child.returncode = 0
-    return Spawned(child.pid, pipes[0], pipes[2])
+    return Spawned(child.pid, pipes[0], None if one_pipe else pipes[2])
 
 
 def _give(pipes: list[int], identity: Identity) -> None:
