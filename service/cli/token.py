@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
                 _create(settings, options)
             case "revoke":
                 token = tokens.revoke(settings.state_dir, options.name)
-                print(f"The token {token.name!r} is revoked.")
+                print(f"The token {token.name!r} of {escaped(str(settings.state_dir))} is revoked.")
             case _:
                 _list(tokens.list_tokens(settings.state_dir), as_json=options.json)
     except (SettingError, StateDirError) as exc:
@@ -118,7 +118,12 @@ def _create(settings: Settings, options: argparse.Namespace) -> None:
         print(
             f"jobrunner: The next start will be refused. {confinement.ROOT_JOBS}", file=sys.stderr
         )
-    print(f"The token {token.name!r} ({scopes}) is valid{until}. It is shown only once: {text}")
+    # Which service it is for: one that was started with another state directory refuses it.
+    where = escaped(str(settings.state_dir))
+    print(
+        f"The token {token.name!r} ({scopes}) of the state directory {where} is valid{until}."
+        f" It is shown only once: {text}"
+    )
 
 
 def _list(listed: list[Token], *, as_json: bool) -> None:

@@ -45,7 +45,7 @@ def _unknown_keys(
     raw: dict[str, Any], struct: type[msgspec.Struct], pointer: str
 ) -> Iterator[FieldError]:
     """Every key of `raw` that `struct` hasn't."""
-    names = _names(struct)
+    names = keys_of(struct)
     if not raw.keys() <= names:
         detail = f"unknown key; expected one of {', '.join(sorted(names))}"
         for key in raw:
@@ -77,7 +77,7 @@ def _field_error(
     steps, value = _resolve(path, raw)
     pointer += "".join(f"/{pointer_step(str(step))}" for step in steps)
     if unknown := _UNKNOWN.match(what):
-        known = ", ".join(sorted(_names(struct)))
+        known = ", ".join(sorted(keys_of(struct)))
         return FieldError(
             f"{pointer}/{pointer_step(unknown[1])}", f"unknown key; expected one of {known}"
         )
@@ -115,7 +115,8 @@ def _resolve(path: str, raw: Any) -> tuple[list[str | int], Any]:
 
 
 @functools.cache
-def _names(struct: type[msgspec.Struct]) -> frozenset[str]:
+def keys_of(struct: type[msgspec.Struct]) -> frozenset[str]:
+    """The keys of an object that becomes a `struct`."""
     tag = struct.__struct_config__.tag_field
     return frozenset((*struct.__struct_encode_fields__, *([tag] if tag else [])))
 

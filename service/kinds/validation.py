@@ -6,6 +6,7 @@ search ends with the first errors, so time is linear in the size of the body.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from service.errors import FieldError, InvalidJob, refuse_if_any
 from service.jobs.checks import errors_in_command, errors_in_job, errors_in_size
-from service.jobs.conversion import convert, in_json
+from service.jobs.conversion import convert, in_json, keys_of
 from service.jobs.fields import DEFAULT_GRACE_S
 from service.jobs.limits import Limits, errors_in_limits, errors_in_output_limit
 from service.jobs.spec import CommandSpec, JobBody, JobSpec
@@ -25,7 +26,7 @@ DEFAULT_KIND: Final = "bash"
 
 def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
     """The job that `raw` describes, for a service with these settings. Raises: InvalidJob."""
-    refuse_if_any(errors_in_size(raw))
+    refuse_if_any(chain(errors_in_size(raw), _misplaced_keys(raw)))
     body = convert(raw, JobBody)
     refuse_if_any(chain(errors_in_job(body), _errors_in_bounds(body, settings)))
     return JobSpec(
@@ -42,6 +43,20 @@ def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
         output_limit=body.output_limit or 0,
         limits=body.limits or Limits(),
     )
+
+
+def _misplaced_keys(raw: dict[str, Any]) -> Iterator[FieldError]:
+    """Keys of a command that stand beside `CommandLine` of the job."""
+    if not raw.keys() <= keys_of(JobBody):
+        for key in raw:
+            if key in _keys_of_commands_alone():
+                detail = f'a key of a command: expected {{"Commands": [{{"{key}": …}}]}}'
+                yield FieldError(f"/{key}", detail)
+
+
+@functools.cache
+def _keys_of_commands_alone() -> frozenset[str]:
+    return frozenset().union(*(keys_of(kind.spec) for kind in KINDS.values())) - keys_of(JobBody)
 
 
 def _errors_in_bounds(body: JobBody, settings: Settings) -> Iterator[FieldError]:

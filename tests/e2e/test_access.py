@@ -289,6 +289,7 @@ def test_the_first_token_closes_a_running_service_and_revoking_acts_at_once(
             with httpx.Client(base_url=service.url) as client:
                 assert client.get("/").status_code == 401
                 assert client.get(f"/{job_id}", headers=bearer(token)).status_code == 200
+        assert f"of the state directory {state_dir} is valid" in made.stdout
         listing = cli(state_dir, "token", "list", "--json")
         assert [row["Name"] for row in json.loads(listing.stdout)] == ["a"]
         assert token not in listing.stdout

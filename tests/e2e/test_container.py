@@ -7,6 +7,7 @@ read only; user, capabilities and the rest are what the files say.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import site
@@ -59,7 +60,7 @@ def options() -> list[str]:
         f"--pids-limit={told['pids_limit']}",
         *(f"--env={name}={value}" for name, value in variables.items()),
         *(f"--volume={path}:{path}:ro" for path in sorted(roots)),
-        f"--volume=state:{STATE}",
+        *(f"--volume={text}" for text in told["volumes"]),
         "--network=none",
     ]
 
@@ -92,13 +93,16 @@ def box(dockerd: Dockerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     etc = root / "etc"
     etc.mkdir()
     (etc / "passwd").write_text(
-        "root:x:0:0::/root:/bin/bash\njobrunner:x:999:999::/nonexistent:/usr/sbin/nologin\n"
+        "root:x:0:0::/root:/bin/bash\njobrunner:x:999:999::/home/jobrunner:/usr/sbin/nologin\n"
     )
+    home = root / "home" / "jobrunner"
+    home.mkdir(parents=True, mode=0o700)
+    os.chown(home, 999, 999)
     (etc / "group").write_text("root:x:0:\njobrunner:x:999:\n")
     shutil.copy("/etc/ld.so.cache", etc)
     for name in ("bin", "lib", "lib64"):  # not sbin: Docker puts its init there
         (root / name).symlink_to(f"usr/{name}")
-    bare = subprocess.check_output(["tar", "-C", root, "--owner=0", "--group=0", "-c", "."])
+    bare = subprocess.check_output(["tar", "-C", root, "--numeric-owner", "-c", "."])
     dockerd.client("import", "-c", "ENV PATH=/usr/bin:/bin", "-", IMAGE, input=bare)
     jobrunner = [sys.executable, "-m", "service"]
     made = dockerd.client(
@@ -127,6 +131,20 @@ def test_jobs_are_another_user_than_the_service_and_have_no_capability(box: Box)
     user, *status = said.split()
     assert user == "jobrunner"
     assert status == ["CapPrm:", "0" * 16, "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
+
+
+def test_jobs_have_a_home_that_they_share(box: Box) -> None:
+    assert box.said("echo kept > ~/file; pwd ~")[0]["ExitCode"] == 0
+    assert box.said("cat ~/file; echo $HOME")[1] == "kept\n/home/jobrunner"
+
+
+def test_the_health_check_of_the_image_says_whether_it_responds(box: Box) -> None:
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    (check,) = re.findall(r"^HEALTHCHECK .*? CMD (.+)$", text, re.MULTILINE)
+    _, *arguments = json.loads(check)
+    box.run(sys.executable, *arguments)
+    with pytest.raises(AssertionError, match="refused"):
+        box.run("env", "JOBRUNNER_PORT=1", sys.executable, *arguments)
 
 
 def test_a_run_token_reads_nothing_of_the_services_through_bash(box: Box) -> None:

@@ -200,6 +200,27 @@ def test_a_backup_of_a_running_service_is_served_again(
     assert (checkout / "restored" / "jobs" / job_id / "work" / "made").read_text() == "done\n"
 
 
+def test_a_command_finds_what_the_page_says(service: Service) -> None:
+    """The table of `service/kinds/README.md`, but for the rows that other tests are about."""
+
+    def said(*lines: str, **environment: str) -> str:
+        commands = [{"CommandLine": line} for line in lines]
+        job_id = service.submit({"Commands": commands, "Environment": environment})
+        assert service.wait(job_id)["ExitCode"] == 0
+        return service.output(job_id).decode()
+
+    assert said("false; false | true; echo $?; shopt login_shell; true") == (
+        "0\nlogin_shell    \toff\n"
+    )
+    assert said("read x; echo $?; tty; printenv TERM; true") == ("1\nnot a tty\n")
+    assert said("X=1; cd /; umask 0", "echo $X; umask") == "\n0022\n"
+    assert said("echo kept > file", "cat file") == "kept\n"
+    assert said("echo 'X=7' > rc", "echo $X", BASH_ENV="rc") == "7\n"
+    assert said("exec 2>&1; for i in 1 2 3; do echo $i; echo $i >&2; done") == (
+        "1\n1\n2\n2\n3\n3\n"
+    )
+
+
 def test_each_json_example_is_a_valid_job(service: Service) -> None:
     examples = [
         example for page in documents.pages() for example in blocks(page.read_text(), "json")

@@ -149,6 +149,11 @@ def test_a_run_token_reaches_no_process_or_socket_of_the_services_through_bash(
     assert [main_pid(box, unit) for unit in (WEB, SUPERVISOR)] == pids
 
 
+def test_jobs_have_a_home_that_they_share(box: Box) -> None:
+    assert said(box, "echo kept > ~/file && echo $HOME").strip() == "/var/lib/jobrunner-home"
+    assert said(box, "cat ~/file; stat -c %a ~").split() == ["kept", "700"]
+
+
 def test_no_job_sees_the_socket_of_a_daemon(box: Box) -> None:
     box.run("sh", "-c", "mkdir -p /run/dbus; touch /run/docker.sock /run/dbus/system_bus_socket")
     assert said(box, "find /run ! -type d 2>/dev/null; true") == ""

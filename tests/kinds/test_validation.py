@@ -146,6 +146,8 @@ def test_json_that_is_no_object_is_told_as_such(body, got):
         ({"Commands": [{"CommandLine": []}]}, "/Commands/0/CommandLine", "got array"),
         ({"Commands": [{"CommandLine": "x"}, {"CommandLine": "x", "A/B": 1}]}, "/Commands/1/A~1B",
          "unknown key; expected one of CommandLine, ContinueOnFailure, Environment, Kind,"),
+        ({"CommandLine": "x", "Kind": "bash"}, "/Kind", 'a key of a command: expected {"Commands": [{"Kind": …}]}'),
+        ({"Image": "busybox", "Commands": []}, "/Image", "a key of a command"),
         ({"CommandLine": "x", "Comandline": "y"}, "/Comandline", "unknown key"),
         ({"CommandLine": "x", "a`b": "y"}, "/a`b", "unknown key"),
         ({"CommandLine": "x", "a\nb": "y"}, "/a\nb", "unknown key"),

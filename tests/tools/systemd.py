@@ -54,7 +54,7 @@ printf 'home = /usr/bin\n' > $home/pyvenv.cfg
 printf '#!/opt/jobrunner/bin/python\nimport sys\nfrom service.cli import main\nsys.exit(main())\n' > $home/bin/jobrunner
 chmod 755 $home/bin/jobrunner
 cp "$4"/*.service etc/systemd/system/
-grep -q '^jobrunner:' etc/passwd || chroot . useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin jobrunner
+grep -q '^jobrunner:' etc/passwd || chroot . useradd --system --create-home --key HOME_MODE=0700 --home-dir /var/lib/jobrunner-home --shell /usr/sbin/nologin jobrunner
 find etc/systemd/system -name '*.wants' -exec rm -rf {} +
 : > etc/machine-id
 mount -t proc proc proc
