@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 from service.engine.patient_writes import stored
 from service.engine.removal import Removal
 from service.engine.waiters import Waiters
+from service.settings import Settings
 from service.store import Store
 
 
 class Cleaning:
     """That of one worker; several may clean the same job, and one of them removes its files."""
 
-    def __init__(self, store: Store, waiters: Waiters, removal: Removal) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, waiters: Waiters, removal: Removal
+    ) -> None:
+        self._keeps_keys = settings.key_retention > 0
         self._store = store
         self._waiters = waiters
         self._removal = removal
@@ -23,7 +29,9 @@ class Cleaning:
         """
 
         def delete() -> list[str]:
-            return [job_id for job_id in job_ids if self._store.finished.clean(job_id)]
+            now = time.time_ns() if self._keeps_keys else None
+            clean = self._store.finished.clean
+            return [job_id for job_id in job_ids if clean(job_id, keep_key_from=now)]
 
         cleaned = await stored(lambda: self._store.atomically(delete))
         for job_id in cleaned:

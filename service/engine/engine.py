@@ -77,7 +77,7 @@ class Engine:
         self._records_check = RecordsCheck(store)
         self._waiters = Waiters()
         self._removal = Removal(settings, store)
-        self._cleaning = Cleaning(store, self._waiters, self._removal)
+        self._cleaning = Cleaning(settings, store, self._waiters, self._removal)
         self._retention = Retention(settings, store, self._cleaning.retire)
         log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
         self._changes = WorkerChanges(self._waiters, self._retention, log_keeper)

@@ -4,7 +4,9 @@ Rules
 1. Never a live job; and a finished one is kept KEPT_S, whatever the settings say.
 2. Nothing polls. A pass runs when this process has stored the end of a job, when it starts, and
    when its one timer says that the next job is due; with nothing to become due there is no timer.
-3. Any process may run a pass at any time: a job is cleaned by whoever deletes its record, and only
+3. A pass also forgets the idempotency keys of jobs that were cleaned long ago (`KEY_RETENTION`).
+   No timer waits for them: an expired key counts as forgotten already.
+4. Any process may run a pass at any time: a job is cleaned by whoever deletes its record, and only
    that one removes its files. A reader that has the files open reads on.
 
 What a job takes on the disk is measured once, when it has finished: the blocks of its log, index
@@ -20,10 +22,12 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 
+from service.engine.key_retention import keys_kept_since
 from service.engine.patient_writes import stored
 from service.errors import JobrunnerError
 from service.files.job import JobFiles, job_files
@@ -130,6 +134,7 @@ class Retention:
         try:
             await self._measure_new()
             await self._clean_due()
+            await self._forget_keys()
         except (JobrunnerError, OSError) as exc:
             _log.error("retention_failed", error=str(exc))
             self._arm(_RETRY_S)
@@ -155,6 +160,15 @@ class Retention:
         self._disarm()
         if found.next_at is not None:
             self._arm((found.next_at - self._now()) / _NS)
+
+    async def _forget_keys(self) -> None:
+        now = self._now()
+        before = keys_kept_since(self._settings, now)
+        forget = partial(
+            self._store.keys.forget, before=now if before is None else before, limit=_BATCH
+        )
+        if await stored(forget) == _BATCH:
+            self._arm(0.0)  # the loop serves before the next batch
 
     async def _measure(self, job_ids: list[str]) -> None:
         usage = await asyncio.to_thread(self._usage_of, job_ids)

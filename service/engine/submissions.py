@@ -16,6 +16,7 @@ from typing import Final
 from service.engine.claim import Claim
 from service.engine.claim_message import claim_message, too_many_pending
 from service.engine.driver import Driver
+from service.engine.key_retention import keys_kept_since
 from service.engine.live_job import LiveJob
 from service.engine.patient_writes import LogKeeper, while_locked
 from service.engine.session import KeptSession
@@ -151,10 +152,15 @@ class Submissions:
             max_running=request.ceilings.running,
         )
         try:
-            record = self._store.insert(record, key=request.key, key_hash=request.key_hash)
+            record = self._store.insert(
+                record,
+                key=request.key,
+                key_hash=request.key_hash,
+                kept_since=keys_kept_since(self._settings, time.time_ns()),
+            )
         except DuplicateKey:
-            if (known := self._known(request)) is None:  # cleaned within this moment
-                raise Unavailable("The job of this Idempotency-Key was just cleaned.") from None
+            if (known := self._known(request)) is None:  # forgotten within this moment
+                raise Unavailable("The Idempotency-Key was just forgotten.") from None
             return known
         self._metrics.submitted()
         claim.own(LiveJob(record, spec, has_slot=claim.has_slot))
@@ -178,7 +184,11 @@ class Submissions:
 
     def _known(self, request: _Request) -> Submission | None:
         """The job that the key led to before. Raises: IdempotencyKeyReused."""
-        found = self._store.find_key(request.key or "", request.principal)
+        found = self._store.keys.find(
+            request.key or "",
+            request.principal,
+            kept_since=keys_kept_since(self._settings, time.time_ns()),
+        )
         if found is None:
             return None
         job_id, stored_hash = found

@@ -47,6 +47,13 @@ class StateSettings:
         "bytes on the disk that the files of finished jobs may take: beyond it the oldest jobs are"
         " cleaned; `N%`: that share of the file system; 0: off",
     )
+    key_retention: float = setting(
+        number(0, 10 * 365 * 86400),
+        "604800",
+        "seconds from 0 (off) to 315360000",
+        "seconds for which an `Idempotency-Key` is kept once its job is cleaned, so that a late"
+        " repeat runs nothing again; 0: a key is kept as long as its job",
+    )
     log_format: str = setting(
         one_of("text", "json"),
         "text",

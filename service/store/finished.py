@@ -33,16 +33,27 @@ class FinishedJobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def clean(self, job_id: str) -> bool:
+    def clean(self, job_id: str, *, keep_key_from: int | None = None) -> bool:
         """Delete the record of a finished job; its ID is kept in `cleaned` until its files are
-        gone. False, and nothing changes, when there is none.
+        gone, and its idempotency key as cleaned at that time (None: not at all). False, and nothing
+        changes, when there is none.
 
         Raises: InsufficientStorage, Unavailable.
         """
-        return self._database.atomically(partial(self._clean, job_id))
+        return self._database.atomically(partial(self._clean, job_id, keep_key_from))
 
-    def _clean(self, job_id: str) -> bool:
+    def _clean(self, job_id: str, keep_key_from: int | None) -> bool:
         db = self._database.connection
+        if keep_key_from is not None:
+            # One that is there already has expired: else this job wouldn't have been accepted.
+            db.execute(
+                "INSERT OR REPLACE INTO kept_keys"  # noqa: S608 - constants
+                " SELECT coalesce(principal, ''), idempotency_key,"
+                " coalesce(idempotency_hash, x''), id, ?"
+                " FROM jobs WHERE id = ? AND idempotency_key IS NOT NULL"
+                f" AND state NOT IN ({LIVE_SQL})",
+                (keep_key_from, job_id),
+            )
         db.execute(
             "INSERT INTO cleaned SELECT id FROM jobs"  # noqa: S608 - constants
             f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",

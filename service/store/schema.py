@@ -137,7 +137,20 @@ DROP INDEX jobs_by_owner;
 CREATE INDEX jobs_by_principal ON jobs (principal, state, seq) WHERE principal IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6)
+# An idempotency key stands in `jobs` as long as its job does, and here from then on.
+_V7: Final = """
+CREATE TABLE kept_keys (
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    job TEXT NOT NULL,
+    cleaned_at INTEGER NOT NULL,
+    PRIMARY KEY (principal, key)
+) WITHOUT ROWID;
+CREATE INDEX kept_keys_by_age ON kept_keys (cleaned_at);
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -16,6 +16,7 @@ from service.jobs.lifecycle import JOB_STATES, LIVE, State
 from service.jobs.record import JobRecord
 from service.store.database import Database
 from service.store.finished import FinishedJobs
+from service.store.keys import IdempotencyKeys
 from service.store.kills import KillRequests
 from service.store.lists import Lists
 from service.store.rows import (
@@ -31,7 +32,7 @@ from service.store.rows import (
 
 
 class DuplicateKey(Exception):
-    """Another job has that idempotency key."""
+    """Another job has that idempotency key, or had it and was cleaned since."""
 
 
 class Overtaken(Exception):
@@ -47,15 +48,24 @@ class Store(Database):
         self.lists = Lists(self)
         self.kills = KillRequests(self)
         self.finished = FinishedJobs(self)
+        self.keys = IdempotencyKeys(self)
 
     def insert(
-        self, record: JobRecord, *, key: str | None = None, key_hash: bytes | None = None
+        self,
+        record: JobRecord,
+        *,
+        key: str | None = None,
+        key_hash: bytes | None = None,
+        kept_since: int | None = None,
     ) -> JobRecord:
-        """Store a new job; the record comes back with its `seq`.
+        """Store a new job; the record comes back with its `seq`. `kept_since`: see
+        `IdempotencyKeys.find`.
 
         Raises: DuplicateKey, InsufficientStorage, Unavailable.
         """
         with self.transaction():
+            if key is not None and self.keys.is_kept(key, record.principal, since=kept_since):
+                raise DuplicateKey(key)
             try:
                 cursor = self._db.execute(
                     "INSERT INTO jobs (id, state, name, created_at, dispatched, output_complete,"
@@ -196,15 +206,6 @@ class Store(Database):
         """The bytes of output in the record of the job; 0 as well while none is known."""
         row = self.row("SELECT output_bytes FROM jobs WHERE id = ?", (job_id,))
         return (row and row[0]) or 0
-
-    def find_key(self, key: str, principal: str | None = None) -> tuple[str, bytes] | None:
-        """The ID and the hash of the job that `principal` submitted with that idempotency key."""
-        row = self.row(
-            "SELECT id, idempotency_hash FROM jobs"
-            " WHERE idempotency_key = ? AND coalesce(principal, '') = ?",
-            (key, principal or ""),
-        )
-        return (row[0], row[1]) if row else None
 
     def unfinished(self) -> list[tuple[int, str]]:
         """Every live job, oldest first, by number and ID; and those whose state can't be read."""

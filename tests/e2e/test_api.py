@@ -379,14 +379,20 @@ def test_key_of_another_body_is_422(service: Service):
     assert every_id(service) == before
 
 
-def test_key_is_kept_as_long_as_the_job(service: Service):
+def test_key_outlives_its_job(service: Service):
     key = {"Idempotency-Key": "cleaned"}
-    first = service.client.post("/", json={"CommandLine": "true"}, headers=key).json()["ID"]
-    service.wait(first)
-    assert service.client.post(f"/{first}/clean").status_code == 200
-    answer = service.client.post("/", json={"CommandLine": "false"}, headers=key)
-    assert answer.status_code == 201
-    assert answer.json()["ID"] != first
+    first = service.client.post("/", json={"CommandLine": "true"}, headers=key)
+    job_id = first.json()["ID"]
+    service.wait(job_id)
+    assert service.client.post(f"/{job_id}/clean").status_code == 200
+
+    again = service.client.post("/", json={"CommandLine": "true"}, headers=key)
+    other = service.client.post("/", json={"CommandLine": "false"}, headers=key)
+
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    assert job_id in assert_problem(other, 422)["detail"]
+    assert service.client.get(f"/{job_id}").status_code == 404
 
 
 def test_concurrent_submissions_with_one_key_make_one_job(service: Service):

@@ -4,7 +4,8 @@ Whatever the sequence:
 1. every acknowledged job is listed until it is cleaned;
 2. a finished job never changes;
 3. a command runs at most once;
-4. output only grows.
+4. output only grows;
+5. a repeated submission leads to its job, also when that was cleaned.
 
 Each command says in a file of the test's own that it runs. A failing sequence is repeated by its
 number; `JOBRUNNER_TEST_SEQUENCES` says how many there are.
@@ -36,6 +37,7 @@ WEIGHTS = {
     "finish": 4,
     "kill": 2,
     "clean": 2,
+    "repeat": 2,
     "kill_worker": 1,
     "kill_service": 0.7,
     "kill_everything": 0.7,
@@ -101,6 +103,14 @@ class World:
             job.is_cleaned = True
             self._ask("POST", f"/{job.id}/clean", also=404)  # 404: asked twice
 
+    def repeat(self) -> None:
+        if self.jobs:
+            self._repeat(self._choice.choice(self.jobs))
+
+    def _repeat(self, job: Job) -> None:
+        headers = {"Idempotency-Key": job.key}
+        assert self._ask("POST", "/", json=job.submission(), headers=headers) == {"ID": job.id}
+
     # What dies
 
     def kill_worker(self) -> None:
@@ -143,6 +153,8 @@ class World:
                 if view["State"] == "exited":
                     assert view["ExitCode"] == 5
                     assert len(job.runs.read_text().split()) == job.commands
+        for job in self.jobs:
+            self._repeat(job)
         self.check()
 
     def _check_job(self, job: Job) -> None:

@@ -7,6 +7,7 @@ import select
 import signal
 import sqlite3
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import fifos
@@ -49,10 +50,10 @@ async def open_engine(settings):
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(end_all_jobs, settings)
 
-        async def open_one():
+        async def open_one(**changed):
             store = Store(settings.state_dir / "jobs.db")
             stack.callback(store.close)
-            engine = Engine(settings, store)
+            engine = Engine(replace(settings, **changed), store)
             engine.store = store
             stack.push_async_callback(engine.close)
             async with asyncio.timeout(FUSE_S):
@@ -293,6 +294,17 @@ async def test_a_key_is_for_one_body(open_engine):
     job_id = (await engine.submit(spec("true"), key="k")).id
     with pytest.raises(IdempotencyKeyReused):
         await engine.submit(spec("false"), key="k")
+    await ended(engine, job_id)
+    await engine.clean(job_id)
+    with pytest.raises(IdempotencyKeyReused):
+        await engine.submit(spec("false"), key="k")
+    again = await engine.submit(spec("true"), key="k")
+    assert (again.id, again.created) == (job_id, False)
+
+
+async def test_a_key_goes_with_its_job_where_none_is_kept(open_engine):
+    engine = await open_engine(key_retention=0.0)
+    job_id = (await engine.submit(spec("true"), key="k")).id
     await ended(engine, job_id)
     await engine.clean(job_id)
     assert (await engine.submit(spec("false"), key="k")).created

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import sqlite3
@@ -173,6 +174,27 @@ async def test_more_jobs_than_a_batch_are_all_cleaned(store, tmp_path):
     async with retaining(store, tmp_path, age="100", bytes="0") as (_, cleaned):
         assert [await cleaned.get() for _ in range(250)] == [f"job {n}" for n in range(250)]
     assert store.finished.totals() == Totals(0, 0)
+
+
+async def test_keys_of_jobs_that_were_cleaned_long_ago_are_forgotten(store, tmp_path):
+    now = time.time_ns()
+    with store.transaction():
+        store.connection.executemany(
+            "INSERT INTO kept_keys VALUES ('', ?, x'00', 'a', ?)",
+            [("new", now), *((f"old {n}", now - 8 * 86400 * S) for n in range(250))],
+        )
+    deleted, all_old = itertools.count(1), asyncio.Event()
+
+    def traced(statement):
+        if statement.startswith("DELETE FROM kept_keys") and next(deleted) == 250:
+            all_old.set()
+
+    store.connection.set_trace_callback(traced)
+    async with retaining(store, tmp_path):
+        await all_old.wait()
+    store.connection.set_trace_callback(None)
+    assert store.connection.execute("SELECT key FROM kept_keys").fetchall() == [("new",)]
+    assert store.keys.find("new", kept_since=now) == ("a", b"\0")
 
 
 async def test_a_live_job_is_never_cleaned(store, tmp_path):

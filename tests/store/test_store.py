@@ -237,13 +237,13 @@ def test_commits_and_their_bytes_are_counted_until_a_checkpoint(store):
 
 def test_a_key_leads_to_its_job_as_long_as_that_is_kept(store):
     record = store.insert(a_record(), key="k", key_hash=b"h")
-    assert store.find_key("k") == ("a", b"h")
+    assert store.keys.find("k") == ("a", b"h")
     with pytest.raises(DuplicateKey):
         store.insert(a_record("b"), key="k", key_hash=b"h")
     assert store.get("b") is None
     store.update(finished(record))
     store.finished.clean("a")
-    assert store.find_key("k") is None
+    assert store.keys.find("k") is None
     store.insert(a_record("b"), key="k", key_hash=b"h")
 
 
@@ -549,13 +549,15 @@ def test_jobs_of_the_fifth_version_keep_their_principal_key_and_dispatched_comma
         assert {(r.max_running, r.revision, r.damage) for r in records.values()} == {(7, 3, None)}
         assert store.lists.page(Query(EVERYTHING), Only("ann")).ids == ["a", "d"]
         for principal, name in (("ann", "a"), ("bob", "b"), (None, "c")):
-            assert store.find_key("k", principal) == (name, b"\0")
+            assert store.keys.find("k", principal) == (name, b"\0")
             with pytest.raises(DuplicateKey):
                 store.insert(a_record("e", principal=principal), key="k", key_hash=b"1")
         store.update(finished(records["a"], State.KILLED))
         assert store.get("a").dispatched == 1
-        store.finished.clean("a")
-        store.insert(a_record("f", principal="ann"), key="k", key_hash=b"1")
+        store.finished.clean("a", keep_key_from=5)
+        with pytest.raises(DuplicateKey):
+            store.insert(a_record("f", principal="ann"), key="k", key_hash=b"1", kept_since=5)
+        store.insert(a_record("f", principal="ann"), key="k", key_hash=b"1", kept_since=6)
 
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
