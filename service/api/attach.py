@@ -1,7 +1,7 @@
 """`GET /<ID>/attach`: the output from any offset, then live until the job ends.
 
-Where bytes were dropped (`OutputLimit`), what lies before them is sent and the stream is cut, so
-that nobody takes what comes for what was there; or a line for people stands at the place.
+Where bytes were dropped (`OutputLimit`), a line for people stands at the place; or what lies before
+them is sent and the stream is cut, so that no program takes what comes for what was there.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Attach(OfJob):
         "Only this one; offsets then count its bytes.",
     )
     follow: bool = query(forms.flag(), "Whether to go on until the job ends.", default=True)
-    marks_gaps: bool = query(
+    marks_gaps: bool | None = optional(
         forms.one_of({"cut": False, "mark": True}),
-        "Where bytes were dropped: the answer is cut, or a line says so.",
-        default=False,
+        "Where bytes were dropped: the answer is cut, or a line says so. When not given, `mark` for"
+        " `text/plain` and `cut` for `application/octet-stream`.",
         name="gaps",
     )
 

@@ -79,7 +79,9 @@ class Subscription:
         self._cursor = Cursor(log.reader, offset, stream, attributed=encoder.needs_attribution)
         self.opening = state = log.state
         self.length: int | None = None
-        if state.closed or not follow:
+        if (state.closed or not follow) and not (
+            encoder.marks_gaps and _may_lack(state, offset, stream)
+        ):
             self.length = encoder.length(state.size(stream) - offset)
 
     @classmethod
@@ -195,6 +197,12 @@ class Subscription:
             chunks = await self._log.in_thread(cursor.next_chunks, state)
             self._cursor = cursor
             return chunks
+
+
+def _may_lack(state: LogState, offset: int, stream: int | None) -> bool:
+    """Whether some of what is to be read from `offset` on was dropped, or may be meanwhile."""
+    start, end = state.gap.of(stream)
+    return end > max(start, offset) or (state.limit > 0 and not state.closed)
 
 
 def _checked(offset: int, size: int, gap: tuple[int, int] | None) -> int:

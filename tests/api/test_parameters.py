@@ -57,7 +57,7 @@ def test_nothing_asked_for_means_the_first_page():
 
 
 def test_nothing_asked_for_means_all_output_followed():
-    assert attached("") == (0, None, True, False)
+    assert attached("") == (0, None, True, None)
 
 
 def test_nothing_asked_for_means_term_and_the_grace_of_the_job():
@@ -84,14 +84,14 @@ def test_labels_add_up_and_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("query_string", "expected"),
     [
-        ("offset=7", (7, None, True, False)),
-        ("offset=-7", (-7, None, True, False)),
-        ("stream=stdout", (0, STDOUT, True, False)),
-        ("stream=stderr&follow=false", (0, STDERR, False, False)),
-        ("follow=1", (0, None, True, False)),
+        ("offset=7", (7, None, True, None)),
+        ("offset=-7", (-7, None, True, None)),
+        ("stream=stdout", (0, STDOUT, True, None)),
+        ("stream=stderr&follow=false", (0, STDERR, False, None)),
+        ("follow=1", (0, None, True, None)),
         ("gaps=mark", (0, None, True, True)),
         ("gaps=cut", (0, None, True, False)),
-        (f"offset={2**63 - 1}", (2**63 - 1, None, True, False)),
+        (f"offset={2**63 - 1}", (2**63 - 1, None, True, None)),
     ],
 )
 def test_attach_takes_an_offset_a_stream_whether_to_follow_and_to_mark_gaps(query_string, expected):

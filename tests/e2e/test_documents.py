@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import documents
@@ -83,6 +85,43 @@ def test_a_ci_job_shows_the_output_and_exits_as_the_job_did(
     repeated = ran(commands.replace("localhost:8080", service.url), tmp_path, BUILD_ID="7")
     assert (repeated.returncode, repeated.stdout) == (3, shown.stdout)
     assert len(service.client.get("/?state=all&name=build").json()["IDs"]) == 1
+
+
+def test_the_output_is_saved_whole_by_retries_and_not_by_ranges(
+    service: Service, tmp_path: Path
+) -> None:
+    submit, save = blocks(recipe("Save the whole output"))
+    commands = f"{submit}{save}test $(wc -l < out.log) = 100000\ntruncate -s 1000 out.log\n"
+    commands += save.replace(" -o ", " -C - -o ").replace("--retry 9 --retry-all-errors", "")
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert (shown.returncode, shown.stdout) == (33, ""), shown.stderr
+
+
+@pytest.mark.parametrize(("option", "tries"), [("-o out", 1), ("> out", 2)])
+def test_a_retry_of_curl_begins_again_and_only_its_own_file_is_emptied(
+    option: str, tries: int, tmp_path: Path
+) -> None:
+    whole = b"0123456789" * 3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for sent in (whole[:10], whole):  # cut, then whole
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(1 << 16)
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n" + sent)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        save = blocks(recipe("Save the whole output"))[1]
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        line = save.replace("localhost:8080/$ID/attach", url).replace(
+            "-o out.log", "--retry-delay 1"
+        )
+        shown = ran(f"{line.rstrip()} {option}", tmp_path)
+        server.join()
+    assert shown.returncode == 0, shown.stderr
+    assert (tmp_path / "out").read_bytes() == whole[:10] * (tries - 1) + whole
 
 
 def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(

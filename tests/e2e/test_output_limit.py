@@ -24,6 +24,8 @@ TOTAL = 64 << 20
 LINE = 16
 # An eighth, and what the file system rounds up.
 SLACK = LIMIT // 8 + 32 * 1024
+# Asked for as bytes, output is cut where some were dropped.
+BYTES = {"Accept": "application/octet-stream"}
 # Numbered lines of 16 bytes: any of them tells where it stood.
 FLOOD = f"seq -f '%015.0f' 0 {TOTAL // LINE - 1}"
 MARK = re.compile(rb"\[jobrunner: (\d+) bytes dropped\]\n")
@@ -53,7 +55,9 @@ def flooded(service: Service) -> tuple[str, int, int]:
 def cut_short(service: Service, job_id: str, **parameters: str | int) -> bytes:
     """What comes before the connection is cut."""
     got: list[bytes] = []
-    with service.client.stream("GET", f"/{job_id}/attach", params=parameters) as answer:
+    with service.client.stream(
+        "GET", f"/{job_id}/attach", params=parameters, headers=BYTES
+    ) as answer:
         assert answer.status_code == 200
         with pytest.raises(httpx.RemoteProtocolError):
             got.extend(answer.iter_raw())
@@ -89,7 +93,7 @@ def test_attach_is_cut_at_the_gap_after_the_last_byte_before_it(service, flooded
 
 
 def test_answer_of_a_finished_job_counts_the_dropped_bytes(service, flooded):
-    answer = service.client.head(f"/{flooded[0]}/attach")
+    answer = service.client.head(f"/{flooded[0]}/attach", headers=BYTES)
     assert (answer.status_code, answer.headers["content-length"]) == (200, str(TOTAL))
 
 
@@ -97,7 +101,7 @@ def test_answer_of_a_finished_job_counts_the_dropped_bytes(service, flooded):
 def test_curl_reports_the_cut(service, flooded):
     job_id, start, end = flooded
     for offset, status, length in ((0, 18, start), (end, 0, TOTAL - end)):
-        url = f"{service.url}/{job_id}/attach?offset={offset}"
+        url = f"{service.url}/{job_id}/attach?gaps=cut&offset={offset}"
         curl = subprocess.run(["curl", "-sN", url], capture_output=True, check=False, timeout=60)
         assert (curl.returncode, len(curl.stdout)) == (status, length)
 
@@ -111,7 +115,7 @@ def test_attach_goes_on_behind_the_gap(service, flooded):
 def test_an_offset_inside_the_gap_is_told_where_to_go_on(service, flooded):
     job_id, start, end = flooded
     for offset in (start, end - 1, start - TOTAL):
-        answer = service.client.get(f"/{job_id}/attach", params={"offset": offset})
+        answer = service.client.get(f"/{job_id}/attach", params={"offset": offset}, headers=BYTES)
         document = assert_problem(answer, 416)
         assert document["gap"] == [start, end]
         assert f"goes on at offset {end}" in document["detail"]
@@ -120,11 +124,41 @@ def test_an_offset_inside_the_gap_is_told_where_to_go_on(service, flooded):
 
 def test_mark_puts_one_line_at_the_place_and_goes_on(service, flooded):
     job_id, start, end = flooded
-    with service.client.stream("GET", f"/{job_id}/attach", params={"gaps": "mark"}) as answer:
-        assert "content-length" not in answer.headers
-        got = answer.read()
     mark = b"[jobrunner: %d bytes dropped]\n" % (end - start)
-    assert got == flood(0, start) + mark + flood(end, TOTAL)
+    for parameters, headers in (
+        ({}, {}),
+        ({"gaps": "mark"}, BYTES),
+        ({"follow": "false"}, {"Accept": "text/*"}),
+    ):
+        with service.client.stream(
+            "GET", f"/{job_id}/attach", params=parameters, headers=headers
+        ) as answer:
+            assert "content-length" not in answer.headers
+            got = answer.read()
+        assert got == flood(0, start) + mark + flood(end, TOTAL)
+
+
+def test_what_says_cut_is_cut_whatever_it_accepts(service, flooded):
+    job_id, start, _ = flooded
+    for accept in ("text/plain", "*/*", "application/octet-stream"):
+        url = f"/{job_id}/attach?gaps=cut"
+        with service.client.stream("GET", url, headers={"Accept": accept}) as answer:
+            got = bytearray()
+            with pytest.raises(httpx.RemoteProtocolError):
+                for chunk in answer.iter_raw():
+                    got += chunk
+        assert got == flood(0, start)
+
+
+def test_text_has_a_length_where_nothing_was_dropped(service, flooded):
+    job_id, _, end = flooded
+    for url, length in ((f"/{job_id}/attach?offset={end}", TOTAL - end), (empty_of(service), 0)):
+        answer = service.client.get(url)
+        assert (len(answer.content), answer.headers["content-length"]) == (length, str(length))
+
+
+def empty_of(service: Service) -> str:
+    return f"/{service.run('true')['ID']}/attach?gaps=mark"
 
 
 def test_mark_inside_the_gap_counts_what_this_reader_misses(service, flooded):
@@ -152,7 +186,8 @@ def test_a_stream_has_its_own_gap(service):
             missing += dropped
             rest = service.output(view["ID"], stream=stream, offset=place + dropped)
             assert rest == flood(place + dropped, size)
-            answer = service.client.get(f"/{view['ID']}/attach?stream={stream}&offset={place}")
+            url = f"/{view['ID']}/attach?stream={stream}&offset={place}"
+            answer = service.client.get(url, headers=BYTES)
             assert assert_problem(answer, 416)["gap"] == [place, place + dropped]
     ((start, end),) = view["Output"]["Gaps"]
     assert missing == end - start

@@ -116,13 +116,15 @@ def test_a_format_cuts_or_marks_as_it_is_asked() -> None:
     for found in FORMATS:
         assert found.encoder(marks_gaps=True).marks_gaps
         assert not isinstance(found.encoder(marks_gaps=False), MarkedPlainText)
+        assert type(found.encoder()) is type(found.encoder(marks_gaps=found.marks_gaps))
+    assert [found.marks_gaps for found in FORMATS[:2]] == [True, False]
     assert [found.media_type for found in FORMATS[:2]] == ["text/plain", "application/octet-stream"]
     assert len({found.media_type for found in FORMATS}) == len(FORMATS)
 
 
 def test_only_what_is_as_long_as_the_output_tells_its_length() -> None:
-    assert PlainText().length(7) == 7
-    assert MarkedPlainText().length(7) is None
+    assert PlainText().length(7) == MarkedPlainText().length(7) == 7
+    assert Attributed().length(7) is None
 
 
 @settings(deadline=None)

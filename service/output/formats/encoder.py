@@ -58,7 +58,9 @@ class Encoder(ABC):
         return b""
 
     def length(self, output_bytes: int) -> int | None:
-        """Bytes on the wire of so many bytes of output, when that is known beforehand."""
+        """Bytes on the wire of so many bytes of output, none of them dropped, when that is known
+        beforehand.
+        """
         del output_bytes
         return None
 

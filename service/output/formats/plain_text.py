@@ -1,4 +1,6 @@
-"""The bytes as the commands wrote them, as text or as bytes; a line for people marks a gap."""
+"""The bytes as the commands wrote them. Where some were dropped, text has a line that says so, for
+people; what is asked for as bytes is cut there, for programs that count them.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,18 @@ class MarkedPlainText(Encoder):
         self.state = True
         return line
 
+    def length(self, output_bytes: int) -> int | None:
+        """As many bytes as there are of output."""
+        return output_bytes
+
 
 FORMATS = (
-    Format("text/plain", "text/plain; charset=utf-8", PlainText, MarkedPlainText),
-    Format("application/octet-stream", "application/octet-stream", PlainText, MarkedPlainText),
+    Format("text/plain", "text/plain; charset=utf-8", PlainText, MarkedPlainText, marks_gaps=True),
+    Format(
+        "application/octet-stream",
+        "application/octet-stream",
+        PlainText,
+        MarkedPlainText,
+        marks_gaps=False,
+    ),
 )
