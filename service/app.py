@@ -24,6 +24,7 @@ from service.api.routes import HANDLERS
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
 from service.engine.shutdown import end_all_jobs, jobs_bound_s
+from service.host import utf8_mode
 from service.host.heartbeats import Heartbeats
 from service.kinds.settings import read_settings
 from service.link.launch import Starting
@@ -46,6 +47,8 @@ def create_app(_arguments: object = None) -> Jobrunner:
     """The app. In the main process it also takes the state directory. Raises: SystemExit, with 2
     for what an operator can repair, and 1 for any other error, for which Sanic would exit with 0.
     """
+    if is_main_process():
+        utf8_mode.ensure()  # workers inherit it
     try:
         with refusals():
             settings = read_settings()

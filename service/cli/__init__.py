@@ -11,10 +11,13 @@ import service
 from service.cli import audit, token
 from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
+from service.host import utf8_mode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
+    if arguments is None:
+        utf8_mode.ensure()
     parser = argparse.ArgumentParser(
         prog="jobrunner", description=(service.__doc__ or "").split("\n")[0]
     )
@@ -62,4 +65,5 @@ def _serve(others: Sequence[str]) -> None:
     """Exec `sanic service.app`: one process less, and signals reach the main process."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "sanic", "service.app", *others])  # noqa: S606
+    program = [sys.executable, *utf8_mode.OPTIONS, "-m", "sanic", "service.app"]
+    os.execv(sys.executable, [*program, *others])  # noqa: S606

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import structlog
+
 from service.files.job import DIRECTORY_MODE, job_files
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
@@ -11,9 +13,21 @@ from service.kinds import KINDS, CannotRun, Context, kind_of
 from service.link.to_supervisor import EndIf, Limits, Start
 from service.settings import Settings
 
+_log = structlog.get_logger("jobrunner.engine")
+
 
 def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> Start:
-    """The message `start` for command `number`."""
+    """The message `start` for command `number`; one that can't be made refuses the command."""
+    try:
+        return _start_message(settings, job_id, spec, number)
+    except Exception as exc:  # noqa: BLE001 - whatever it is: the job would be pending for ever
+        _log.exception("start_not_made", job=job_id, command=number)
+        message = _bare(settings, job_id, spec, number, "/")
+        message["refusal"] = f"The command could not be started: {type(exc).__name__}."
+        return message
+
+
+def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -> Start:
     command = spec.commands[number]
     kind = kind_of(command)
     files = job_files(settings.state_dir, job_id)
@@ -28,22 +42,9 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
         environment=spec.environment,
         limits=limits,
     )
-    message: Start = {
-        "type": "start",
-        "job": job_id,
-        "command": number,
-        "argv": ("",),
-        "env": {},
-        "cwd": cwd,
-        "create_cwd": files.beneath_work(cwd) is not None,
-        "end_if": _end_if(spec, number),
-        "drain_s": settings.drain_grace,
-        "timeout_s": spec.timeout_s,
-        "idle_timeout_s": spec.idle_timeout_s,
-        "grace_s": spec.grace_s,
-        "output_limit_bytes": effective_output_limit(spec.output_limit, settings),
-        "limits": cast("Limits", limits),  # the same names: a test compares them
-    }
+    message = _bare(settings, job_id, spec, number, cwd)
+    message["create_cwd"] = files.beneath_work(cwd) is not None
+    message["limits"] = cast("Limits", limits)  # the same names: a test compares them
     if (user := settings.run_as) is not None:
         message["run_as"] = {"uid": user.uid, "gid": user.gid}
     if any(each.runs_as_others(settings) for each in KINDS.values()):
@@ -55,6 +56,26 @@ def start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) -
     else:
         message.update(cast("Start", keys))  # some of its keys; mypy wants to see all
     return message
+
+
+def _bare(settings: Settings, job_id: str, spec: JobSpec, number: int, cwd: str) -> Start:
+    """What is the same whatever the command is."""
+    return {
+        "type": "start",
+        "job": job_id,
+        "command": number,
+        "argv": ("",),
+        "env": {},
+        "cwd": cwd,
+        "create_cwd": False,
+        "end_if": _end_if(spec, number),
+        "drain_s": settings.drain_grace,
+        "timeout_s": spec.timeout_s,
+        "idle_timeout_s": spec.idle_timeout_s,
+        "grace_s": spec.grace_s,
+        "output_limit_bytes": effective_output_limit(spec.output_limit, settings),
+        "limits": {},
+    }
 
 
 def _end_if(spec: JobSpec, number: int) -> EndIf:

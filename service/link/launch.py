@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from service.host.locks import lock_within, name_in, named_in, open_lock, try_lock
+from service.host.utf8_mode import OPTIONS as UTF8
 from service.link.from_supervisor import Notification, SupervisorHello
 from service.link.incumbent import SILENT_S, is_served
 from service.link.session import ConnectionLost, OtherProtocol, SupervisorSession
@@ -159,7 +160,7 @@ class _Candidate:
         arguments += ["--soft-limit", str(_SOFT_LIMIT), "--start-lock", str(lock)]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.supervisor", *arguments],
+                [sys.executable, *UTF8, "-P", "-m", "service.supervisor", *arguments],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -145,6 +145,12 @@ class Pump:
         if not self.stalled:
             self._loop.add_reader(fd, self._move, pipe)
 
+    def remove(self, fd: int) -> None:
+        """Closes this pipe, whether it was added or could not be; nothing is called for it."""
+        if self._pipes.pop(fd, None) is not None:
+            self._loop.remove_reader(fd)
+        os.close(fd)
+
     def drain_now(self) -> bool:
         """Moves all that is in the pipes at this moment, without waiting.
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import service
+from service.host import utf8_mode
 from service.host.event_log import log_event
 from service.host.locks import lock_within, name_in, open_lock
 from service.link.incumbent import SILENT_S, Stuck, take_over
@@ -47,6 +48,7 @@ _START_LOCK_S = 60.0
 
 def main() -> int:
     """Serve until there is nothing left to serve for; the exit status."""
+    utf8_mode.ensure()
     options = _options()
     if options.can_resume >= 0:
         return 0 if can_follow(options.can_resume, sys.stdin.fileno()) else 1

@@ -7,6 +7,7 @@ connection closes, its jobs, pending ones too, go to another worker, or to the n
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -124,6 +125,9 @@ class Server:
             handle(self, connection, message)
         except InvalidMessage as exc:
             self._reject(connection, message, str(exc))
+        except Exception as exc:  # noqa: BLE001 - else the sender would wait for ever
+            log_event("message_failed", trace=traceback.format_exception(exc))
+            self._reject(connection, message, f"{type(exc).__name__} in the supervisor")
 
     def _reject(self, connection: Connection, message: Mapping[str, Any], error: str) -> None:
         log_event("message_rejected", pid=connection.pid, error=error)

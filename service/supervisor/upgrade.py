@@ -28,6 +28,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service.host.utf8_mode import OPTIONS as UTF8
 from service.link.to_supervisor import Upgrade
 from service.supervisor.snapshot import VERSION, Snapshot, from_json, to_json
 
@@ -145,4 +146,4 @@ def _close_on_exec(descriptor: int) -> None:
 
 def _program() -> list[str]:
     path = Path(sys.executable)
-    return [str(path), "-P", "-m", "service.supervisor"]
+    return [str(path), *UTF8, "-P", "-m", "service.supervisor"]

@@ -13,6 +13,7 @@ from service.jobs.decoding import decode_object
 from service.jobs.lifecycle import Reason
 from service.jobs.limits import Limits
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.kinds.bash import Bash
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
 from service.link import to_supervisor
@@ -113,3 +114,14 @@ def test_a_recorded_kill_is_accepted():
 
 def test_limits_have_the_same_names_on_the_wire_as_in_a_spec():
     assert to_supervisor.Limits.__annotations__.keys() == set(Limits.__struct_fields__)
+
+
+def test_a_start_that_cannot_be_made_refuses_the_command(monkeypatch):
+    def plan(*_):
+        raise UnicodeEncodeError("ascii", "ä", 0, 1, "a fault of ours")
+
+    monkeypatch.setattr(Bash, "plan", plan)
+    spec = job(Commands=[{"CommandLine": "true", "ContinueOnFailure": True}, {"CommandLine": "a"}])
+    message = accept(to_supervisor.Start, start_message(SETTINGS, JOB_ID, spec, 0))
+    assert message["refusal"] == "The command could not be started: UnicodeEncodeError."
+    assert message["end_if"] == "never"

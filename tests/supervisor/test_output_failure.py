@@ -117,3 +117,19 @@ def test_a_log_that_cant_be_closed_holds_no_job_up(plain_supervisor, job):
     assert "log_not_closed" in plain_supervisor.log
     while "log_closed_late" not in plain_supervisor.log:
         client.sync()
+
+
+@pytest.mark.parametrize("one_pipe", [False, True])
+def test_output_that_cannot_be_watched_is_a_start_that_failed(plain_supervisor, job, one_pipe):
+    """The kernel's bound on watched descriptors (epoll(7), max_user_watches) is met after a spawn."""
+    client = plain_supervisor.connect()
+    before = sorted(os.listdir(f"/proc/{plain_supervisor.pid}/fd"))
+    with injected(plain_supervisor.pid, "epoll_ctl", "ENOSPC"):
+        client.run(job, "exec sleep 600", one_pipe=one_pipe, drain_s=0.1)
+        refused = client.event(job, "refused")
+        assert "No space left on device" in refused["error"]
+        assert client.event(job, "finished")["outcome"] == "exited"
+    client.run("next", "echo it goes on")
+    assert client.event("next", "ended")["status"] == 0
+    client.event("next", "finished")
+    assert sorted(os.listdir(f"/proc/{plain_supervisor.pid}/fd")) == before

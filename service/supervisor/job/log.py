@@ -74,11 +74,20 @@ class JobLog:
         return self._log is not None
 
     def add(self, spawned: Spawned, number: int) -> None:
-        """Take over the pipes of a process of this command. The log was opened before."""
+        """Take over the pipes of a process of this command. The log was opened before. Raises:
+        OSError, when the kernel can't watch them; they are closed then.
+        """
         assert self._pump is not None  # noqa: S101 - see above
-        self._pump.add(spawned.stdout, STDOUT, number)
+        pipes = {spawned.stdout: STDOUT}
         if spawned.stderr is not None:
-            self._pump.add(spawned.stderr, STDERR, number)
+            pipes[spawned.stderr] = STDERR
+        try:
+            for pipe, stream in pipes.items():
+                self._pump.add(pipe, stream, number)
+        except BaseException:
+            for pipe in pipes:
+                self._pump.remove(pipe)
+            raise
         self._began = self._began or self._runtime.loop.time()
 
     def drain(self) -> None:

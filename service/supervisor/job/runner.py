@@ -22,11 +22,11 @@ from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
-from service.supervisor.job.spawning import command_of, prepare, spawn_command
+from service.supervisor.job.spawning import command_of, prepare, spawn_command, why_not_started
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.marks import marked
-from service.supervisor.process.spawn import Refused
+from service.supervisor.process.spawn import Refused, Spawned
 from service.supervisor.process.tree import Tree
 from service.supervisor.snapshot import JobSnapshot
 
@@ -185,7 +185,7 @@ class Job:
             case fx.Finish():
                 self._finish(effect)
             case fx.Spawn():
-                self._apply(self._spawn(effect.number))
+                self._apply(self._spawn())
             case fx.SignalTree():
                 if self._tree is not None:
                     self._tree.signal(effect.signal)
@@ -211,19 +211,18 @@ class Job:
             case fx.AbandonCleanUp():
                 self._runtime.commands.pop(self._hooks.abandon_cleanup(), None)
 
-    def _spawn(self, number: int) -> list[fx.Effect]:
+    def _spawn(self) -> list[fx.Effect]:
         request = self._request
         assert request is not None  # noqa: S101 - only `start` makes the machine ask for it
+        spawned = None
         try:
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
             spawned = spawn_command(request, self._runtime, tree, self._limits)
-        except (Refused, OSError) as exc:
-            return self.machine.refused(str(exc), time.time_ns())
-        self._runtime.on_spawned(spawned.pid)
-        self._hooks.add(request)
-        self._runtime.commands[spawned.pid] = self
-        tree.spawned(spawned.pid)
-        self._log.add(spawned, number)
+            self._take_in(request, spawned, tree)
+        except Exception as exc:  # noqa: BLE001 - whatever it is: the job would wait for ever
+            if spawned is not None:
+                self._disown(spawned.pid)
+            return self.machine.refused(why_not_started(self.id, exc), time.time_ns())
         return self.machine.spawned(
             streams=spawned.streams,
             timeout_s=request["timeout_s"],
@@ -231,6 +230,19 @@ class Job:
             at=time.time_ns(),
             idle_s=request["idle_timeout_s"],
         )
+
+    def _take_in(self, request: Start, spawned: Spawned, tree: Tree) -> None:
+        self._runtime.on_spawned(spawned.pid)
+        self._hooks.add(request)
+        self._runtime.commands[spawned.pid] = self
+        tree.spawned(spawned.pid)
+        self._log.add(spawned, request["command"])
+
+    def _disown(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)  # not reaped, so the number is its own
+        self._runtime.commands.pop(pid, None)
+        if self._tree is not None:
+            self._tree.reaped(pid)
 
     def _run_probe(self, effect: fx.RunProbe) -> None:
         tree = self._tree

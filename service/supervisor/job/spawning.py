@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import traceback
 from contextlib import ExitStack
 
 from service.errors import NoHoles
 from service.files.job import job_files
+from service.host.event_log import log_event
 from service.link.to_supervisor import Start
 from service.supervisor.job.command import Command
 from service.supervisor.job.handed import handed
@@ -32,6 +34,14 @@ def command_of(request: Start) -> Command:
         probe_if=request.get("probe_if", ()) if request.get("status_probe") else (),
         needs_cleanup=bool(request.get("force_cleanup")),
     )
+
+
+def why_not_started(job_id: str, error: Exception) -> str:
+    """What the record of a command says that couldn't be started."""
+    if isinstance(error, (Refused, OSError)):
+        return str(error)
+    log_event("start_failed", job=job_id, trace=traceback.format_exception(error))
+    return f"The command could not be started: {type(error).__name__} in the supervisor."
 
 
 def prepare(request: Start, runtime: Runtime, log: JobLog, tree: Tree | None) -> Tree:

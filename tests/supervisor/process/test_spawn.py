@@ -73,6 +73,16 @@ def test_a_supervisor_that_was_started_with_signals_ignored_passes_none_on(start
     assert seen["blocked"] == []
 
 
+def test_a_supervisor_encodes_in_utf_8_in_any_locale(start_supervisor):
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    client = start_supervisor("--cgroup", "off", environment=environment).connect()
+    work = client.state_dir / "jobs" / "job" / "work"
+    client.run("job", "pwd; echo ä", cwd=str(work / "日本"))
+    assert client.event("job", "ended")["status"] == 0
+    client.event("job", "finished")
+    assert client.output("job").decode() == f"{work}/日本\nä\n"
+
+
 # Ignores what no library call can, as posix_spawn of glibc does in the child, and becomes its arguments.
 IGNORE_RESERVED = """
 import ctypes, os, sys
