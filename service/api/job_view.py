@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from service.errors import CorruptLog
 from service.files.job import JobFiles, job_files
+from service.host.process_list import ProcessNow
 from service.jobs.fields import MIN_OUTPUT_LIMIT
-from service.jobs.lifecycle import LIVE
+from service.jobs.lifecycle import LIVE, State
 from service.jobs.limits import effective_limits
-from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.record import CommandOutcome, JobRecord, Kill, LiveUsage
 from service.jobs.spec import CommandSpec, JobSpec
 from service.jobs.times import rfc3339
-from service.jobs.views import JobView, KillView, OutputView, UsageView
+from service.jobs.views import JobView, KillView, OutputView, ProcessView, UsageView
 from service.kinds import kind_of
 from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
 from service.store import readable
 
 
-def job_view(record: JobRecord, settings: Settings) -> JobView:
-    """The job as it stands. Environment variables are shown by name only.
+def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None) -> JobView:
+    """The job as it stands. Environment variables are shown by name only. `now`: what it uses, if
+    it runs and that is known.
 
     Reads the index of its log. From any thread.
     """
@@ -52,10 +55,34 @@ def job_view(record: JobRecord, settings: Settings) -> JobView:
         grace=spec.grace_s,
         commands=[_command(c, o, files, spec) for c, o in commands],
         limits=effective_limits(spec.limits, settings),
-        usage=UsageView(record.usage.cpu_s, record.usage.peak_bytes),
+        usage=_usage(record, now),
         output=_output(record, files),
         kill=_kill(record.kill),
     )
+
+
+def process_views(processes: Iterable[ProcessNow] | None) -> list[ProcessView] | None:
+    """None: nobody knows."""
+    if processes is None:
+        return None
+    return [
+        ProcessView(
+            pid=process.pid,
+            parent=process.parent,
+            command=process.command,
+            state=process.state,
+            cpu_seconds=process.cpu_s,
+            memory=process.memory_bytes,
+            started_at=rfc3339(process.started_at),
+        )
+        for process in processes
+    ]
+
+
+def _usage(record: JobRecord, now: LiveUsage | None) -> UsageView:
+    if record.state is not State.RUNNING or now is None:
+        return UsageView(record.usage.cpu_s, record.usage.peak_bytes)
+    return UsageView(now.cpu_s, now.peak_bytes, now.memory_bytes, now.processes)
 
 
 def _command(

@@ -6,6 +6,7 @@ import signal as signals
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
 from sanic import HTTPResponse
 
 from service import errors
@@ -13,11 +14,13 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees, sees
 from service.api.forms import Form, Unfit
-from service.api.job_view import job_view
+from service.api.job_view import job_view, process_views
 from service.api.parameters import OfJob, optional, query
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
+from service.jobs.record import JobRecord
 from service.jobs.views import Accepted, JobView, Killed
+from service.web.context import Context
 from service.web.fd_reserve import Cost
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout
@@ -50,25 +53,42 @@ _SIGNAL: Final = Form(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show(OfJob):
+    processes: bool = query(
+        forms.flag(), "Whether to list the processes that the job has now.", default=False
+    )
+
+
 @routes.add(
     Route(
         method="GET",
         path="/{ID}",
         operation="show",
         meaning="The job as it is now.",
-        parameters=OfJob,
+        parameters=Show,
         scope=Scope.READ,
         successes=(Success(200, "The job.", JobView),),
         problems=(errors.BadQuery, errors.UnknownJob),
         links=LINKS_OF_JOB,
     )
 )
-async def show(request: Request, given: OfJob) -> HTTPResponse:
+async def show(request: Request, given: Show) -> HTTPResponse:
     """The job as it is now. Raises: UnknownJob, Unavailable."""
     ctx = request.app.ctx
     check_sees(request, given.job_id)
+    record = ctx.engine.show(given.job_id)
+    view = await _present_view(ctx, record)
+    if given.processes:
+        found = await ctx.engine.processes(record)
+        view = replace(view, processes=process_views(found))
+    return json_response(view)
+
+
+async def _present_view(ctx: Context, record: JobRecord) -> JobView:
+    used = await ctx.engine.usage([record])
     # Not in a thread: to wake one takes longer than to read one index.
-    return json_response(job_view(ctx.engine.show(given.job_id), ctx.settings))
+    return job_view(record, ctx.settings, used.get(record.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +122,7 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
     check_sees(request, given.job_id)
     with no_response_timeout(request):
         record = await ctx.engine.wait(given.job_id, given.timeout_s)
-    return json_response(job_view(record, ctx.settings))
+    return json_response(await _present_view(ctx, record))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
 from service import errors
@@ -22,7 +22,7 @@ from service.api.parameters import optional, query, repeated
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.record import JobRecord
+from service.jobs.record import JobRecord, LiveUsage
 from service.jobs.views import JobView, Listing
 from service.settings import Settings
 from service.store import Query
@@ -127,8 +127,11 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
         after=given.after or 0,
     )
     page = ctx.engine.page(wanted, request.principal.visibility, full=given.full)
-    # In a thread: each view may read a log.
-    views = await asyncio.to_thread(_views, page.records, ctx.settings) if given.full else UNSET
+    views: list[JobView] | UnsetType = UNSET
+    if given.full:
+        used = await ctx.engine.usage(page.records)
+        # In a thread: each view may read a log.
+        views = await asyncio.to_thread(_views, page.records, ctx.settings, used)
     if page.next is None:
         return json_response(Listing(page.ids, views))
     after = cursor(page.next)
@@ -138,5 +141,7 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
     return json_response(Listing(page.ids, views, after), headers=headers)
 
 
-def _views(records: Iterable[JobRecord], settings: Settings) -> list[JobView]:
-    return [job_view(record, settings) for record in records]
+def _views(
+    records: Iterable[JobRecord], settings: Settings, used: Mapping[str, LiveUsage]
+) -> list[JobView]:
+    return [job_view(record, settings, used.get(record.id)) for record in records]

@@ -8,7 +8,7 @@ the work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,13 +28,15 @@ from service.engine.retention import Retention
 from service.engine.session import KeptSession
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
+from service.engine.usage import UsageOfJobs
 from service.engine.waiters import Waiters
 from service.errors import InsufficientStorage, JobIsLive, Unavailable, UnknownJob
 from service.files.job import JobFiles, job_files
 from service.host.heartbeats import Heartbeats
+from service.host.process_list import ProcessNow
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.lifecycle import LIVE, State
-from service.jobs.record import JobRecord
+from service.jobs.record import JobRecord, LiveUsage
 from service.jobs.spec import JobSpec
 from service.jobs.visibility import Sight, Visibility
 from service.link.capabilities import LOG_ON_DEMAND
@@ -89,6 +91,7 @@ class Engine:
             settings, store, self._session, self._driver, metrics, log_keeper
         )
         self._kills = Kills(store, self._session, self._driver)
+        self._live_usage = UsageOfJobs(self._session)
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
@@ -217,6 +220,15 @@ class Engine:
     def sight(self, job_id: str, visible: Visibility) -> Sight:
         """What a caller who sees `visible` has to do with that ID. Raises: Unavailable."""
         return self._store.lists.sight(job_id, visible)
+
+    async def usage(self, records: Iterable[JobRecord]) -> dict[str, LiveUsage]:
+        """What those of them that run use now, by ID. One that is missing can't be told of."""
+        running = [record.id for record in records if record.state is State.RUNNING]
+        return await self._live_usage.measure(running)
+
+    async def processes(self, record: JobRecord) -> list[ProcessNow] | None:
+        """The processes that the job has now; None when that can't be told."""
+        return await self._live_usage.processes(record.id) if record.state in LIVE else []
 
     def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
         self._driver.settle()

@@ -28,6 +28,17 @@ class Usage(msgspec.Struct, frozen=True):
     peak_bytes: int | None = None
 
 
+class LiveUsage(msgspec.Struct, frozen=True):
+    """What a job that runs has used so far, and the bytes of memory and the processes that it has
+    now; None where nobody can tell.
+    """
+
+    cpu_s: float
+    peak_bytes: int | None
+    memory_bytes: int | None
+    processes: int
+
+
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.host.process_list import PROCESS_STATES
 from service.jobs.lifecycle import JOB_STATES, Reason, State
 from service.jobs.limits import Limits
 
@@ -45,10 +46,28 @@ class KillView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
-    """What the job has used; null while it runs, and where nobody can tell."""
+    """What the job has used; while it runs: so far. `memory`, in bytes, and `processes` are what it
+    has now. Null where nobody can tell, and those of now unless it runs.
+    """
 
     cpu_seconds: float | None = msgspec.field(name="CPUSeconds")
     peak_memory: int | None
+    memory: int | None = None
+    processes: int | None = None
+
+
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A process of a job. `command` has at most a thousand characters; `cpu_seconds` are its own,
+    without its children's.
+    """
+
+    pid: int = msgspec.field(name="PID")
+    parent: int
+    command: str
+    state: Annotated[str, _as(enum=list(PROCESS_STATES))]
+    cpu_seconds: float = msgspec.field(name="CPUSeconds")
+    memory: int
+    started_at: Time
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -77,6 +96,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     usage: UsageView
     output: OutputView
     kill: KillView | None
+    processes: list[ProcessView] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):

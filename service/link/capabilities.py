@@ -21,6 +21,8 @@ OPTIONS: Final = "options"
 NO_NEW_PRIVS: Final = "no_new_privs"
 # Both streams of a command are one pipe when it asks for that (`one_pipe`).
 ONE_PIPE: Final = "one_pipe"
+# It measures what jobs use while they run, and lists their processes.
+LIVE_USAGE: Final = "live_usage"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -32,4 +34,5 @@ CAPABILITIES: Final = (
     OPTIONS,
     NO_NEW_PRIVS,
     ONE_PIPE,
+    LIVE_USAGE,
 )

@@ -66,6 +66,27 @@ class OrphanedLogReply(_Reply):
     why: NotRequired[str]  # it isn't ok: a sentence; it can be tried again
 
 
+class UsageNow(TypedDict):
+    """What a job that runs has used so far, and uses now; None where nobody can tell."""
+
+    cpu_s: Seconds
+    memory_bytes: Count | None
+    peak_bytes: Count | None
+    processes: Count
+
+
+class UsageReply(_Reply):
+    """To `measure_usage`. A job that has no process, or that there was no time for, is missing."""
+
+    usage: Mapping[str, UsageNow]
+
+
+class ProcessesReply(_Reply):
+    """To `list_processes`. It isn't ok when the job isn't in the register."""
+
+    processes: NotRequired[Sequence[tuple[int, int]]]  # it is ok: pid, start time in clock ticks
+
+
 class Rejected(TypedDict):
     """A message that wasn't understood, and that changed nothing. A session also makes one in place
     of a message of the supervisor that it doesn't understand.
@@ -213,7 +234,7 @@ class Adopt(TypedDict):
     events: Sequence[Event]  # those that aren't acknowledged, oldest first
 
 
-AnyReply: TypeAlias = Reply | ClaimReply | OrphanedLogReply
+AnyReply: TypeAlias = Reply | ClaimReply | OrphanedLogReply | UsageReply | ProcessesReply
 # What a worker is told without having asked.
 Notification: TypeAlias = Adopt | SlotGranted | Event | JobChanged | Rejected
 FromSupervisor: TypeAlias = SupervisorHello | AnyReply | Notification

@@ -37,8 +37,8 @@ twice, and never out of order; applying one twice changes nothing.
 
 Requests
 A message with a `request_id` is answered by one `reply` with the same number. When a connection is
-lost before that, the request may or may not have been carried out: `kill`, `make_log`,
-`close_orphaned_log` and `upgrade` may be sent again; a claim is made with another ID.
+lost before that, the request may or may not have been carried out: all may be sent again but a
+claim, which is made with another ID.
 
 Notifications between workers
 `publish` says that a job's record has changed; `ack` and `release` may say the same by `state`. The

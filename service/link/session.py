@@ -31,8 +31,10 @@ from service.link.from_supervisor import (
     ClaimReply,
     Notification,
     OrphanedLogReply,
+    ProcessesReply,
     Reply,
     SupervisorHello,
+    UsageReply,
 )
 from service.link.inbound import check_hello, notification
 from service.link.protocol import PROTOCOL
@@ -41,7 +43,9 @@ from service.link.to_supervisor import (
     CloseOrphanedLog,
     Hello,
     Kill,
+    ListProcesses,
     MakeLog,
+    MeasureUsage,
     Role,
     Shutdown,
     ToSupervisor,
@@ -199,6 +203,10 @@ class SupervisorSession(asyncio.Protocol):
     ) -> ClaimReply: ...
     @overload
     async def request(self, message: CloseOrphanedLog) -> OrphanedLogReply: ...
+    @overload
+    async def request(self, message: MeasureUsage) -> UsageReply: ...
+    @overload
+    async def request(self, message: ListProcesses) -> ProcessesReply: ...
     @overload
     async def request(self, message: Kill | MakeLog | Shutdown | Upgrade) -> Reply: ...
     async def request(self, message: Any, *, on_late: Callable[..., None] | None = None) -> Any:

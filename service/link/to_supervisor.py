@@ -144,6 +144,20 @@ class MakeLog(_Request):
     job: JobId
 
 
+class MeasureUsage(_Request):
+    """What do these jobs use now? See `UsageReply`."""
+
+    type: Literal["measure_usage"]
+    jobs: Sequence[JobId]
+
+
+class ListProcesses(_Request):
+    """Which processes does the job have now? See `ProcessesReply`."""
+
+    type: Literal["list_processes"]
+    job: JobId
+
+
 class Ack(TypedDict):
     """All events of a job up to `seq` are stored, and need not be kept any more."""
 
@@ -206,6 +220,8 @@ ToSupervisor: TypeAlias = (
     | Start
     | Kill
     | MakeLog
+    | MeasureUsage
+    | ListProcesses
     | Ack
     | Release
     | Publish

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from service.host.event_log import log_event
+from service.host.procfs import look_at
 from service.link import to_supervisor as messages
 from service.link.protocol import PROTOCOL
 from service.link.validation import InvalidMessage, checker
@@ -18,13 +19,26 @@ from service.supervisor.job.runner import Job
 from service.supervisor.orphaned_log import close_orphaned_log
 
 if TYPE_CHECKING:
-    from service.link.from_supervisor import AnyReply, ClaimReply, Reply
+    from service.link.from_supervisor import (
+        AnyReply,
+        ClaimReply,
+        ProcessesReply,
+        Reply,
+        UsageNow,
+        UsageReply,
+    )
     from service.supervisor.connection import Connection
     from service.supervisor.server import Server
 
 M = TypeVar("M")
 _Request: TypeAlias = (
-    messages.Claim | messages.Kill | messages.MakeLog | messages.CloseOrphanedLog | messages.Upgrade
+    messages.Claim
+    | messages.Kill
+    | messages.MakeLog
+    | messages.MeasureUsage
+    | messages.ListProcesses
+    | messages.CloseOrphanedLog
+    | messages.Upgrade
 )
 # Checks a message, and acts on it.
 _Row: TypeAlias = "tuple[Callable[[Mapping[str, Any]], None], Callable[..., None]]"
@@ -116,6 +130,29 @@ def _make_log(server: Server, connection: Connection, message: messages.MakeLog)
     _reply(connection, message, reply)
 
 
+def _measure_usage(server: Server, connection: Connection, message: messages.MeasureUsage) -> None:
+    request_id = message.get("request_id", 0)
+
+    def done(usage: dict[str, UsageNow]) -> None:
+        reply: UsageReply = {"type": "reply", "request_id": request_id, "ok": True, "usage": usage}
+        _reply(connection, message, reply)
+
+    entries = map(server.register.get, message["jobs"])
+    server.measuring.request([e.job for e in entries if e is not None], done)
+
+
+def _list_processes(
+    server: Server, connection: Connection, message: messages.ListProcesses
+) -> None:
+    entry = server.register.get(message["job"])
+    request_id = message.get("request_id", 0)
+    reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": entry is not None}
+    if entry is not None:
+        found = [p for pid in entry.job.pids() if (p := look_at(pid)) and not p.is_dead]
+        reply["processes"] = [(p.pid, p.started) for p in found]
+    _reply(connection, message, reply)
+
+
 def _ack(server: Server, connection: Connection, message: messages.Ack) -> None:
     server.register.acknowledge(message["job"], message["seq"])
     _publish_along(server, connection, message)
@@ -191,6 +228,8 @@ _TABLE: Final[dict[str, _Row]] = {
     "start": _entry(messages.Start, _start),
     "kill": _entry(messages.Kill, _kill),
     "make_log": _entry(messages.MakeLog, _make_log),
+    "measure_usage": _entry(messages.MeasureUsage, _measure_usage),
+    "list_processes": _entry(messages.ListProcesses, _list_processes),
     "ack": _entry(messages.Ack, _ack),
     "release": _entry(messages.Release, _release),
     "publish": _entry(messages.Publish, _publish),

@@ -22,6 +22,7 @@ from service.supervisor.connection import Connection
 from service.supervisor.handlers import handle
 from service.supervisor.job.limits import why_not
 from service.supervisor.job.runner import Job
+from service.supervisor.measuring import Measuring
 from service.supervisor.register import Entry, Register
 from service.supervisor.silence import SilenceDetector
 from service.supervisor.upgrade import Trial
@@ -67,6 +68,7 @@ class Server:
         self.runtime = runtime
         self.register: Register[Connection] = Register()
         self.claims = Claims(self.register, runtime.descriptors)
+        self.measuring = Measuring(runtime.loop)
         self.silence = SilenceDetector(runtime.loop, self._drop)
         self.ended: asyncio.Future[None] = runtime.loop.create_future()
         self._nonce = snapshot.nonce

@@ -14,6 +14,8 @@ TYPES = [
     "start",
     "kill",
     "make_log",
+    "measure_usage",
+    "list_processes",
     "ack",
     "release",
     "publish",
@@ -31,6 +33,7 @@ NUMBERS = st.sampled_from([0, 1, 2, 9, 64, (1 << 63) - 1])
 # What makes sense, or nearly, for each key.
 VALUES = {
     "job": st.sampled_from(["mine", "other", "a.b-c_d", "..", "a/b", ""]),
+    "jobs": st.sampled_from([[], ["mine", "other"], ["..", ""], [1]]),
     "principal": st.sampled_from(["ann", ""]),
     "protocol": st.sampled_from([PROTOCOL, 0]),
     "role": st.sampled_from(["worker", "main", "operator"]),
@@ -70,6 +73,8 @@ REQUIRED = {
     + ["timeout_s", "idle_timeout_s", "grace_s", "output_limit_bytes", "limits"],
     "kill": ["job", "signal", "grace_s", "reason", "requested_at"],
     "make_log": ["job"],
+    "measure_usage": ["jobs"],
+    "list_processes": ["job"],
     "ack": ["job", "seq"],
     "release": ["job"],
     "publish": ["job", "state"],

@@ -132,6 +132,10 @@ class LimitEnforcer:
         """Whether the kernel has killed a process for lack of memory since the last call."""
         return self._cgroup is not None and self._cgroup.ran_out_of_memory()
 
+    def memory_bytes(self) -> int | None:
+        """The memory that the job has now; None if it isn't measured."""
+        return None if self._cgroup is None else self._cgroup.memory_bytes()
+
     def peak_bytes(self) -> int | None:
         """The most memory that the job had; None if it wasn't measured."""
         return None if self._cgroup is None else self._cgroup.peak_bytes()

@@ -9,9 +9,10 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Generator
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import Finished
+from service.link.from_supervisor import Finished, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
@@ -156,6 +157,16 @@ class Job:
             self._apply(self.machine.probed(*found, at, oom_killed=oom_killed))
         else:
             self._apply(self.machine.wait_status(status, at, oom_killed=oom_killed))
+
+    def measure(self) -> Generator[None, None, UsageNow | None]:
+        """What it uses now; None while it has no process. It yields after each process."""
+        if self._tree is None or self.is_finished:
+            return None
+        return (yield from self._usage.measure(self._tree, self._limits))
+
+    def pids(self) -> list[int]:
+        """Its processes that live now."""
+        return [] if self._tree is None or self.is_finished else self._tree.pids()
 
     def make_log(self) -> None:
         """A reader wants the log, though no byte may have come. Raises: OSError."""

@@ -60,6 +60,10 @@ class Cgroup:
                 return int(number) / 1e6
         return None
 
+    def memory_bytes(self) -> int | None:
+        """Memory of all its processes; None without the controller."""
+        return memory_in(f"{self._path}/memory.current", f"{self._path}/memory.stat")
+
     def remove(self) -> None:
         """Remove the cgroup and what the job made inside."""
         with suppress(OSError):
@@ -162,6 +166,20 @@ class Cgroups:
             self._path.rmdir()
         except OSError:
             return  # the cgroup of a stuck job is still inside
+
+
+def memory_in(usage: str, stat: str, key: bytes = b"inactive_file ") -> int | None:
+    """The number in the file `usage`, without what `stat` has under `key`: pages of files that
+    nobody has used lately, which the kernel drops when it wants memory. None without these files.
+    """
+    try:
+        used = int(Path(usage).read_bytes())
+        for line in Path(stat).read_bytes().splitlines():
+            if line.startswith(key):
+                return max(0, used - int(line[len(key) :]))
+    except (OSError, ValueError):
+        return None
+    return used
 
 
 def why_unusable() -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from service.host.procfs import look_at, signal_process
+from service.supervisor.process.cgroup import memory_in
 from service.supervisor.process.job_cgroup import PERIOD_US, check_available, number_in, quota_us
 from service.supervisor.process.tree import Tree
 
@@ -51,6 +52,12 @@ class JobDirectories:
     def ran_out_of_memory(self) -> bool:
         before, self.oom_seen = self.oom_seen, self._memory("memory.oom_control", b"oom_kill ")
         return self.oom_seen > before
+
+    def memory_bytes(self) -> int | None:
+        if (directory := self._directories.get("memory")) is None:
+            return None
+        usage, stat = f"{directory}/memory.usage_in_bytes", f"{directory}/memory.stat"
+        return memory_in(usage, stat, b"total_inactive_file ")
 
     def peak_bytes(self) -> int | None:
         return self._memory("memory.max_usage_in_bytes") or None

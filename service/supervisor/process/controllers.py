@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from service.supervisor.process import cgroup_v1
-from service.supervisor.process.cgroup import Cgroups
+from service.supervisor.process.cgroup import Cgroups, memory_in
 from service.supervisor.process.job_cgroup import (
     CONTROLLERS,
     PERIOD_US,
@@ -70,6 +70,9 @@ class UnifiedCgroup:
         before = self.oom_seen
         self.oom_seen = number_in(f"{self._path}/memory.events", b"oom_kill ")
         return self.oom_seen > before
+
+    def memory_bytes(self) -> int | None:
+        return memory_in(f"{self._path}/memory.current", f"{self._path}/memory.stat")
 
     def peak_bytes(self) -> int | None:
         return number_in(f"{self._path}/memory.peak") or None

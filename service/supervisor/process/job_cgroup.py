@@ -29,6 +29,9 @@ class JobCgroup(Protocol):
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel has killed a process for lack of memory since the last call."""
 
+    def memory_bytes(self) -> int | None:
+        """The memory that the job has now; None where the kernel doesn't say."""
+
     def peak_bytes(self) -> int | None:
         """The most memory that the job had; None where the kernel doesn't say."""
 

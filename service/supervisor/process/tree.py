@@ -64,8 +64,14 @@ class Tree(Protocol):
     def is_alive(self) -> bool:
         """Whether a member lives now; zombies are dead."""
 
+    def pids(self) -> list[int]:
+        """Every member that lives now. Zombies may be among them."""
+
     def cpu_s(self) -> float | None:
         """Processor time of all members, dead ones included; None where it isn't counted."""
+
+    def memory_bytes(self) -> int | None:
+        """Memory of all members together; None where it isn't counted."""
 
     def close(self) -> None:
         """The job is over; nothing is signalled any more."""
@@ -118,8 +124,14 @@ class CgroupTree:
     def is_alive(self) -> bool:
         return self._cgroup.is_populated()
 
+    def pids(self) -> list[int]:
+        return list(self._cgroup.pids())
+
     def cpu_s(self) -> float | None:
         return self._cgroup.cpu_s()
+
+    def memory_bytes(self) -> int | None:
+        return self._cgroup.memory_bytes()
 
     def close(self) -> None:
         self._seen.clear()
@@ -182,7 +194,13 @@ class WalkTree:
     def is_alive(self) -> bool:
         return bool(self._members())
 
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._members()]
+
     def cpu_s(self) -> float | None:
+        return None
+
+    def memory_bytes(self) -> int | None:
         return None
 
     def close(self) -> None:
