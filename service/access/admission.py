@@ -1,6 +1,7 @@
 """Admission: every request is decided here before its route is run, one of an unknown route too.
 
-1. The host that it names and the site that it comes from are the service's own.
+1. The host that it names and the site that it comes from are the service's own; a public route
+   is called by any name.
 2. Its caller authenticates, once tokens are enabled; public routes need none.
 3. The rate of its requests, and of those that are refused, is bounded.
 4. Its scopes suffice for the route.
@@ -157,6 +158,7 @@ class Admission:
         """
         principal = UNAUTHENTICATED
         try:
+            self._check_host(incoming, needs)
             self._check_site(incoming)
             principal = self._authenticate(incoming, needs)
             if principal is not UNAUTHENTICATED:
@@ -175,14 +177,21 @@ class Admission:
         """A request that was admitted has its response."""
         self.in_flight.leave(request)
 
-    def _check_site(self, incoming: Incoming) -> None:
+    def _check_host(self, incoming: Incoming, needs: Needs) -> None:
         # HTTP/1.0 needs no Host. No browser speaks that, but a proxy may: it is no page's origin.
         host = incoming.host
-        if host is not None and not is_host_allowed(host, self._settings.allowed_hosts):
-            raise HostNotAllowed(
-                f"The host {host[:80]!r} is none of this service's names; those that it may be"
-                " called by stand in JOBRUNNER_ALLOWED_HOSTS."
-            )
+        if host is None or is_host_allowed(host, self._settings.allowed_hosts, incoming.local_ip):
+            return
+        # Health checks call a service by its address, or by no name of its own.
+        if incoming.path == needs.public_path:
+            return
+        raise HostNotAllowed(
+            f"The host {host[:80]!r} is none of this service's names; those that it may be"
+            " called by stand in JOBRUNNER_ALLOWED_HOSTS."
+        )
+
+    def _check_site(self, incoming: Incoming) -> None:
+        host = incoming.host
         for origin in incoming.origins:
             if host is None or not is_own_origin(origin, host):
                 raise OriginNotAllowed(

@@ -27,9 +27,12 @@ _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 def is_loopback(host: str) -> bool:
     """Whether `host`, an address or a name, is a loopback one."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower().removesuffix(".") in _LOOPBACK_NAMES
+    # A socket that listens on both families shows 127.0.0.1 as ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def host_name(header: str) -> str:
@@ -40,12 +43,18 @@ def host_name(header: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def is_host_allowed(header: str, allowed: frozenset[str]) -> bool:
-    """Whether requests may have this `Host`. With no `allowed` names: only loopback ones."""
+def is_host_allowed(header: str, allowed: frozenset[str], local_ip: str | None) -> bool:
+    """Whether requests may have this `Host`, over a connection to `local_ip` (None: a Unix socket).
+
+    The names of loopback are always allowed over loopback, as no other site can have them: a page
+    whose own name was made to resolve to this host sends that name. With no `allowed` names they
+    are the only ones, over any connection.
+    """
     name = host_name(header)
-    if not allowed:
-        return is_loopback(name)
-    return name in allowed or ANY_HOST in allowed
+    if name in allowed or ANY_HOST in allowed:
+        return True
+    is_local = not allowed or local_ip is None or is_loopback(local_ip)
+    return is_local and is_loopback(name)
 
 
 def is_own_origin(origin: str, host: str) -> bool:

@@ -42,8 +42,8 @@ def prepare(settings: Settings) -> int:
     confinement.check(settings)
     if confinement.is_root(settings):
         _log.warning("jobs_run_as_root", mend="JOBRUNNER_RUN_AS")
-    for variable in settings.unknown:
-        print(f"jobrunner: {variable} is no setting, and is ignored.", file=sys.stderr)  # noqa: T201 - for the operator
+    for unknown in settings.unknown:
+        print(f"jobrunner: {unknown}", file=sys.stderr)  # noqa: T201 - for the operator
     return lock
 
 

@@ -25,8 +25,8 @@ _RESTORE: Final = (
 
 def unknown_settings(settings: Settings) -> Iterator[str | Fault]:
     """Variables with the prefix that are no settings."""
-    for variable in settings.unknown:
-        yield Fault(f"{variable} is no setting, and is ignored.", "Is it misspelt?")
+    for unknown in settings.unknown:
+        yield Fault(str(unknown), "Is it misspelt?")
     if not settings.unknown:
         yield "All settings are valid."
 

@@ -29,7 +29,8 @@ class HttpSettings:
         host_names,
         "",
         "host names without ports, separated by commas, or '*' for any",
-        "the names that the service may be called by; default: those of loopback",
+        "the names that the service may be called by besides those of loopback, which always hold"
+        " over loopback; `/health/live` and `/health/ready` respond to any name",
     )
     rate_limit: float = setting(
         number(0, 1_000_000),

@@ -13,6 +13,7 @@ from service.settings.http import HttpSettings
 from service.settings.jobs import JobSettings
 from service.settings.privileges import PrivilegeSettings
 from service.settings.state import StateSettings, default_state_dir
+from service.settings.unknown import Unknown, unknown_variables
 
 # What a job may see of the service's environment.
 _BASE_VARIABLES: Final[tuple[str, ...]] = ("PATH", "HOME", "USER", "LANG", "TZ")
@@ -54,7 +55,7 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
 
     base_environment: dict[str, str]
     program_environment: dict[str, str]
-    unknown: tuple[str, ...]
+    unknown: tuple[Unknown, ...]
     kinds: Mapping[type[KindSettings], KindSettings] = field(repr=False)
 
     def of(self, group: type[_G]) -> _G:
@@ -91,12 +92,11 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
         base.setdefault("PATH", _DEFAULT_PATH)
         passed = (_PROGRAM_VARIABLES, *(group.passed_variables for group in kinds))
         program = {k: v for k, v in env.items() if any(p.fullmatch(k) for p in passed)}
-        known = {each.variable for group in (cls, *kinds) for each in declared(group)} | _OF_JOBS
-        unknown = tuple(sorted(v for v in env if v.startswith(PREFIX) and v not in known))
+        known = [each.variable for group in (cls, *kinds) for each in declared(group)]
         return cls(
             **read_group(cls, env),
             base_environment=base,
             program_environment=program,
-            unknown=unknown,
+            unknown=unknown_variables(env, known, _OF_JOBS),
             kinds={group: group(**read_group(group, env)) for group in kinds},
         )

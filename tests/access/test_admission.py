@@ -275,7 +275,9 @@ def test_what_changes_nothing_may_be_of_any_type(admission):
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"host": "evil.example"}, HostNotAllowed),
+        ({"host": "evil.example", "path": "/health/live/"}, HostNotAllowed),
+        ({"host": "evil.example", "path": "/health/live/x"}, HostNotAllowed),
+        ({"host": "evil.example", "path": "/"}, HostNotAllowed),
         ({"origins": ["http://evil.example"]}, OriginNotAllowed),
         ({"origins": ["http://localhost", "null"]}, OriginNotAllowed),
         ({"host": None, "origins": ["http://localhost"]}, OriginNotAllowed),
@@ -283,9 +285,26 @@ def test_what_changes_nothing_may_be_of_any_type(admission):
     ],
 )
 def test_no_page_of_another_site_gets_in_whoever_sits_before_it(admission, tmp_path, fields, error):
+    asked = incoming(**{"path": "/health/live", "token": "ann's", **fields})
     with pytest.raises(error):
-        admission.admit(Request(), incoming("GET", "/health/live", token="ann's", **fields), LIVE)
-    assert refusals(tmp_path) == [(None, error.code, "GET /health/live")]
+        admission.admit(Request(), asked, LIVE)
+    assert refusals(tmp_path) == [(None, error.code, f"GET {asked.path}")]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "10.0.0.1:8080", "[::1", ""])
+def test_health_is_asked_for_by_any_name(admission, host):
+    for local_ip in ("127.0.0.1", "192.0.2.7"):
+        asked = incoming(path="/health/live", host=host, local_ip=local_ip)
+        assert admission.admit(Request(), asked, LIVE) is UNAUTHENTICATED
+
+
+def test_names_of_loopback_hold_over_loopback_whatever_else_is_allowed(make):
+    admission = make(ALLOWED_HOSTS="lab.example")
+    for host in ("localhost:8080", "127.0.0.1", "[::1]:1", "lab.example"):
+        assert admission.admit(Request(), incoming(token="ann's", host=host), READ) is ANN
+    for fields in ({"host": "evil.example"}, {"host": "localhost", "local_ip": "192.0.2.7"}):
+        with pytest.raises(HostNotAllowed):
+            admission.admit(Request(), incoming(token="ann's", **fields), READ)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def test_the_name_is_read_whatever_stands_around_it(header, name):
     assert host_name(header) == name
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "LOCALHOST."])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "LOCALHOST.", "::ffff:127.0.0.1"]
+)
 def test_names_of_this_box_alone(host):
     assert is_loopback(host)
 
@@ -34,16 +36,30 @@ def test_names_of_this_box_alone(host):
 )  # fmt: skip
 def test_names_that_others_may_have(host):
     assert not is_loopback(host)
-    assert not is_host_allowed(host, frozenset())
+    assert not is_host_allowed(host, frozenset(), "127.0.0.1")
+    assert not is_host_allowed(host, frozenset({"lab.example"}), "127.0.0.1")
 
 
-def test_named_hosts_replace_those_of_loopback():
+LOCAL = ["127.0.0.1", "::1", "::ffff:127.0.0.1", None]
+ELSEWHERE = "192.0.2.7"
+
+
+@pytest.mark.parametrize("local_ip", [*LOCAL, ELSEWHERE])
+def test_a_service_is_called_by_the_names_that_it_was_given(local_ip):
     allowed = frozenset({"lab.example", "10.0.0.1"})
-    assert is_host_allowed("Lab.Example:443", allowed)
-    assert is_host_allowed("10.0.0.1:8080", allowed)
-    assert not is_host_allowed("localhost", allowed)
-    assert not is_host_allowed("x.lab.example", allowed)
-    assert is_host_allowed("anything", frozenset({"*"}))
+    assert is_host_allowed("Lab.Example:443", allowed, local_ip)
+    assert is_host_allowed("10.0.0.1:8080", allowed, local_ip)
+    assert not is_host_allowed("x.lab.example", allowed, local_ip)
+    assert not is_host_allowed("evil.example", allowed, local_ip)
+    assert is_host_allowed("anything", frozenset({"*"}), local_ip)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8080", "[::1]:80", "LOCALHOST.:1"])
+def test_the_names_of_loopback_hold_over_loopback_beside_others(host):
+    allowed = frozenset({"lab.example"})
+    assert all(is_host_allowed(host, allowed, local_ip) for local_ip in LOCAL)
+    assert not is_host_allowed(host, allowed, ELSEWHERE)
+    assert is_host_allowed(host, frozenset(), ELSEWHERE)  # the only names that it has
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def nginx(directory: Path, service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Service, httpx.Client]]:
-    settings = {"JOBRUNNER_ALLOWED_HOSTS": f"{NAME},127.0.0.1", "SANIC_PROXIES_COUNT": "1"}
+    settings = {"JOBRUNNER_ALLOWED_HOSTS": NAME, "SANIC_PROXIES_COUNT": "1"}
     (tmp_path / "nginx").mkdir()
     (tmp_path / "jobrunner").mkdir()
     # Without tokens it wouldn't start with these settings.

@@ -124,6 +124,7 @@ def test_variable_that_is_no_setting_is_told_once(state_dir: Path, flags: tuple[
     with running(state_dir, *flags, environment={"JOBRUNNER_PROT": "1"}) as service:
         told = [line for line in service.lines if "JOBRUNNER_PROT is no setting" in line]
     assert len(told) == 1
+    assert told[0].endswith("the nearest one is JOBRUNNER_PORT.")
 
 
 # Defaults

@@ -250,7 +250,7 @@ def test_without_tokens_what_a_proxy_passes_on_is_refused(state_dir: Path) -> No
 
 def test_a_proxied_service_that_loses_its_tokens_is_closed(state_dir: Path) -> None:
     anyone = make(state_dir, "a", Scope.RUN)
-    settings = {"JOBRUNNER_ALLOWED_HOSTS": "jobs.example,127.0.0.1", **UNBOUNDED}
+    settings = {"JOBRUNNER_ALLOWED_HOSTS": "jobs.example", **UNBOUNDED}
     with running(state_dir, environment=settings) as service:
         assert service.client.get("/", headers=anyone).status_code == 200
         StateDir(state_dir).tokens.unlink()

@@ -121,7 +121,7 @@ def test_the_state_directory_is_where_the_environment_says(environment, path):
 
 def test_settings_that_became_constants_are_unknown():
     gone = [f"JOBRUNNER_MAX_{what}" for what in ("COMMANDS", "LABELS", "NESTING", "TEXT")]
-    assert read(**dict.fromkeys(gone, "1")).unknown == tuple(gone)
+    assert [unknown.variable for unknown in read(**dict.fromkeys(gone, "1")).unknown] == gone
 
 
 def test_a_kind_brings_its_own_settings_and_variables():
@@ -145,7 +145,27 @@ def test_jobs_have_a_path_even_when_the_service_has_none():
 
 def test_variables_that_are_no_settings_are_told_but_for_those_of_a_job():
     settings = read(JOBRUNNER_PROT="80", JOBRUNNER_JOB_ID="x", JOBRUNNER_COMMAND="0", OTHER="")
-    assert settings.unknown == ("JOBRUNNER_PROT",)
+    assert [unknown.variable for unknown in settings.unknown] == ["JOBRUNNER_PROT"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("JOBRUNNER_PROT", "JOBRUNNER_PORT"),
+        ("JOBRUNNER_port", "JOBRUNNER_PORT"),
+        ("jobrunner_run_as", "JOBRUNNER_RUN_AS"),
+        ("JOBRUNNER_ALLOWED_HOST", "JOBRUNNER_ALLOWED_HOSTS"),
+        ("JOBRUNNER_HOST", "JOBRUNNER_HOSTNAME"),
+        ("JOBRUNNER_MAX_PARALLEL_RUNNING", "JOBRUNNER_MAX_RUNNING"),
+        ("JOBRUNNER_DOCKER_IMAGE", "JOBRUNNER_DOCKER_IMAGES"),
+        ("JOBRUNNER_XYZZY", None),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(variable, nearest):
+    (unknown,) = read(**{variable: "1"}).unknown
+    assert (unknown.variable, unknown.nearest) == (variable, nearest)
+    told = f"{variable} is no setting, and is ignored"
+    assert str(unknown) == (f"{told}; the nearest one is {nearest}." if nearest else f"{told}.")
 
 
 def test_each_setting_says_what_it_expects_and_what_it_means():
