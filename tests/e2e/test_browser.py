@@ -123,8 +123,9 @@ def test_a_name_that_was_made_to_point_here_is_refused(service: Service, page: A
     finished = service.run("echo secret")["ID"]
     before = every_id(service)
     there = f"http://a.evil.example:{service.port}"
+    # Health checks call a service by any name: the page gets that far, and no further.
     answer = page.goto(f"{there}/health/live")
-    assert answer.status == 403
+    assert answer.status == 200
     tries = [
         ("/", {"method": "GET"}),
         (f"/{finished}/attach", {"method": "GET"}),
