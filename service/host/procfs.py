@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from service.host.identity import Identity
@@ -53,16 +54,47 @@ def children_of(pid: int) -> list[int]:
         return children
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                children += map(int, file.read().split())
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                children += map(int, file.readall().split())
         except OSError:
             continue
     return children
 
 
-def has_variable(pid: int, variable: bytes) -> bool:
-    """Whether `variable` (`NAME=value`) was in the environment that `pid` was executed with."""
-    return variable in _environment(pid)
+def descendants_of(roots: Iterable[int]) -> Iterator[Process]:
+    """These processes, as far as they exist, and all that descend from them, once each."""
+    todo = list(roots)
+    done: set[int] = set()
+    while todo:
+        pid = todo.pop()
+        if pid in done:
+            continue
+        done.add(pid)
+        process = look_at(pid)
+        if process is not None:
+            yield process
+            todo += children_of(pid)
+
+
+def realtime_limit_of(pid: int) -> int | None:
+    """Its soft RLIMIT_RTTIME; None when it has none, is gone or can't be seen."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
+            text = file.readall()
+    except OSError:
+        return None
+    number = text.partition(b"Max realtime timeout")[2].split(None, 1)[:1]
+    return int(number[0]) if number and number[0].isdigit() else None
+
+
+def cgroup_of(pid: int) -> str:
+    """Its cgroup of version 2, as a path; empty when it has none, is gone or can't be seen."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 
 def variables_of(pid: int) -> dict[bytes, bytes]:

@@ -11,11 +11,12 @@ from service.supervisor import upgrade
 from service.supervisor.connection import Connection
 from service.supervisor.job.runner import Job
 from service.supervisor.job.runtime import Runtime
+from service.supervisor.process.attribution import Attribution
 from service.supervisor.process.marks import mark_of
 from service.supervisor.process.oom_score import OomScore
 from service.supervisor.process.reaper import Reaper
 from service.supervisor.process.spawn import Descriptors
-from service.supervisor.process.tree import CgroupTree, Tree, WalkTree
+from service.supervisor.process.tree import Tree
 from service.supervisor.server import Server
 from service.supervisor.signals import Signals, unblock_signals
 from service.supervisor.snapshot import RegisterSnapshot, Snapshot
@@ -55,7 +56,6 @@ class Supervisor:
         self._arguments = arguments
         self._descriptors = Descriptors(snapshot.child_soft)
         self._oom = OomScore(snapshot.oom_of_jobs)
-        self._sessions: dict[int, str] = {}
         self._files = SocketFile(loop, state_dir, snapshot)
         stalls = StallTimer(loop)
         self._runtime = Runtime(
@@ -70,6 +70,7 @@ class Supervisor:
             mark=mark_of(snapshot.socket.directory),
             on_spawned=self._oom.set_for,
         )
+        self._attribution = Attribution(self._runtime.commands, self._runtime.mark)
         self._server = Server(
             self._runtime,
             snapshot,
@@ -93,12 +94,11 @@ class Supervisor:
         self._reaper.close()
         self._signals.close()
         self._descriptors.close()
+        self._attribution.close()
 
     def _make_tree(self, job_id: str) -> Tree:
-        if self._cgroups is not None:
-            return CgroupTree(self._cgroups.make(job_id))
-        commands = self._runtime.commands
-        return WalkTree(job_id, others=lambda: set(commands), sessions=self._sessions)
+        cgroup = None if self._cgroups is None else self._cgroups.make(job_id)
+        return Tree(job_id, self._attribution, cgroup)
 
     def _emit(self, job: Job, event: EventBody) -> None:
         self._server.emit(job, event)

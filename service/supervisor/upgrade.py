@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.host.utf8_mode import OPTIONS as UTF8
 from service.link.to_supervisor import Upgrade
+from service.supervisor.process.brand import OF_NO_JOB, branded
 from service.supervisor.snapshot import VERSION, Snapshot, from_json, to_json
 
 if TYPE_CHECKING:
@@ -77,11 +78,12 @@ def _try_new_code(snapshot: Snapshot) -> int:
     """
     memory = _written(snapshot)
     try:
-        child = subprocess.Popen(
-            [*_program(), "--can-resume", str(VERSION)],
-            stdin=memory,
-            stdout=subprocess.DEVNULL,
-        )
+        with branded(OF_NO_JOB):
+            child = subprocess.Popen(
+                [*_program(), "--can-resume", str(VERSION)],
+                stdin=memory,
+                stdout=subprocess.DEVNULL,
+            )
     finally:
         os.close(memory)
     child.returncode = 0  # the reaper waits for every child

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
@@ -19,9 +20,9 @@ from service.supervisor.job.log import JobLog
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.runner import Job
 from service.supervisor.job.timers import Timers
-from service.supervisor.process.cgroup import Cgroup
+from service.supervisor.process.attribution import Attribution
 from service.supervisor.process.cgroup_v1 import Hierarchies
-from service.supervisor.process.tree import CgroupTree, TreeSnapshot, WalkTree
+from service.supervisor.process.tree import Tree, TreeSnapshot
 from service.supervisor.register import Register
 from service.supervisor.snapshot import (
     EntrySnapshot,
@@ -32,6 +33,7 @@ from service.supervisor.snapshot import (
     to_json,
 )
 
+MARK = "0123456789abcdef"
 SIMPLE = {
     bool: st.booleans(),
     int: st.integers(-1, 1 << 60),
@@ -132,15 +134,20 @@ def test_what_is_no_value_of_the_type_raises(text):
 @settings(deadline=None)
 @given(values(TreeSnapshot))
 def test_a_tree_knows_its_members_afterwards(snapshot):
-    sessions = dict.fromkeys(snapshot.sessions, "job") | {-7: "another"}
-    walk = WalkTree("job", set, sessions)
-    walk.resume(snapshot)
-    snapshot.is_killed = False  # a walk looks each time
-    assert written(walk.snapshot()) == snapshot
-    tree = CgroupTree(Cgroup("/nowhere", -1))
-    kept = TreeSnapshot(found=snapshot.found, seen=snapshot.seen, is_killed=True)
-    tree.resume(kept)
-    assert written(tree.snapshot()) == kept
+    snapshot.counted = abs(snapshot.counted)
+    snapshot.found = snapshot.counted + len(snapshot.seen)
+    with closing(Attribution((), MARK)) as attribution:
+        tree = Tree("job", attribution)
+        tree.resume(snapshot)
+        assert written(tree.snapshot()) == snapshot
+        assert attribution.sessions == dict.fromkeys(snapshot.sessions, "job")
+
+
+def test_a_tree_of_a_release_that_counted_without_a_list_has_the_same_count():
+    with closing(Attribution((), MARK)) as attribution:
+        tree = Tree("job", attribution)
+        tree.resume(from_json(TreeSnapshot, {"found": 3, "seen": [], "is_killed": True}))
+        assert tree.found == 3
 
 
 @given(values(LimitsSnapshot))

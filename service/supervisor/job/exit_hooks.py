@@ -26,6 +26,7 @@ from typing import Any, Final
 from service.host.event_log import log_event
 from service.link.to_supervisor import Start
 from service.supervisor.job.effects import CleanUp, RunProbe
+from service.supervisor.process.brand import OF_NO_JOB, branded
 from service.supervisor.process.marks import MARKS
 from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
 from service.supervisor.process.tree import Tree
@@ -146,7 +147,7 @@ class ExitHooks:
         # Without the job's marker: it is no process of the job.
         environment = {k: v for k, v in hooks.environment.items() if k not in MARKS}
         try:
-            with descriptors:
+            with descriptors, branded(OF_NO_JOB):
                 child = subprocess.Popen(
                     argv,
                     stdin=descriptors.null,

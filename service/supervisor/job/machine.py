@@ -196,11 +196,13 @@ class JobMachine:
                     return rest
         return self._kill(self.deadlines.kill(timer, at), now)
 
-    def receipt(self, found: int) -> KillReceipt | None:
-        """The kill as it went, for the record; None when the job wasn't killed."""
+    def receipt(self, found: int, *, is_unsure: bool = False) -> KillReceipt | None:
+        """The kill as it went, for the record; None when the job wasn't killed. `is_unsure`: nobody
+        can say whether a process is left.
+        """
         if self.kill is None or not self.ending.killed:
             return None
-        verified_gone = self.ending.is_gone and not self.teardown.failed
+        verified_gone = self.ending.is_gone and not self.teardown.failed and not is_unsure
         return self.kill.receipt(found=found, verified_gone=verified_gone)
 
     def _enter(self, phase: Phase) -> None:

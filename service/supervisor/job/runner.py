@@ -298,9 +298,9 @@ class Job:
         self._apply(self.machine.log_failed(sentence, time.time_ns(), now))
 
     def _finish(self, effect: fx.Finish) -> None:
-        receipt = self.machine.receipt(self._tree.found if self._tree else 0)
-        usage = None
+        receipt, usage = self.machine.receipt(0), None
         if self._tree is not None:
+            receipt = self.machine.receipt(self._tree.found, is_unsure=self._tree.is_unsure)
             usage = self._usage.report(self._tree.cpu_s(), self._limits.peak_bytes())
             self._tree.close()
         self._timers.clear()

@@ -12,7 +12,7 @@ Source: Documentation/admin-guide/cgroup-v2.rst in the kernel's tree.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +63,8 @@ class UnifiedCgroup:
     def procs_files(self) -> list[str]:
         return [f"{self._path}/cgroup.procs"]
 
-    def placement(self, _tree: Tree) -> AbstractContextManager[None]:
-        return nullcontext()  # it is the tree's own cgroup, which the child enters by itself
+    def placement(self, tree: Tree) -> AbstractContextManager[None]:
+        return tree.branding()  # it is the tree's own cgroup, which the child enters by itself
 
     def ran_out_of_memory(self) -> bool:
         before = self.oom_seen

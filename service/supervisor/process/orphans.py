@@ -1,10 +1,11 @@
 """Orphans: processes of jobs whose supervisor is dead, killed before a new one takes claims.
 
 Run while the lock is held, so no job of this state directory can be live. A process belongs to one
-when its environment names this state directory and a job that has a directory here, when it
-descends from such a process, or when it shares a session with one; and, where cgroups are used,
-when it is in a job's cgroup. A copy of the directory is another one, with other processes. Where
-no state directory is named, the process's working directory has to be the job's.
+when its environment names this state directory and a job that has a directory here, when it has the
+brand of a job of this state directory, when it descends from such a process, or when it shares a
+session with one; and, where cgroups are used, when it is in a job's cgroup. A copy of the directory
+is another one, with other processes. Where no state directory is named, the process's working
+directory has to be the job's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from service.host.procfs import Process, all_pids, look_at, signal_process, variables_of
+from service.host.procfs import (
+    Process,
+    all_pids,
+    look_at,
+    realtime_limit_of,
+    signal_process,
+    variables_of,
+)
+from service.supervisor.process.brand import is_brand
 from service.supervisor.process.marks import JOB_VARIABLE, STATE_VARIABLE
 
 # Seconds for a killed process to go: KILL acts in milliseconds.
@@ -44,7 +53,7 @@ def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
     ours = {
         pid
         for pid in processes.keys() - excluded
-        if names and _is_marked(pid, names, mark, jobs_directory)
+        if (names and _is_marked(pid, names, mark, jobs_directory)) or _is_branded(pid, mark)
     }
     grown = True
     while grown:
@@ -70,6 +79,11 @@ def _is_marked(pid: int, job_ids: set[str], mark: str, jobs_directory: Path) -> 
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/cwd").startswith(f"{jobs_directory.resolve()}/{job_id}/")
     return False
+
+
+def _is_branded(pid: int, mark: str) -> bool:
+    number = realtime_limit_of(pid)
+    return number is not None and is_brand(number, mark)
 
 
 def _own_line(processes: dict[int, Process]) -> set[int]:

@@ -1,39 +1,32 @@
 """The process tree of one job: which processes are members, signal all, see whether any is alive.
 
-Two implementations. `CgroupTree`: the kernel keeps the members, no process can leave by `setsid`,
-double fork or a new environment, and `cgroup.kill` kills all at once. `WalkTree`, where no cgroup
-v2 is writable: members are found by parent links, by session, and by the job's marker in the
-environment they were executed with. A process that drops all three at once can't be attributed, and
-isn't counted.
+Members are found by all evidence together. Where a cgroup of version 2 is writable the kernel keeps
+a job's processes in one, whatever they do, and kills them at once; but a process may be moved out,
+by a program such as `systemd-run` or `su`, or by itself. So what descends from members, and what
+the supervisor adopted (`attribution.py`), are members too, with and without a cgroup. The
+look at them begins with one small read, and ends there when the supervisor adopted nothing.
 
-The supervisor is a subreaper: an orphan of a job becomes its child, so the walk needs to look only
-at the job's known processes and at the unknown ones among its own children.
+Where nobody can say whose an orphan is, `is_unsure` says so.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from service.host.procfs import (
-    Process,
-    children_of,
-    has_variable,
-    look_at,
-    signal_process,
-)
+from service.host.procfs import Process, descendants_of, look_at, signal_process
+from service.supervisor.process.attribution import Attribution, now
+from service.supervisor.process.brand import branded
 from service.supervisor.process.cgroup import Cgroup
-from service.supervisor.process.marks import JOB_VARIABLE
 
 
 @dataclass(slots=True, kw_only=True)
 class TreeSnapshot:
     """A tree as it is handed to the next image of this process. `seen` and `known` are processes by
-    pid and start time. The kernel keeps `known`, `commands` and `sessions` of a cgroup.
+    pid and start time. `counted`: those that were counted and not identified. `since`: when the job
+    got its first process, in clock ticks; 0: before anything that lives.
     """
 
     found: int = 0
@@ -42,188 +35,181 @@ class TreeSnapshot:
     known: dict[int, int] = field(default_factory=dict)
     commands: set[int] = field(default_factory=set)
     sessions: set[int] = field(default_factory=set)
+    counted: int = 0
+    since: int = 0
 
 
-class Tree(Protocol):
-    """The processes of a job. `found`: how many were seen since the first signal."""
+class Tree:
+    """The processes of a job. `is_unsure`: when they were last looked for, there was an orphan that
+    may be one of them, or not.
+    """
 
-    found: int
+    __slots__ = (
+        "_attribution",
+        "_brand",
+        "_cgroup",
+        "_commands",
+        "_counted",
+        "_id",
+        "_is_killed",
+        "_known",
+        "_seen",
+        "_sessions",
+        "_since",
+        "is_unsure",
+    )
 
-    def spawning(self) -> AbstractContextManager[None]:
+    def __init__(self, job_id: str, attribution: Attribution, cgroup: Cgroup | None = None) -> None:
+        self._id = job_id
+        self._attribution = attribution
+        self._brand = attribution.brand_of(job_id)
+        self._cgroup = cgroup
+        self._commands: set[int] = set()  # not reaped
+        self._sessions: set[int] = set()
+        self._known: dict[int, int] = {}  # pid → start time, of members seen before
+        self._seen: set[tuple[int, int]] = set()
+        self._counted = 0
+        self._is_killed = False
+        self._since: int | None = None
+        self.is_unsure = False
+
+    @property
+    def found(self) -> int:
+        """How many were seen since the first signal."""
+        return self._counted + len(self._seen)
+
+    @contextmanager
+    def spawning(self) -> Iterator[None]:
         """Entered around a fork, so that the child is a member from its first instruction."""
+        with self._cgroup or nullcontext(), self.branding():
+            yield
+
+    def branding(self) -> AbstractContextManager[None]:
+        """The same for a child that moves itself into the cgroup."""
+        if self._since is None:
+            self._since = now()
+            self._attribution.begin(self._id, self._since)
+        return branded(self._brand)
 
     def spawned(self, pid: int) -> None:
-        """This child is a command of the job."""
+        """This child is a command of the job, and leads a session."""
+        self._commands.add(pid)
+        self._is_session(pid)
 
     def reaped(self, pid: int) -> None:
         """The command's process was reaped; its pid may be reused now."""
-
-    def signal(self, number: int) -> None:
-        """Signal every member; KILL is repeated until no new one turns up."""
-
-    def is_alive(self) -> bool:
-        """Whether a member lives now; zombies are dead."""
-
-    def pids(self) -> list[int]:
-        """Every member that lives now. Zombies may be among them."""
-
-    def cpu_s(self) -> float | None:
-        """Processor time of all members, dead ones included; None where it isn't counted."""
-
-    def memory_bytes(self) -> int | None:
-        """Memory of all members together; None where it isn't counted."""
-
-    def close(self) -> None:
-        """The job is over; nothing is signalled any more."""
-
-    def snapshot(self) -> TreeSnapshot:
-        """What is known of the members. Changes nothing."""
-
-    def resume(self, snapshot: TreeSnapshot) -> None:
-        """Go on with what an earlier image of this process knew."""
-
-
-class CgroupTree:
-    """Members are what the kernel says."""
-
-    __slots__ = ("_cgroup", "_is_killed", "_seen", "found")
-
-    def __init__(self, cgroup: Cgroup) -> None:
-        self._cgroup = cgroup
-        self._is_killed = False
-        self._seen: set[tuple[int, int]] = set()
-        self.found = 0
-
-    def spawning(self) -> AbstractContextManager[None]:
-        return self._cgroup
-
-    def spawned(self, pid: int) -> None:
-        pass  # the kernel knows
-
-    def reaped(self, pid: int) -> None:
-        pass  # the kernel knows
-
-    def signal(self, number: int) -> None:
-        if number == signal.SIGKILL and (self._is_killed or not self._seen):
-            # Counted and not identified: one write kills all, and nothing is looked at again.
-            if not self._is_killed:
-                self.found = sum(1 for _ in self._cgroup.pids())
-            self._cgroup.kill()
-            self._is_killed = True
-            return
-        members = [p for pid in self._cgroup.pids() if (p := look_at(pid)) and not p.is_dead]
-        self._seen.update((p.pid, p.started) for p in members)
-        self.found = len(self._seen)
-        if number == signal.SIGKILL:
-            self._cgroup.kill()
-            self._is_killed = True
-            return
-        for process in members:
-            signal_process(process, number)
-
-    def is_alive(self) -> bool:
-        return self._cgroup.is_populated()
-
-    def pids(self) -> list[int]:
-        return list(self._cgroup.pids())
-
-    def cpu_s(self) -> float | None:
-        return self._cgroup.cpu_s()
-
-    def memory_bytes(self) -> int | None:
-        return self._cgroup.memory_bytes()
-
-    def close(self) -> None:
-        self._seen.clear()
-        self._cgroup.remove()
-
-    def snapshot(self) -> TreeSnapshot:
-        return TreeSnapshot(found=self.found, seen=self._seen, is_killed=self._is_killed)
-
-    def resume(self, snapshot: TreeSnapshot) -> None:
-        self.found, self._seen = snapshot.found, snapshot.seen
-        self._is_killed = snapshot.is_killed
-
-
-class WalkTree:
-    """Members are found by looking; see the module's docstring for what the look can miss."""
-
-    __slots__ = ("_commands", "_id", "_known", "_marker", "_others", "_seen", "_sessions", "found")
-
-    def __init__(
-        self, job_id: str, others: Callable[[], set[int]], sessions: dict[int, str]
-    ) -> None:
-        """`others` returns the pids of all commands that weren't reaped, of every job. `sessions`:
-        session → job ID, shared by all jobs: a number that is reused changes its job.
-        """
-        self._id = job_id
-        self._marker = f"{JOB_VARIABLE}={job_id}".encode()
-        self._others = others
-        self._commands: set[int] = set()
-        self._sessions = sessions
-        self._known: dict[int, int] = {}  # pid → start time, of members seen before
-        self._seen: set[tuple[int, int]] = set()
-        self.found = 0
-
-    def spawning(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def spawned(self, pid: int) -> None:
-        self._commands.add(pid)
-        self._sessions[pid] = self._id
-
-    def reaped(self, pid: int) -> None:
         # The session lives on as long as a member does, and its number isn't reused before.
         self._commands.discard(pid)
 
     def signal(self, number: int) -> None:
-        """A process that forks between the look and the signal is found by the next look: its
-        parent's death brings one.
+        """Signal every member; KILL is repeated until no new one turns up.
+
+        A process that forks between the look and the signal is found by the next look: its parent's
+        death brings one.
         """
-        signalled: set[tuple[int, int]] = set()
-        while True:
-            fresh = [p for p in self._members() if (p.pid, p.started) not in signalled]
-            for process in fresh:
-                signalled.add((process.pid, process.started))
-                signal_process(process, number)
-            self._seen |= signalled
-            self.found = len(self._seen)
-            if not fresh or number != signal.SIGKILL:
-                return
+        if self._cgroup is None or number != signal.SIGKILL:
+            self._signal_each(number)
+        elif self._is_within(inside := set(self._cgroup.pids())):
+            # Counted and not identified: one write kills all, and nothing is looked at again.
+            if not (self._is_killed or self._seen):
+                self._counted = len(inside)
+            elif not self._is_killed:
+                self._seen |= {(p.pid, p.started) for p in self._look()}
+            self._cgroup.kill()
+            self._is_killed = True
+        else:
+            # Those that were counted are still dying.
+            uncounted = inside if self._is_killed else set()
+            self._is_killed = True
+            self._signal_each(number, uncounted)
 
     def is_alive(self) -> bool:
-        return bool(self._members())
+        """Whether a member lives now; zombies are dead."""
+        if self._cgroup is not None and self._cgroup.is_populated():
+            return True
+        self.is_unsure = False
+        if not (self._commands or self._known or self._attribution.strangers()):
+            return False
+        return bool(self._look())
 
     def pids(self) -> list[int]:
-        return [process.pid for process in self._members()]
+        """Every member that lives now. Zombies may be among them."""
+        if self._cgroup is None or self._known or self._attribution.adopted():
+            return [process.pid for process in self._look()]
+        return list({*self._commands, *self._cgroup.pids()})
 
     def cpu_s(self) -> float | None:
-        return None
+        """Processor time of all members, dead ones included; None where it isn't counted."""
+        return None if self._cgroup is None else self._cgroup.cpu_s()
 
     def memory_bytes(self) -> int | None:
-        return None
+        """Memory of all members together; None where it isn't counted."""
+        return None if self._cgroup is None else self._cgroup.memory_bytes()
 
     def close(self) -> None:
+        """The job is over; nothing is signalled any more."""
         self._known.clear()
-        self._seen.clear()
-        for session in [s for s, job_id in self._sessions.items() if job_id == self._id]:
-            del self._sessions[session]
+        self._attribution.end(self._id)
+        for session in self._sessions:
+            if self._attribution.sessions.get(session) == self._id:
+                del self._attribution.sessions[session]
+        self._sessions.clear()
+        if self._cgroup is not None:
+            self._cgroup.remove()
 
     def snapshot(self) -> TreeSnapshot:
+        """What is known of the members. Changes nothing."""
         return TreeSnapshot(
             found=self.found,
             seen=self._seen,
+            is_killed=self._is_killed,
             known=self._known,
             commands=self._commands,
-            sessions={s for s, job_id in self._sessions.items() if job_id == self._id},
+            sessions=self._sessions,
+            counted=self._counted,
+            since=self._since or 0,
         )
 
     def resume(self, snapshot: TreeSnapshot) -> None:
-        self.found, self._seen = snapshot.found, snapshot.seen
+        """Go on with what an earlier image of this process knew."""
+        self._seen, self._is_killed = snapshot.seen, snapshot.is_killed
+        # An earlier release counts them in `found` alone.
+        self._counted = max(snapshot.counted, snapshot.found - len(snapshot.seen))
         self._known, self._commands = snapshot.known, snapshot.commands
-        self._sessions.update(dict.fromkeys(snapshot.sessions, self._id))
+        for session in snapshot.sessions:
+            self._is_session(session)
+        self._since = snapshot.since
+        self._attribution.begin(self._id, self._since)
 
-    def _members(self) -> list[Process]:
+    def _is_session(self, number: int) -> None:
+        self._sessions.add(number)
+        self._attribution.sessions[number] = self._id
+
+    def _is_within(self, inside: set[int]) -> bool:
+        """Whether every member is one of these, or descends from one."""
+        if not self._commands <= inside:
+            return False
+        if any(
+            _is_there(pid, started) for pid, started in self._known.items() if pid not in inside
+        ):
+            return False
+        strangers = self._attribution.strangers() - inside
+        return all(self._attribution.is_of(pid, self._id) is False for pid in strangers)
+
+    def _signal_each(self, number: int, uncounted: Collection[int] = ()) -> None:
+        signalled: set[tuple[int, int]] = set()
+        while True:
+            fresh = [p for p in self._look() if (p.pid, p.started) not in signalled]
+            if number == signal.SIGKILL and self._cgroup is not None:
+                self._cgroup.kill()
+            for process in fresh:
+                signalled.add((process.pid, process.started))
+                signal_process(process, number)
+            self._seen |= {key for key in signalled if key[0] not in uncounted}
+            if not fresh or number != signal.SIGKILL:
+                return
+
+    def _look(self) -> list[Process]:
         """All living members.
 
         While this looks, a dying member's children may move to the supervisor, behind the look; a
@@ -231,43 +217,29 @@ class WalkTree:
         """
         before: set[int] | None = None
         while True:
-            members = {p.pid: p for p in self._descend(self._roots())}
-            strangers = set(children_of(os.getpid())) - self._others()
+            members = {p.pid: p for p in descendants_of(self._roots())}
+            strangers = self._attribution.strangers()
+            self.is_unsure = False
             for pid in strangers - members.keys():
-                process = look_at(pid)
-                if process is not None and self._is_ours(process):
-                    members.update({p.pid: p for p in self._descend([pid])})
+                is_of = self._attribution.is_of(pid, self._id)
+                self.is_unsure |= is_of is None
+                if is_of:
+                    members.update({p.pid: p for p in descendants_of([pid])})
             if strangers == before:
                 break
             before = strangers
         self._known = {pid: p.started for pid, p in members.items()}
-        self._sessions.update({p.pid: self._id for p in members.values() if p.session == p.pid})
+        for process in members.values():
+            if process.session == process.pid:
+                self._is_session(process.pid)
         return [p for p in members.values() if not p.is_dead]
 
     def _roots(self) -> list[int]:
-        known = [
-            pid
-            for pid, started in self._known.items()
-            if (p := look_at(pid)) is not None and p.started == started
-        ]
-        return [*self._commands, *known]
+        known = [pid for pid, started in self._known.items() if _is_there(pid, started)]
+        inside = () if self._cgroup is None else self._cgroup.pids()
+        return [*self._commands, *known, *inside]
 
-    def _descend(self, roots: list[int]) -> Iterator[Process]:
-        todo = list(roots)
-        done: set[int] = set()
-        while todo:
-            pid = todo.pop()
-            if pid in done:
-                continue
-            done.add(pid)
-            process = look_at(pid)
-            if process is not None:
-                yield process
-                todo += children_of(pid)
 
-    def _is_ours(self, process: Process) -> bool:
-        return (
-            self._sessions.get(process.session) == self._id
-            or self._known.get(process.pid) == process.started
-            or has_variable(process.pid, self._marker)
-        )
+def _is_there(pid: int, started: int) -> bool:
+    process = look_at(pid)
+    return process is not None and process.started == started

@@ -1,12 +1,14 @@
 """The controllers of both versions of cgroups, also over an upgrade."""
 
 import os
+from contextlib import closing
 
 import pytest
 
+from service.supervisor.process.attribution import Attribution
 from service.supervisor.process.cgroup import Cgroups
 from service.supervisor.process.controllers import open_controllers
-from service.supervisor.process.tree import WalkTree
+from service.supervisor.process.tree import Tree
 
 MB = 1 << 20
 
@@ -98,7 +100,8 @@ def test_limits_of_version_2_are_those_of_the_cgroup_that_the_tree_is_kept_by(un
     cgroup = open_controllers("x", cgroups).make("job", memory=64 * MB, cpus=0.5, pids=7)
     job = own / "jobrunner-x" / "job"
     assert cgroup.procs_files == [f"{job}/cgroup.procs"]
-    with cgroup.placement(WalkTree("job", set, {})):
+    attribution = Attribution((), "0123456789abcdef")
+    with closing(attribution), cgroup.placement(Tree("job", attribution)):
         assert not (own / "cgroup.procs").read_text(), "the supervisor stays outside"
     written = [(job / f).read_text() for f in ("memory.max", "memory.swap.max", "cpu.max")]
     assert written == [str(64 * MB), "0", "50000 100000"]

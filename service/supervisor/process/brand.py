@@ -1,0 +1,55 @@
+"""Brands: a number by which a process is known as one of a job, whatever it executes.
+
+It stands in a resource limit that has no other effect: RLIMIT_RTTIME bounds the microseconds that a
+process with a real-time policy computes without a pause, and a brand is tens of thousands of years.
+A limit is inherited over fork(2), setsid(2) and execve(2), also with an empty environment, and
+everybody may read it in /proc/pid/limits, also that of a set-user-ID program. A process may change
+it; it is one piece of evidence among others (`attribution.py`).
+
+Where the limit is already in use it is left alone, and no process is branded.
+Source: getrlimit(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+# Of a process that the supervisor starts for itself. Every brand has this bit; below it, 16 of the
+# state directory's mark, and the job's.
+OF_NO_JOB: Final = 1 << 61
+_JOB_BITS: Final = 45
+
+
+def brand_of(mark: str, job_id: str) -> int:
+    """The brand of a job of the state directory with this mark."""
+    digest = hashlib.sha256(job_id.encode()).digest()
+    job = int.from_bytes(digest[:6], "big") % (1 << _JOB_BITS)
+    return _prefix(mark) | job
+
+
+def is_brand(number: int, mark: str) -> bool:
+    """Whether this is a brand of any job of the state directory with this mark."""
+    return number != OF_NO_JOB and number >> _JOB_BITS == _prefix(mark) >> _JOB_BITS
+
+
+@contextmanager
+def branded(number: int) -> Iterator[None]:
+    """What is spawned within the block has this brand."""
+    before = resource.getrlimit(resource.RLIMIT_RTTIME)
+    if before[0] != resource.RLIM_INFINITY:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_RTTIME, (number, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_RTTIME, before)
+
+
+def _prefix(mark: str) -> int:
+    # Never 0, so that no job has the brand of none.
+    return OF_NO_JOB | max(1, int(mark[:4], 16)) << _JOB_BITS
