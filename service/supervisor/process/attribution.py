@@ -4,7 +4,8 @@ Theory of operation
 The supervisor is a subreaper: whatever a process of a job forks is a descendant of the supervisor
 for as long as it lives, and when its parent dies before it, it becomes the supervisor's own child.
 So the children that the supervisor didn't start itself, the *strangers*, and what descends from
-them, are all that a job can have left. To find none costs one small read.
+them, are all that a job can have left. Orphans go to the main thread; to read its list of children
+takes microseconds.
 
 Evidence, in this order; the first that is found counts
 1. The session, which is that of a process seen earlier as one of the job.
@@ -21,7 +22,6 @@ is. Then no job that it may come from is verified to be gone.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Collection
 from typing import Final
@@ -75,16 +75,18 @@ class Attribution:
         self._since.pop(job_id, None)
         self._brands.pop(self.brand_of(job_id), None)
 
+    def adopted(self) -> set[int]:
+        """The children that this process got when their parents died: all strangers, but for those
+        that a command made its own siblings (CLONE_PARENT of clone(2)).
+        """
+        if self._children < 0:
+            return self.strangers()
+        listed = map(int, os.pread(self._children, _LIST_BYTES, 0).split())
+        return {pid for pid in listed if pid not in self._own}
+
     def strangers(self) -> set[int]:
-        """The children that this process didn't start."""
-        if threading.active_count() == 1 and self._children >= 0:
-            text = os.pread(self._children, _LIST_BYTES, 0)
-            if text.count(b" ") == len(self._own):
-                return set()  # as each of its own is on the list until it is reaped
-            children = set(map(int, text.split()))
-        else:
-            children = set(children_of(os.getpid()))
-        return children - set(self._own)
+        """The children that this process didn't start, on the lists of all of its threads."""
+        return {pid for pid in children_of(os.getpid()) if pid not in self._own}
 
     def is_of(self, pid: int, job_id: str) -> bool | None:
         """Whether this stranger comes from that live job; None: nobody can tell."""
@@ -138,7 +140,7 @@ def now() -> int:
 
 
 def _open_list() -> int:
-    """The children of the main thread, among which orphans are. -1 where the kernel has no such
+    """The list of the main thread's children. -1 where the kernel has no such
     file. Source: proc(5), /proc/pid/task/tid/children.
     """
     try:

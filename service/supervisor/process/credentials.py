@@ -6,6 +6,10 @@ the same user may stop it in between (SIGSTOP to all that it may signal, again a
 supervisor would wait for ever. So it waits in a thread of its own, and a child that was stopped
 there is killed: the command ends as if that job had killed it.
 
+A child is on the list of the thread that spawned it, and orphans are on that of the main thread,
+which is read at the end of each job (`attribution.py`): when many commands live, further ones are
+spawned by another thread, too, so that the list stays short.
+
 PR_SET_NO_NEW_PRIVS belongs to a thread, is inherited by its children, and can't be cleared. So one
 thread of the supervisor sets it, and starts the programs that need it. `preexec_fn` would do the
 same at 1.6 times the cost of a spawn as another user.
@@ -29,9 +33,13 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _CHECK_S: Final = 0.05
 
 
-def popen(argv: list[str], *, no_new_privs: bool, **options: Any) -> subprocess.Popen[bytes]:
-    """`subprocess.Popen`, for this process's main thread, which runs no other code meanwhile."""
-    if options.get("user") is None and not no_new_privs:
+def popen(
+    argv: list[str], *, no_new_privs: bool, aside: bool, **options: Any
+) -> subprocess.Popen[bytes]:
+    """`subprocess.Popen`, for this process's main thread, which runs no other code meanwhile.
+    `aside`: the child isn't to be on the main thread's list of children.
+    """
+    if options.get("user") is None and not no_new_privs and not aside:
         return subprocess.Popen(argv, **options)
     # Made in two steps: its pid is known while its other thread still waits.
     child: subprocess.Popen[bytes] = subprocess.Popen.__new__(subprocess.Popen)
@@ -51,7 +59,7 @@ def _end_if_stopped(child: subprocess.Popen[bytes]) -> None:
 
 @functools.cache
 def _thread(no_new_privs: bool) -> ThreadPoolExecutor:  # noqa: FBT001 - the key of a cache
-    thread = ThreadPoolExecutor(1, "no-new-privs" if no_new_privs else "as-another-user")
+    thread = ThreadPoolExecutor(1, "no-new-privs" if no_new_privs else "aside")
     if no_new_privs:
         thread.submit(_set_no_new_privs).result()
     return thread

@@ -132,6 +132,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     no_new_privs: bool = False,
     passed: tuple[int, ...] = (),
     one_pipe: bool = False,
+    aside: bool = False,
 ) -> Spawned:
     """Start `argv` in `directory` (None: the current one). `placement` is entered around the fork,
     to place the child in a cgroup. `stdin` is the caller's descriptor; without one the child reads
@@ -139,7 +140,8 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     thread of this process runs meanwhile, so it may be Python. With an `identity` the child becomes
     that user, without supplementary groups; with `no_new_privs` no program that it executes gains
     privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2. With
-    `one_pipe` both streams of output are one pipe, which keeps their order.
+    `one_pipe` both streams of output are one pipe, which keeps their order. With `aside` the
+    child isn't on the list of the main thread's children.
 
     The caller owns the pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -154,6 +156,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
             child = popen(
                 list(argv),
                 no_new_privs=no_new_privs,
+                aside=aside,
                 stdin=descriptors.null if stdin is None else stdin,
                 stdout=pipes[1],
                 stderr=pipes[-1],

@@ -128,7 +128,7 @@ class Tree:
         if self._cgroup is not None and self._cgroup.is_populated():
             return True
         self.is_unsure = False
-        if not (self._commands or self._known or self._attribution.strangers()):
+        if not (self._commands or self._known or self._attribution.adopted()):
             return False
         return bool(self._look())
 
