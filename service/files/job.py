@@ -38,6 +38,12 @@ class JobFiles:
         """Where docker's client writes the ID of the container of command `number`."""
         return f"{self.log}/container-{number}"
 
+    def script(self, number: int) -> str:
+        """A script of command `number` that is too long for an argument: the job's user can read
+        it, and it lies where they can't replace it. It is there while the command runs.
+        """
+        return f"{self.directory}/script-{number}"
+
     def working_directory(self, *parts: str | None) -> str:
         """Where a command works. `parts` are the `WorkingDir` of the job and of the command: each
         is relative to the one before it, or absolute.

@@ -1,12 +1,10 @@
-"""Kind `bash`: a command line run by `bash -c`, without profile and rc files; in a sandbox where
-the service has one.
+"""Kind `bash`: a command line run by `bash -c`, without profile and rc files, or by another shell
+that the service allows; in a sandbox where the service has one.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -15,11 +13,12 @@ from service.errors import FieldError
 from service.jobs.checks import errors_in_text
 from service.jobs.fields import CommandLine
 from service.jobs.spec import CommandSpec
-from service.kinds import sandbox_trial
+from service.kinds import sandbox_trial, shells
 from service.kinds.kind import Kind, Site
 from service.kinds.plan import CannotRun, Context, Plan
 from service.kinds.sandbox import in_sandbox
-from service.link.capabilities import ONE_PIPE
+from service.kinds.shells import Shell, errors_in_shell, is_too_long
+from service.link.capabilities import ONE_PIPE, SCRIPT_FILE
 from service.settings import Settings
 
 
@@ -33,12 +32,14 @@ class BashCommand(
     tag="bash",
 ):
     """`network`: `host`, that of this host, or `none`, the default where there is a sandbox.
-    `stderr`: the stream that standard error is logged as; `stdout`: both are one pipe.
+    `stderr`: the stream that standard error is logged as; `stdout`: both are one pipe. `shell`: the
+    shell and its options; the command line comes after them.
     """
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None
     stderr: Literal["stderr", "stdout"] = "stderr"
+    shell: Shell | None = None
 
 
 class Bash(Kind):
@@ -51,6 +52,7 @@ class Bash(Kind):
         if not spec.command_line.strip():
             yield FieldError(f"{pointer}/CommandLine", "expected a command line, got an empty one")
         yield from errors_in_text(spec.command_line, f"{pointer}/CommandLine")
+        yield from errors_in_shell(spec.shell, spec.command_line, pointer, site.settings)
         if spec.network == "host" and (why := _why_not_host(site.settings)):
             yield FieldError(f"{pointer}/Network", why)
         if spec.network == "none" and site.settings.sandbox == "off":
@@ -60,15 +62,23 @@ class Bash(Kind):
     def needs(self, spec: BashCommand) -> Iterator[tuple[str, str]]:
         if spec.stderr == "stdout":
             yield "Stderr", ONE_PIPE
+        if is_too_long(spec.command_line):
+            yield "CommandLine", SCRIPT_FILE
 
     def plan(self, spec: BashCommand, context: Context) -> Plan:
-        """The argv, with the bash that the service's own PATH finds."""
-        plan = self._plan(spec, context)
+        """The argv, with the shell that the service's own PATH finds."""
+        if not is_too_long(spec.command_line):
+            plan = self._plan(spec, context, spec.command_line)
+        else:
+            file = context.files.script(context.number)
+            plan = self._plan(spec, context, shells.reading(file), file)
+            plan = replace(plan, script=spec.command_line)
         return plan if spec.stderr == "stderr" else replace(plan, one_pipe=True)
 
-    def _plan(self, spec: BashCommand, context: Context) -> Plan:
-        # When there is no bash the bare name goes to the supervisor, whose refusal names it.
-        argv: tuple[str, ...] = (_find_bash(context.path) or "bash", "-c", spec.command_line)
+    def _plan(
+        self, spec: BashCommand, context: Context, line: str, script: str | None = None
+    ) -> Plan:
+        argv = shells.argv(spec.shell, line, context.path)
         environment = {
             **context.settings.job_environment,
             **context.environment,
@@ -81,16 +91,10 @@ class Bash(Kind):
         network = spec.network == "host"
         if network and (why := _why_not_host(context.settings)):
             raise CannotRun(f"The network of this host may not be used: {why}.")
-        return in_sandbox(argv, environment, context, directory, network=network)
+        return in_sandbox(argv, environment, context, directory, network=network, script=script)
 
     def fault(self, settings: Settings) -> str | None:
         return sandbox_trial.fault(settings)
-
-
-@functools.cache
-def _find_bash(path: str) -> str | None:
-    """Looked up once: the search costs more than all else that a plan takes."""
-    return shutil.which("bash", path=path)
 
 
 def _why_not_host(settings: Settings) -> str | None:

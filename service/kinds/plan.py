@@ -56,6 +56,7 @@ class Plan:
     descriptor, whose number becomes `argv[fd_options_index]`, so that no process list shows them.
     `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
+    `script` is put into the file of this command (`JobFiles.script`), which the program reads.
     `one_pipe`: both streams of output are one pipe, so that their order is kept.
 
     `status_probe` is run by the supervisor when the wait status is in one of the ranges `probe_if`:
@@ -73,6 +74,7 @@ class Plan:
     fd_options_index: int = 0
     sets_no_new_privs: bool = False
     one_pipe: bool = False
+    script: str = ""
     status_probe: tuple[str, ...] = ()
     probe_if: tuple[tuple[int, int], ...] = ()
     cleanup: tuple[str, ...] = ()
@@ -98,6 +100,8 @@ class Plan:
             keys["fd_options_index"] = self.fd_options_index
         if self.one_pipe:
             keys["one_pipe"] = True
+        if self.script:
+            keys["script"] = self.script
         if self.input:
             keys["input"] = self.input
         if self.status_probe:

@@ -31,8 +31,10 @@ def in_sandbox(
     directory: str,
     *,
     network: bool,
+    script: str | None = None,
 ) -> Plan:
-    """`argv` with this `environment` in a sandbox, beginning in `directory`. Raises: CannotRun.
+    """`argv` with this `environment` in a sandbox, beginning in `directory`; it reads the file
+    `script` of the state directory. Raises: CannotRun.
 
     The variables reach the command as options, not through the environment of bwrap, which runs
     outside: one that names a library would run the job's code there.
@@ -53,6 +55,8 @@ def in_sandbox(
             f" {len(environment)}."
         )
     made = options(str(context.settings.state_dir), own, network=network)
+    if script is not None:
+        made += ["--ro-bind", script, script]
     for name, value in environment.items():
         made += ["--setenv", name, value]
     program = find(context.path) or PROGRAM

@@ -23,6 +23,8 @@ NO_NEW_PRIVS: Final = "no_new_privs"
 ONE_PIPE: Final = "one_pipe"
 # It measures what jobs use while they run, and lists their processes.
 LIVE_USAGE: Final = "live_usage"
+# It puts a script that is too long for an argument into a file (`script`).
+SCRIPT_FILE: Final = "script_file"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -35,4 +37,5 @@ CAPABILITIES: Final = (
     NO_NEW_PRIVS,
     ONE_PIPE,
     LIVE_USAGE,
+    SCRIPT_FILE,
 )

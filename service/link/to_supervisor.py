@@ -87,6 +87,7 @@ class StartKeys(TypedDict):
     no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
     one_pipe: NotRequired[bool]  # both streams of output are one pipe, and logged as stdout
 
+    script: NotRequired[Text]  # put into the command's script file, which is gone after it
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
     fd_options: NotRequired[Sequence[Text]]  # read by it from a descriptor, each ended by NUL
     fd_options_index: NotRequired[Count]  # the item of argv that becomes the descriptor's number

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.settings.declaration import setting
-from service.settings.readers import integer, number, one_of, processors_or_off, zero_or_at_least
+from service.settings.readers import (
+    PROGRAM_NAME,
+    integer,
+    number,
+    one_of,
+    processors_or_off,
+    words,
+    zero_or_at_least,
+)
 from service.settings.values import OnShutdown
 
 
@@ -76,6 +84,13 @@ class JobSettings:
         "0",
         "0, or a number of bytes of at least 512",
         "bytes of any file that a process of a job writes; 0: no limit",
+    )
+    shells: tuple[str, ...] = setting(
+        words(PROGRAM_NAME),
+        "bash sh",
+        "names of programs, with blanks between",
+        "what `Shell` of a command may name, with blanks between; each is looked up on the"
+        " service's own `PATH`",
     )
     drain_grace: float = setting(
         number(0, 3600),

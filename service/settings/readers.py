@@ -140,6 +140,10 @@ def network_name(text: str) -> str:
     return text
 
 
+# Without a slash: it is looked up, and no path.
+PROGRAM_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+
+
 def words(pattern: str) -> Callable[[str], tuple[str, ...]]:
     """Words with blanks between them, each of this pattern."""
 

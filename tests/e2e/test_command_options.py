@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +59,67 @@ def test_a_stream_that_cannot_be_had_is_refused(
 ) -> None:
     problem = assert_problem(service.client.post("/", json=job), 422)
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+# The shell
+
+
+def test_a_shell_has_the_options_that_were_asked_for(service: Service) -> None:
+    shell = ["bash", "-eo", "pipefail", "-l", "-c"]
+    line = "shopt -q login_shell; echo login; false | true; echo not reached"
+    view = service.run(command(line, Shell=shell))
+    assert view["ExitCode"] == 1
+    assert view["Commands"][0]["Shell"] == shell
+    assert service.output(view["ID"]).split(b"\n")[-2] == b"login"  # a profile may say more
+
+
+def test_each_command_has_its_own_shell(service: Service) -> None:
+    line = 'echo "$0 ${BASH_VERSION:+is bash}"'
+    job = {"Commands": [{"CommandLine": line}, {"CommandLine": line, "Shell": ["sh", "-c"]}]}
+    view = service.run(job)
+    assert [each["Shell"] for each in view["Commands"]] == [None, ["sh", "-c"]]
+    first, second = service.output(view["ID"]).decode().splitlines()
+    assert first.endswith("/bash is bash")
+    assert second.split()[0].endswith("/sh")
+
+
+def test_a_shell_that_is_not_allowed_is_refused(service: Service) -> None:
+    job = command("true", Shell=["python3", "-c"])
+    problem = assert_problem(service.client.post("/", json=job), 422)
+    assert problem["errors"][0]["pointer"] == "/Commands/0/Shell/0"
+    assert "JOBRUNNER_SHELLS" in problem["errors"][0]["detail"]
+
+
+# Long scripts
+
+
+def long_script(*lines: str) -> str:
+    """These lines, at the end of a script that is no argument of a program."""
+    return "\n".join([*[f": {'x' * 99}"] * 3000, *lines])
+
+
+@pytest.mark.parametrize("shell", [["bash", "-ec"], ["sh", "-c"]])
+def test_a_script_of_any_length_runs_as_a_short_one_does(
+    service: Service, shell: list[str]
+) -> None:
+    line = 'echo "$0 $#"; cat; echo "käse ${BASH_VERSION:+$LINENO}" >&2; (exit 7)'
+    short = service.run(command(line, Shell=shell))
+    long = service.run(command(long_script(line), Shell=shell))
+    assert (long["ExitCode"], long["Error"]) == (7, None)
+    of_both = [service.output(view["ID"], stream="stdout") for view in (short, long)]
+    assert of_both[0] == of_both[1]
+    at = "3001" if shell[0] == "bash" else ""
+    assert service.output(long["ID"], stream="stderr").decode() == f"käse {at}\n"
+
+
+def test_a_long_script_is_gone_after_its_command(service: Service) -> None:
+    line = 'stat -c "%a %U" ../script-*; ls ..'
+    job = {"Commands": [{"CommandLine": long_script(line)}, {"CommandLine": "ls .."}]}
+    view = service.run(job)
+    assert service.output(view["ID"]).decode().split() == [
+        "400",
+        Path(f"/proc/{os.getpid()}").owner(),
+        "script-0",
+        "work",
+        "work",
+    ]

@@ -106,6 +106,19 @@ def test_a_job_can_open_its_own_output_by_name(where: str, request: pytest.Fixtu
     assert service.output(view["ID"], stream="stderr") == b"a\nb\n"
 
 
+@pytest.mark.parametrize("where", ["as_nobody", "sandboxed", "both"])
+def test_a_long_script_can_be_read_and_not_replaced(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    service: Service = request.getfixturevalue(where)
+    script = "\n".join([f": {'x' * 99}"] * 3000)
+    line = 'trap "echo rest" EXIT; id -un; ! mv ../script-0 ../other 2>/dev/null'
+    assert said(service, f"{script}\n{line}").split() == [
+        USER if where != "sandboxed" else "root",
+        "rest",
+    ]
+
+
 def test_directories_that_are_made_for_a_job_are_its_users(as_nobody: Service) -> None:
     job = {"CommandLine": "stat -c %U . .. ../..; touch made", "WorkingDir": "a/b"}
     assert said(as_nobody, job).split() == [USER] * 3

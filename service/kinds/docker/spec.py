@@ -31,6 +31,7 @@ from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.sources import source
 from service.kinds.docker.volumes import NotAllowed, volume
 from service.kinds.kind import Site
+from service.kinds.shells import errors_in_argument
 from service.settings import Settings
 
 # Bytes: Docker refuses a smaller limit.
@@ -217,6 +218,7 @@ def _errors_in_what_runs(spec: DockerCommand, pointer: str) -> Iterator[FieldErr
             )
         for number, argument in enumerate(spec.arguments):
             yield from errors_in_text(argument, f"{pointer}/Arguments/{number}")
+            yield from errors_in_argument(argument, f"{pointer}/Arguments/{number}")
     if spec.entrypoint is not None:
         if not spec.entrypoint:
             yield FieldError(f"{pointer}/Entrypoint", "expected a program, got an empty string")
@@ -232,6 +234,8 @@ def _errors_in_command_line(spec: DockerCommand, pointer: str) -> Iterator[Field
     if not line.strip():
         yield FieldError(pointer, "expected a command line, got an empty one")
     yield from errors_in_text(line, pointer)
+    if spec.shell:
+        yield from errors_in_argument(line, pointer)
     if not spec.shell and len(line) > words.MAX_CHARS:
         expected = f"expected at most {words.MAX_CHARS} characters to split into words"
         yield FieldError(pointer, f"{expected}, got {len(line)}; Arguments may be longer")

@@ -23,9 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.files.job import job_files
 from service.host.event_log import log_event
 from service.link.to_supervisor import Start
 from service.supervisor.job.effects import CleanUp, RunProbe
+from service.supervisor.job.script import remove_script
 from service.supervisor.process.brand import OF_NO_JOB, branded
 from service.supervisor.process.marks import MARKS
 from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
@@ -71,7 +73,8 @@ class ExitHooks:
     """The status probe and the cleanup of one job: at most one of each runs.
 
     `hooks`: command → its hooks. `report`: the descriptor that the probe writes into; -1: none.
-    `status`: the wait status that it was given.
+    `status`: the wait status that it was given. `script`: the command whose script is in a file;
+    -1: none.
     """
 
     job_id: str
@@ -80,9 +83,12 @@ class ExitHooks:
     report: int = -1
     status: int = 0
     cleanup_pid: int = 0
+    script: int = -1
 
     def add(self, request: Start) -> None:
         """The command of this message `start` was spawned."""
+        if request.get("script"):
+            self.script = request["command"]
         if request.get("status_probe") or request.get("force_cleanup"):
             self.hooks[request["command"]] = Hooks(
                 status_probe=list(request.get("status_probe", ())),
@@ -91,6 +97,12 @@ class ExitHooks:
                 # Never the command's own, in which a job's variables may be.
                 environment=dict(request.get("hook_env", {})),
             )
+
+    def remove_script(self, state_dir: str) -> None:
+        """The command has ended: its script isn't needed any more."""
+        if self.script >= 0:
+            remove_script(job_files(state_dir, self.job_id).script(self.script))
+            self.script = -1
 
     def run_probe(self, probe: RunProbe, tree: Tree, descriptors: Descriptors) -> Spawned:
         """Start the status probe of a command. The caller owns its pipes and reaps it.

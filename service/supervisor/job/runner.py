@@ -156,6 +156,7 @@ class Job:
         if (found := self._hooks.probe_ended(pid, status)) is not None:
             self._apply(self.machine.probed(*found, at, oom_killed=oom_killed))
         else:
+            self._hooks.remove_script(self._runtime.state_dir)
             self._apply(self.machine.wait_status(status, at, oom_killed=oom_killed))
 
     def measure(self) -> Generator[None, None, UsageNow | None]:

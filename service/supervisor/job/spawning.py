@@ -76,7 +76,8 @@ def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnf
         make_log_directory(files)
     limits.prepare(job_id, request["limits"], runtime.controllers)
     with ExitStack() as stack:
-        given = handed(request, stack)
+        user = None if request.get("as_service_user") else job_user(request)
+        given = handed(request, files, user, stack)
         return spawn(
             given.argv,
             request["env"],
@@ -85,7 +86,7 @@ def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnf
             placement=limits.placement(tree),
             stdin=given.stdin,
             preexec=limits.preexec(stack),
-            identity=None if request.get("as_service_user") else job_user(request),
+            identity=user,
             no_new_privs=request.get("no_new_privs", False),
             passed=given.passed,
             aside=len(runtime.commands) >= _LISTED,
