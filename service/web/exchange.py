@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sanic.exceptions import BadRequest
+from sanic.exceptions import BadRequest, PayloadTooLarge
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 
@@ -69,6 +69,12 @@ class Exchange(Http):
         if not self.request_body:
             self.protocol.end_request()
         return data
+
+    async def error_response(self, exception: Exception) -> None:
+        is_head_cut = self.stage is Stage.REQUEST and isinstance(exception, PayloadTooLarge)
+        await super().error_response(exception)
+        if is_head_cut:
+            await self.protocol.linger(None)
 
     def _rest(self) -> int | None:
         """Bytes still to come; None when a chunked body doesn't say."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import re
+import select
+import socket
 import string
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.e2e
 
 JSON = {"Content-Type": "application/json"}
 RUNS = {"CommandLine": "true"}
+# Seconds: a fuse.
+FUSE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -573,6 +577,24 @@ def test_request_that_is_hardly_http_is_a_problem_of_its_sender(
     status, head, body = raw(service, request_bytes)
     assert 200 <= status < 500, (head, body)
     assert b"application/problem+json" in head
+
+
+def test_the_answer_to_a_head_that_is_too_long_is_whole_though_more_of_the_head_comes(
+    service: Service,
+):
+    with socket.create_connection(("127.0.0.1", service.port), FUSE_S) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000)
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        assert poller.poll(FUSE_S * 1000)
+        for _ in range(4):
+            connection.sendall(b"a" * 20_000)
+        received = b""
+        while chunk := connection.recv(1 << 16):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == int(head.split(b" ", 2)[1])
 
 
 def test_nothing_above_was_an_error_of_the_service(service: Service):
