@@ -52,13 +52,16 @@ def _milliseconds_a_job(port: int) -> float:
 def _stored(lab: Lab, size: int) -> Iterator[Measure]:
     directory = lab.directory / f"scale-stored-{size}"
     fill(directory, size)
-    with running(directory, environment=_KEEP_ALL) as service:
+    with running(directory, environment=_KEEP_ALL, workers=1) as service:
         yield lambda: _milliseconds_a_job(service.port)
 
 
 def _running(lab: Lab, size: int) -> Iterator[Measure]:
     directory = lab.directory / f"scale-running-{size}"
-    with running(directory, environment=_KEEP_ALL) as service, Line(service.port) as line:
+    with (
+        running(directory, environment=_KEEP_ALL, workers=1) as service,
+        Line(service.port) as line,
+    ):
         for _ in range(size):
             line.submit({"CommandLine": "exec sleep infinity"})
         while line.ask(request("GET", "/?state=pending"))["IDs"]:
@@ -67,7 +70,10 @@ def _running(lab: Lab, size: int) -> Iterator[Measure]:
 
 
 def _output(lab: Lab, size: int) -> Iterator[Measure]:
-    with running(lab.directory / f"scale-output-{size}") as service, Line(service.port) as line:
+    with (
+        running(lab.directory / f"scale-output-{size}", workers=1) as service,
+        Line(service.port) as line,
+    ):
         flood = {"CommandLine": f"head -c {size << 20} /dev/zero"}
 
         def measure() -> float:

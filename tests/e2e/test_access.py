@@ -348,7 +348,7 @@ def test_what_makes_no_token_is_told_and_leaves_the_service_open(
 def test_beyond_loopback_it_starts_with_tokens_alone(
     state_dir: Path, flags: list[str], settings: dict[str, str]
 ) -> None:
-    service = Service(state_dir, *flags, environment=settings)
+    service = Service(state_dir, *flags, workers=1, environment=settings)
     try:
         assert service.process.wait(START_FUSE_S) == 2
     finally:
@@ -586,7 +586,7 @@ def test_a_client_certificate_stands_for_the_token_of_its_name(
         "JOBRUNNER_TLS_CLIENT_CA": str(tmp_path / "ca.pem"),
         "JOBRUNNER_HOSTNAME": "localhost",
     }
-    service = Service(state_dir, *flags, port=port, environment=settings)
+    service = Service(state_dir, *flags, port=port, workers=1, environment=settings)
     try:
         service.wait_for_line("Worker ready")
         with client(authority, "ann") as ann:

@@ -154,11 +154,12 @@ def test_damage_of_a_job_that_runs_spoils_no_list_and_no_other_job(service, tmp_
     gate.close()
 
 
-@pytest.mark.parametrize("column", ["spec", "commands", "dispatched"])
-def test_a_damaged_job_whose_worker_dies_is_ended_by_the_next(tmp_path, column):
-    with running(tmp_path / "jobrunner", workers=2) as service:
-        ids = [service.submit("echo ready; exec sleep infinity") for _ in range(4)]
-        for job_id in ids:
+def test_a_damaged_job_whose_worker_dies_is_ended_by_the_next(tmp_path):
+    columns = ("spec", "commands", "dispatched") * 3
+    settings = {"JOBRUNNER_MAX_RUNNING": str(len(columns))}
+    with running(tmp_path / "jobrunner", workers=2, environment=settings) as service:
+        ids = [service.submit("echo ready; exec sleep infinity") for _ in columns]
+        for job_id, column in zip(ids, columns, strict=True):
             lines(service, job_id, 1)
             damage(service.state_dir, job_id, column, DAMAGE[column])
         for pid in service.worker_pids():

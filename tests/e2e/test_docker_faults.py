@@ -36,7 +36,7 @@ def own_dockerd() -> Iterator[Dockerd]:
 @pytest.fixture
 def service(tmp_path: Path, own_dockerd: Dockerd) -> Iterator[Service]:
     state_dir = tmp_path / "jobrunner"
-    with running(state_dir, workers=1, environment=own_dockerd.environment) as service:
+    with running(state_dir, environment=own_dockerd.environment) as service:
         yield service
 
 

@@ -89,7 +89,7 @@ def fill_by(service: Service, disk: Path, filler: str) -> str:
 def test_a_job_that_fills_the_disk_is_killed_and_cleaned_over_http(
     tmp_path: Path, kind: str, size: int, filler: str
 ):
-    with mounted(tmp_path, kind, size) as disk, running(disk / "state", workers=2) as service:
+    with mounted(tmp_path, kind, size) as disk, running(disk / "state") as service:
         before = room(disk)
         other = service.run("echo kept")["ID"]
         waiting = service.submit("exec sleep 1000")
@@ -120,7 +120,7 @@ def test_a_job_that_fills_the_disk_is_killed_and_cleaned_over_http(
 
 def test_a_service_on_a_full_disk_ends_in_time_and_the_next_one_cleans(tmp_path: Path):
     with mounted(tmp_path, "tmpfs", 64 << 20) as disk:
-        with running(disk / "state", workers=2) as service:
+        with running(disk / "state") as service:
             job_id = fill_by(service, disk, "both")
             assert service.stop() == 0
         with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:

@@ -136,7 +136,7 @@ def test_a_worker_that_wakes_finds_itself_fenced(state_dir, tmp_path):
 
 
 def test_readiness_tells_that_main_is_silent_and_that_it_lives_again(state_dir):
-    with running(state_dir) as service:
+    with running(state_dir, workers=1) as service:
         with stopped(service.process.pid):
             assert "silent" in wait_unready(service, "main")
             # What a job needs is there.

@@ -73,7 +73,7 @@ def test_a_service_that_ends_ends_its_jobs_and_the_next_one_starts(state_dir: Pa
             sabotage(service)
             assert service.stop() == 0, "\n".join(service.lines)
             processes.wait_gone()
-    with running(state_dir, workers=1) as service:
+    with running(state_dir) as service:
         view = service.wait(job)
         assert (view["State"], view["Reason"]) == ("killed", "shutdown")
 
@@ -85,7 +85,7 @@ def test_serving_a_copy_of_the_state_directory_leaves_the_originals_jobs_alone(
 ):
     settings = {"JOBRUNNER_CGROUP": cgroup}
     original = tmp_path / "state"
-    with running(original, workers=1, environment=settings) as service:
+    with running(original, environment=settings) as service:
         job = service.submit("setsid sleep 1000 & echo begun; read -r _ < <(sleep 1000)")
         assert lines(service, job, 1) == ["begun"]
         copy = tmp_path / "copy"
@@ -97,7 +97,7 @@ def test_serving_a_copy_of_the_state_directory_leaves_the_originals_jobs_alone(
             copy.rename(original)
             copy = original
         with Watched(of_jobs([job])) as processes:
-            with running(copy, workers=1, environment=settings) as other:
+            with running(copy, environment=settings) as other:
                 view = other.wait(job)
                 assert (view["State"], view["Reason"]) == ("killed", "lost")
                 assert other.run("exit 4")["ExitCode"] == 4

@@ -25,6 +25,7 @@ from running import START_FUSE_S, Service, again, running
 from service.access import tokens
 from service.access.scopes import Scope
 from service.api import routes
+from service.cli import main
 from service.paths import StateDir
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
@@ -214,7 +215,7 @@ def test_without_tokens_it_does_not_start_where_a_proxy_is_meant(
     state_dir: Path, settings: dict[str, str]
 ) -> None:
     flags = ["--single-process"] if "SANIC_PROXIES_COUNT" in settings else []
-    service = Service(state_dir, *flags, environment=settings)
+    service = Service(state_dir, *flags, workers=1, environment=settings)
     try:
         assert service.process.wait(START_FUSE_S) == 2
     finally:
@@ -633,7 +634,9 @@ def test_more_than_the_ceiling_of_the_token_or_a_fair_share_may_not_be_pending(
                 assert view["State"] == "exited"
 
 
-def test_a_token_shows_its_ceilings_and_wrong_ones_make_none(state_dir: Path) -> None:
+def test_a_token_shows_its_ceilings_and_wrong_ones_make_none(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "service", "token", *arguments],
@@ -645,11 +648,18 @@ def test_a_token_shows_its_ceilings_and_wrong_ones_make_none(state_dir: Path) ->
         )
 
     create = ("create", "--scope", "run", "--name")
-    for wrong in ("101", "-1", "x", "1.5", "", "٣"):
-        assert cli(*create, "bad", "--max-priority", wrong).returncode == 2
-    for wrong in ("0", "-1", "x", "99999999999"):
-        assert cli(*create, "bad", "--max-pending", wrong).returncode == 2
-        assert cli(*create, "bad", "--max-running", wrong).returncode == 2
+    monkeypatch.setenv("JOBRUNNER_STATE_DIR", str(state_dir))
+    bounds = {
+        "--max-priority": ("101", "-1", "x", "1.5", "", "٣"),
+        "--max-pending": ("0", "-1", "x", "99999999999"),
+        "--max-running": ("0", "-1", "x", "99999999999"),
+    }
+    for option, values in bounds.items():
+        for wrong in values:
+            # In this process: its arguments are all that differs.
+            with pytest.raises(SystemExit) as refused:
+                main(["token", *create, "bad", option, wrong])
+            assert refused.value.code == 2
     assert not tokens.enabled(state_dir)
     ceilings = ("--max-priority", "7", "--max-pending", "20", "--max-running", "3")
     assert cli(*create, "ci", *ceilings, "--expires", "30d").returncode == 0

@@ -47,6 +47,16 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="module")
+def as_nobody(dockerd: Dockerd) -> Iterator[Service]:
+    """One whose jobs are nobody's, and which allows nothing besides."""
+    with tempfile.TemporaryDirectory(prefix="attack-") as name:
+        Path(name).chmod(0o711)
+        environment = {**dockerd.environment, **AS_NOBODY}
+        with running(Path(name) / "state", environment=environment) as service:
+            yield service
+
+
 @pytest.fixture
 def bubblewrap() -> None:
     if shutil.which("bwrap") is None:
@@ -74,7 +84,7 @@ _LOADER = {"LD_DEBUG": "statistics"}
 @pytest.mark.docker
 @pytest.mark.parametrize("tail", ["", "\n", "\nx", "\r"])
 def test_no_variable_of_a_container_reaches_a_program_of_the_host(
-    place: Path, dockerd: Dockerd, tail: str
+    place: Path, as_nobody: Service, tail: str
 ) -> None:
     canaries = place / "canaries"
     canaries.mkdir(mode=0o777)
@@ -83,24 +93,23 @@ def test_no_variable_of_a_container_reaches_a_program_of_the_host(
     hostile = {**_LOADER, "LD_DEBUG_OUTPUT": f"{canaries}/ld", "DOCKER_HOST": "tcp://127.0.0.1:1"}
     hostile |= {name: str(canaries) for name in names.split()}
     variables = {name: value + tail for name, value in hostile.items()}
-    with running(place / "state", environment={**dockerd.environment, **AS_NOBODY}) as service:
-        # One that ends well, one that has to be asked about, one that is killed.
-        bodies = [
-            job(docker("true"), docker("exit 200"), Environment=variables),
-            job(docker("true", Environment=variables)),
-        ]
-        for body in bodies:
-            if not tail:
-                service.run(body)
-                continue
-            at = "/Environment" if "Environment" in body else "/Commands/0/Environment"
-            found = set(refused_at(service, body))
-            assert found >= {f"{at}/{name}" for name in ("GCONV_PATH", "LD_PRELOAD", "DOCKER_HOST")}
+    # One that ends well, one that has to be asked about, one that is killed.
+    bodies = [
+        job(docker("true"), docker("exit 200"), Environment=variables),
+        job(docker("true", Environment=variables)),
+    ]
+    for body in bodies:
         if not tail:
-            job_id = service.submit(job(docker("echo up; sleep 600", Environment=variables)))
-            with attached(service, job_id, stream="stdout") as output:
-                assert next(output) == "up"
-            service.kill(job_id, grace=0, wait="true")
+            as_nobody.run(body)
+            continue
+        at = "/Environment" if "Environment" in body else "/Commands/0/Environment"
+        found = set(refused_at(as_nobody, body))
+        assert found >= {f"{at}/{name}" for name in ("GCONV_PATH", "LD_PRELOAD", "DOCKER_HOST")}
+    if not tail:
+        job_id = as_nobody.submit(job(docker("echo up; sleep 600", Environment=variables)))
+        with attached(as_nobody, job_id, stream="stdout") as output:
+            assert next(output) == "up"
+        as_nobody.kill(job_id, grace=0, wait="true")
     assert list(canaries.iterdir()) == []
 
 
@@ -183,7 +192,7 @@ def test_a_set_user_id_program_gives_a_job_nothing(
 
 @pytest.mark.docker
 def test_a_set_user_id_program_that_a_container_left_gives_a_job_nothing(
-    place: Path, suid: Path, dockerd: Dockerd
+    place: Path, suid: Path, dockerd: Dockerd, as_nobody: Service
 ) -> None:
     with _image(dockerd, place, suid) as image:
         environment = {**dockerd.environment, **AS_NOBODY, "JOBRUNNER_DOCKER_USER": "0:0"}
@@ -197,10 +206,8 @@ def test_a_set_user_id_program_that_a_container_left_gives_a_job_nothing(
             assert b"0 4755\n" in service.output(view["ID"])
             assert outcome(view, 2) == ("exited", NOT_ROOT, None)
         # In the container itself, where the user is nobody.
-        environment = {**dockerd.environment, **AS_NOBODY}
-        with running(place / "other", environment=environment) as service:
-            view = service.run(job(docker(Image=image, Arguments=["/bin/suid"])))
-            assert outcome(view) == ("exited", NOT_ROOT, None)
+        view = as_nobody.run(job(docker(Image=image, Arguments=["/bin/suid"])))
+        assert outcome(view) == ("exited", NOT_ROOT, None)
 
 
 @contextmanager
@@ -289,15 +296,14 @@ def test_an_images_id_does_not_stand_for_a_name_that_is_allowed(
 
 @pytest.mark.docker
 def test_a_container_has_no_network_that_the_operator_did_not_name(
-    place: Path, dockerd: Dockerd
+    place: Path, dockerd: Dockerd, as_nobody: Service
 ) -> None:
     number = dockerd.client("network", "inspect", "--format", "{{.Id}}", "host")
     others = ("host", "bridge", "default", "HOST", number, number[:12], "container:some")
-    with running(place / "state", environment=dockerd.environment) as service:
-        for network in others:
-            body = job(docker("true", Network=network))
-            assert refused_at(service, body) == ["/Commands/0/Network"]
-        assert said(service, job(docker("echo yes", Network="none"))) == "yes\n"
+    for network in others:
+        body = job(docker("true", Network=network))
+        assert refused_at(as_nobody, body) == ["/Commands/0/Network"]
+    assert said(as_nobody, job(docker("echo yes", Network="none"))) == "yes\n"
     named = {**dockerd.environment, "JOBRUNNER_NETWORKS": "host"}
     with running(place / "named", environment=named) as service:
         connect = f"nc -w 2 127.0.0.1 {service.port} </dev/null && echo connected"
@@ -456,9 +462,8 @@ def test_no_container_has_the_services_own_files(place: Path, dockerd: Dockerd) 
 
 
 @pytest.mark.docker
-def test_a_search_path_of_thousands_is_not_looked_through(place: Path, dockerd: Dockerd) -> None:
+def test_a_search_path_of_thousands_is_not_looked_through(as_nobody: Service) -> None:
     directories = ":".join([*(f"/{n}" for n in range(5000)), "/bin"])
     command = docker("exit 127", Environment={"PATH": directories})
-    with running(place / "state", environment={**dockerd.environment, **AS_NOBODY}) as service:
-        view = service.run(job(command, Timeout=20))
+    view = as_nobody.run(job(command, Timeout=20))
     assert outcome(view) == ("exited", 127, None)

@@ -43,7 +43,11 @@ def free_port() -> int:
 
 
 class Service:
-    """One running service. `lines` is all it logged so far."""
+    """One running service. `lines` is all it logged so far.
+
+    Without a number of workers it is one process: half the time of a start. A test that is about
+    workers, about the process that starts them, or about what several do at once says how many.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class Service:
         *arguments: str,
         port: int | None = None,
         environment: dict[str, str] | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         command: tuple[str, ...] = ("-m", "sanic", "service.app"),
     ) -> None:
         self.state_dir = state_dir
@@ -64,8 +68,8 @@ class Service:
         self.lines: list[str] = []
         flags = list(arguments)
         if not {"--single-process", "--fast", "--dev", "--workers"} & set(flags):
-            flags += ["--workers", str(workers)]
-        self._workers = workers
+            flags += ["--single-process"] if workers is None else ["--workers", str(workers)]
+        self._workers = workers or 1
         self._changed = threading.Condition()
         self._ended = False
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBRUNNER_")}  # noqa: TID251 - what a person's shell would pass

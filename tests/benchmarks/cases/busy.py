@@ -20,7 +20,7 @@ _COMMAND = "exec 9<> <(:); while :; do echo a line; read -t 1 -u 9; done"
 
 @contextmanager
 def _busy(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "busy") as service, Line(service.port) as line:
+    with running(lab.directory / "busy", workers=1) as service, Line(service.port) as line:
         before = sum(map(private_kb, of_service(service)))
         job = [line.submit({"CommandLine": _COMMAND}) for _ in range(_JOBS)][-1]
         while line.ask(request("GET", "/?state=pending"))["IDs"]:

@@ -38,7 +38,7 @@ def _wait(seconds: float) -> None:
 @contextmanager
 def _quiet(lab: Lab) -> Iterator[Setup]:
     slots = {"JOBRUNNER_MAX_RUNNING": "2000"}
-    with running(lab.directory / "quiet", environment=slots) as service:
+    with running(lab.directory / "quiet", environment=slots, workers=1) as service:
         with Line(service.port) as line:
             for _ in range(_IDLE_JOBS):
                 line.submit({"CommandLine": "exec sleep infinity"})
@@ -65,7 +65,11 @@ def _attached(lab: Lab) -> Iterator[Setup]:
     def ours() -> tuple[float]:
         # Memory that was used once is used again, so each round has a service of its own.
         directory = lab.directory / f"attached-{next(numbers)}"
-        with running(directory) as service, Line(service.port) as line, ExitStack() as open_:
+        with (
+            running(directory, workers=1) as service,
+            Line(service.port) as line,
+            ExitStack() as open_,
+        ):
             path = f"/{line.submit({'CommandLine': 'exec sleep infinity'})}/attach"
             for _ in range(50):
                 open_.enter_context(Line(service.port)).open_stream(path)
@@ -80,7 +84,7 @@ def _attached(lab: Lab) -> Iterator[Setup]:
 
 @contextmanager
 def _beside_flood(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "beside") as service, Line(service.port) as line:
+    with running(lab.directory / "beside", workers=1) as service, Line(service.port) as line:
 
         def flooded() -> tuple[float]:
             job_id = line.submit({"CommandLine": f"head -c {2 * lab.size_bytes} /dev/zero"})

@@ -31,7 +31,10 @@ def _docker() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _run(lab: Lab) -> Iterator[Setup]:
-    with _docker() as docker, running(lab.directory / "container", environment=docker) as service:
+    with (
+        _docker() as docker,
+        running(lab.directory / "container", environment=docker, workers=1) as service,
+    ):
         work = lab.directory / "work"
         work.mkdir()
         own = f"{os.getuid()}:{os.getgid()}"
@@ -59,7 +62,7 @@ def _logs(lab: Lab) -> Iterator[Setup]:
     flood = f"yes 'what a program says in one line' | head -c {size_bytes}"
     with (
         _docker() as docker,
-        running(lab.directory / "peer-docker-logs", environment=docker) as service,
+        running(lab.directory / "peer-docker-logs", environment=docker, workers=1) as service,
         Line(service.port) as line,
     ):
 

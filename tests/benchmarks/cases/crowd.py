@@ -97,7 +97,7 @@ def _following(lab: Lab) -> Iterator[Setup]:
     stamps = shlex.join(python("stamps", _LINES, _INTERVAL_S))
     gate = lab.directory / "gate"
     os.mkfifo(gate)
-    with running(lab.directory / "crowd") as service, Line(service.port) as line:
+    with running(lab.directory / "crowd", workers=1) as service, Line(service.port) as line:
 
         def ours() -> tuple[float, float]:
             job_id = line.submit(
@@ -146,7 +146,7 @@ def _may_open(descriptors: int) -> None:
 @contextmanager
 def _silent(lab: Lab) -> Iterator[Setup]:
     size_bytes = lab.size_bytes // 4
-    with running(lab.directory / "silent") as service, Line(service.port) as line:
+    with running(lab.directory / "silent", workers=1) as service, Line(service.port) as line:
 
         def rate(job_id: str, begin: Callable[[], None]) -> float:
             with Line(service.port) as reader:

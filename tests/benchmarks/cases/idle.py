@@ -24,7 +24,10 @@ def _idle(lab: Lab) -> Iterator[Setup]:
         # Memory that was used once is used again, so each round has a service of its own.
         directory = lab.directory / f"idle-{next(numbers)}"
         slots = {"JOBRUNNER_MAX_RUNNING": str(_IDLE_BEFORE + lab.idle_jobs)}
-        with running(directory, environment=slots) as service, Line(service.port) as line:
+        with (
+            running(directory, environment=slots, workers=1) as service,
+            Line(service.port) as line,
+        ):
             run_jobs(service.port, {"CommandLine": "true"}, _FINISHED_BEFORE, at_once=4)
             _start_idle(line, _IDLE_BEFORE)
             before = _kilobytes(service)

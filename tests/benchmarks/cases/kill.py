@@ -18,7 +18,7 @@ TREE = "for _ in {1..100}; do sleep 600 & setsid sleep 600 & done; echo ready; w
 @contextmanager
 def _kill(lab: Lab) -> Iterator[Setup]:
     root = _writable_root()
-    with running(lab.directory / "kill") as service, Line(service.port) as line:
+    with running(lab.directory / "kill", workers=1) as service, Line(service.port) as line:
 
         def ours() -> tuple[float]:
             job_id = line.submit({"CommandLine": TREE})

@@ -48,7 +48,7 @@ def latencies_us(
 def _latency(lab: Lab) -> Iterator[Setup]:
     lines = lab.lines + _DROPPED
     argv = python("stamps", lines, _INTERVAL_S)
-    with running(lab.directory / "latency") as service:
+    with running(lab.directory / "latency", workers=1) as service:
 
         def ours() -> tuple[float, float]:
             with Line(service.port) as line:

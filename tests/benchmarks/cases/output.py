@@ -33,7 +33,7 @@ def _clean(line: Line, job_id: str) -> None:
 @contextmanager
 def _live(lab: Lab) -> Iterator[Setup]:
     copy = lab.directory / "copy"
-    with running(lab.directory / "attach") as service:
+    with running(lab.directory / "attach", workers=1) as service:
 
         def ours() -> tuple[float]:
             with Line(service.port) as line:
@@ -60,7 +60,7 @@ def _seconds_to_file(flood: str, copy: Path) -> float:
 
 @contextmanager
 def _replay(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "replay") as service, Line(service.port) as line:
+    with running(lab.directory / "replay", workers=1) as service, Line(service.port) as line:
         job_id = line.submit({"CommandLine": _flood(lab)})
         line.ask(request("GET", f"/{job_id}/wait"))
 
@@ -78,7 +78,7 @@ def _replay(lab: Lab) -> Iterator[Setup]:
 
 @contextmanager
 def _replay_to_four(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "replay-4") as service, Line(service.port) as line:
+    with running(lab.directory / "replay-4", workers=1) as service, Line(service.port) as line:
         job_id = line.submit({"CommandLine": _flood(lab)})
         line.ask(request("GET", f"/{job_id}/wait"))
         argv = python("reader", service.port, f"/{job_id}/attach")

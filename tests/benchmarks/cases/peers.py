@@ -52,7 +52,7 @@ def _task_spooler(lab: Lab) -> Iterator[Setup]:
             subprocess.run([tsp, "-w"], env=environment, check=True)
         return (jobs / (time.monotonic() - begun),)
 
-    with running(lab.directory / "peer-tsp") as service:
+    with running(lab.directory / "peer-tsp", workers=1) as service:
         try:
             yield Setup(
                 lambda: (jobs / run_jobs(service.port, {"CommandLine": "true"}, jobs, at_once=1),),
@@ -69,7 +69,7 @@ def _websocketd(lab: Lab) -> Iterator[Setup]:
     flood = f"head -c {lab.size_bytes} /dev/zero"
     argv = [program, f"--port={port}", "--address=127.0.0.1", "--binary", "--loglevel=error"]
     with (
-        running(lab.directory / "peer-websocketd") as service,
+        running(lab.directory / "peer-websocketd", workers=1) as service,
         subprocess.Popen([*argv, "bash", "-c", flood], stdout=subprocess.DEVNULL) as process,
         Line(service.port) as line,
     ):
@@ -142,7 +142,7 @@ def _supervisord(lab: Lab) -> Iterator[Setup]:
         f"[program:stamps]\ncommand={command}\nautostart=false\nautorestart=false\nstartsecs=0\n"
     )
     with (
-        running(lab.directory / "peer-supervisord") as service,
+        running(lab.directory / "peer-supervisord", workers=1) as service,
         subprocess.Popen(
             [program, "--nodaemon", "--configuration", str(file)], stdout=subprocess.DEVNULL
         ) as process,

@@ -54,7 +54,7 @@ def _start(lab: Lab) -> Iterator[Setup]:
     def ours() -> tuple[float]:
         directory = lab.directory / f"start-{next(numbers)}"
         begun = time.perf_counter()
-        service = Service(directory)
+        service = Service(directory, workers=1)
         try:
             return (_first_answer_s(service.port, begun),)
         finally:

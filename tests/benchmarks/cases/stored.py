@@ -76,7 +76,7 @@ def _stored(lab: Lab) -> Iterator[Setup]:
 
     def run(directory: Path, known: str) -> tuple[float, ...]:
         begun = time.perf_counter()
-        with running(directory, environment=keep_all) as service:
+        with running(directory, environment=keep_all, workers=1) as service:
             started = time.perf_counter() - begun
             return (started, *_measure(service, known))
 

@@ -36,8 +36,8 @@ def _beside(lab: Lab) -> Iterator[Setup]:
     slots = {"JOBRUNNER_MAX_RUNNING": "2000"}
     full_directory, empty_directory = lab.directory / "full", lab.directory / "empty"
     with (
-        running(full_directory, environment=slots) as full,
-        running(empty_directory, environment=slots) as empty,
+        running(full_directory, environment=slots, workers=1) as full,
+        running(empty_directory, environment=slots, workers=1) as empty,
     ):
         with Line(full.port) as line:
             for _ in range(_IDLE):
