@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from work import MARK
+
+from service.supervisor.process.marks import mark_of
 
 # Of a job.
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -51,11 +52,11 @@ def supervisors(state_dir: Path) -> list[int]:
 
 def cgroups(state_dir: Path) -> list[str]:
     """Directories of jobs in any hierarchy of cgroups."""
-    token = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    name = f"jobrunner-{mark_of(state_dir)}"
     found = []
     for parent, directories, _ in os.walk("/sys/fs/cgroup"):
-        if Path(parent).name == f"jobrunner-{token}":
-            found += [f"{parent}/{name}" for name in directories]
+        if Path(parent).name == name:
+            found += [f"{parent}/{directory}" for directory in directories]
     return found
 
 
