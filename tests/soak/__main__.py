@@ -1,9 +1,11 @@
 """The whole suite, again and again, on a machine that has too much to do: names what failed.
 
-    python tests/soak [--rounds N] [--load N] [pytest's arguments]
+    python tests/soak [--rounds N] [--at-once N] [--busy N] [pytest's arguments]
 
-A test that fails here once is a fault of the product or of the test. The load is made here: busy
-processes, some of which also write to the disk, so that the tests have a share of the processors.
+A test that fails here once is a fault of the product or of the test. The tests themselves are the
+load: `--at-once` of them run at the same time, so that each has a small share of the processors and
+comes second in each race, and no time is spent on anything else. Beside them run `--busy` processes
+that do nothing useful; the first of them writes to the disk all the time.
 """
 
 from __future__ import annotations
@@ -38,12 +40,10 @@ with tempfile.TemporaryFile() as file:
 """
 # One of so many processes writes: it spends most of its time waiting, which counts as load as well.
 _WRITER_OF = 6
-# How many tests run at the same time, as in the other environments.
-_AT_ONCE = 4
 
 
 @contextlib.contextmanager
-def load(processes: int) -> Iterator[None]:
+def busy(processes: int) -> Iterator[None]:
     """So many processes that want to run, besides ours."""
     started = [
         subprocess.Popen(
@@ -68,10 +68,10 @@ def failures(report: Path) -> Iterator[tuple[str, str]]:
             yield name, bad.get("message", "").partition("\n")[0][:200]
 
 
-def run(number: int, directory: Path, arguments: list[str]) -> tuple[int, Path, Path]:
+def run(number: int, directory: Path, at_once: int, arguments: list[str]) -> tuple[int, Path, Path]:
     """pytest's exit status, its report and its output."""
     report, output = directory / f"{number}.xml", directory / f"{number}.log"
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(_AT_ONCE), "--dist", "worksteal"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(at_once), "--dist", "worksteal"]
     # A test's time-out is a bound on a test that hangs, and counts on the processors being free.
     command += [f"--junitxml={report}", "--timeout=600", *arguments]
     with output.open("wb") as file:
@@ -82,16 +82,17 @@ def run(number: int, directory: Path, arguments: list[str]) -> tuple[int, Path, 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--load", type=int, default=12, help="busy processes (default: 12)")
+    parser.add_argument("--at-once", type=int, default=12, help="tests (default: 12)")
+    parser.add_argument("--busy", type=int, default=1, help="other processes (default: 1)")
     parser.add_argument("--directory", type=Path, default=Path(".soak"), help="for the reports")
     options, arguments = parser.parse_known_args()
     options.directory.mkdir(parents=True, exist_ok=True)
     failed: Counter[str] = Counter()
     broken = 0
-    with load(options.load):
+    with busy(options.busy):
         for number in range(1, options.rounds + 1):
             begun = time.monotonic()
-            status, report, output = run(number, options.directory, arguments)
+            status, report, output = run(number, options.directory, options.at_once, arguments)
             found = dict(failures(report)) if report.exists() else {}
             failed.update(found.keys())
             broken += status != 0 and not found
