@@ -53,6 +53,8 @@ def create_app(_arguments: object = None) -> Jobrunner:
         with refusals():
             settings = read_settings()
             logs.configure(settings.log_format)
+            if is_main_process():
+                settings.hand_on()
             lock = preflight.prepare(settings) if is_main_process() else None
         app = Jobrunner(settings, Problems())
         app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT

@@ -104,7 +104,7 @@ class Removal:
 
         if (user := self._settings.run_as) is not None:
             try:
-                with acting_as(user.uid, user.gid):
+                with acting_as(user.uid, user.gid, user.groups):
                     _empty(files.work, is_over)
             except OutOfTime:
                 raise

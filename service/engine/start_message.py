@@ -47,6 +47,8 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
     message["limits"] = cast("Limits", limits)  # the same names: a test compares them
     if (user := settings.run_as) is not None:
         message["run_as"] = {"uid": user.uid, "gid": user.gid}
+        if user.groups:
+            message["run_as"]["groups"] = user.groups
     if any(each.runs_as_others(settings) for each in KINDS.values()):
         message["work_dir_mode"] = DIRECTORY_MODE
     try:

@@ -11,6 +11,7 @@ from service.jobs.spec import JobSpec
 from service.kinds import kind_of
 from service.link.capabilities import (
     CEILINGS,
+    GROUPS,
     IDLE_TIMEOUT,
     NO_NEW_PRIVS,
     OPTIONS,
@@ -31,6 +32,7 @@ def unsupported(
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
         PRIORITY: ("/Priority", spec.priority),
         RUN_AS: ("", settings.run_as),
+        GROUPS: ("", settings.run_as and settings.run_as.groups),
         CEILINGS: ("", ceilings.pending or ceilings.running),
         OPTIONS: ("", settings.sandbox != "off"),
         NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),

@@ -31,14 +31,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Within the block this thread opens, makes and removes files as that user, who has no other
-    groups. The block neither awaits nor spawns.
+def acting_as(uid: int, gid: int, groups: Sequence[int] = ()) -> Iterator[None]:
+    """Within the block this thread opens, makes and removes files as that user, who has
+    these `groups` besides. The block neither awaits nor spawns.
 
     Raises: PermissionError, when this process isn't root.
     """
-    own_uid, own_gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    _set_groups(())
+    own_uid, own_gid, own_groups = os.geteuid(), os.getegid(), os.getgroups()
+    _set_groups(groups)
     try:
         _libc.setfsgid(ctypes.c_uint(gid))
         _libc.setfsuid(ctypes.c_uint(uid))
@@ -48,7 +48,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
     finally:
         _libc.setfsuid(ctypes.c_uint(own_uid))
         _libc.setfsgid(ctypes.c_uint(own_gid))
-        _set_groups(groups)
+        _set_groups(own_groups)
 
 
 def _now(call: Callable[[ctypes.c_uint], int]) -> int:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """A uid and a gid, without supplementary groups."""
+    """A uid, a gid, and supplementary groups."""
 
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
 
     @contextmanager
     def assumed(self) -> Iterator[None]:
@@ -26,7 +27,7 @@ class Identity(NamedTuple):
         thread. Raises: PermissionError, when this process isn't root.
         """
         uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-        os.setgroups([])
+        os.setgroups(self.groups)
         try:
             os.setegid(self.gid)
             os.seteuid(self.uid)

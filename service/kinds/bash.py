@@ -80,7 +80,7 @@ class Bash(Kind):
     ) -> Plan:
         argv = shells.argv(spec.shell, line, context.path)
         environment = {
-            **context.settings.job_environment,
+            **context.settings.command_environment,
             **context.environment,
             **spec.environment,
             **context.marker,

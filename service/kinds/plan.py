@@ -121,4 +121,4 @@ class Plan:
         settings = context.settings
         if self.as_service_user:
             return {**settings.service_environment, **context.marker}
-        return {**settings.job_environment, **context.marker}
+        return {**settings.job_user_environment, **context.marker}

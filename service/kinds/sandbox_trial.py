@@ -27,10 +27,10 @@ def fault(settings: Settings) -> str | None:
             capture_output=True,
             cwd="/",
             # The job's user may read the environment of a process that is theirs.
-            env=settings.job_environment,
+            env=settings.job_user_environment,
             user=None if user is None else user.uid,
             group=None if user is None else user.gid,
-            extra_groups=None if user is None else (),
+            extra_groups=None if user is None else user.groups,
             timeout=_TIMEOUT_S,
             check=False,
         )

@@ -25,6 +25,8 @@ ONE_PIPE: Final = "one_pipe"
 LIVE_USAGE: Final = "live_usage"
 # It puts a script that is too long for an argument into a file (`script`).
 SCRIPT_FILE: Final = "script_file"
+# A command of another user may have supplementary groups (`groups` of `run_as`).
+GROUPS: Final = "groups"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -38,4 +40,5 @@ CAPABILITIES: Final = (
     ONE_PIPE,
     LIVE_USAGE,
     SCRIPT_FILE,
+    GROUPS,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol, TypeAlias, TypedDict
+from typing import Annotated, Any, Final, NotRequired, Protocol, TypeAlias, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ UserNumber: TypeAlias = Annotated[int, Between(0, (1 << 32) - 2)]  # the last on
 
 
 class RunAs(TypedDict):
-    """A Unix user, by number; it has no supplementary groups."""
+    """A Unix user, by number."""
 
     uid: UserNumber
     gid: UserNumber
+    groups: NotRequired[Sequence[UserNumber]]  # supplementary ones; missing: none

@@ -63,5 +63,5 @@ def _may_pass(settings: Settings) -> bool:
     path = StateDir(settings.state_dir).jobs
     while not path.exists():  # doctor may come before the service
         path = path.parent
-    with Identity(user.uid, user.gid).assumed():
+    with Identity(user.uid, user.gid, user.groups).assumed():
         return os.access(path, os.X_OK, effective_ids=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar, cast
 
+from service.settings.environment_file import WrongFile
+
 PREFIX: Final = "JOBRUNNER_"
 _DECLARATION: Final = "setting"
 
@@ -62,6 +64,8 @@ def read_group(group: type, environment: Mapping[str, str]) -> dict[str, Any]:
         text = environment.get(each.variable, "") or each.default
         try:
             values[each.name.lower()] = each.read(text)
+        except WrongFile as exc:
+            raise SettingError(each.variable, text, f"{each.expected}: {exc}") from exc
         except (ValueError, OverflowError, RuntimeError) as exc:
             raise SettingError(each.variable, text, each.expected) from exc
     return values

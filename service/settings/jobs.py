@@ -8,13 +8,14 @@ from service.settings.declaration import setting
 from service.settings.readers import (
     PROGRAM_NAME,
     integer,
+    job_environment,
     number,
     one_of,
     processors_or_off,
     words,
     zero_or_at_least,
 )
-from service.settings.values import OnShutdown
+from service.settings.values import JobEnvironment, OnShutdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,13 @@ class JobSettings:
         "0",
         "0, or a number of bytes of at least 512",
         "bytes of any file that a process of a job writes; 0: no limit",
+    )
+    job_environment: JobEnvironment = setting(
+        job_environment,
+        "",
+        "an absolute path of a file of `NAME=value` lines, as systemd's EnvironmentFile has them",
+        "a file of variables for all jobs, `NAME=value` in each line as in systemd's"
+        " `EnvironmentFile`; read at start",
     )
     shells: tuple[str, ...] = setting(
         words(PROGRAM_NAME),

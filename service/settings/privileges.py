@@ -18,8 +18,8 @@ class PrivilegeSettings:
         "",
         "a user of this host other than root (with `:group` another group than theirs), for a"
         " service that runs as root",
-        "whom jobs run as when the service is root, `user` or `user:group`: with that group alone,"
-        " and the user's home",
+        "whom jobs run as when the service is root, with the user's groups and home; `user:group`:"
+        " with that group alone",
     )
     allow_root_jobs: bool = setting(
         zero_or_one,

@@ -5,6 +5,7 @@ text, some also OverflowError or RuntimeError.
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from service.settings.values import Percentage, RunAs
+from service.settings.environment_file import WrongFile, parse
+from service.settings.values import JobEnvironment, Percentage, RunAs
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -126,7 +128,27 @@ def run_as(text: str) -> RunAs | None:
         raise ValueError(text) from exc
     if os.geteuid() != 0 or not user.pw_uid:
         raise ValueError(text)
-    return RunAs(user.pw_name, user.pw_uid, gid, user.pw_dir)
+    # A group that is named is the only one.
+    groups = () if group else tuple(sorted({*os.getgrouplist(user.pw_name, gid)} - {gid}))
+    return RunAs(user.pw_name, user.pw_uid, gid, user.pw_dir, groups)
+
+
+# Set for each command; of a service that runs as a job of another one they are no settings.
+OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"})
+
+
+def job_environment(text: str) -> JobEnvironment:
+    """The variables in a file, or those that another process of the service has read from it."""
+    if not text:
+        return JobEnvironment()
+    if text.startswith("{"):  # no path does
+        return JobEnvironment(**json.loads(text))
+    path = absolute_path(text)
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise WrongFile(os.strerror(exc.errno or 0)) from exc
+    return JobEnvironment(str(path), parse(data, OF_JOBS))
 
 
 # As Docker names them.

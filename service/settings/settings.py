@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 from service.settings.declaration import PREFIX, declared, read_group
 from service.settings.http import HttpSettings
 from service.settings.jobs import JobSettings
 from service.settings.privileges import PrivilegeSettings
+from service.settings.readers import OF_JOBS
 from service.settings.state import StateSettings, default_state_dir
 from service.settings.unknown import Unknown, unknown_variables
 
-# What a job may see of the service's environment.
-_BASE_VARIABLES: Final[tuple[str, ...]] = ("PATH", "HOME", "USER", "LANG", "TZ")
+# What a job may see of the service's environment, with all of the locale.
+_BASE_VARIABLES: Final = frozenset({"PATH", "HOME", "USER", "LANG", "TZ"})
+# Values of LC_CTYPE that Python sets for itself where there is no locale. Source: PEP 538.
+_COERCED: Final = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 # Where bash and coreutils are when the service itself was started without a PATH.
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the programs that Kinds run commands with are told of the service's environment: how servers
@@ -25,8 +29,6 @@ _PROGRAM_VARIABLES: Final = re.compile(
     r"(?:.*_PROXY|.*_proxy)|SSL_CERT_(?:FILE|DIR)|SSH_AUTH_SOCK"
     r"|XDG_(?:CONFIG_HOME|DATA_HOME|RUNTIME_DIR)|TMPDIR"
 )
-# Set for jobs, not for us: a service that runs as a job of another one sees them.
-_OF_JOBS: Final = frozenset({"JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,30 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
         return {**self.base_environment, **self.program_environment}
 
     @property
-    def job_environment(self) -> dict[str, str]:
-        """What every command of a job starts from that is the job's own program."""
+    def job_user_environment(self) -> dict[str, str]:
+        """What every program starts from that runs as the jobs' user."""
         if (user := self.run_as) is None:
             return self.base_environment
         return {**self.base_environment, "HOME": user.home, "USER": user.name}
+
+    @property
+    def command_environment(self) -> dict[str, str]:
+        """What every command of a job starts from that is the job's own program."""
+        return {**self.job_user_environment, **self.job_environment.variables}
+
+    @property
+    def container_environment(self) -> dict[str, str]:
+        """What every command in a container starts from: nothing that describes this host."""
+        variables = self.job_environment.variables
+        return {name: value for name, value in variables.items() if not _is_base(name)}
+
+    def hand_on(self) -> None:
+        """Have processes that this one starts from now on use the file of variables as this one has
+        read it: a worker may start after the file was changed, or spoiled.
+        """
+        if self.job_environment.path:
+            read = json.dumps(asdict(self.job_environment), ensure_ascii=False)
+            os.environ[f"{PREFIX}JOB_ENVIRONMENT"] = read
 
     @classmethod
     def from_environment(
@@ -88,7 +109,9 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
         """
         env = dict(os.environ if environment is None else environment)
         env[f"{PREFIX}STATE_DIR"] = env.get(f"{PREFIX}STATE_DIR") or default_state_dir(env)
-        base = {name: env[name] for name in _BASE_VARIABLES if name in env}
+        base = {name: value for name, value in env.items() if _is_base(name)}
+        if base.get("LC_CTYPE") in _COERCED and not base.keys() & {"LC_ALL", "LANG"}:
+            del base["LC_CTYPE"]
         base.setdefault("PATH", _DEFAULT_PATH)
         passed = (_PROGRAM_VARIABLES, *(group.passed_variables for group in kinds))
         program = {k: v for k, v in env.items() if any(p.fullmatch(k) for p in passed)}
@@ -97,6 +120,10 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
             **read_group(cls, env),
             base_environment=base,
             program_environment=program,
-            unknown=unknown_variables(env, known, _OF_JOBS),
+            unknown=unknown_variables(env, known, OF_JOBS),
             kinds={group: group(**read_group(group, env)) for group in kinds},
         )
+
+
+def _is_base(name: str) -> bool:
+    return name in _BASE_VARIABLES or name.startswith("LC_")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -22,9 +23,18 @@ class Percentage:
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """A user of this host, with the group that their processes have."""
+    """A user of this host, with the group that their processes have, and `groups` besides."""
 
     name: str
     uid: int
     gid: int
     home: str
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnvironment:
+    """Variables that the operator sets for all jobs; `path`: the file that had them, if any."""
+
+    path: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)

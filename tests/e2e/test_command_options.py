@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answers import assert_problem
-from running import Service
+from running import Service, running
 
 pytestmark = pytest.mark.e2e
+
+VARIABLES = "A=file\nB=file\nC='of the\nfile'\nHOME=/elsewhere\n"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One with variables for all jobs."""
+    place = tmp_path_factory.mktemp("options")
+    file = place / "variables"
+    file.write_text(VARIABLES)
+    environment = {"JOBRUNNER_JOB_ENVIRONMENT": str(file), "LC_MESSAGES": "C"}
+    with running(place / "state", environment=environment) as service:
+        yield service
 
 
 def command(line: str, **keys: Any) -> dict[str, Any]:
@@ -123,3 +138,25 @@ def test_a_long_script_is_gone_after_its_command(service: Service) -> None:
         "work",
         "work",
     ]
+
+
+# Variables for all jobs
+
+
+def test_a_variable_is_the_commands_then_the_jobs_then_that_for_all(service: Service) -> None:
+    job = {
+        "Environment": {"A": "job", "B": "job"},
+        "Commands": [
+            {"CommandLine": 'echo "$A $B $C $HOME $LC_MESSAGES"', "Environment": {"A": "command"}}
+        ],
+    }
+    view = service.run(job)
+    assert service.output(view["ID"]) == b"command job of the\nfile /elsewhere C\n"
+    assert view["Environment"] == ["A", "B"]
+
+
+def test_a_new_worker_has_the_variables_of_the_start(service: Service) -> None:
+    (service.state_dir.parent / "variables").write_text("spoiled")
+    os.kill(service.worker_pids()[-1], signal.SIGKILL)
+    service.wait_for_line("Worker ready", len(service.worker_pids()) + 1)
+    assert service.output(service.run("echo $A")["ID"]) == b"file\n"

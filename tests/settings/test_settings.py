@@ -139,6 +139,52 @@ def test_jobs_begin_with_what_is_common_and_nothing_of_the_services():
     assert settings.base_environment == given
 
 
+def test_jobs_have_the_locale_of_the_service_and_not_that_of_python():
+    given = {"PATH": "/bin", "LC_ALL": "de_DE.UTF-8", "LC_TIME": "C", "LC_CTYPE": "C.UTF-8"}
+    assert read(**given).base_environment == given
+    assert read(PATH="/bin", LC_CTYPE="C.UTF-8").base_environment == {"PATH": "/bin"}
+    set_by_hand = {"PATH": "/bin", "LC_CTYPE": "de_DE"}
+    assert read(**set_by_hand).base_environment == set_by_hand
+
+
+def test_variables_for_all_jobs_come_from_a_file(tmp_path):
+    file = tmp_path / "variables"
+    file.write_text("A=1\nPATH=/opt\nLC_ALL=C\n")
+    settings = read(PATH="/bin", JOBRUNNER_JOB_ENVIRONMENT=str(file))
+    assert settings.command_environment == {"A": "1", "PATH": "/opt", "LC_ALL": "C"}
+    assert settings.container_environment == {"A": "1"}
+    assert settings.job_user_environment == {"PATH": "/bin"}
+    assert settings.base_environment["PATH"] == "/bin"
+    assert "/opt" not in repr(settings)
+
+
+def test_a_worker_has_the_variables_that_the_main_process_read(tmp_path, monkeypatch):
+    file = tmp_path / "variables"
+    file.write_text('A="1\n2"')
+    for name, value in {**BASE, "JOBRUNNER_JOB_ENVIRONMENT": str(file)}.items():
+        monkeypatch.setenv(name, value)
+    first = read_settings()
+    first.hand_on()
+    file.unlink()
+    assert read_settings() == first
+    assert first.command_environment["A"] == "1\n2"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("A=1\nB", "line 2: expected NAME=value, got no '='"),
+        ("JOBRUNNER_COMMAND=1", "line 1: JOBRUNNER_COMMAND is set by the service"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_variables_is_told(tmp_path, content, words):
+    file = tmp_path / "variables"
+    if content is not None:
+        file.write_text(content)
+    assert words in refusal("JOB_ENVIRONMENT", str(file))
+
+
 def test_jobs_have_a_path_even_when_the_service_has_none():
     assert "/usr/bin" in read().base_environment["PATH"].split(":")
 

@@ -67,7 +67,7 @@ class Program:
     descriptors: Mapping[int | None, str] = field(default_factory=dict)
 
 
-_BASE: Final = dict.fromkeys(("PATH", "HOME", "USER", "LANG", "TZ"), By.OPERATOR)
+_BASE: Final = dict.fromkeys(("PATH", "HOME", "USER", "LANG", "TZ", "LC_*"), By.OPERATOR)
 # Python sets it for itself and its children where there is no other locale. Source: PEP 538.
 _OF_PYTHON: Final = {"LC_CTYPE": By.US}
 _MARKER: Final = dict.fromkeys(("JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"), By.US)

@@ -50,7 +50,12 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         f"{JOB_LABEL}={context.job_id}",
         f"{COMMAND_LABEL}={context.number}",
     )
-    variables = {**context.environment, **spec.environment, **context.marker}
+    variables = {
+        **settings.container_environment,
+        **context.environment,
+        **spec.environment,
+        **context.marker,
+    }
     docker = settings.of(DockerSettings)
     network = spec.network or docker.docker_network
     _check(image, network, variables, settings)

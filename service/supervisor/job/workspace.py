@@ -25,7 +25,9 @@ _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 def job_user(request: Start) -> Identity | None:
     """The user of the job of this message `start`; None: the supervisor's own."""
     run_as = request.get("run_as")
-    return None if run_as is None else Identity(run_as["uid"], run_as["gid"])
+    if run_as is None:
+        return None
+    return Identity(run_as["uid"], run_as["gid"], tuple(run_as.get("groups", ())))
 
 
 def make_directories(files: JobFiles, request: Start) -> None:
@@ -35,7 +37,7 @@ def make_directories(files: JobFiles, request: Start) -> None:
     with suppress(FileExistsError):
         os.mkdir(files.work, request.get("work_dir_mode", WORK_MODE))
     if (user := job_user(request)) is not None:
-        os.chown(files.work, *user, follow_symlinks=False)
+        os.chown(files.work, user.uid, user.gid, follow_symlinks=False)
 
 
 def make_log_directory(files: JobFiles) -> None:
@@ -71,7 +73,7 @@ def _acting(identity: Identity | None) -> Iterator[None]:
     if identity is None:
         yield
         return
-    with acting_as(identity.uid, identity.gid):
+    with acting_as(*identity):
         yield
 
 

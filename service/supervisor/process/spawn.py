@@ -138,7 +138,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     to place the child in a cgroup. `stdin` is the caller's descriptor; without one the child reads
     /dev/null. `preexec` is called in the child, which costs a fork instead of a vfork; no other
     thread of this process runs meanwhile, so it may be Python. With an `identity` the child becomes
-    that user, without supplementary groups; with `no_new_privs` no program that it executes gains
+    that user, with its groups; with `no_new_privs` no program that it executes gains
     privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2. With
     `one_pipe` both streams of output are one pipe, which keeps their order. With `aside` the
     child isn't on the list of the main thread's children.
@@ -167,7 +167,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                 preexec_fn=preexec,
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
-                extra_groups=None if identity is None else (),
+                extra_groups=None if identity is None else identity.groups,
                 pass_fds=passed,
             )
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
@@ -189,7 +189,7 @@ def _give(pipes: list[int], identity: Identity) -> None:
     ends by another name.
     """
     for end in pipes[1::2]:
-        os.fchown(end, *identity)
+        os.fchown(end, identity.uid, identity.gid)
 
 
 def sentence(exc: Exception, program: str, directory: str | None) -> str:

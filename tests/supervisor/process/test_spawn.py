@@ -197,3 +197,23 @@ def test_a_child_that_its_user_stops_before_it_is_its_program_holds_nobody(no_ne
         preexec_fn=lambda: os.kill(os.getpid(), signal.SIGSTOP),
     )
     assert child.wait() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start commands as somebody else")
+def test_another_user_has_their_supplementary_groups(client, job, tmp_path):
+    """In the command, and where its working directory is entered."""
+    place = tmp_path / "of-the-group"
+    place.mkdir(mode=0o750)
+    os.chown(place, 0, 54321)
+    for directory in (tmp_path, *tmp_path.parents[:-1]):
+        if directory.stat().st_uid == 0:
+            directory.chmod(directory.stat().st_mode | 0o011)
+    user = {"uid": 65534, "gid": 65534, "groups": [54321, 54322]}
+    options = {"cwd": str(place), "create_cwd": False}
+    client.run(job, "pwd; id -G", run_as=user, **options)
+    client.event(job, "finished")
+    assert client.output(job).decode() == f"{place}\n65534 54321 54322\n"
+    without = {"uid": 65534, "gid": 65534}
+    client.run(f"{job}-without", "pwd", run_as=without, **options)
+    assert "may not be entered" in client.event(f"{job}-without", "refused")["error"]
+    client.event(f"{job}-without", "finished")
