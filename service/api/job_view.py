@@ -140,6 +140,7 @@ def _kill(kill: Kill | None) -> KillView | None:
     return KillView(
         requested_at=_time(kill.requested_at) or "",
         signal=kill.signal,
+        signals=kill.signals,
         grace=kill.grace_s,
         found=kill.found,
         escalated=kill.escalated,

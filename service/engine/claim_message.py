@@ -45,17 +45,20 @@ def reclaim_message(record: JobRecord, spec: JobSpec) -> Claim:
     return message
 
 
-def kill_message(job_id: str, kill: Kill) -> KillMessage:
-    """The message `kill` for one that stands in the records, and may have been sent."""
-    return {
-        "type": "kill",
-        "job": job_id,
-        "signal": signal_number(kill.signal),
-        "grace_s": kill.grace_s,
-        "requested_at": kill.requested_at,
-        "reason": kill.reason.value,
-        "is_repeat": True,
-    }
+def kill_messages(job_id: str, kill: Kill) -> list[KillMessage]:
+    """The messages `kill` for one that stands in the records; each may have been sent."""
+    return [
+        {
+            "type": "kill",
+            "job": job_id,
+            "signal": signal_number(request.signal),
+            "grace_s": request.grace_s,
+            "requested_at": request.requested_at,
+            "reason": kill.reason.value,
+            "is_repeat": True,
+        }
+        for request in kill.requests
+    ]
 
 
 def is_overdue(record: JobRecord, spec: JobSpec, at: int) -> bool:

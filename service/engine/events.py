@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from service.jobs.lifecycle import FINISHED, Reason, State, Trigger
-from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage, signal_name
+from service.jobs.record import CommandOutcome, JobRecord, Kill, LaterKill, Usage, signal_name
 from service.link import from_supervisor
 from service.link.from_supervisor import (
     Ended,
@@ -179,6 +179,14 @@ def _kill(fields: KillRequested | KillReceipt) -> Kill:
 def _receipt(receipt: KillReceipt) -> Kill:
     return replace(
         _kill(receipt),
+        later=tuple(
+            LaterKill(
+                requested_at=later["requested_at"],
+                signal=signal_name(later["signal"]),
+                grace_s=later["grace_s"],
+            )
+            for later in receipt.get("later", ())
+        ),
         found=receipt["found"],
         escalated=receipt["escalated"],
         verified_gone=receipt["verified_gone"],

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from service.engine.claim_message import kill_message
+from service.engine.claim_message import kill_messages
 from service.engine.events import damaged
 from service.engine.live_job import LiveJob
 from service.engine.outbox import Outbox
@@ -114,7 +114,8 @@ class LiveJobs:
             return
         if record.kill is not None:
             # The worker that recorded it may have died before it sent it.
-            outbox.send(kill_message(job_id, record.kill))
+            for kill in kill_messages(job_id, record.kill):
+                outbox.send(kill)
         self._go_on(job, outbox)
 
     def _event(self, job: LiveJob, event: Event, outbox: Outbox) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from service.engine.backoff import Backoff
 from service.engine.claim import Claim
-from service.engine.claim_message import kill_message, reclaim_message
+from service.engine.claim_message import kill_messages, reclaim_message
 from service.engine.driver import Driver
 from service.engine.orphans import remove_orphans
 from service.engine.record_writer import RecordWriter
@@ -182,8 +182,9 @@ class Recovery:
     async def _send_kills(self, session: SupervisorSession) -> None:
         """Kills that were recorded by a worker that couldn't send them."""
         for job_id, kill in self._store.kills.pending():
-            async with reply_within(REPLY_TIMEOUT_S):
-                await session.request(kill_message(job_id, kill))
+            for message in kill_messages(job_id, kill):
+                async with reply_within(REPLY_TIMEOUT_S):
+                    await session.request(message)
 
 
 async def _is_granted(

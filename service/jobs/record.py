@@ -10,11 +10,15 @@ import signal as signals
 from typing import Annotated, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from service.jobs.lifecycle import Reason, State
 
 # The most that a column of SQLite holds; it is in the year 2262.
 MAX_TIME_NS: Final = 2**63 - 1
+# Later requests of a kill that a record tells of.
+MAX_LATER_KILLS: Final = 20
+_KILL: Final = "SIGKILL"
 # Decoders check it, so that what is shown of a record can be written as a date.
 Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_NS)]
 
@@ -54,20 +58,57 @@ class CommandOutcome(
     usage: Usage | None = None
 
 
+class LaterKill(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to kill a job that is being killed already."""
+
+    requested_at: Time
+    signal: str
+    grace_s: float
+
+
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
     """A kill: the request, and from `found` on the receipt, which is None until it is done.
 
-    `found`: processes that were found. `escalated`: KILL was needed after the grace.
-    `verified_gone`: each of them was seen gone.
+    `grace_s` is that of the request that ends the grace. `later`: the newest requests after the
+    first, oldest first. `found`: processes that were found. `escalated`: KILL was needed after the
+    grace. `verified_gone`: each of them was seen gone.
     """
 
     reason: Reason
     requested_at: Time
     signal: str
     grace_s: float
+    later: tuple[LaterKill, ...] = ()
     found: int | None = None
     escalated: bool | None = None
     verified_gone: bool | None = None
+
+    @property
+    def requests(self) -> list[LaterKill]:
+        """All of them, oldest first."""
+        return [self.as_later(), *self.later]
+
+    @property
+    def signals(self) -> list[str]:
+        """All that were sent, or are about to be, oldest first."""
+        sent = [request.signal for request in self.requests]
+        return [*sent, _KILL] if self.escalated and sent[-1] != _KILL else sent
+
+    def as_later(self) -> LaterKill:
+        """This request, as one after another."""
+        at, grace_s = self.requested_at, self.grace_s
+        return LaterKill(requested_at=at, signal=self.signal, grace_s=grace_s)
+
+    def with_later(self, later: LaterKill) -> Kill:
+        """The kill after one more request, which sends its signal, and may shorten the grace."""
+        now_ends, ends = (r.requested_at + round(r.grace_s * 1e9) for r in (self, later))
+        if not later.grace_s:
+            later = replace(later, signal=_KILL)
+        return replace(
+            self,
+            grace_s=later.grace_s if ends < now_ends else self.grace_s,
+            later=(*self.later, later)[-MAX_LATER_KILLS:],
+        )
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,10 +35,14 @@ class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class KillView(msgspec.Struct, frozen=True, rename="pascal"):
-    """The receipt of a kill; null from `found` on while it isn't done."""
+    """The receipt of a kill; null from `found` on while it isn't done. `signal` is that of the
+    first request, `signals` has those of later ones as well, and KILL when it was sent; `grace` is
+    that of the request that ends it.
+    """
 
     requested_at: Time
     signal: SignalName
+    signals: list[SignalName]
     grace: float
     found: int | None
     escalated: bool | None

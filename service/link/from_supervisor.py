@@ -155,13 +155,22 @@ class Ended(TypedDict):
     oom_killed: NotRequired[bool]  # the kernel has killed one of its processes for lack of memory
 
 
+class LaterKill(TypedDict):
+    """A request while the kill was under way. Its signal was sent."""
+
+    requested_at: TimeNs
+    signal: Signal
+    grace_s: Seconds
+
+
 class KillReceipt(TypedDict):
     """A kill as it went."""
 
     reason: str
     requested_at: TimeNs
     signal: Signal
-    grace_s: Seconds
+    grace_s: Seconds  # that of the request that ended the grace
+    later: NotRequired[Sequence[LaterKill]]  # oldest first; missing: of an older supervisor
     found: Count  # processes that were found
     escalated: bool  # KILL was sent after another signal
     verified_gone: bool  # no process was left, as far as can be seen

@@ -125,8 +125,8 @@ class Start(StartKeys):
 
 
 class Kill(_Request):
-    """Kill a job, pending or running, whoever drives it. The reply is `ok` when it is in the
-    register.
+    """Kill a job, pending or running, whoever drives it; or, while it is being killed, send another
+    signal and perhaps shorten the grace. The reply is `ok` when it is in the register.
     """
 
     type: Literal["kill"]
@@ -134,8 +134,8 @@ class Kill(_Request):
     signal: Signal  # what the tree gets first; KILL, or 0 seconds of grace: KILL at once
     grace_s: Seconds
     reason: str  # for the receipt
-    requested_at: TimeNs
-    is_repeat: NotRequired[bool]  # it may have been sent before: ignored when a kill is under way
+    requested_at: TimeNs  # by this a supervisor knows a message that has come before
+    is_repeat: NotRequired[bool]  # for older supervisors: ignored while a kill is under way
 
 
 class MakeLog(_Request):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from service.jobs.lifecycle import State
+from service.jobs.lifecycle import LIVE, State
 from service.jobs.record import JobRecord, Kill
 from service.store.database import Database
-from service.store.rows import LIVE_SQL, SELECT, as_text, record_of, state_of
+from service.store.rows import LIVE_SQL, SELECT, as_text, kill_of, record_of, state_of
 
 
 class KillRequests:
-    """The first request to kill a job stands in its record until the job is finished."""
+    """The requests to kill a job stand in its record until the job is finished."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, job_id: str, kill: Kill) -> State | None:
-        """Record the first request to kill a live job; the job's state, None when unknown.
+        """Record a request to kill a live job; the job's state, None when unknown.
 
         Raises: InsufficientStorage, Unavailable.
         """
@@ -25,13 +25,16 @@ class KillRequests:
 
     def _add(self, job_id: str, kill: Kill) -> State | None:
         db = self._database.connection
-        db.execute(
-            "UPDATE jobs SET kill = ?"  # noqa: S608 - constants
-            f" WHERE id = ? AND kill IS NULL AND state IN ({LIVE_SQL})",
-            (as_text(kill), job_id),
-        )
-        row = db.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return state_of(row[0]) if row else None
+        row = db.execute("SELECT state, kill FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            return None
+        state, before = state_of(row[0]), kill_of(row[1])
+        if state in LIVE:
+            if before is not None:
+                kill = before.with_later(kill.as_later())
+            sql = "UPDATE jobs SET kill = ? WHERE id = ?"
+            db.execute(sql, (as_text(kill), job_id))
+        return state
 
     def pending(self) -> list[tuple[str, Kill]]:
         """Live jobs with a request to kill them."""

@@ -86,6 +86,14 @@ def state_of(value: Any) -> State:
     return State(value) if value in JOB_STATES else _UNREADABLE
 
 
+def kill_of(value: Any) -> Kill | None:
+    """The kill that a row has; None as well for one that can't be read."""
+    try:
+        return _KILL.decode(value) if value else None
+    except (msgspec.DecodeError, TypeError):
+        return None
+
+
 def id_of(value: Any) -> str:
     """The ID that a row has, as callers see it."""
     return value if isinstance(value, str) else repr(value)

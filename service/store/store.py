@@ -99,8 +99,8 @@ class Store(Database):
         """Store what changed, as the next revision; returns the state that the job was in. None,
         and nothing changes, when the stored job is finished already.
 
-        A kill that was recorded meanwhile is kept when `record` has none. `before` is the state to
-        expect: any other one costs more.
+        Requests to kill that were recorded meanwhile are kept, unless `record` has a receipt.
+        `before` is the state to expect: any other one costs more.
 
         Raises: Overtaken, when the stored revision isn't the one that `record` was made of;
             InsufficientStorage, Unavailable.
@@ -126,10 +126,11 @@ class Store(Database):
         return state_of(row[0]) if row else None
 
     def _update(self, record: JobRecord, before: State) -> bool:
+        kill = as_text(record.kill) if record.kill else None
         cursor = self._db.execute(
             "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
             " started_at = ?, finished_at = ?, dispatched = ?, output_bytes = ?,"
-            " output_complete = ?, kill = coalesce(?, kill), commands = ?,"
+            " output_complete = ?, kill = coalesce(?, kill, ?), commands = ?,"
             " revision = revision + 1 WHERE seq = ? AND state = ? AND revision = ?",
             (
                 record.state.value,
@@ -142,7 +143,9 @@ class Store(Database):
                 record.dispatched,
                 record.output_bytes,
                 record.output_complete,
-                as_text(record.kill) if record.kill else None,
+                # Requests may have come meanwhile; a receipt is of all of them.
+                kill if record.kill and record.kill.found is not None else None,
+                kill,
                 as_text(record.commands),
                 record.seq,
                 before.value,

@@ -108,8 +108,8 @@ def _start(server: Server, connection: Connection, message: messages.Start) -> N
 
 def _kill(server: Server, connection: Connection, message: messages.Kill) -> None:
     entry = server.register.get(message["job"])
-    # A kill that is under way isn't repeated: a second signal means something else to a program.
-    if entry is not None and not (message.get("is_repeat") and entry.job.is_being_killed):
+    # One that has come before changes nothing: a second signal means something else to a program.
+    if entry is not None:
         entry.job.kill(
             signal=message["signal"],
             grace_s=message["grace_s"],

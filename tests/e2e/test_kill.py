@@ -276,19 +276,35 @@ def test_grace_of_the_job_holds_when_the_request_names_none(service: Service):
     assert (kill["Grace"], kill["Escalated"]) == (0.125, True)
 
 
-def test_second_kill_only_shortens(service: Service):
-    job_id = service.submit("trap '' TERM INT; echo $$; exec sleep 600")
-    with Watched(pids_of(service, job_id, 1)) as processes:
-        service.kill(job_id, grace=600)
+def test_second_kill_sends_its_signal_and_only_shortens(service: Service):
+    traps = "trap 'echo interrupted' INT; trap 'echo terminated' TERM"
+    job_id = service.submit(f"{traps}; echo ready; while :; do sleep 600 & wait; done")
+    with attached(service, job_id) as output:
+        assert next(output) == "ready"
+        service.kill(job_id, grace=600, signal="INT")
+        assert next(output) == "interrupted"
         first = service.show(job_id)["Kill"]
-        service.kill(job_id, grace=900, signal="INT")
-        assert service.show(job_id)["Kill"] == first
+        assert (first["Signals"], first["Grace"]) == (["SIGINT"], 600)
+        service.kill(job_id, grace=900)
+        assert next(output) == "terminated"
+        second = service.show(job_id)["Kill"]
+        assert second == {**first, "Signals": ["SIGINT", "SIGTERM"]}
         service.kill(job_id, grace=0.1, wait="true")
-        assert processes.alive() == []
 
     kill = service.show(job_id)["Kill"]
     assert kill["RequestedAt"] == first["RequestedAt"]
-    assert (kill["Signal"], kill["Grace"], kill["Escalated"]) == ("SIGTERM", 0.1, True)
+    assert (kill["Signal"], kill["Grace"], kill["Escalated"]) == ("SIGINT", 0.1, True)
+    assert kill["Signals"] == ["SIGINT", "SIGTERM", "SIGTERM", "SIGKILL"]
+
+
+def test_plain_second_kill_ends_what_ignores_the_first(service: Service):
+    job_id = service.submit("trap '' INT; echo ready; sleep 600")
+    lines(service, job_id, 1)
+    service.kill(job_id, signal="INT", grace=300)
+    assert service.kill(job_id, wait="true")["State"] == "killed"
+    kill = service.show(job_id)["Kill"]
+    assert (kill["Signals"], kill["Grace"]) == (["SIGINT", "SIGTERM"], 10)
+    assert (kill["Escalated"], kill["VerifiedGone"]) == (False, True)
 
 
 def test_kill_of_an_ended_job_changes_nothing(service: Service):

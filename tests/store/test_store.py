@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from service.errors import InsufficientStorage, Unavailable
 from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
-from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.record import MAX_LATER_KILLS, CommandOutcome, JobRecord, Kill
 from service.jobs.visibility import ALL, NOTHING, Only, Sight
 from service.store import DuplicateKey, Overtaken, Query, SchemaTooNew, Store, StoreError, schema
 
@@ -155,11 +155,28 @@ def test_a_change_of_what_others_have_changed_meanwhile_is_refused(store):
     assert store.update(replace(stored, dispatched=2)) is State.RUNNING
 
 
-def test_the_first_request_to_kill_is_the_one_recorded(store):
+def test_every_request_to_kill_is_recorded(store):
     store.insert(a_record())
     store.kills.add("a", KILL)
-    store.kills.add("a", replace(KILL, grace_s=0.0, requested_at=6))
-    assert store.get("a").kill == KILL
+    store.kills.add("a", replace(KILL, signal="SIGINT", grace_s=0.5, requested_at=6))
+    store.kills.add("a", replace(KILL, grace_s=900.0, requested_at=7))
+    kill = store.get("a").kill
+    assert (kill.requested_at, kill.signal, kill.grace_s) == (KILL.requested_at, "SIGTERM", 0.5)
+    assert [(later.signal, later.requested_at) for later in kill.later] == [
+        ("SIGINT", 6),
+        ("SIGTERM", 7),
+    ]
+    for at in range(100):
+        store.kills.add("a", replace(KILL, requested_at=8 + at))
+    assert len(store.get("a").kill.later) == MAX_LATER_KILLS
+
+
+def test_update_by_somebody_who_missed_a_later_request_keeps_it(store):
+    record = store.insert(a_record())
+    store.kills.add("a", KILL)
+    store.kills.add("a", replace(KILL, signal="SIGINT", requested_at=6))
+    store.update(replace(record, state=State.RUNNING, kill=KILL), before=State.PENDING)
+    assert store.get("a").kill.signals == ["SIGTERM", "SIGINT"]
 
 
 @given(st.lists(st.sampled_from(JOB_STATES), max_size=8))

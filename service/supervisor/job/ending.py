@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.link.from_supervisor import KillReceipt, KillRequested
@@ -10,7 +11,7 @@ from service.link.from_supervisor import KillReceipt, KillRequested
 
 @dataclass(slots=True)
 class KillRequest:
-    """A kill as first requested; `grace_s` follows when a later request shortens it."""
+    """A kill as it was requested. `grace_s` of the first request is shortened by later ones."""
 
     signal: int
     grace_s: float
@@ -33,13 +34,19 @@ class KillRequest:
             "grace_s": self.grace_s,
         }
 
-    def receipt(self, *, found: int, verified_gone: bool) -> KillReceipt:
-        """The kill as it went, for the record."""
+    def receipt(
+        self, later: Sequence[KillRequest], *, found: int, verified_gone: bool
+    ) -> KillReceipt:
+        """The kill as it went, for the record; `later`: requests after this one."""
         return {
             "reason": self.reason,
             "requested_at": self.requested_at,
             "signal": self.signal,
             "grace_s": self.grace_s,
+            "later": [
+                {"requested_at": r.requested_at, "signal": r.signal, "grace_s": r.grace_s}
+                for r in later
+            ],
             "found": found,
             "escalated": self.escalated,
             "verified_gone": verified_gone,

@@ -114,7 +114,7 @@ class JobMachine:
             return self._has_status(status, at)
         self._enter(Phase.PROBING)
         self.command.was_probed = True
-        return [RunProbe(self.dispatched, status, self.kill.signal if self.kill is not None else 0)]
+        return [RunProbe(self.dispatched, status, self.escalation.last_signal)]
 
     @on(Input.PROBE_SPAWNED)
     def probe_spawned(self, streams: int) -> list[Effect]:
@@ -203,7 +203,8 @@ class JobMachine:
         if self.kill is None or not self.ending.killed:
             return None
         verified_gone = self.ending.is_gone and not self.teardown.failed and not is_unsure
-        return self.kill.receipt(found=found, verified_gone=verified_gone)
+        later = self.escalation.later
+        return self.kill.receipt(later, found=found, verified_gone=verified_gone)
 
     def _enter(self, phase: Phase) -> None:
         check_next(self.phase, phase)
@@ -251,7 +252,7 @@ class JobMachine:
             self.ending.is_urgent = True
             return []
         if self.escalation.has_begun or self.phase is Phase.ENDING:
-            return self.escalation.shorten(request, now) + self._force_cleanup()
+            return self.escalation.go_on(request, now) + self._force_cleanup()
         effects = self.deadlines.stop(is_pending=self.phase is Phase.PENDING)
         effects += self.escalation.begin(request, now) + self._force_cleanup()
         if self.phase not in _UP:

@@ -22,8 +22,8 @@ Rules
    wait for the end of output is bounded by the drain grace.
 2. The job is killed when a signal of ours was sent before the wait status of the command that ends
    it was read, or when none was running and more were to run. Otherwise it exited.
-3. A kill is TERM (or the signal requested) to the whole tree, grace, KILL. A later request can only
-   shorten the grace.
+3. A kill is TERM (or the signal requested) to the whole tree, grace, KILL. A later request sends
+   its own signal, and can only shorten the grace; a request that comes twice counts once.
 4. A job that ended by itself leaves nothing behind either: TERM, ORPHAN_GRACE_S, KILL to the rest.
 5. The job is finished only when the tree was seen empty, the pipes have ended and every cleanup is
    over. All waits are bounded, and what a bound cut off is reported: `verified_gone` and `complete`

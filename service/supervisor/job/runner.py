@@ -16,7 +16,7 @@ from service.link.from_supervisor import Finished, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
-from service.supervisor.job.escalation import ORPHAN_GRACE_S
+from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN
 from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
@@ -138,7 +138,7 @@ class Job:
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
         grace_s = min(grace_s, self._grace_s)
-        self.kill(signal=signal.SIGTERM, grace_s=grace_s, reason="shutdown", at=time.time_ns())
+        self.kill(signal=signal.SIGTERM, grace_s=grace_s, reason=SHUTDOWN, at=time.time_ns())
 
     def give_up(self) -> None:
         """Kill because nobody can record what it does."""

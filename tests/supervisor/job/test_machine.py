@@ -27,7 +27,7 @@ from service.supervisor.job.effects import (
     Timer,
 )
 from service.supervisor.job.ending import KillRequest
-from service.supervisor.job.escalation import ORPHAN_GRACE_S, STUCK_AFTER_KILL_S
+from service.supervisor.job.escalation import MAX_LATER, ORPHAN_GRACE_S, STUCK_AFTER_KILL_S
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 
@@ -181,8 +181,11 @@ class World:
         number, grace_s = self.case.kills[self.kills_made]
         self.kills_made += 1
         self._note_kill()
-        request = KillRequest(number, grace_s, "requested", 4)
+        request = KillRequest(number, grace_s, "requested", 4 + self.kills_made)
+        repeat = copy.copy(request)
         self.apply(self.machine.request_kill(request, NOW))
+        if self.machine.phase is not Phase.FINISHED:
+            assert self.machine.request_kill(repeat, NOW) == [], "a repeat changes nothing"
 
     def _note_kill(self):
         self.killing = True
@@ -305,6 +308,7 @@ def fork_of(machine):
     fork = JobMachine(machine.phase, **parts)
     fork.streams.open = machine.streams.open.copy()
     fork.escalation.kill = copy.copy(machine.kill)
+    fork.escalation.later = machine.escalation.later.copy()
     return fork
 
 
@@ -504,7 +508,8 @@ def seconds_armed(*requests):
     machine.spawned(streams=2, timeout_s=0, grace_s=0, at=1)
     armed = []
     for now, number, grace_s in requests:
-        effects = machine.request_kill(KillRequest(number, grace_s, "requested", 1), now)
+        request = KillRequest(number, grace_s, "requested", len(armed))
+        effects = machine.request_kill(request, now)
         armed.append([a.seconds for a in effects if isinstance(a, Arm) and a.timer is Timer.GRACE])
     return armed, machine.kill
 
@@ -522,6 +527,51 @@ def seconds_armed(*requests):
 def test_a_later_request_only_shortens(second, armed):
     armed_for, _ = seconds_armed((0.0, 15, 10.0), second)
     assert armed_for == [[10.0], armed]
+
+
+def signals_sent(*requests):
+    """By requests of (signal, grace, reason), one after the other; and the receipt."""
+    machine = JobMachine()
+    machine.start(Command(0, drain_s=DRAIN_S))
+    machine.spawned(streams=2, timeout_s=0, grace_s=0, at=1)
+    sent = []
+    for at, (number, grace_s, reason) in enumerate(requests):
+        effects = machine.request_kill(KillRequest(number, grace_s, reason, at), NOW + at)
+        sent.append([int(e.signal) for e in effects if isinstance(e, SignalTree)])
+    machine.ending.killed = True
+    return sent, machine.receipt(1)
+
+
+def test_a_later_request_sends_its_own_signal():
+    sent, receipt = signals_sent((2, 30.0, "requested"), (15, 10.0, "requested"))
+    assert sent == [[2], [15]]
+    assert (receipt["signal"], receipt["grace_s"]) == (2, 10.0)
+    assert receipt["later"] == [{"requested_at": 1, "signal": 15, "grace_s": 10.0}]
+
+    sent, receipt = signals_sent((2, 30.0, "requested"), (15, 60.0, "requested"))
+    assert sent == [[2], [15]], "also when it doesn't shorten the grace"
+    assert receipt["grace_s"] == 30.0
+
+    sent, receipt = signals_sent(*[(2, 30.0, "requested")] * 2, (15, 0.0, "requested"))
+    assert sent == [[2], [2], [9]]
+    assert [later["signal"] for later in receipt["later"]] == [2, 9]
+
+
+def test_after_kill_nothing_is_sent_by_a_later_request():
+    sent, receipt = signals_sent((9, 30.0, "requested"), (15, 10.0, "requested"))
+    assert sent == [[9], []]
+    assert receipt["later"] == []
+
+
+def test_a_stopping_service_repeats_no_signal():
+    assert signals_sent((15, 30.0, "requested"), (15, 4.0, "shutdown"))[0] == [[15], []]
+    assert signals_sent((2, 30.0, "requested"), (15, 4.0, "shutdown"))[0] == [[2], [15]]
+
+
+def test_receipt_tells_of_the_newest_requests():
+    _, receipt = signals_sent(*[(2, 30.0, "requested")] * 100, (15, 30.0, "requested"))
+    assert len(receipt["later"]) == MAX_LATER
+    assert receipt["later"][-1]["signal"] == 15
 
 
 def test_the_receipt_tells_the_grace_that_held():
