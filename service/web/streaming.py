@@ -20,6 +20,7 @@ from sanic.http.constants import Stage
 from service.web.abort import abort
 from service.web.asyncio_compat import write_parts
 from service.web.connection import connection_of
+from service.web.dead_peers import is_dead
 from service.web.request import Request
 
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
@@ -120,6 +121,10 @@ class StreamingResponse:
             if self._transport.is_closing():
                 raise StreamAborted("the client is gone")
             await self._can_write.wait()
+
+    def is_dead(self) -> bool:
+        """Whether the client is gone, and hasn't said so."""
+        return is_dead(self._transport)
 
     def try_write(self, data: bytes) -> bool:
         """Send the data now; False, and nothing is sent, while the client has those before to take,

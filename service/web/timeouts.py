@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.web.connection import connection_of
+from service.web.dead_peers import probe_when_silent
 from service.web.request import Request
 
 
 @contextmanager
 def no_response_timeout(request: Request) -> Iterator[None]:
-    """The response to this request has no time limit within the block."""
+    """The response to this request has no time limit within the block, but for a client that is
+    gone.
+    """
     connection = connection_of(request)
+    probe_when_silent(connection.transport)
     connection.pause_timeouts()
     try:
         yield

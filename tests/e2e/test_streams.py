@@ -820,3 +820,27 @@ def test_an_attach_to_a_job_that_does_not_exist_is_no_event_of_the_audit_log(ser
     ]
     assert job_id in attached_to
     assert "never-there" not in attached_to
+
+
+def test_connections_that_wait_for_a_job_are_probed(service: Service, gate: Gate):
+    job_id = service.submit(f"echo ready; read < {gate}")
+    head = "HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for request in (f"GET /{job_id}/attach", f"GET /{job_id}/wait", f"DELETE /{job_id}?wait=true"):
+        with socket.create_connection(("127.0.0.1", service.port)) as client:
+            client.sendall(f"{request} {head}".encode())
+            until(lambda client=client: timer_of(client) == KEEPALIVE_TIMER)
+    gate.open()
+
+
+# Source: proc_net_tcp of the kernel's documentation, the field `tr`.
+KEEPALIVE_TIMER = "02"
+
+
+def timer_of(client: socket.socket) -> str:
+    """What the kernel waits for on the other end of this connection."""
+    near, far = (f":{address[1]:04X}" for address in (client.getpeername(), client.getsockname()))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(near) and fields[2].endswith(far):
+            return fields[5][:2]
+    raise AssertionError("the connection is gone")
