@@ -74,7 +74,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One without tokens that says why it refuses, however often it has to."""
     with running(
         tmp_path_factory.mktemp("state") / "jobrunner",
-        workers=2,
         environment={"JOBRUNNER_AUTH_FAILURES": "0"},
     ) as service:
         yield service

@@ -36,7 +36,7 @@ def service(
         "JOBRUNNER_DOCKER_VOLUMES": str(allowed),
         "JOBRUNNER_NETWORKS": "host none-such",
     }
-    with running(state_dir, workers=2, environment=settings) as service:
+    with running(state_dir, environment=settings) as service:
         yield service
 
 

@@ -187,7 +187,7 @@ def test_nginx_with_tls_is_set_up_as_the_recipe_says(checkout: Path, tmp_path: P
     created = ran(f"{create} echo $TOKEN", checkout, JOBRUNNER_STATE_DIR=str(state_dir))
     assert created.returncode == 0, created.stderr
     names = dict(re.findall(r"(\w+)=(\S+)", serve))
-    with running(state_dir, workers=1, environment=names) as service:
+    with running(state_dir, environment=names) as service:
         port = free_port()
         site = install.replace("/etc/ssl/build", str(certificates))
         for old, new in (

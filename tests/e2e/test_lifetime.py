@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 CORES = len(os.sched_getaffinity(0))
 MODES: dict[str, tuple[tuple[str, ...], int]] = {
     "one worker": (("--workers", "1"), 1),
-    "four workers": (("--workers", "4"), 4),
+    "three workers": (("--workers", "3"), 3),
     "single process": (("--single-process",), 1),
     "a worker for each core": (("--fast",), CORES),
     "development": (("--dev",), 1),
@@ -276,7 +276,7 @@ def test_a_start_that_fails_ends_no_job_that_was_left(
             assert next_one.wait(job_id)["ExitCode"] == 5
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_start_without_a_supervisor_ends_with_status_2_and_says_why(
     state_dir: Path, workers: int
 ):

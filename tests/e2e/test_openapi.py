@@ -46,7 +46,7 @@ def harmless(tmp_path: Path) -> Iterator[Service]:
     assert echo is not None
     (programs / "bash").symlink_to(echo)
     environment = {"PATH": str(programs)}
-    with running(tmp_path / "jobrunner", workers=2, environment=environment) as service:
+    with running(tmp_path / "jobrunner", environment=environment) as service:
         yield service
 
 

@@ -47,7 +47,7 @@ SURROUNDINGS = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     state_dir = tmp_path_factory.mktemp("state") / "jobrunner"
-    with running(state_dir, command=("-c", ODDLY), environment=SURROUNDINGS, workers=2) as service:
+    with running(state_dir, command=("-c", ODDLY), environment=SURROUNDINGS) as service:
         yield service
 
 

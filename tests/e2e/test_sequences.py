@@ -22,7 +22,7 @@ DRAIN_GRACE_S = 0.2
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     state_dir = tmp_path_factory.mktemp("state") / "jobrunner"
     settings = {"JOBRUNNER_DRAIN_GRACE": str(DRAIN_GRACE_S)}
-    with running(state_dir, workers=2, environment=settings) as service:
+    with running(state_dir, environment=settings) as service:
         yield service
 
 

@@ -184,7 +184,7 @@ def test_the_first_field_errors_are_listed_and_that_there_are_more(default: Sett
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state") / "jobrunner", workers=1) as service:
+    with running(tmp_path_factory.mktemp("state") / "jobrunner") as service:
         yield service
 
 
