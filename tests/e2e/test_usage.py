@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,8 @@ def test_supervisor_that_does_not_answer_means_null(state_dir: Path, gate: Gate)
         supervisor = service.supervisor_pid()
         os.kill(supervisor, signal.SIGSTOP)
         try:
-            began = time.monotonic()
             answer = service.client.get(f"/{job_id}", params={"processes": "true"})
             listed = service.client.get("/", params={"view": "full"})
-            took = time.monotonic() - began
         finally:
             os.kill(supervisor, signal.SIGCONT)
         gate.open()
@@ -125,4 +122,3 @@ def test_supervisor_that_does_not_answer_means_null(state_dir: Path, gate: Gate)
     assert set(answer.json()["Usage"].values()) == {None}
     assert answer.json()["Processes"] is None
     assert set(listed.json()["Jobs"][0]["Usage"].values()) == {None}
-    assert took < 30

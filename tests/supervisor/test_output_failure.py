@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from waiting import until
 
 from service.output.pump import FAILING_S
 
@@ -39,13 +40,14 @@ def injected(pid: int, call: str, error: str) -> Iterator[None]:
 
 
 def wait_traced(tracer: subprocess.Popen[bytes], pid: int) -> None:
-    while True:
+    def tracer_pid() -> int:
         with open(f"/proc/{pid}/status") as status:
             (line,) = (line for line in status if line.startswith("TracerPid"))
-        if int(line.split()[1]) == tracer.pid:
-            return
-        if tracer.poll() is not None:
-            pytest.skip("no process can be traced here")
+        return int(line.split()[1])
+
+    until(lambda: tracer_pid() == tracer.pid or tracer.poll() is not None)
+    if tracer.poll() is not None:
+        pytest.skip("no process can be traced here")
 
 
 @pytest.mark.parametrize("error", ["EIO", "EROFS"])
