@@ -13,7 +13,7 @@ import time
 from typing import Any, Final
 
 # Workers with a slot of their own; those with higher numbers aren't judged.
-_SLOTS: Final = 1024
+SLOTS: Final = 1024
 _NUMBER: Final = re.compile(r"Server-(\d+)")
 # Seconds without a turn of its event loop after which a process counts as silent. A worker may wait
 # five seconds for another one's transaction.
@@ -26,25 +26,25 @@ class Heartbeats:
     def __init__(self, memory: Any = None) -> None:
         """`memory`: that of the main process's `Heartbeats`; None creates it."""
         # Pairs of a pid and a time; the main process has the last slot.
-        self.memory = memory or multiprocessing.get_context("spawn").RawArray("d", 2 * (_SLOTS + 1))
+        self.memory = memory or multiprocessing.get_context("spawn").RawArray("d", 2 * (SLOTS + 1))
 
     def beat_main(self) -> None:
         """Record a turn of the main process's loop."""
-        self._write(_SLOTS)
+        self._write(SLOTS)
 
     def beat_worker(self) -> None:
         """Record a turn of this worker's loop."""
-        slot = _slot(multiprocessing.current_process().name)
+        slot = slot_of(multiprocessing.current_process().name)
         if slot is not None:
             self._write(slot)
 
     def main_silent_s(self) -> float:
         """Seconds since the main process's last heartbeat; 0 before its first."""
-        return self._silent_s(_SLOTS)
+        return self._silent_s(SLOTS)
 
     def worker_silent_s(self, name: str, pid: int) -> float:
         """Seconds since this worker's last heartbeat; 0 before its first."""
-        slot = _slot(name)
+        slot = slot_of(name)
         if slot is None or self.memory[2 * slot] != pid:
             return 0.0
         return self._silent_s(slot)
@@ -58,6 +58,7 @@ class Heartbeats:
         return time.monotonic() - at if at else 0.0
 
 
-def _slot(name: str) -> int | None:
+def slot_of(name: str) -> int | None:
+    """The slot of the worker with this name; None: it has none."""
     found = _NUMBER.search(name)
-    return int(found[1]) if found is not None and int(found[1]) < _SLOTS else None
+    return int(found[1]) if found is not None and int(found[1]) < SLOTS else None

@@ -1,8 +1,8 @@
 """The stop of the service takes a bounded time, whatever hangs.
 
-Sanic's main process waits for its workers, and for its state process, without a bound: one that is
-stopped (SIGSTOP) or blocked would keep it for ever. A thread counts from the first signal on, and
-kills what is left at each deadline. The exit status is 1 if jobs may still run.
+Sanic's main process waits for its workers without a bound: one that is stopped (SIGSTOP) or blocked
+would keep it for ever. A thread counts from the first signal on, and kills what is left at each
+deadline. The exit status is 1 if jobs may still run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from typing import Final
 
 import structlog
 
-from service.web.workers import Workers
+from service.web.workers import END_S, Workers
 
 # Seconds for the workers to start, if the stop is requested before all of them serve.
 _START_S: Final = 30.0
-# Seconds for workers to abort their streams and hand their jobs over. They take four at most.
-_WORKERS_S: Final = 10.0
 # Seconds for the main process to see that its workers are gone; it looks ten times a second.
 _MAIN_S: Final = 5.0
 # Seconds beyond its own bound until ending the jobs counts as hung.
@@ -69,7 +67,7 @@ class BoundedStop(threading.Thread):
     def run(self) -> None:
         self._begun.wait()
         self._serving.wait(_START_S)
-        if not self._workers_gone.wait(_WORKERS_S):
+        if not self._workers_gone.wait(END_S):
             self._workers.kill_stuck()
             if not self._workers_gone.wait(_MAIN_S):
                 self._replace_main()

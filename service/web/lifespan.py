@@ -15,8 +15,9 @@ STARTING → SERVING → STOPPING. The main process and each of its workers has 
 7. The main process waits for all workers to be gone. Only then does it end the jobs, if the
    settings say so: a worker can't tell a reload from a stop, and hands its jobs over in both.
 8. A signal while STOPPING kills the workers; 7 follows.
-9. Sanic's state process exits last. When the main process is killed, the workers stop by
-   themselves (`parent_death`), and the jobs run on.
+9. A stop without a signal, a failure of the main process, ends its workers and no job: the next
+   service goes on with them. The exit status is 1. When the main process is killed, the workers
+   stop by themselves (`parent_death`), and the jobs run on as well.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import Any, Final
 
+import structlog
 from sanic import Sanic
 
 from service.host.heartbeats import Heartbeats
@@ -45,6 +47,8 @@ from service.web.watchdog import Watchdog
 from service.web.workers import Workers
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+_log = structlog.get_logger("jobrunner.app")
 
 
 def is_main_process() -> bool:
@@ -90,6 +94,7 @@ class Lifespan:
         self._workers: Workers | None = None
         self._bounded_stop: BoundedStop | None = None
         self._kept_signal: int | None = None
+        self._is_asked_to_stop = False
         self._may_have_jobs = False  # of this service: a start that failed ends none of an earlier
         self._replaces_silent = True
         self._parts = AsyncExitStack()
@@ -100,6 +105,7 @@ class Lifespan:
         app.main_process_start(self.start_main)
         app.main_process_ready(self.watch_workers)
         app.before_server_start(self.open_worker)
+        app.after_server_start(self.watch_single_process)
         app.before_server_stop(self.close_worker)
         app.after_server_stop(self.end_single_process)
         app.main_process_stop(self.stop_main)
@@ -125,7 +131,7 @@ class Lifespan:
         )
         self._bounded_stop = BoundedStop(
             self._workers,
-            lambda: not self._may_have_jobs or asyncio.run(self._end_jobs()),
+            lambda: asyncio.run(self._end_or_leave_jobs()),
             self._end_jobs_s,
         )
         self._bounded_stop.start()
@@ -153,14 +159,27 @@ class Lifespan:
     # A worker
 
     async def open_worker(self, app: Any) -> None:
-        exit_with_main_process(getattr(app, "multiplexer", None))
+        exit_with_main_process()
         raise_limit()
         close_before_connections()
         memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
+        self._may_have_jobs = memory is None
         async with AsyncExitStack() as parts:
             await self._open_parts(parts, None if memory is None else Heartbeats(memory))
             self._parts = parts.pop_all()
         self.phase = Phase.SERVING
+
+    async def watch_single_process(self, app: Any) -> None:
+        """Sanic has set its handlers of signals: they don't tell that there was a signal."""
+        if not is_main_process():
+            return
+
+        def stop() -> None:
+            self._is_asked_to_stop = True
+            app.stop(terminate=False)
+
+        for number in _STOPPING:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
 
     async def close_worker(self, _app: Any) -> None:
         # Sanic calls this twice at once on Ctrl-C.
@@ -173,7 +192,7 @@ class Lifespan:
         if not is_main_process():
             return
         self._remove_shared()
-        if not await self._end_jobs():
+        if not await self._end_or_leave_jobs():
             # Sanic would log an exception that is raised here as one of its own.
             atexit.register(_exit_with_error)
 
@@ -183,6 +202,7 @@ class Lifespan:
         """The handler of SIGINT and SIGTERM in the main process. Raises: SystemExit, before workers
         are spawned: Sanic's helper processes only end with a main process that exits in order.
         """
+        self._is_asked_to_stop = True
         if self._workers is None or self._bounded_stop is None:
             raise SystemExit(0)
         match self.phase:
@@ -201,16 +221,29 @@ class Lifespan:
         workers.stop()
 
     async def stop_main(self, _app: Any) -> None:
-        """Called when no worker lives any more, also after a start that failed."""
+        """Called when no worker lives any more, or Sanic's loop has failed, or the start has."""
         self.phase = Phase.STOPPING
-        self._remove_shared()
-        if not self._may_have_jobs or self._bounded_stop is None:
+        if self._workers is None or self._bounded_stop is None or not self._may_have_jobs:
+            self._remove_shared()
             return
+        self._bounded_stop.begin()
+        if not self._is_asked_to_stop:
+            self._workers.end_left()
+        self._remove_shared()
         self._bounded_stop.workers_gone()
-        ok = await self._end_jobs()
+        ok = await self._end_or_leave_jobs()
         self._bounded_stop.jobs_ended(ok=ok)
         if not ok:
             raise SystemExit(EXIT_ERROR)
+
+    async def _end_or_leave_jobs(self) -> bool:
+        """False when the exit status is to say that something went wrong."""
+        if not self._may_have_jobs:
+            return True
+        if self._is_asked_to_stop:
+            return await self._end_jobs()
+        _log.error("stopped_by_failure", jobs="left for the next service")
+        return False
 
 
 def _exit_with_error() -> None:

@@ -25,8 +25,8 @@ from service.web.context import Context
 from service.web.fd_reserve import shed_load
 from service.web.refusal import refuse
 from service.web.request import Request
-from service.web.state_process import start_state_process
 from service.web.tls import Accepted, loader_for
+from service.web.worker_states import NoManager
 
 NAME: Final = "jobrunner"
 # Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
@@ -35,8 +35,8 @@ _GRACEFUL_S: Final = 3.0
 # Connections that wait to be accepted: beyond it a client's next try comes after a second.
 _BACKLOG: Final = 1024
 
-# Sanic starts its state process by this name, and would leave it behind.
-startup.Manager = start_state_process  # type: ignore[attr-defined]  # imported there by that name
+# Sanic starts a process by this name, to keep the states of its workers in, and fails without it.
+startup.Manager = NoManager  # type: ignore[attr-defined, assignment]  # by the name that it has there
 
 
 class Jobrunner(Sanic[Config, Context]):

@@ -24,6 +24,8 @@ _RESTART_S: Final = 1.0
 # Seconds between two checks whether Sanic's loop has replaced a worker. That loop turns ten times a
 # second, and nothing announces it.
 _REPLACED_S: Final = 0.05
+# Seconds after which a worker that was to be replaced and has no process counts as not spawned.
+_SPAWN_S: Final = 5.0
 # Seconds between two checks of the heartbeats.
 _CHECK_S: Final = 2.0
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -81,11 +83,20 @@ class Watchdog(threading.Thread):
                 if (worker, process) in self._workers.servers():
                     self._replace(worker, process.exitcode)
 
+            self._spawn_missing(servers)
             self._kill_silent()
 
     def _read_signals(self) -> None:
         if set(os.read(self._signals, 256)) & set(_STOPPING):
             self._on_stop_signal()
+
+    def _spawn_missing(self, servers: list[tuple[Any, Any]]) -> None:
+        """Ask again for workers that Sanic's loop couldn't spawn: the host had no process left."""
+        for worker, process in servers:
+            since = time.monotonic() - self._restarted.get(worker.name, float("inf"))
+            if process.pid is None and since > _SPAWN_S:
+                self._restarted[worker.name] = time.monotonic()
+                self._workers.replace(worker)
 
     def _kill_silent(self) -> None:
         """Kill workers whose loop doesn't turn; they are replaced like any that exits."""

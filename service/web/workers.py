@@ -6,11 +6,16 @@ Every private name of it that the service relies on stands in this module.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
+from sanic.exceptions import ServerKilled
 from sanic.worker.constants import ProcessState
+
+# Seconds for workers to abort their streams and hand their jobs over. They take four at most.
+END_S: Final = 10.0
 
 _log = structlog.get_logger("jobrunner.watchdog")
 
@@ -32,7 +37,17 @@ class Workers:
         """
         self._manager = manager
         self._on_turn = on_turn
-        wait_for_ack, poll_monitor = manager.wait_for_ack, manager._poll_monitor
+        run, wait_for_ack = manager.run, manager.wait_for_ack
+        poll_monitor = manager._poll_monitor
+
+        def run_logged() -> None:
+            try:
+                run()
+            except (ServerKilled, SystemExit):
+                raise
+            except BaseException:  # noqa: BLE001 - whatever it is, this process ends by it
+                _log.exception("main_failed")
+                raise SystemExit(1) from None
 
         def wait() -> None:
             try:
@@ -45,8 +60,13 @@ class Workers:
 
         def poll() -> Any:
             on_turn()
-            return poll_monitor()
+            try:
+                return poll_monitor()
+            except OSError as exc:  # no process could be spawned: the watchdog asks for it again
+                _log.error("worker_not_spawned", error=str(exc))
+                return None
 
+        manager.run = run_logged
         manager.wait_for_ack = wait
         manager._poll_monitor = poll
         manager._all_workers_ack = self._all_serve
@@ -71,8 +91,7 @@ class Workers:
     def stop(self) -> None:
         """Have Sanic's loop tell all workers to stop. Also from a signal handler.
 
-        Sanic's own handler queries the state process over a connection that the interrupted code
-        may be using: each then reads the other's response, and the main process exits with 1.
+        Sanic's own handler would end them from within the code that it interrupts.
         """
         self._manager._shutting_down = True  # from now on no worker is replaced
         self._manager.monitor_publisher.send("__TERMINATE__")
@@ -80,6 +99,22 @@ class Workers:
     def kill(self, signal_number: int) -> None:
         """Kill those that were told to stop and haven't, as Sanic does on a second signal."""
         self._manager.shutdown_signal(signal_number, None)
+
+    def end_left(self) -> None:
+        """Have those that still live hand over and end, after a failure of Sanic's loop. Blocks,
+        for `END_S` seconds at most; then they are killed.
+        """
+        self._manager._shutting_down = True
+        left = [process for process in self._manager.processes if process.is_alive()]
+        for process in left:
+            process._current_process.terminate()
+        deadline = time.monotonic() + END_S
+        for process in left:
+            process._current_process.join(max(0.0, deadline - time.monotonic()))
+        self.kill_stuck()
+        for process in left:
+            process._current_process.join()
+            process.set_state(ProcessState.TERMINATED, force=True)  # else Sanic waits for it
 
     def kill_stuck(self) -> None:
         """Kill those that still live. From any thread."""

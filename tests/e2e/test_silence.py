@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sqlite3
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
@@ -48,13 +47,6 @@ def wait_unready(service, what):
     found = []
     until(why)
     return found[-1]
-
-
-def states_process(service: Service) -> int:
-    """Sanic's process that keeps the states of workers."""
-    others = set(in_session(service.process.pid)) - {service.process.pid, *service.worker_pids()}
-    (found,) = [pid for pid in others if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return found
 
 
 def submit_all(service, gate, count=8):
@@ -214,7 +206,7 @@ def test_a_kill_that_got_503_is_carried_out_by_whoever_comes(state_dir):
             assert (view["State"], view["Reason"]) == ("killed", "requested")
 
 
-@pytest.mark.parametrize("who", ["worker", "all workers", "supervisor", "states"])
+@pytest.mark.parametrize("who", ["worker", "all workers", "supervisor"])
 def test_term_ends_the_service_within_a_bound_whatever_is_stopped(state_dir, who):
     environment = {"JOBRUNNER_SHUTDOWN_GRACE": "2"}
     with running(state_dir, workers=2, environment=environment) as service:
@@ -225,7 +217,6 @@ def test_term_ends_the_service_within_a_bound_whatever_is_stopped(state_dir, who
             "worker": workers[:1],
             "all workers": workers,
             "supervisor": [service.supervisor_pid()],
-            "states": [states_process(service)],
         }[who]
         with stopped(*pids), Watched(in_session(service.process.pid)) as processes:
             # A supervisor that is stopped is woken for it.
@@ -235,16 +226,11 @@ def test_term_ends_the_service_within_a_bound_whatever_is_stopped(state_dir, who
 
 
 def test_term_ends_a_start_that_hangs_within_a_bound(state_dir):
-    """The main process can't learn that its workers serve from a state process that is stopped."""
+    """A worker that is stopped while it starts never tells the main process that it serves."""
     service = Service(state_dir, workers=2)
     with Watched([service.process.pid], some_ended=True) as main:
-        service.wait_for_line("Worker ready")
-        spawned = [
-            pid
-            for pid in set(in_session(service.process.pid)) - {service.process.pid}
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-        with stopped(min(spawned)):  # the first one that Sanic spawned
+        line = service.wait_for_line("Starting worker")
+        with stopped(int(line.split("[")[-1].rstrip("]"))):
             main.signal(signal.SIGTERM)
             main.wait_gone()
     service.close()

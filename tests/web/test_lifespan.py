@@ -37,6 +37,7 @@ class Process:
 
     def __init__(self, ran: list[str]) -> None:
         self._ran = ran
+        self._lives = True
         self.name = "Sanic-Server-0-0"
         self.pid = 1
         self._current_process = self
@@ -44,14 +45,18 @@ class Process:
     def kill(self) -> None:
         self._ran.append("worker killed")
 
-    def join(self) -> None:
+    def terminate(self) -> None:
+        self._ran.append("worker told to end")
+        self._lives = False
+
+    def join(self, _timeout: float | None = None) -> None:
         self._ran.append("worker joined")
 
     def set_state(self, _state: object, *, force: bool) -> None:
         assert force
 
     def is_alive(self) -> bool:
-        return True
+        return self._lives
 
 
 class Manager:
@@ -64,6 +69,9 @@ class Manager:
         self.monitor_publisher = self
         self.processes = self.transient_processes = [Process(ran)]
         self.worker_state: dict[str, Any] = {"worker": {"server": True, "serving": True}}
+
+    def run(self) -> None:
+        raise AssertionError("only Sanic runs it")
 
     def wait_for_ack(self) -> None:
         if self._at_ack is not None:
@@ -322,26 +330,63 @@ async def test_a_signal_while_it_stops_kills_the_workers(ran):
 # The main process: stop
 
 
+async def asked_to_stop(lifespan: Lifespan, ran: list[str]) -> Any:
+    one = await serving(lifespan, ran)
+    signal.raise_signal(signal.SIGTERM)
+    ran.clear()
+    return one
+
+
 async def test_jobs_are_ended_once_the_workers_are_gone(ran):
     lifespan = make(ran)
-    one = await serving(lifespan, ran)
+    one = await asked_to_stop(lifespan, ran)
     await lifespan.stop_main(one)
-    assert ran == ["remove shared", "workers gone", "end jobs", "jobs ended True"]
+    assert ran == ["bound begun", "remove shared", "workers gone", "end jobs", "jobs ended True"]
     assert lifespan.phase is Phase.STOPPING
+
+
+async def test_a_stop_that_nobody_asked_for_ends_the_workers_and_no_job(ran):
+    lifespan = make(ran)
+    one = await serving(lifespan, ran)
+    with pytest.raises(SystemExit) as ended:
+        await lifespan.stop_main(one)
+    assert ended.value.code == 1
+    assert ran == [
+        "bound begun",
+        "worker told to end",
+        "worker joined",
+        "worker joined",
+        "remove shared",
+        "workers gone",
+        "jobs ended False",
+    ]
 
 
 async def test_jobs_that_may_still_run_are_an_exit_with_status_1(ran):
     lifespan = make(ran, jobs_end=False)
-    one = await serving(lifespan, ran)
+    one = await asked_to_stop(lifespan, ran)
     with pytest.raises(SystemExit) as ended:
         await lifespan.stop_main(one)
     assert ended.value.code == 1
     assert ran[-1] == "jobs ended False"
 
 
-async def test_a_single_process_ends_the_jobs_itself(ran):
-    lifespan = make(ran)
-    await lifespan.open_worker(app())
-    await lifespan.close_worker(app())
-    await lifespan.end_single_process(app())
-    assert ran[-2:] == ["remove shared", "end jobs"]
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_a_single_process_ends_the_jobs_itself_when_it_is_asked_to_stop(
+    ran, monkeypatch: pytest.MonkeyPatch, is_asked
+):
+    at_exit: list[Any] = []
+    monkeypatch.setattr(module.atexit, "register", at_exit.append)
+    lifespan, one, stopped = make(ran), app(), asyncio.Event()
+    one.stop = lambda *, terminate: terminate or stopped.set()
+    await lifespan.open_worker(one)
+    await lifespan.watch_single_process(one)
+    if is_asked:
+        signal.raise_signal(signal.SIGTERM)
+        await stopped.wait()
+    await lifespan.close_worker(one)
+    await lifespan.end_single_process(one)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    assert ran[-1] == ("end jobs" if is_asked else "remove shared")
+    assert len(at_exit) == (not is_asked)  # the exit status is 1 then
