@@ -30,7 +30,7 @@ from service.kinds.settings import read_settings
 from service.link.launch import Starting
 from service.metrics import shared
 from service.metrics.series import worker_metrics
-from service.operations import preflight
+from service.operations import preflight, stop
 from service.settings import OnShutdown, Settings
 from service.store import Store
 from service.web.access_log import AccessLog
@@ -68,14 +68,20 @@ def create_app(_arguments: object = None) -> Jobrunner:
 
 def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
     async def end_jobs() -> bool:
-        return settings.shutdown is not OnShutdown.KILL or await end_all_jobs(settings)
+        if settings.shutdown is OnShutdown.KILL:
+            return await end_all_jobs(settings)
+        await stop.left(settings)
+        return True
 
+    waits = settings.shutdown is OnShutdown.DRAIN
     return Lifespan(
         state_dir_lock=lock,
         start_supervisor=partial(Starting, settings.state_dir, cgroup=settings.cgroup),
         open_parts=partial(_open_parts, app, settings),
         end_jobs=end_jobs,
         end_jobs_s=jobs_bound_s(settings),
+        began=partial(stop.began, settings),
+        drain=partial(stop.wait_for_jobs, settings) if waits else None,
         remove_shared=partial(shared.remove, settings.state_dir),
     )
 

@@ -17,6 +17,8 @@ LOGS: Final = "logs"
 # The supervisor reaches its own by a descriptor of the directory, whatever the path leads to.
 SUPERVISOR_SOCKET: Final = "supervisor.sock"
 SUPERVISOR_LOCK: Final = "supervisor.lock"
+# There while the service drains.
+DRAIN: Final = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class StateDir:
     def supervisor_lock(self) -> Path:
         """Locked by the supervisor; names its process."""
         return self.path / SUPERVISOR_LOCK
+
+    @property
+    def drain(self) -> Path:
+        return self.path / DRAIN
 
     @property
     def start_lock(self) -> Path:

@@ -40,7 +40,11 @@ async def metrics(request: Request, _given: NoParameters) -> HTTPResponse:
     ctx = request.app.ctx
     free = FreeSpace.of(ctx.settings.state_dir)
     stored = Stored(
-        ctx.store.counts(), ctx.store.finished.totals().disk_bytes, free.bytes, free.inodes
+        ctx.store.counts(),
+        ctx.store.finished.totals().disk_bytes,
+        free.bytes,
+        free.inodes,
+        ctx.engine.is_draining,
     )
     accept = request.headers.get("accept", "")
     # In a thread: to read the files of many workers takes some milliseconds.

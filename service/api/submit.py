@@ -81,6 +81,7 @@ class Submit:
         ),
         problems=(
             errors.BadHeader,
+            errors.Draining,
             errors.MalformedBody,
             errors.UnsupportedMediaType,
             errors.InvalidJob,
@@ -94,7 +95,7 @@ async def submit(request: Request, given: Submit) -> HTTPResponse:
     """Store a job: 201, or 200 when the idempotency key was used for the same body before.
 
     Raises: MalformedBody, InvalidJob, IdempotencyKeyReused, InsufficientStorage, TooManyRequests,
-        Unavailable.
+        Draining, Unavailable.
     """
     ctx, principal = request.app.ctx, request.principal
     spec = await _parsed(request.body, ctx.settings)

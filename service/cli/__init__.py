@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import service
-from service.cli import audit, token
+from service.cli import audit, drain, token
 from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
 from service.host import utf8_mode
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor_parser.add_argument(
         "--fix", action="store_true", help="remove what finished jobs left behind (containers)"
     )
+    drain.add_to(commands)
     token.add_to(commands)
     audit.add_to(commands)
     options, others = parser.parse_known_args(arguments)
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.command == "doctor":
         return doctor(as_json=options.json, fix=options.fix)
+    if options.command in ("drain", "resume"):
+        return drain.run(options)
     if options.command == "token":
         return token.run(options)
     if options.command == "audit":

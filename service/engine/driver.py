@@ -201,7 +201,10 @@ class Driver:
             claim = Claim.adopted(message["job"], self._left, has_slot=message["has_slot"])
             self._claims[message["job"]] = claim
             outbox.to_recover.append(claim)
-        elif message["type"] in ("slot_granted", "event") and message["job"] in self._claims:
+        elif (
+            message["type"] in ("slot_granted", "slot_revoked", "event")
+            and message["job"] in self._claims
+        ):
             self._claims[message["job"]].parked.append(message)
         else:
             self._jobs.handle(message, outbox)

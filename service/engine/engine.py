@@ -125,7 +125,8 @@ class Engine:
         """Store a job that will run or be reported as not run, whatever is killed from now on.
         Both the job and `key` belong to `principal`; `ceilings` are those of its token.
 
-        Raises: IdempotencyKeyReused, InvalidJob, InsufficientStorage, TooManyRequests, Unavailable.
+        Raises: IdempotencyKeyReused, InvalidJob, InsufficientStorage, TooManyRequests, Draining,
+            Unavailable.
         """
         work = self._submissions.submit(spec, key=key, principal=principal, ceilings=ceilings)
         return await self._in_task(work)
@@ -250,7 +251,13 @@ class Engine:
             unstored=self._driver.fault,
             shortage=self._store.reserve.shortage(),
             descriptors=self._submissions.shortage,
+            draining_since=self._session.draining_since,
         )
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service takes no new job, and starts none that is pending."""
+        return self._session.draining_since is not None
 
     def remarks(self) -> dict[str, str]:
         """What the operator should know of things that are well enough for new jobs."""

@@ -69,6 +69,12 @@ class LiveJob(Lifecycle):
         """Note that its first command is to be sent, unless one was before."""
         self._dispatch(0)
 
+    def leave_pending(self) -> None:
+        """It has no run slot any more, and none of its commands was started."""
+        self.has_slot = False
+        if self.state is State.PENDING and self.record.dispatched >= 0:
+            self.record = replace(self.record, dispatched=-1)
+
     def command_to_send(self) -> tuple[JobSpec, int] | None:
         """The spec, and the number of the dispatched command that this worker hasn't sent yet."""
         number = self.record.dispatched

@@ -70,7 +70,7 @@ class LiveJobs:
         for job_id in outbox.dirty:
             if (job := self._jobs.get(job_id)) is not None:
                 job.stored()
-        for job_id in outbox.dropped:
+        for job_id in (*outbox.dropped, *outbox.let_go):
             self._jobs.pop(job_id, None)
 
     def forget(self, batch: list[Notification]) -> None:
@@ -87,6 +87,8 @@ class LiveJobs:
                 if (job := self._current(message["job"])) is not None:
                     job.has_slot = True
                     self._go_on(job, outbox)
+            case "slot_revoked":
+                self._leave_pending(message["job"], outbox)
             case "event":
                 if (job := self._current(message["job"])) is not None:
                     self._event(job, message, outbox)
@@ -139,6 +141,14 @@ class LiveJobs:
         if job.record is not before:
             outbox.change(job.record, before.state)
         self._send_next(job, outbox)
+
+    def _leave_pending(self, job_id: str, outbox: Outbox) -> None:
+        if (job := self._current(job_id)) is not None:
+            before = job.record
+            job.leave_pending()
+            if job.record is not before:
+                outbox.change(job.record, before.state)
+        outbox.leave_pending(job_id)
 
     def _send_next(self, job: LiveJob, outbox: Outbox) -> None:
         if (start := self._next_start(job)) is not None:

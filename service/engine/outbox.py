@@ -14,7 +14,8 @@ from service.link.to_supervisor import ToSupervisor
 class Outbox:
     """Filled while a batch is handled; nothing of it is sent before `dirty` is stored. `before`:
     the states that the jobs of `dirty` were in. `acks`: the last event of each job that is stored
-    then. `to_recover`: adopted jobs whose last worker died in the middle of their recovery.
+    then. `let_go`: jobs that stay pending, for the next supervisor. `to_recover`: adopted jobs
+    whose last worker died in the middle of their recovery.
     """
 
     dirty: dict[str, JobRecord] = field(default_factory=dict)
@@ -22,6 +23,7 @@ class Outbox:
     acks: dict[str, int] = field(default_factory=dict)
     changed: dict[str, State] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    let_go: list[str] = field(default_factory=list)
     to_recover: list[Claim] = field(default_factory=list)
     _messages: list[ToSupervisor] = field(default_factory=list)
 
@@ -40,6 +42,11 @@ class Outbox:
         self.acks.pop(job_id, None)  # the supervisor forgets the events with the job
         self.send({"type": "release", "job": job_id})
         self.dropped.append(job_id)
+
+    def leave_pending(self, job_id: str) -> None:
+        """The job isn't this worker's any more, and nobody's until it is claimed again."""
+        self.send({"type": "release", "job": job_id})
+        self.let_go.append(job_id)
 
     def messages(self) -> list[ToSupervisor]:
         """All that is to be sent. What changed is published to the other workers: in a message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from service.errors import JobrunnerError, RecordsLocked
@@ -60,10 +61,12 @@ def readiness(
     unstored: str | None,
     shortage: str | None,
     descriptors: str | None,
+    draining_since: int | None = None,
 ) -> dict[str, str | None]:
     """Failure messages by the check's name; None: it passes. `supervisor`, `shortage` (of free
     space) and `descriptors` are those of their checks. `main_silent_s`: seconds since the main
     process's last heartbeat. `unstored`: why events can't be stored, which is retried.
+    `draining_since`: in nanoseconds since the epoch.
     """
     is_silent = main_silent_s > SILENT_S
     return {
@@ -72,4 +75,14 @@ def readiness(
         "room": shortage,
         "records": unstored or records.fault(),
         "descriptors": descriptors,
+        "drain": draining(draining_since) if draining_since is not None else None,
     }
+
+
+def draining(since: int) -> str:
+    """What a drain means, for whoever asks why no job is taken."""
+    at = datetime.fromtimestamp(since // 1_000_000_000, UTC)
+    return (
+        f"The service drains since {at:%Y-%m-%dT%H:%M:%SZ}: no new job is taken, what runs"
+        " finishes, what is pending waits. `jobrunner resume` ends that."
+    )

@@ -77,6 +77,11 @@ class KeptSession:
         return self._is_up.is_set()
 
     @property
+    def draining_since(self) -> int | None:
+        """When a drain began, in nanoseconds since the epoch; None: there is none."""
+        return None if self._session is None else self._session.draining_since
+
+    @property
     def trouble(self) -> str | None:
         """Why no job can be driven now."""
         if not self.is_up:

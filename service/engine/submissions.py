@@ -22,6 +22,7 @@ from service.engine.patient_writes import LogKeeper, while_locked
 from service.engine.session import KeptSession
 from service.engine.unsupported import unsupported, unsupported_limits
 from service.errors import (
+    Draining,
     IdempotencyKeyReused,
     InsufficientStorage,
     InvalidJob,
@@ -44,6 +45,12 @@ _DESCRIPTORS_RETRY_S: Final = 5
 _NO_DESCRIPTORS: Final = "No file descriptors are free for another job; some must end first."
 # The same, when as many jobs are pending as may be.
 _PENDING_RETRY_S: Final = 5
+# The same while the service drains: a person ends that, or the service ends.
+_DRAINING_RETRY_S: Final = 30
+_DRAINING: Final = (
+    "The service drains: it takes no new job. What runs finishes, and what is pending waits for the"
+    " next start."
+)
 # Times that a job is claimed, when the supervisor is replaced meanwhile.
 _CLAIMS: Final = 3
 
@@ -179,6 +186,8 @@ class Submissions:
         if reply.get("why") == "no_descriptors":
             self._refused_at = time.monotonic()
             raise Unavailable(_NO_DESCRIPTORS, retry_after_s=_DESCRIPTORS_RETRY_S)
+        if reply.get("why") == "draining":
+            raise Draining(_DRAINING, retry_after_s=_DRAINING_RETRY_S)
         if why := too_many_pending(reply, self._settings, request.principal, request.ceilings):
             raise TooManyRequests(why, retry_after_s=_PENDING_RETRY_S)
 

@@ -47,6 +47,10 @@ class TooManyRequests(JobrunnerError):
     code, title, status = "too_many_requests", "Too many requests", 429
 
 
+class Draining(JobrunnerError):
+    code, title, status = "draining", "The service drains", 503
+
+
 class BadQuery(JobrunnerError):
     code, title, status = "bad_query", "Invalid query parameter", 400
 

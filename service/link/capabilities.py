@@ -27,6 +27,8 @@ LIVE_USAGE: Final = "live_usage"
 SCRIPT_FILE: Final = "script_file"
 # A command of another user may have supplementary groups (`groups` of `run_as`).
 GROUPS: Final = "groups"
+# It accepts no job and starts none that is pending, while it is asked to (`drain`).
+DRAIN: Final = "drain"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -41,4 +43,5 @@ CAPABILITIES: Final = (
     LIVE_USAGE,
     SCRIPT_FILE,
     GROUPS,
+    DRAIN,
 )

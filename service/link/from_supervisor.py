@@ -25,12 +25,14 @@ class SupervisorHello(TypedDict):
     capabilities: Sequence[str]  # see `service.link.capabilities`
     unsupported_limits: Mapping[str, str | None]  # limit → why it can't be enforced; None: it can
     jobs: Sequence[str]  # the register, in the order of the claims
+    draining: NotRequired[TimeNs]  # a drain began then; missing: there is none
 
 
 Outcome: TypeAlias = Literal["exited", "killed"]
 # Why a claim is refused.
 ClaimRefusal: TypeAlias = Literal[
     "shutting_down",
+    "draining",
     "already_claimed",
     "no_descriptors",  # the supervisor is near its limit of open files
     "queue_full",  # as many jobs wait as the service allows
@@ -46,7 +48,7 @@ class _Reply(TypedDict):
 
 
 class Reply(_Reply):
-    """To `kill`, `make_log`, `shutdown`, `upgrade`."""
+    """To `kill`, `make_log`, `resume`, `shutdown`, `upgrade`."""
 
     why: NotRequired[str]  # it isn't ok: a sentence
 
@@ -56,6 +58,13 @@ class ClaimReply(_Reply):
 
     has_slot: NotRequired[bool]  # it is ok: the job has a run slot already; else it waits for one
     why: NotRequired[ClaimRefusal]  # it isn't ok
+
+
+class DrainReply(_Reply):
+    """To `drain`. It isn't ok when the drain was ended while the sender waited."""
+
+    running: Count  # jobs that run, or are about to
+    pending: Count  # jobs that wait
 
 
 class OrphanedLogReply(_Reply):
@@ -104,6 +113,22 @@ class SlotGranted(TypedDict):
 
     type: Literal["slot_granted"]
     job: JobId
+
+
+class SlotRevoked(TypedDict):
+    """This supervisor ends, and the job of the receiver stays pending: of none of its commands was
+    a process started, nor will one be. The receiver stores that, and releases the job.
+    """
+
+    type: Literal["slot_revoked"]
+    job: JobId
+
+
+class DrainingChanged(TypedDict):
+    """A drain has begun, or ended."""
+
+    type: Literal["draining_changed"]
+    since: TimeNs | None  # None: there is none
 
 
 class JobChanged(TypedDict):
@@ -243,7 +268,9 @@ class Adopt(TypedDict):
     events: Sequence[Event]  # those that aren't acknowledged, oldest first
 
 
-AnyReply: TypeAlias = Reply | ClaimReply | OrphanedLogReply | UsageReply | ProcessesReply
+AnyReply: TypeAlias = (
+    Reply | ClaimReply | DrainReply | OrphanedLogReply | UsageReply | ProcessesReply
+)
 # What a worker is told without having asked.
-Notification: TypeAlias = Adopt | SlotGranted | Event | JobChanged | Rejected
-FromSupervisor: TypeAlias = SupervisorHello | AnyReply | Notification
+Notification: TypeAlias = Adopt | SlotGranted | SlotRevoked | Event | JobChanged | Rejected
+FromSupervisor: TypeAlias = SupervisorHello | AnyReply | Notification | DrainingChanged

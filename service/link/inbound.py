@@ -19,6 +19,7 @@ from service.link.from_supervisor import (
     RefusedEvent,
     Rejected,
     SlotGranted,
+    SlotRevoked,
     StartedEvent,
     SupervisorHello,
     UnknownEvent,
@@ -28,6 +29,7 @@ from service.link.validation import InvalidMessage, checker
 _CHECKS: Final[dict[str, Callable[[Mapping[str, Any]], None]]] = {
     "adopt": checker(Adopt, but=("events",)),
     "slot_granted": checker(SlotGranted),
+    "slot_revoked": checker(SlotRevoked),
     "job_changed": checker(JobChanged),
     "rejected": checker(Rejected),
 }

@@ -29,6 +29,13 @@ A job
 4. The event `finished` comes when no process of the job is left. The slot is free from then on.
 5. `release`, once the final record is stored, removes the job from the register. A release of a job
    that runs kills it.
+6. A supervisor that ends kills the jobs that run. Those that wait stay pending in the records, for
+   the next supervisor: `slot_revoked` says so to the worker of one that had a slot already.
+
+A drain
+`drain` has every `claim` of a new job refused and no `slot_granted` sent, until `resume`; jobs that
+have a slot go on, with all of their commands. Workers hear of it by the supervisor's hello and by
+`draining_changed`. It outlives the supervisor.
 
 Acknowledgements
 Events of a job are numbered by `seq` from 1. The supervisor keeps each until `ack` or `release`

@@ -29,6 +29,8 @@ from service.link.frames import Frames, ProtocolError, encode, frame
 from service.link.from_supervisor import (
     AnyReply,
     ClaimReply,
+    DrainingChanged,
+    DrainReply,
     Notification,
     OrphanedLogReply,
     ProcessesReply,
@@ -41,11 +43,13 @@ from service.link.protocol import PROTOCOL
 from service.link.to_supervisor import (
     Claim,
     CloseOrphanedLog,
+    Drain,
     Hello,
     Kill,
     ListProcesses,
     MakeLog,
     MeasureUsage,
+    Resume,
     Role,
     Shutdown,
     ToSupervisor,
@@ -109,7 +113,8 @@ class Requests(Protocol):
 
 class SupervisorSession(asyncio.Protocol):
     """A connection. Notifications are handed to `on_messages` in batches, in order, as they came
-    out of the socket; `on_lost` is called once, at the end.
+    out of the socket; `on_lost` is called once, at the end. `draining_since`: when a drain began,
+    in nanoseconds since the epoch; None: there is none.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class SupervisorSession(asyncio.Protocol):
         self._on_messages = on_messages
         self._on_lost = on_lost
         self._frames = Frames(parse)
+        self.draining_since: int | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._requests: dict[int, asyncio.Future[AnyReply]] = {}
         self._late: dict[int, Callable[[AnyReply], None]] = {}  # requests that were given up
@@ -208,7 +214,9 @@ class SupervisorSession(asyncio.Protocol):
     @overload
     async def request(self, message: ListProcesses) -> ProcessesReply: ...
     @overload
-    async def request(self, message: Kill | MakeLog | Shutdown | Upgrade) -> Reply: ...
+    async def request(self, message: Drain) -> DrainReply: ...
+    @overload
+    async def request(self, message: Kill | MakeLog | Resume | Shutdown | Upgrade) -> Reply: ...
     async def request(self, message: Any, *, on_late: Callable[..., None] | None = None) -> Any:
         """Send, and wait for the reply. `on_late` is called with a reply that nobody waits for any
         more. Raises: ConnectionLost, RequestRejected.
@@ -256,7 +264,10 @@ class SupervisorSession(asyncio.Protocol):
                 self._reply(cast("AnyReply", message))
             case "rejected" if (request_id := message.get("request_id")) is not None:
                 self._reject(request_id, str(message.get("error")))
+            case "draining_changed":
+                self.draining_since = cast("DrainingChanged", message)["since"]
             case "hello" if not self._hello.done():
+                self.draining_since = message.get("draining")
                 self._hello.set_result(cast("SupervisorHello", message))
             case _ if (known := notification(message)) is not None:
                 batch.append(known)

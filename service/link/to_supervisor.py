@@ -192,12 +192,28 @@ class CloseOrphanedLog(_Request):
 
 
 class Shutdown(_Request):
-    """Kill all jobs and exit. The sender drives all jobs from now on, to store how they ended. The
-    reply comes when all are released, just before the end.
+    """Kill all jobs that run and exit. The sender drives them from now on, to store how they ended;
+    pending ones stay pending, see `SlotRevoked`. The reply comes when all are released, just before
+    the end.
     """
 
     type: Literal["shutdown"]
     grace_s: Seconds  # at most; a job's own holds where it is shorter
+
+
+class Drain(_Request):
+    """Accept no job and start none that is pending, until a `resume`. See `DrainReply`."""
+
+    type: Literal["drain"]
+    until_start: bool  # the next start of the service ends it
+    wait: NotRequired[bool]  # the reply comes when no job runs, or when the drain has ended
+
+
+class Resume(_Request):
+    """End a drain: jobs are accepted, and those that are pending start."""
+
+    type: Literal["resume"]
+    at_start: bool  # only one that lasts until the next start of the service, as this is it
 
 
 class ExitIfIdle(TypedDict):
@@ -228,6 +244,8 @@ ToSupervisor: TypeAlias = (
     | Publish
     | CloseOrphanedLog
     | Shutdown
+    | Drain
+    | Resume
     | ExitIfIdle
     | Upgrade
 )

@@ -25,6 +25,7 @@ class Stored(Collector):
     disk_bytes: int
     free_bytes: int = 0
     free_inodes: int | None = None  # where they are counted
+    is_draining: bool = False
 
     def collect(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily("jobrunner_jobs", "Jobs in each state.", labels=["state"])
@@ -47,6 +48,11 @@ class Stored(Collector):
                 "Inodes that are free where the state directory is.",
                 value=self.free_inodes,
             )
+        yield GaugeMetricFamily(
+            "jobrunner_draining",
+            "1 while the service drains: it takes no new job, and starts none that is pending.",
+            value=int(self.is_draining),
+        )
         build = GaugeMetricFamily(
             "jobrunner_build_info", "The release that answers.", labels=["version"]
         )

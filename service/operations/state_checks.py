@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.store.schema import VERSION
 
 _AS_SERVICE_USER: Final = "Run this as the service's user."
+_RESUME: Final = "Run `jobrunner resume` to have it take jobs again."
 _RESTORE: Final = (
     "Stop the service, and restore jobs.db from a copy, or move it away to start with none."
 )
@@ -120,6 +121,20 @@ def supervisor(settings: Settings) -> Iterator[str | Fault]:
         "Run: jobrunner supervisor upgrade",
         Severity.WARNING,
     )
+
+
+def drain(settings: Settings) -> Iterator[str | Fault]:
+    """Whether the service takes jobs, as far as nobody has it drain."""
+    try:
+        hello = asyncio.run(greeting(settings.state_dir))
+    except NoSupervisor:
+        if StateDir(settings.state_dir).drain.exists():
+            yield Fault("The service drained when its supervisor ended.", _RESUME)
+        return
+    if "draining" in hello:
+        yield Fault("The service drains: it takes no new job, and starts no pending one.", _RESUME)
+    else:
+        yield "The service doesn't drain."
 
 
 def _is_held(path: Path) -> bool:

@@ -26,7 +26,7 @@ class OtherSupervisor(NoSupervisor):
 
 async def greeting(state_dir: Path) -> SupervisorHello:
     """The supervisor's first message. Starts none. Raises: NoSupervisor."""
-    connection, hello = await _connect(state_dir, _ignore)
+    connection, hello = await connect(state_dir, _ignore)
     connection.close()
     return hello
 
@@ -36,7 +36,7 @@ async def upgrade(state_dir: Path) -> str | None:
     did not, or None. Starts none. Raises: NoSupervisor.
     """
     ended = asyncio.Event()
-    connection, before = await _connect(state_dir, lambda _: ended.set())
+    connection, before = await connect(state_dir, lambda _: ended.set())
     try:
         connection.introduce("operator")
         reply = await connection.request({"type": "upgrade"})
@@ -55,9 +55,13 @@ async def upgrade(state_dir: Path) -> str | None:
     return None
 
 
-async def _connect(
+async def connect(
     state_dir: Path, on_lost: Callable[[object], None]
 ) -> tuple[SupervisorSession, SupervisorHello]:
+    """A connection, yet to be introduced, and the supervisor's hello. Starts none.
+
+    Raises: NoSupervisor.
+    """
     try:
         directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

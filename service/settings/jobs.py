@@ -39,8 +39,17 @@ class JobSettings:
     shutdown: OnShutdown = setting(
         OnShutdown,
         "kill",
-        "'kill' or 'leave'",
-        "what a stopping service does with live jobs: end them, or leave them running for the next",
+        "'kill', 'leave' or 'drain'",
+        "what a stopping service does with jobs that run: `kill` ends them, `leave` leaves them to"
+        " the next service, `drain` waits for them, and takes no new ones meanwhile; pending ones"
+        " always wait for the next service",
+    )
+    shutdown_timeout: float = setting(
+        number(0, 30 * 86400),
+        "3600",
+        "seconds from 0 (off) to 2592000",
+        "seconds that a stop with `drain` waits; jobs that still run then are left to the next"
+        " service; 0: any time",
     )
     shutdown_grace: float = setting(
         number(0, 8),

@@ -12,6 +12,7 @@ class OnShutdown(StrEnum):
 
     KILL = "kill"
     LEAVE = "leave"
+    DRAIN = "drain"
 
 
 @dataclass(frozen=True, slots=True)

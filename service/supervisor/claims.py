@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from service.link.from_supervisor import ClaimRefusal
     from service.link.to_supervisor import Claim
     from service.supervisor.connection import Connection
+    from service.supervisor.drain import Drain
     from service.supervisor.process.spawn import Descriptors
     from service.supervisor.register import Register
 
@@ -25,9 +26,12 @@ SPARE_DESCRIPTORS: Final = 24
 class Claims:
     """Accepts or refuses claims. At most `max_pending` jobs may wait for a slot; 0: any number."""
 
-    def __init__(self, register: Register[Connection], descriptors: Descriptors) -> None:
+    def __init__(
+        self, register: Register[Connection], descriptors: Descriptors, drain: Drain
+    ) -> None:
         self._register = register
         self._descriptors = descriptors
+        self._drain = drain
         self.max_pending = 0
 
     def refusal(self, claim: Claim, *, may_run: bool) -> ClaimRefusal | None:
@@ -36,6 +40,8 @@ class Claims:
             return "already_claimed"
         if claim.get("stored", False):
             return None  # it was accepted before: without a slot or descriptors it waits
+        if self._drain.since is not None:
+            return "draining"
         if not may_run and self._register.has_free_slot:
             return "no_descriptors"
         return self._why_it_may_not_wait(claim)
@@ -57,9 +63,12 @@ class Claims:
         return "fair_share" if principal and its_own >= free else None
 
     def may_run(self) -> bool:
-        """Whether the descriptors suffice for one more job: one always may, so that nothing waits
-        for ever. They are counted only where the limit is near.
+        """Whether one more job may run: not while draining, nor when the descriptors don't suffice.
+        One job always may, so that nothing waits for ever; they are counted only where the limit is
+        near.
         """
+        if self._drain.since is not None:
+            return False
         running = self._register.running
         descriptors = self._descriptors
         if not running or (running + 1) * JOB_DESCRIPTORS < descriptors.limit // 2:

@@ -38,6 +38,7 @@ _Request: TypeAlias = (
     | messages.MeasureUsage
     | messages.ListProcesses
     | messages.CloseOrphanedLog
+    | messages.Resume
     | messages.Upgrade
 )
 # Checks a message, and acts on it.
@@ -76,7 +77,7 @@ def _claim(server: Server, connection: Connection, message: messages.Claim) -> N
         raise InvalidMessage("claim: `queue_timeout_s` needs `grace_s`")
     may_run = server.claims.may_run()
     reply: ClaimReply = {"type": "reply", "request_id": message.get("request_id", 0), "ok": False}
-    if server.is_closing:
+    if server.shutdown.is_under_way:
         reply["why"] = "shutting_down"
     elif (refusal := server.claims.refusal(message, may_run=may_run)) is not None:
         reply["why"] = refusal
@@ -191,7 +192,19 @@ def _close_orphaned_log(
 
 
 def _shutdown(server: Server, connection: Connection, message: messages.Shutdown) -> None:
-    server.shut_down_for(connection, message)
+    if (drain := server.held_back.drain).since is not None:
+        drain.begin(until_start=True)  # the service was told to stop
+    server.shutdown.by_message(connection, message)
+    server.exit_if_done()
+
+
+def _drain(server: Server, connection: Connection, message: messages.Drain) -> None:
+    server.held_back.begin(connection, message)
+
+
+def _resume(server: Server, connection: Connection, message: messages.Resume) -> None:
+    server.held_back.end(at_start=message["at_start"])
+    _reply(connection, message, _plain_reply(message, ok=True))
 
 
 def _exit_if_idle(server: Server, _connection: Connection, _message: messages.ExitIfIdle) -> None:
@@ -235,6 +248,8 @@ _TABLE: Final[dict[str, _Row]] = {
     "publish": _entry(messages.Publish, _publish),
     "close_orphaned_log": _entry(messages.CloseOrphanedLog, _close_orphaned_log),
     "shutdown": _entry(messages.Shutdown, _shutdown),
+    "drain": _entry(messages.Drain, _drain),
+    "resume": _entry(messages.Resume, _resume),
     "exit_if_idle": _entry(messages.ExitIfIdle, _exit_if_idle),
     "upgrade": _entry(messages.Upgrade, _upgrade),
 }

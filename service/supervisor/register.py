@@ -167,6 +167,11 @@ class Register(Generic[Worker]):
             self._running -= 1
             self._queue.slot_freed(entry.principal)
 
+    def wait_again(self, entry: Entry[Worker]) -> None:
+        """Take the run slot of a job that hasn't begun, which waits for another one."""
+        self.free_slot(entry)
+        self._wait(entry)
+
     def release(self, job_id: str) -> Entry[Worker] | None:
         """Forget a job; its record is final."""
         entry = self._entries.pop(job_id, None)

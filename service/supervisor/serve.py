@@ -115,7 +115,7 @@ class Supervisor:
             job.check_tree()
 
     def _told_to_end(self) -> None:
-        self._server.shut_down(_SIGNALLED_GRACE_S)
+        self._server.told_to_end(_SIGNALLED_GRACE_S)
 
     def _take_snapshot(self, register: RegisterSnapshot) -> Snapshot:
         return Snapshot(

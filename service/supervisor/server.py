@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import service
@@ -19,34 +18,34 @@ from service.link.protocol import PROTOCOL
 from service.link.validation import InvalidMessage
 from service.supervisor.claims import Claims
 from service.supervisor.connection import Connection
+from service.supervisor.drain import Drain
 from service.supervisor.handlers import handle
+from service.supervisor.held_back import HeldBack
 from service.supervisor.job.limits import why_not
 from service.supervisor.job.runner import Job
 from service.supervisor.measuring import Measuring
 from service.supervisor.register import Entry, Register
+from service.supervisor.shutdown import Shutdown
 from service.supervisor.silence import SilenceDetector
 from service.supervisor.upgrade import Trial
 
 if TYPE_CHECKING:
     import asyncio
 
-    from service.link.from_supervisor import Adopt, EventBody, JobChanged, Rejected, Reply
-    from service.link.to_supervisor import Role, Shutdown, Upgrade
+    from service.link.from_supervisor import (
+        Adopt,
+        EventBody,
+        JobChanged,
+        Rejected,
+        Reply,
+        SupervisorHello,
+    )
+    from service.link.to_supervisor import Role, Upgrade
     from service.supervisor.job.runtime import Runtime
     from service.supervisor.snapshot import RegisterSnapshot, Snapshot
 
 # Seconds without a connection after which an idle supervisor exits.
 IDLE_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Closing:
-    """Jobs are being ended, and then this process. `connection` waits for the reply to its request;
-    None: a signal asked for it.
-    """
-
-    connection: Connection | None = None
-    request_id: int | None = None
 
 
 class Server:
@@ -67,26 +66,29 @@ class Server:
         """
         self.runtime = runtime
         self.register: Register[Connection] = Register()
-        self.claims = Claims(self.register, runtime.descriptors)
         self.measuring = Measuring(runtime.loop)
+        drain = Drain(snapshot.socket.directory)
+        self.claims = Claims(self.register, runtime.descriptors, drain)
         self.silence = SilenceDetector(runtime.loop, self._drop)
         self.ended: asyncio.Future[None] = runtime.loop.create_future()
         self._nonce = snapshot.nonce
         self._stay = stay
         self._upgrades = snapshot.upgrades
         self._connections: set[Connection] = set()
-        self._closing: _Closing | None = None
+        self.held_back = HeldBack(drain, self.register, self._connections, self.grant_slots)
+        self.shutdown = Shutdown(
+            self.register,
+            self._connections,
+            self._hand_over,
+            # In the next turn of the loop, so that the reply is on its way.
+            lambda: runtime.loop.call_soon(self._end),
+        )
         self._idle: asyncio.TimerHandle | None = None
         self._trial = Trial(runtime.loop)
         self._take_snapshot = take_snapshot
         self._become = become
         self.register.resume(snapshot.register, lambda job: Job.resume(job, runtime))
         self.exit_if_done()
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether all jobs are being ended."""
-        return self._closing is not None
 
     # Connections
 
@@ -98,28 +100,31 @@ class Server:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        connection.send(
-            {
-                "type": "hello",
-                "protocol": PROTOCOL,
-                "version": service.__version__,
-                "nonce": self._nonce,
-                "upgrades": self._upgrades,
-                "pid": os.getpid(),
-                "capabilities": CAPABILITIES,
-                "unsupported_limits": why_not(self.runtime.controllers),
-                "jobs": self.register.ids(),
-            }
-        )
+        hello: SupervisorHello = {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "version": service.__version__,
+            "nonce": self._nonce,
+            "upgrades": self._upgrades,
+            "pid": os.getpid(),
+            "capabilities": CAPABILITIES,
+            "unsupported_limits": why_not(self.runtime.controllers),
+            "jobs": self.register.ids(),
+        }
+        if (since := self.held_back.drain.since) is not None:
+            hello["draining"] = since
+        connection.send(hello)
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self.silence.closed(connection)
-        if self._closing is not None and self._closing.connection is connection:
-            self._closing = None  # nobody waits for the end any more; whoever comes may stay
+        self.held_back.closed(connection)
+        goes_on = self.shutdown.closed(connection)
         workers = [c for c in self._connections if c.role == "worker"]
         for number, entry in enumerate(self.register.driven_by(connection)):
             self._hand_over(entry, workers[number % len(workers)] if workers else None)
+        if goes_on:
+            self.grant_slots()
         self.exit_if_done()
 
     def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
@@ -177,6 +182,7 @@ class Server:
             "events": list(entry.events),
         }
         worker.send(adopt)
+        self.shutdown.handed_over(entry)
 
     def _drop(self, connection: Connection) -> None:
         """Its jobs go to others. When it wakes it finds itself without a connection."""
@@ -210,7 +216,7 @@ class Server:
         """Become the code that is installed now, once a trial shows that it can take over; why
         that can't be tried, or None.
         """
-        if self._closing is not None:
+        if self.shutdown.is_under_way:
             return "the supervisor is ending"
         try:
             snapshot = self._take_snapshot(self.register.snapshot())
@@ -224,7 +230,7 @@ class Server:
         askers = self._trial.ended(pid)
         if askers is None:
             return False
-        ok = status == 0 and self._closing is None and not self.ended.done()
+        ok = status == 0 and not self.shutdown.is_under_way and not self.ended.done()
         log_event("upgrade_tried", ok=ok, status=status)
         for connection, message in askers:
             if (request_id := message.get("request_id")) is not None:
@@ -248,23 +254,9 @@ class Server:
 
     # The end
 
-    def shut_down(self, grace_s: float) -> None:
-        """End every job and then this process, as a signal asked; workers store how they ended."""
-        if self._closing is None:
-            self._closing = _Closing()
-            self._end_jobs(grace_s)
-
-    def shut_down_for(self, connection: Connection, message: Shutdown) -> None:
-        """The same, asked for by a connection, which drives all jobs from now on."""
-        self._closing = _Closing(connection, message.get("request_id"))
-        for entry in self.register:
-            if entry.worker is not connection:
-                self._hand_over(entry, connection)
-        self._end_jobs(message["grace_s"])
-
-    def _end_jobs(self, grace_s: float) -> None:
-        for entry in self.register:
-            entry.job.shut_down(grace_s)
+    def told_to_end(self, grace_s: float) -> None:
+        """End every job that runs and then this process, as a signal asked."""
+        self.shutdown.by_signal(grace_s)
         self.exit_if_done()
 
     def exit_if_idle(self) -> None:
@@ -277,21 +269,11 @@ class Server:
         """Exit when nothing is left to stay for: at once after a shutdown, else after a while."""
         if self.ended.done():
             return
-        if self._closing is not None:
-            self._exit_if_empty(self._closing)
+        self.held_back.answer_if_done()
+        if self.shutdown.is_under_way:
+            self.shutdown.end_if_done()
         elif not (self._connections or len(self.register) or self._stay or self._idle is not None):
             self._idle = self.runtime.loop.call_later(IDLE_S, self._end)
-
-    def _exit_if_empty(self, closing: _Closing) -> None:
-        unrecorded = self._connections and len(self.register)
-        live = any(not entry.job.is_finished for entry in self.register)
-        if live or unrecorded:
-            return
-        if closing.connection is not None and closing.request_id is not None:
-            reply: Reply = {"type": "reply", "request_id": closing.request_id, "ok": True}
-            closing.connection.send(reply)
-        # In the next turn of the loop, so that the reply is on its way.
-        self.runtime.loop.call_soon(self._end)
 
     def _end(self) -> None:
         if not self.ended.done():

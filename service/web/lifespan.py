@@ -1,7 +1,7 @@
 """The order in which a process of the service starts and stops, and who waits for whom.
 
-STARTING → SERVING → STOPPING. The main process and each of its workers has a `Lifespan`; with
-`--single-process` one process has both halves.
+STARTING → SERVING (→ DRAINING) → STOPPING. The main process and each of its workers has a
+`Lifespan`; with `--single-process` one process has both halves.
 
 1. The main process takes the state directory, then starts the supervisor and doesn't wait for it.
 2. It spawns the workers. Each opens its parts in order; one that fails closes those before it.
@@ -10,7 +10,9 @@ STARTING → SERVING → STOPPING. The main process and each of its workers has 
 4. SIGTERM before the workers are spawned ends it at once. A signal while they start is kept until
    they serve: a worker that is told to stop while it starts may miss it, or die of it.
    `BoundedStop` counts from the first signal on, so a start that hangs ends as well.
-5. A signal while SERVING: STOPPING. From here on no worker is replaced.
+5. A signal while SERVING: STOPPING. From here on no worker is replaced. If the settings say `drain`
+   it is DRAINING first: the workers serve, and take no job, until none runs, or a bound has passed,
+   or there is a second signal.
 6. Each worker closes its parts in reverse order, streams first, so that its connections can end.
 7. The main process waits for all workers to be gone. Only then does it end the jobs, if the
    settings say so: a worker can't tell a reload from a stop, and hands its jobs over in both.
@@ -28,6 +30,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -61,6 +64,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     SERVING = "serving"
+    DRAINING = "draining"
     STOPPING = "stopping"
 
 
@@ -75,11 +79,15 @@ class Lifespan:
         open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]],
         end_jobs: Callable[[], Coroutine[Any, Any, bool]],
         end_jobs_s: float,
+        began: Callable[[], None],
+        drain: Callable[[], Coroutine[Any, Any, None]] | None,
         remove_shared: Callable[[], None],
     ) -> None:
         """`state_dir_lock`: a descriptor that the main process keeps open until it exits.
         `start_supervisor` returns before that serves. `open_parts` opens a worker's parts.
         `end_jobs` takes `end_jobs_s` seconds at most, and returns False if jobs may still run.
+        `began` is called once the supervisor serves, and blocks. `drain` takes in no more jobs, and
+        returns when none runs any more, within a bound; None: a stop doesn't wait for jobs.
         `remove_shared` removes the files that only workers need.
         """
         self.phase = Phase.STARTING
@@ -88,6 +96,8 @@ class Lifespan:
         self._open_parts = open_parts
         self._end_jobs = end_jobs
         self._end_jobs_s = end_jobs_s
+        self._began = began
+        self._drain = drain
         self._remove_shared = remove_shared
         self._state_dir_lock = state_dir_lock
         self._supervisor: Starting | None = None
@@ -95,6 +105,8 @@ class Lifespan:
         self._bounded_stop: BoundedStop | None = None
         self._kept_signal: int | None = None
         self._is_asked_to_stop = False
+        self._signals = 0
+        self._draining: asyncio.Future[None] | None = None
         self._may_have_jobs = False  # of this service: a start that failed ends none of an earlier
         self._replaces_silent = True
         self._parts = AsyncExitStack()
@@ -144,13 +156,14 @@ class Lifespan:
         with refusals():
             self._supervisor.wait()
         self._may_have_jobs = True
+        self._began()
 
     def _serve(self) -> None:
         assert self._workers is not None  # noqa: S101 - who calls this
         assert self._bounded_stop is not None  # noqa: S101 - made with them
         self._bounded_stop.all_serve()
         heartbeats = self.heartbeats if self._replaces_silent else None
-        watchdog = Watchdog(self._workers, heartbeats, self._bounded_stop.begin)
+        watchdog = Watchdog(self._workers, heartbeats, self._bound_stop)
         self.phase = Phase.SERVING  # a signal acts from here on
         if self._kept_signal is not None:
             self._stop(self._workers, self._bounded_stop)
@@ -163,7 +176,9 @@ class Lifespan:
         raise_limit()
         close_before_connections()
         memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
-        self._may_have_jobs = memory is None
+        if memory is None:
+            self._may_have_jobs = True
+            await asyncio.to_thread(self._began)
         async with AsyncExitStack() as parts:
             await self._open_parts(parts, None if memory is None else Heartbeats(memory))
             self._parts = parts.pop_all()
@@ -174,12 +189,18 @@ class Lifespan:
         if not is_main_process():
             return
 
-        def stop() -> None:
+        def on_signal() -> None:
             self._is_asked_to_stop = True
-            app.stop(terminate=False)
+            if self._drain is None or self.phase is not Phase.SERVING:
+                app.stop(terminate=False)
+                return
+            self.phase = Phase.DRAINING
+            draining = asyncio.ensure_future(self._drain())
+            draining.add_done_callback(lambda _: app.stop(terminate=False))
+            self._draining = draining
 
         for number in _STOPPING:
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     async def close_worker(self, _app: Any) -> None:
         # Sanic calls this twice at once on Ctrl-C.
@@ -209,11 +230,30 @@ class Lifespan:
             case Phase.STARTING:
                 self._kept_signal = number
                 self._bounded_stop.begin()
-            case Phase.SERVING:
+            case Phase.SERVING if self._drain is not None:
+                self.phase = Phase.DRAINING
+                threading.Thread(target=self._drain_and_stop, name="drain", daemon=True).start()
+            case Phase.SERVING | Phase.DRAINING:
                 self._stop(self._workers, self._bounded_stop)
             case Phase.STOPPING:
                 self._bounded_stop.begin()
                 self._workers.kill(number)
+
+    def _bound_stop(self) -> None:
+        """A signal came; the main thread may hang. The one that begins a drain bounds nothing."""
+        self._signals += 1
+        if self._bounded_stop is not None and (self._drain is None or self._signals > 1):
+            self._bounded_stop.begin()
+
+    def _drain_and_stop(self) -> None:
+        assert self._drain is not None  # noqa: S101 - who calls this
+        assert self._workers is not None  # noqa: S101 - it serves
+        assert self._bounded_stop is not None  # noqa: S101 - made with them
+        try:
+            asyncio.run(self._drain())
+        finally:
+            if self.phase is Phase.DRAINING:
+                self._stop(self._workers, self._bounded_stop)
 
     def _stop(self, workers: Workers, bounded_stop: BoundedStop) -> None:
         self.phase = Phase.STOPPING

@@ -181,7 +181,7 @@ def test_stopping_service_ends_its_jobs_and_itself(
         between = service.submit(
             {"Commands": [{"CommandLine": f"echo $$; read -r _ < {gate}"}] * 2}
         )
-        pending = service.submit("echo never")
+        pending = service.submit("echo at last")
         pids = [
             int(pid)
             for i, n in ((obedient, 2), (stubborn, 2), (between, 1))
@@ -200,16 +200,17 @@ def test_stopping_service_ends_its_jobs_and_itself(
             pass
 
     with running(state_dir, "--single-process") as after:
-        views = [after.show(i) for i in (obedient, stubborn, between, pending)]
-        assert [(v["State"], v["Reason"]) for v in views] == [("killed", "shutdown")] * 4
-        assert [v["ExitCode"] for v in views] == [0, None, None, None]
-        assert [v["Signal"] for v in views] == [None, "SIGKILL", "SIGTERM", None]
-        assert [v["Kill"]["Escalated"] for v in views] == [False, True, False, False]
+        views = [after.show(i) for i in (obedient, stubborn, between)]
+        assert [(v["State"], v["Reason"]) for v in views] == [("killed", "shutdown")] * 3
+        assert [v["ExitCode"] for v in views] == [0, None, None]
+        assert [v["Signal"] for v in views] == [None, "SIGKILL", "SIGTERM"]
+        assert [v["Kill"]["Escalated"] for v in views] == [False, True, False]
         assert all(v["Kill"]["VerifiedGone"] for v in views)
-        assert [v["Output"]["Complete"] for v in views] == [True] * 4
+        assert [v["Output"]["Complete"] for v in views] == [True] * 3
         assert after.output(obedient).endswith(b"\nbye\n")
         assert [c["State"] for c in views[2]["Commands"]] == ["killed", "skipped"]
-        assert views[3]["StartedAt"] is None
+        assert after.wait(pending)["ExitCode"] == 0  # it waited for this service
+        assert after.output(pending) == b"at last\n"
         assert after.show(finished["ID"]) == finished
 
 

@@ -228,3 +228,39 @@ async def test_a_batch_that_is_stored_later_parks_nothing_twice(
     assert claim.parked == [slot("a")]
     assert driver.open_claim("a") is claim
     assert driver.unrecovered.empty()
+
+
+# ------------------------------------------------------------------------- a supervisor that ends
+
+
+async def test_a_job_whose_start_was_never_carried_out_is_stored_as_pending_and_released(
+    driver, session, records, own
+):
+    own()
+    assert records.get("a").dispatched == 0
+    driver.received([{"type": "slot_revoked", "job": "a"}])
+    record = records.get("a")
+    assert (record.state, record.dispatched) == (State.PENDING, -1)
+    assert sent(session) == [{"type": "release", "job": "a"}]
+    assert not driver.drives("a")
+
+
+async def test_a_slot_that_is_revoked_while_its_job_is_being_submitted_leaves_it_pending(
+    driver, session, records
+):
+    claim = driver.claim("a")
+    with claim:
+        driver.received([{"type": "slot_revoked", "job": "a"}])
+        record = records.insert(record_of("a", 1, dispatched=0))
+        claim.own(LiveJob(record, spec_of(1), has_slot=True))
+    assert records.get("a").dispatched == -1
+    assert sent(session)[-1] == {"type": "release", "job": "a"}
+
+
+async def test_a_job_that_was_adopted_from_its_record_is_released_without_a_change(
+    driver, session, records
+):
+    records.insert(record_of("a", 1))
+    driver.received([adopt("a", has_slot=False), {"type": "slot_revoked", "job": "a"}])
+    assert records.get("a").revision == 0
+    assert sent(session)[-1] == {"type": "release", "job": "a"}

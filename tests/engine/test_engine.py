@@ -451,6 +451,8 @@ async def test_a_shutdown_ends_every_job_and_records_it(open_engine, settings, f
     running = await submitted(engine, f"trap '' TERM; echo > {ready}; exec sleep 1000")
     await ready.line()
     others = [await submitted(engine, "sleep 1000") for _ in range(3)]
+    for job_id in others:
+        await started(engine, job_id)
     await engine.close()
     descriptor = os.pidfd_open(supervisor_pid(settings))
     try:

@@ -7,7 +7,14 @@ import pytest
 from service.engine.readiness import RecordsCheck, readiness
 from service.store import Store
 
-WELL = {"supervisor": None, "main": None, "room": None, "records": None, "descriptors": None}
+WELL = {
+    "supervisor": None,
+    "main": None,
+    "room": None,
+    "records": None,
+    "descriptors": None,
+    "drain": None,
+}
 
 
 @pytest.fixture
@@ -36,6 +43,8 @@ def test_each_thing_that_is_wrong_says_so_beside_those_that_are_not(path, store)
     assert ask(records, unstored="Full.") == {**WELL, "records": "Full."}
     assert ask(records, descriptors="None.") == {**WELL, "descriptors": "None."}
     assert ask(records, supervisor="Gone.") == {**WELL, "supervisor": "Gone."}
+    drained = ask(records, draining_since=1_800_000_000_999_999_999)
+    assert drained["drain"].startswith("The service drains since 2027-01-15T08:00:00Z: no new job")
     hung = ask(records, main_silent_s=13.4)
     assert hung == {**WELL, "main": "The main process is silent for 13 s."}
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from service.link.frames import encode
 from service.link.protocol import PROTOCOL
 
-# Not sent: what ends the supervisor or all jobs when it makes sense (`upgrade`, `shutdown`).
+# Not sent: what ends the supervisor or all jobs when it makes sense (`upgrade`, `shutdown`), or has
+# it take no more (`drain`).
 TYPES = [
     "hello",
     "heartbeat",
@@ -20,6 +21,7 @@ TYPES = [
     "release",
     "publish",
     "close_orphaned_log",
+    "resume",
     "exit_if_idle",
     "novelty",
 ]

@@ -440,15 +440,15 @@ def test_keys_of_a_newer_release_are_ignored(supervisor):
 # -------------------------------------------------------------------------------------- the end
 
 
-def test_a_shutdown_ends_all_jobs_and_waits_until_they_are_recorded(plain_supervisor, ready):
+def test_a_shutdown_ends_jobs_that_run_and_waits_until_they_are_recorded(plain_supervisor, ready):
     worker = plain_supervisor.connect(max_running=2)
     for job in ("first", "second"):
         worker.run(job, f"trap '' TERM; echo $$ > {ready}; exec sleep 1000")
-    worker.claim("pending")
+    worker.request("claim", job="pending", queue_timeout_s=300, grace_s=300)
     processes = ready.pids(2)
     main = plain_supervisor.connect(role="main")
     main.send("shutdown", request_id=99, grace_s=0.05)
-    for job in ("first", "second", "pending"):
+    for job in ("first", "second"):
         adopted = main.expect("adopt", job=job)
         names = [event["name"] for event in adopted["events"]]
         event = adopted["events"][-1] if names[-1:] == ["finished"] else main.event(job, "finished")
@@ -456,11 +456,41 @@ def test_a_shutdown_ends_all_jobs_and_waits_until_they_are_recorded(plain_superv
     assert all(process.is_gone for process in processes)
     reply = worker.request("claim", job="late")
     assert (reply["ok"], reply["why"]) == (False, "shutting_down")
-    assert not [m for m in main.sync() if m["type"] == "reply"]
-    for job in ("first", "second", "pending"):
+    # The one that waited is nobody's: its record says that it is pending.
+    assert not [m for m in main.sync() if m["type"] == "reply" or m.get("job") == "pending"]
+    for job in ("first", "second"):
         main.send("release", job=job)
     assert main.expect("reply", request_id=99)["ok"]
     assert main.hung_up()
+    assert plain_supervisor.process.wait() == 0
+
+
+@pytest.mark.parametrize("by", ["message", "signal"])
+def test_a_shutdown_has_a_job_that_was_about_to_start_recorded_as_pending(plain_supervisor, by):
+    worker = plain_supervisor.connect(max_running=1)
+    assert worker.claim("about-to-start")
+    if by == "message":
+        ending = plain_supervisor.connect(role="main")
+        ending.send("shutdown", request_id=99, grace_s=300)
+        assert ending.expect("adopt")["has_slot"] is False
+    else:
+        ending = worker
+        plain_supervisor.process.terminate()
+    assert ending.expect("slot_revoked")["job"] == "about-to-start"
+    ending.start("about-to-start", "echo never")  # as one sends who hasn't heard of it
+    assert not [m for m in ending.sync() if m["type"] in ("event", "reply")]
+    ending.send("release", job="about-to-start")
+    assert ending.hung_up()
+    assert plain_supervisor.process.wait() == 0
+    assert not (plain_supervisor.state_dir / "jobs" / "about-to-start").exists()
+
+
+def test_a_signal_ends_a_supervisor_whose_waiting_jobs_no_worker_drives(plain_supervisor):
+    worker = plain_supervisor.connect(max_running=1)
+    for job in ("with-slot", "without"):
+        worker.claim(job)
+    worker.close()
+    plain_supervisor.process.terminate()
     assert plain_supervisor.process.wait() == 0
 
 
@@ -477,11 +507,14 @@ def test_a_shutdown_whose_caller_vanishes_lets_others_stay(plain_supervisor, rea
     worker = plain_supervisor.connect()
     worker.run("job", f"trap '' TERM; echo > {ready}; exec sleep 1000")
     ready.line()
+    assert worker.claim("slow")
     main = plain_supervisor.connect(role="main")
     main.send("shutdown", request_id=99, grace_s=300)
     main.expect("adopt", job="job")
+    main.expect("slot_revoked", job="slow")
     main.close()
     worker.expect("adopt", job="job")
+    worker.expect("slot_granted", job="slow")
     assert worker.request("claim", job="another")["ok"]
 
 

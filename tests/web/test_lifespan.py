@@ -137,6 +137,7 @@ def make(
     fails: str = "",
     fails_to_close: str = "",
     jobs_end: bool = True,
+    drain: Any = None,
 ) -> Lifespan:
     """A lifespan of recording steps; the one named in `fails` raises."""
 
@@ -169,6 +170,8 @@ def make(
         open_parts=open_parts,
         end_jobs=end_jobs,
         end_jobs_s=1.0,
+        began=lambda: None,
+        drain=drain,
         remove_shared=lambda: ran.append("remove shared"),
     )
 

@@ -120,6 +120,10 @@ class Job:
     def is_being_killed(self) -> bool:
         return self.machine.kill is not None
 
+    def let_go(self) -> None:
+        """It stays pending, and this process has no more to do with it."""
+        self._timers.clear()
+
     def wait_for_slot(self, *, queue_s: float, grace_s: float) -> None:
         """Have the job killed when it is still pending after `queue_s`."""
         self._apply(self.machine.wait_for_slot(queue_s, grace_s))
