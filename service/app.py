@@ -34,7 +34,8 @@ from service.operations import preflight, stop
 from service.settings import OnShutdown, Settings
 from service.store import Store
 from service.web.access_log import AccessLog
-from service.web.lifespan import Lifespan, is_main_process
+from service.web.greeting import greet
+from service.web.lifespan import Jobs, Lifespan, is_main_process
 from service.web.open_streams import OpenStreams
 from service.web.refusal import EXIT_ERROR, refusals
 from service.web.server import Jobrunner
@@ -78,11 +79,14 @@ def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
         state_dir_lock=lock,
         start_supervisor=partial(Starting, settings.state_dir, cgroup=settings.cgroup),
         open_parts=partial(_open_parts, app, settings),
-        end_jobs=end_jobs,
-        end_jobs_s=jobs_bound_s(settings),
-        began=partial(stop.began, settings),
-        drain=partial(stop.wait_for_jobs, settings) if waits else None,
+        jobs=Jobs(
+            began=partial(stop.began, settings),
+            drain=partial(stop.wait_for_jobs, settings) if waits else None,
+            end=end_jobs,
+            end_s=jobs_bound_s(settings),
+        ),
         remove_shared=partial(shared.remove, settings.state_dir),
+        greet=partial(greet, settings=settings),
     )
 
 

@@ -2,8 +2,7 @@
 
 Environment values, command lines and output are never logged, so tracebacks show no variables.
 
-In the format `json` records of Sanic and other libraries become such lines too: the event `log`
-with their text in `message`. In `text` they keep Sanic's own format.
+Records of Sanic and other libraries become such lines too (`service.web.library_logs`).
 
 Unsafe characters are escaped in both formats, and lines that a caller can cause are rate-limited.
 """
@@ -11,24 +10,19 @@ Unsafe characters are escaped in both formats, and lines that a caller can cause
 from __future__ import annotations
 
 import io
-import json
 import logging
-import re
 import sys
 import textwrap
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import structlog
 
 from service.host.escaping import escaped, escaped_lines
 
-# Terminal colours, which Sanic writes into its messages. Source: ECMA-48, section 5.4.
-_CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Fields of several lines, each of which is indented or names the error.
 _MULTILINE: Final = frozenset({"exception", "stack"})
 # Events that a caller can cause in a loop.
@@ -38,24 +32,14 @@ _CAUSED_BY_CALLERS: Final = frozenset(
 # Lines of one such event in a minute; a traceback has about 5 KiB.
 _MAX_LINES: Final = 60
 _MINUTE_S: Final = 60.0
-# Loggers whose messages contain text of requests. All other messages are Sanic's own, with colours.
-_REQUEST_LOGGERS: Final = ("sanic.error", "asyncio")
-_SANIC_LOGGERS: Final = ("root", "error", "access", "server", "websockets")
+# The event whose fields stand one below the other for people.
+STARTED: Final = "service_ready"
+_STARTED_FIELDS: Final = ("url", "version")  # beside it
+_ALWAYS: Final = ("event", "level", "timestamp")
 
 
 def configure(log_format: str) -> None:
     """`text` for people, `json` (one object a line) for machines."""
-    renderer: structlog.types.Processor
-    if log_format == "json":
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            # The default shows the variables of every frame if `rich` is installed.
-            exception_formatter=_traceback,
-        )
-        for name in _REQUEST_LOGGERS:
-            logging.getLogger(name).addFilter(_escape_record)
     structlog.configure(
         processors=[
             LineLimit(),
@@ -64,8 +48,7 @@ def configure(log_format: str) -> None:
             structlog.processors.format_exc_info
             if log_format == "json"
             else structlog.processors.StackInfoRenderer(),
-            *(() if log_format == "json" else (_escape,)),  # JSON has escapes of its own
-            renderer,
+            *shown(log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Looked up for each line: standard error may be replaced, as a test runner does. One write
@@ -74,6 +57,18 @@ def configure(log_format: str) -> None:
         logger_factory=lambda *_: structlog.WriteLogger(_Lines()),  # type: ignore[arg-type]  # a TextIO has more
         cache_logger_on_first_use=False,
     )
+
+
+def shown(log_format: str) -> list[structlog.types.Processor]:
+    """The last processors: they turn an event and its fields into the text of a line."""
+    if log_format == "json":
+        return [structlog.processors.JSONRenderer()]  # JSON has escapes of its own
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        # The default shows the variables of every frame if `rich` is installed.
+        exception_formatter=_traceback,
+    )
+    return [_escape, _in_lines, renderer]
 
 
 class LineLimit:
@@ -113,6 +108,16 @@ def _escape(
     return line  # the renderer shows other values by their repr, which escapes
 
 
+def _in_lines(
+    _logger: object, _method: str, line: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    if line["event"] == STARTED:
+        names = [name for name in line if name not in (*_ALWAYS, *_STARTED_FIELDS)]
+        width = max(map(len, names), default=0)
+        line["stack"] = "\n".join(f"    {name:<{width}}  {line.pop(name)}" for name in names)
+    return line
+
+
 def _traceback(target: TextIO, error: structlog.typing.ExcInfo) -> None:
     target.write("\n" + _indented("".join(traceback.format_exception(*error))))
 
@@ -120,14 +125,6 @@ def _traceback(target: TextIO, error: structlog.typing.ExcInfo) -> None:
 def _indented(text: str) -> str:
     """A traceback, indented: a line of an error message can't pass for a line of the log."""
     return textwrap.indent(escaped_lines(text.rstrip("\n")), "  ")
-
-
-def _escape_record(record: logging.LogRecord) -> bool:
-    """A filter for what Sanic and asyncio log about requests, in the format `text`."""
-    record.msg, record.args = escaped(record.getMessage()), ()
-    if record.exc_info:
-        record.exc_text = _indented("".join(traceback.format_exception(*record.exc_info)))
-    return True
 
 
 class _Lines(io.TextIOBase):
@@ -143,34 +140,3 @@ class _Lines(io.TextIOBase):
     def flush(self) -> None:
         with suppress(OSError):
             sys.stderr.flush()
-
-
-def of_libraries(log_format: str) -> dict[str, Any] | None:
-    """The configuration of Python's `logging` that Sanic applies; None: Sanic's default."""
-    if log_format != "json":
-        return None
-    loggers = {f"sanic.{name}": {"level": "INFO", "propagate": True} for name in _SANIC_LOGGERS}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-        "loggers": loggers,
-        "root": {"level": "WARNING", "handlers": ["stderr"]},
-    }
-
-
-class JsonFormatter(logging.Formatter):
-    """A record of Python's `logging` as one JSON object, with the keys of the service's lines."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "event": "log",
-            "logger": record.name,
-            "message": _CONTROL.sub("", record.getMessage()),
-            "level": record.levelname.lower(),
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)

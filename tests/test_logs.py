@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import structlog
 
 from service import logs
+from service.web.library_logs import LineFormatter, of_libraries
 
 SECRET = "hunter2"
 
@@ -78,7 +80,7 @@ def test_a_text_line_has_the_event_and_its_fields(restored, capsys):
 
 
 def test_what_libraries_log_is_an_object_a_line_too():
-    formatter = logs.JsonFormatter()
+    formatter = LineFormatter("json")
     try:
         fail(SECRET)
     except ValueError:
@@ -94,8 +96,47 @@ def test_what_libraries_log_is_an_object_a_line_too():
     assert SECRET not in line
 
 
-def test_libraries_keep_their_own_form_in_text():
-    assert logs.of_libraries("text") is None
+def record_of(message, *arguments, logger="sanic.server", error=None):
+    return logging.LogRecord(logger, logging.INFO, "", 0, message, arguments, error)
+
+
+def test_what_libraries_log_has_the_form_of_the_services_own_lines():
+    line = LineFormatter("text").format(record_of("Go %s", "now", logger="sanic.root"))
+    assert re.fullmatch(r"20\S+Z \[info +\] log +\[sanic\.root\] message='Go now'", line)
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        ("Starting worker [%s]", "worker_starting"),
+        ("Worker ready [%s]", "worker_ready"),
+        ("Stopping worker [%s]", "worker_stopping"),
+        ("Worker complete [%s]", "worker_stopped"),
+    ],
+)
+def test_what_sanic_says_of_its_workers_are_events(message, event):
+    said = json.loads(LineFormatter("json").format(record_of(message, 123)))
+    assert (said["event"], said["pid"]) == (event, 123)
+    assert LineFormatter("text").format(record_of(message, 123)).endswith(" pid=123")
+
+
+def test_sanics_advice_is_dropped_and_all_goes_to_standard_error(monkeypatch, capsys):
+    config = of_libraries("text")
+    assert config["handlers"].keys() == {"stderr"}
+    kept = config["filters"]["kept"]["()"]()
+    assert not kept(record_of("Sanic is running in PRODUCTION mode. Consider"))
+    assert not kept(record_of("Server Stopped"))  # it comes before the jobs have ended
+    assert kept(record_of("Worker ready [%s]", 1))
+
+
+def test_the_fields_of_a_start_stand_one_below_the_other_for_people(restored, capsys):
+    logs.configure("text")
+    fields = {"version": "1", "url": "http://a", "state": "/a b", "try": "curl -d '{}' \x1b[2J"}
+    structlog.get_logger("test").info(logs.STARTED, **fields)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert "service_ready" in first
+    assert "url=http://a version=1" in first
+    assert rest == ["    state  /a b", "    try    curl -d '{}' \\u001b[2J"]
 
 
 HOSTILE = "a\x1b[2J\u202e\x9b\u2028\udcff\nGET /"
@@ -113,11 +154,8 @@ def test_text_of_strangers_drives_no_terminal_and_begins_no_line(restored, capsy
     if log_format == "json":
         (line,) = said.splitlines()
         assert json.loads(line)["path"] == HOSTILE
-        line = logs.JsonFormatter().format(record)
-        assert json.loads(line)["logger"] == "sanic.error"
-    else:
-        assert logs._escape_record(record)
-        line = logging.Formatter().format(record)
+    line = LineFormatter(log_format).format(record)
+    assert "sanic.error" in line
     for text in (said, line):
         assert not set(text) & set(HOSTILE) - set(" -~\naGETJ[2/"), repr(text)
         assert not [x for x in text.splitlines() if x.startswith("GET /")]

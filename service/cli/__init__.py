@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
 import service
-from service.cli import audit, drain, token
+from service.cli import audit, drain, serve, token
 from service.cli.doctor import doctor
 from service.cli.supervisor import upgrade
 from service.host import utf8_mode
@@ -23,14 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"jobrunner {service.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve",
-        help="run the service",
-        description="Run the service, as `sanic service.app` does. All options are Sanic's own"
-        " (`jobrunner serve --workers 4`). The settings are environment variables.",
-        add_help=False,
-    )
-    serve.add_argument("-h", "--help", action="help", help="show this text")
+    commands.add_parser("serve", help="run the service", add_help=False)
     supervisor = commands.add_parser("supervisor", help="manage the supervisor")
     verbs = supervisor.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("upgrade", help="replace it by the installed release while its jobs run on")
@@ -48,9 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     drain.add_to(commands)
     token.add_to(commands)
     audit.add_to(commands)
-    options, others = parser.parse_known_args(arguments)
-    if options.command == "serve":
-        _serve(others)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["serve"]:
+        serve.run(given[1:])
+    options, others = parser.parse_known_args(given)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.command == "doctor":
@@ -62,11 +55,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "audit":
         return audit.run(options)
     return upgrade()
-
-
-def _serve(others: Sequence[str]) -> None:
-    """Exec `sanic service.app`: one process less, and signals reach the main process."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    program = [sys.executable, *utf8_mode.OPTIONS, "-m", "sanic", "service.app"]
-    os.execv(sys.executable, [*program, *others])  # noqa: S606

@@ -72,7 +72,9 @@ def errors_in_environment(environment: Mapping[str, str], pointer: str) -> Itera
 
 
 def errors_in_working_dir(path: str | None, pointer: str) -> Iterator[FieldError]:
-    """What is wrong with a working directory; `..` could lead out of the job's own."""
+    """What is wrong with a working directory; `..` could lead out of the job's own, and `~` is what
+    a shell expands, and nobody here.
+    """
     if path is None:
         return
     if not path:
@@ -80,6 +82,9 @@ def errors_in_working_dir(path: str | None, pointer: str) -> Iterator[FieldError
     if len(path) >= MAX_PATH_BYTES:
         expected = f"expected a path of less than {MAX_PATH_BYTES} bytes"
         yield FieldError(pointer, f"{expected}, got {len(path)} characters")
+    elif path.startswith("~"):
+        hint = f"an absolute path, or './{path[:40]}' in the job's own directory"
+        yield FieldError(pointer, f"expected a path without '~', got {quoted(path)}: give {hint}")
     elif ".." in path.split("/"):
         yield FieldError(pointer, f"expected a path without '..', got {quoted(path)}")
     yield from errors_in_text(path, pointer)

@@ -40,7 +40,8 @@ CommandLine = Annotated[
     str, also(pattern="^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$")
 ]
 WorkingDir = Annotated[
-    str, also(pattern="^(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$", maxLength=MAX_PATH_BYTES - 1)
+    str,
+    also(pattern="^(?!~)(?!([^\\u0000]*/)?\\.\\.(/|$))[^\\u0000]+$", maxLength=MAX_PATH_BYTES - 1),
 ]
 Text = Annotated[str, also(pattern=_TEXT)]
 Environment = Annotated[dict[str, Text], also(propertyNames={"pattern": _VARIABLE})]

@@ -33,6 +33,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -68,6 +69,20 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """What a start and a stop mean for jobs. `began` is called once the supervisor serves, and
+    blocks. `drain` takes in no more jobs, and returns when none runs any more, within a bound;
+    None: a stop doesn't wait for jobs. `end` takes `end_s` seconds at most, and returns False if
+    jobs may still run.
+    """
+
+    began: Callable[[], None]
+    drain: Callable[[], Coroutine[Any, Any, None]] | None
+    end: Callable[[], Coroutine[Any, Any, bool]]
+    end_s: float
+
+
 class Lifespan:
     """One in each process. Its methods are called by Sanic, in the order in which they stand."""
 
@@ -77,28 +92,22 @@ class Lifespan:
         state_dir_lock: int | None,
         start_supervisor: Callable[[], Starting],
         open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]],
-        end_jobs: Callable[[], Coroutine[Any, Any, bool]],
-        end_jobs_s: float,
-        began: Callable[[], None],
-        drain: Callable[[], Coroutine[Any, Any, None]] | None,
+        jobs: Jobs,
         remove_shared: Callable[[], None],
+        greet: Callable[[Any], None],
     ) -> None:
         """`state_dir_lock`: a descriptor that the main process keeps open until it exits.
         `start_supervisor` returns before that serves. `open_parts` opens a worker's parts.
-        `end_jobs` takes `end_jobs_s` seconds at most, and returns False if jobs may still run.
-        `began` is called once the supervisor serves, and blocks. `drain` takes in no more jobs, and
-        returns when none runs any more, within a bound; None: a stop doesn't wait for jobs.
-        `remove_shared` removes the files that only workers need.
+        `remove_shared` removes the files that only workers need. `greet` says that the service
+        serves.
         """
         self.phase = Phase.STARTING
         self.heartbeats: Heartbeats | None = None  # shared by the main process and its workers
         self._start_supervisor = start_supervisor
         self._open_parts = open_parts
-        self._end_jobs = end_jobs
-        self._end_jobs_s = end_jobs_s
-        self._began = began
-        self._drain = drain
+        self._jobs = jobs
         self._remove_shared = remove_shared
+        self._greet = greet
         self._state_dir_lock = state_dir_lock
         self._supervisor: Starting | None = None
         self._workers: Workers | None = None
@@ -139,12 +148,12 @@ class Lifespan:
             app.manager,
             on_turn=self.heartbeats.beat_main,
             on_spawned=self._wait_for_supervisor,
-            on_serving=self._serve,
+            on_serving=lambda: self._serve(app),
         )
         self._bounded_stop = BoundedStop(
             self._workers,
             lambda: asyncio.run(self._end_or_leave_jobs()),
-            self._end_jobs_s,
+            self._jobs.end_s,
         )
         self._bounded_stop.start()
         for number in _STOPPING:
@@ -156,16 +165,18 @@ class Lifespan:
         with refusals():
             self._supervisor.wait()
         self._may_have_jobs = True
-        self._began()
+        self._jobs.began()
 
-    def _serve(self) -> None:
+    def _serve(self, app: Any) -> None:
         assert self._workers is not None  # noqa: S101 - who calls this
         assert self._bounded_stop is not None  # noqa: S101 - made with them
         self._bounded_stop.all_serve()
         heartbeats = self.heartbeats if self._replaces_silent else None
         watchdog = Watchdog(self._workers, heartbeats, self._bound_stop)
         self.phase = Phase.SERVING  # a signal acts from here on
-        if self._kept_signal is not None:
+        if self._kept_signal is None:
+            self._greet(app)
+        else:
             self._stop(self._workers, self._bounded_stop)
         watchdog.start()
 
@@ -178,7 +189,7 @@ class Lifespan:
         memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
         if memory is None:
             self._may_have_jobs = True
-            await asyncio.to_thread(self._began)
+            await asyncio.to_thread(self._jobs.began)
         async with AsyncExitStack() as parts:
             await self._open_parts(parts, None if memory is None else Heartbeats(memory))
             self._parts = parts.pop_all()
@@ -191,16 +202,17 @@ class Lifespan:
 
         def on_signal() -> None:
             self._is_asked_to_stop = True
-            if self._drain is None or self.phase is not Phase.SERVING:
+            if self._jobs.drain is None or self.phase is not Phase.SERVING:
                 app.stop(terminate=False)
                 return
             self.phase = Phase.DRAINING
-            draining = asyncio.ensure_future(self._drain())
+            draining = asyncio.ensure_future(self._jobs.drain())
             draining.add_done_callback(lambda _: app.stop(terminate=False))
             self._draining = draining
 
         for number in _STOPPING:
             asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        self._greet(app)
 
     async def close_worker(self, _app: Any) -> None:
         # Sanic calls this twice at once on Ctrl-C.
@@ -224,13 +236,14 @@ class Lifespan:
         are spawned: Sanic's helper processes only end with a main process that exits in order.
         """
         self._is_asked_to_stop = True
+        _log.info("service_stopping", signal=signal.Signals(number).name, phase=self.phase.value)
         if self._workers is None or self._bounded_stop is None:
             raise SystemExit(0)
         match self.phase:
             case Phase.STARTING:
                 self._kept_signal = number
                 self._bounded_stop.begin()
-            case Phase.SERVING if self._drain is not None:
+            case Phase.SERVING if self._jobs.drain is not None:
                 self.phase = Phase.DRAINING
                 threading.Thread(target=self._drain_and_stop, name="drain", daemon=True).start()
             case Phase.SERVING | Phase.DRAINING:
@@ -242,15 +255,15 @@ class Lifespan:
     def _bound_stop(self) -> None:
         """A signal came; the main thread may hang. The one that begins a drain bounds nothing."""
         self._signals += 1
-        if self._bounded_stop is not None and (self._drain is None or self._signals > 1):
+        if self._bounded_stop is not None and (self._jobs.drain is None or self._signals > 1):
             self._bounded_stop.begin()
 
     def _drain_and_stop(self) -> None:
-        assert self._drain is not None  # noqa: S101 - who calls this
+        assert self._jobs.drain is not None  # noqa: S101 - who calls this
         assert self._workers is not None  # noqa: S101 - it serves
         assert self._bounded_stop is not None  # noqa: S101 - made with them
         try:
-            asyncio.run(self._drain())
+            asyncio.run(self._jobs.drain())
         finally:
             if self.phase is Phase.DRAINING:
                 self._stop(self._workers, self._bounded_stop)
@@ -273,6 +286,7 @@ class Lifespan:
         self._bounded_stop.workers_gone()
         ok = await self._end_or_leave_jobs()
         self._bounded_stop.jobs_ended(ok=ok)
+        _log.info("service_stopped", ok=ok)
         if not ok:
             raise SystemExit(EXIT_ERROR)
 
@@ -281,7 +295,7 @@ class Lifespan:
         if not self._may_have_jobs:
             return True
         if self._is_asked_to_stop:
-            return await self._end_jobs()
+            return await self._jobs.end()
         _log.error("stopped_by_failure", jobs="left for the next service")
         return False
 

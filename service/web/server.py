@@ -7,23 +7,26 @@ in this package.
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, Final, cast
 
 from sanic import Sanic
 from sanic.config import Config
 from sanic.handlers import ErrorHandler
 from sanic.mixins import startup
+from sanic.server.socket import configure_socket
 
-from service import logs
 from service.access import tokens
 from service.access.exposure import why_exposed
 from service.errors import JobrunnerError, Unauthenticated
+from service.host.heartbeats import SLOTS
 from service.settings import Settings
 from service.web.asyncio_compat import send_at_once
 from service.web.connection import Connection, connection_of
 from service.web.context import Context
 from service.web.fd_reserve import shed_load
-from service.web.refusal import refuse
+from service.web.library_logs import of_libraries
+from service.web.refusal import EXIT_ERROR, refuse
 from service.web.request import Request
 from service.web.tls import Accepted, loader_for
 from service.web.worker_states import NoManager
@@ -35,6 +38,18 @@ _GRACEFUL_S: Final = 3.0
 # Connections that wait to be accepted: beyond it a client's next try comes after a second.
 _BACKLOG: Final = 1024
 
+
+def _configure_socket(options: dict[str, Any]) -> Any:
+    """Raises: SystemExit, when nothing can listen there."""
+    try:
+        return configure_socket(options)
+    except OSError as exc:
+        where = options.get("unix") or f"{options.get('host')}:{options.get('port')}"
+        print(f"jobrunner: it can't listen on {where}: {exc.strerror}.", file=sys.stderr)  # noqa: T201 - for the operator
+        raise SystemExit(EXIT_ERROR) from exc
+
+
+startup.configure_socket = _configure_socket  # type: ignore[attr-defined, assignment]  # the same
 # Sanic starts a process by this name, to keep the states of its workers in, and fails without it.
 startup.Manager = NoManager  # type: ignore[attr-defined, assignment]  # by the name that it has there
 
@@ -50,7 +65,7 @@ class Jobrunner(Sanic[Config, Context]):
             request_class=cast("Any", Request),  # Sanic's type is of its own context
             configure_logging=True,
             certloader_class=loader_for(settings.tls_client_ca),
-            log_config=logs.of_libraries(settings.log_format),
+            log_config=of_libraries(settings.log_format),
         )
         self.config.REQUEST_MAX_SIZE = settings.max_body
         self.config.REQUEST_TIMEOUT = settings.request_timeout
@@ -70,7 +85,13 @@ class Jobrunner(Sanic[Config, Context]):
             refuse(why)
         return host, settings.port if port is None else port
 
+    def motd(self, *_: object, **__: object) -> None:
+        """No banner: the service says itself what matters once it serves."""
+
     def prepare(self, *args: Any, **options: Any) -> None:
+        workers = options.get("workers") or 0
+        if not (options.get("fast") or options.get("single_process")) and not 1 <= workers <= SLOTS:
+            refuse(f"--workers is {workers}, expected a whole number from 1 to {SLOTS}.")
         has_tls = options.get("ssl") is not None
         settings = self.ctx.settings
         if settings.tls_client_ca is not None and not has_tls:

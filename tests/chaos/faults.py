@@ -241,7 +241,7 @@ class Faults:
                 command=RELOADABLE["command"],
             )
             try:
-                service.wait_for_line("Worker ready", WORKERS, _START_S)
+                service.wait_for_line("worker_ready", WORKERS, _START_S)
             except AssertionError:
                 if attempt or self._disk is None:
                     self._ledger.accuse(f"no start: {service.lines[-5:]}")

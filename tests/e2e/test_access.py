@@ -587,7 +587,7 @@ def test_a_client_certificate_stands_for_the_token_of_its_name(
     }
     service = Service(state_dir, *flags, port=port, workers=1, environment=settings)
     try:
-        service.wait_for_line("Worker ready")
+        service.wait_for_line("worker_ready")
         with client(authority, "ann") as ann:
             job_id = ann.post("/", json={"CommandLine": "echo hi"}).json()["ID"]
             assert ann.get(f"/{job_id}/attach").text == "hi\n"

@@ -166,7 +166,7 @@ def test_a_damaged_job_whose_worker_dies_is_ended_by_the_next(tmp_path):
             with Watched([pid]) as worker:
                 worker.signal(signal.SIGKILL)
                 worker.wait_gone()
-        service.wait_for_line("Worker ready", 4)
+        service.wait_for_line("worker_ready", 4)
         for job_id in ids:
             view = service.wait(job_id)
             assert (view["State"], view["Reason"]) == ("killed", "lost")

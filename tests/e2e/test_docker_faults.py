@@ -103,7 +103,7 @@ def test_a_workers_death_and_the_services_change_nothing(tmp_path: Path, own_doc
         with Watched(service.worker_pids()) as workers:
             workers.signal(signal.SIGKILL)
             workers.wait_gone()
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
         let_go(service, job_id, 1)
         lines_until(service, job_id, "on")
         service.crash()

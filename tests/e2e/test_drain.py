@@ -85,9 +85,9 @@ def test_a_drain_holds_for_every_worker_until_it_is_taken_back(
 
         # Over the death of a worker, and a reload of all.
         os.kill(service.worker_pids()[0], signal.SIGKILL)
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
         assert service.client.post("/restart-all").status_code == 200
-        service.wait_for_line("Worker ready", 5)
+        service.wait_for_line("worker_ready", 5)
         assert refusals(service) == REFUSED
 
         with command(state_dir, "drain", "--wait") as waiting:
@@ -117,7 +117,7 @@ def test_a_drain_outlives_a_crash_of_the_service_and_ends_with_a_stop(state_dir:
         service.crash()
         successor = Service(state_dir, port=service.port)
         try:
-            successor.wait_for_line("Worker ready")
+            successor.wait_for_line("worker_ready")
             assert refusals(successor, 1) == REFUSED
             assert successor.stop() == 0
         finally:

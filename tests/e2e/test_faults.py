@@ -71,7 +71,7 @@ def test_a_killed_workers_jobs_go_to_another_and_its_readers_resume(state_dir: P
         job.end_all()
         job.check(service)
         assert service.worker_pids() == [victim, other]  # it didn't wait for a new worker
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
 
         resumed = [reader.resume(service) for reader in theirs]
         crowd.jobs.remove(job)
@@ -336,7 +336,7 @@ def test_a_retry_with_the_same_key_finds_the_one_job_even_after_a_workers_death(
         for job in crowd.jobs[half:]:
             post_and_hang_up(service, job)
         os.kill(victim, signal.SIGKILL)
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
 
         for job in crowd.jobs:
             job.id = service.submit(job.submission(), **{"Idempotency-Key": key_of(job)})
@@ -371,7 +371,7 @@ def test_reloaded_workers_hand_their_jobs_over_and_their_readers_resume(
         with Watched(service.worker_pids()) as workers:
             assert service.client.post("/restart-all").status_code == 200
             resumed = [reader.resume(service) for reader in readers]
-            service.wait_for_line("Worker ready", 4)
+            service.wait_for_line("worker_ready", 4)
             assert workers.alive() == []
         readers = [r.resume(service) if r.was_cut else r for r in resumed]
         crowd.finish(service)

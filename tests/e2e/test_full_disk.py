@@ -59,7 +59,7 @@ def unready(state_dir: Path) -> Iterator[Service]:
     """A service that serves, though it takes no job."""
     service = Service(state_dir)
     try:
-        service.wait_for_line("Worker ready")
+        service.wait_for_line("worker_ready")
         yield service
     finally:
         service.close()
@@ -142,13 +142,13 @@ def test_a_start_on_a_nearly_full_disk_of_small_blocks_works_or_says_why(tmp_pat
         (disk / "ballast").write_bytes(bytes(max(0, room(disk) - (left << 10))))
         service = Service(disk / "state", "--single-process")
         try:
-            line = service.wait_for_line("Starting worker|^jobrunner: The ")
+            line = service.wait_for_line("worker_starting|^jobrunner: The ")
             if line.startswith("jobrunner"):
                 assert service.process.wait(30) == 2
                 assert "No space left" in line
             else:
                 assert left > 160
-                service.wait_for_line("Worker ready")
+                service.wait_for_line("worker_ready")
                 assert service.client.get("/health/ready").status_code == 503
                 assert service.stop() == 0
         finally:

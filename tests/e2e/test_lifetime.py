@@ -325,7 +325,7 @@ def change_until_reloaded(service: Service, file: Path) -> None:
     for wait_s in (5, 20, 60, 120):
         file.write_text(str(wait_s))
         with suppress(AssertionError):
-            service.wait_for_line("Worker ready", 2, fuse_s=wait_s)
+            service.wait_for_line("worker_ready", 2, fuse_s=wait_s)
             return
     pytest.fail("no reload")
 
@@ -349,12 +349,12 @@ def test_reload_of_the_workers_leaves_jobs_running(state_dir: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("line", "stop"), [("Starting worker", terminate), ("Worker ready", interrupt)]
+    ("line", "stop"), [("worker_starting", terminate), ("worker_ready", interrupt)]
 )
 def test_service_that_is_stopped_while_it_starts_stops(state_dir: Path, line: str, stop: Any):
     service = Service(state_dir, workers=2)
     try:
-        workers = [re.search(r"\[(\d+)\]", service.wait_for_line(line))]
+        workers = [re.search(r"pid\W+(\d+)", service.wait_for_line(line))]
         with Watched(int(match[1]) for match in workers if match) as processes:
             stop(service)
             assert service.process.wait(60) == 0
@@ -368,7 +368,7 @@ def test_service_that_is_stopped_while_it_starts_stops(state_dir: Path, line: st
 def test_worker_that_dies_while_it_starts_is_replaced(state_dir: Path):
     service = Service(state_dir, workers=2)
     try:
-        match = re.search(r"\[(\d+)\]", service.wait_for_line("Starting worker"))
+        match = re.search(r"pid\W+(\d+)", service.wait_for_line("worker_starting"))
         assert match
         with Watched([int(match[1])]) as worker:
             worker.signal(signal.SIGKILL)

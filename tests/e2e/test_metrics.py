@@ -136,13 +136,13 @@ def killed(service: Service) -> None:
     with Watched([victim]) as worker:
         os.kill(victim, signal.SIGKILL)
         worker.wait_gone()
-    service.wait_for_line("Worker ready", 3)
+    service.wait_for_line("worker_ready", 3)
 
 
 def reloaded(service: Service) -> None:
     with Watched(service.worker_pids()) as workers:
         assert service.client.post("/restart-all").status_code == 200
-        service.wait_for_line("Worker ready", 4)
+        service.wait_for_line("worker_ready", 4)
         workers.wait_gone()
 
 

@@ -114,7 +114,7 @@ class World:
     # What dies
 
     def kill_worker(self) -> None:
-        self.service.wait_for_line("Worker ready", self._workers)  # one is left to answer
+        self.service.wait_for_line("worker_ready", self._workers)  # one is left to answer
         with Watched(self.service.worker_pids(), some_ended=True) as workers:
             victim = self._choice.choice(workers.alive())
         os.kill(victim, signal.SIGKILL)

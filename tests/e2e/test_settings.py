@@ -46,7 +46,7 @@ def started(state_dir: Path, *arguments: str, **settings: str) -> Iterator[Servi
     """A service that listens wherever it was told to."""
     service = Service(state_dir, "--single-process", *arguments, environment=settings)
     try:
-        service.wait_for_line("Worker ready")
+        service.wait_for_line("worker_ready")
         yield service
     finally:
         service.close()

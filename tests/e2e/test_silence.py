@@ -81,7 +81,7 @@ def test_a_stopped_worker_is_replaced_and_others_drive_its_jobs(state_dir, tmp_p
             more = client.post("/", json={"CommandLine": "true"}).json()["ID"]
             assert client.get(f"/{more}/wait").json()["ExitCode"] == 0
         service.wait_for_line("worker_silent")
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
     gate.close()
 
 
@@ -229,8 +229,8 @@ def test_term_ends_a_start_that_hangs_within_a_bound(state_dir):
     """A worker that is stopped while it starts never tells the main process that it serves."""
     service = Service(state_dir, workers=2)
     with Watched([service.process.pid], some_ended=True) as main:
-        line = service.wait_for_line("Starting worker")
-        with stopped(int(line.split("[")[-1].rstrip("]"))):
+        line = service.wait_for_line("worker_starting")
+        with stopped(int(line.rpartition("pid=")[2])):
             main.signal(signal.SIGTERM)
             main.wait_gone()
     service.close()

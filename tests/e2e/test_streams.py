@@ -654,7 +654,7 @@ def memory_of(pid: int, field: str) -> int:
 
 def workers_of(service: Service) -> list[int]:
     """Their numbers, as they said when they were ready."""
-    ready = (re.search(r"Worker ready \[(\d+)\]", line) for line in service.lines)
+    ready = (re.search(r"worker_ready\W+pid\W+(\d+)", line) for line in service.lines)
     return [int(found[1]) for found in ready if found]
 
 

@@ -62,7 +62,7 @@ def test_no_job_is_ended_by_the_death_of_a_helper_and_workers_are_still_replaced
         watched.wait_gone()
     workers = len(service.worker_pids())
     os.kill(service.worker_pids()[-1], signal.SIGKILL)  # a new one is spawned without the helper
-    service.wait_for_line("Worker ready", workers + 1)
+    service.wait_for_line("worker_ready", workers + 1)
     assert service.process.poll() is None
     assert service.show(job_id)["State"] == "running"
     gate.open()
@@ -74,7 +74,7 @@ def test_no_job_is_ended_by_the_deaths_of_all_workers(service: Service, gate: Ga
     before = service.worker_pids()
     with Watched(before, some_ended=True) as workers:
         workers.signal(signal.SIGKILL)
-    service.wait_for_line("Worker ready", len(before) + 2)
+    service.wait_for_line("worker_ready", len(before) + 2)
     assert service.show(job_id)["State"] == "running"
     gate.open()
     assert service.wait(job_id)["ExitCode"] == 42
@@ -121,7 +121,7 @@ def test_a_worker_that_cant_be_spawned_is_spawned_once_it_can(state_dir: Path, g
         service.wait_for_line("worker_not_spawned")
         assert service.process.poll() is None
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-        service.wait_for_line("Worker ready", 3)
+        service.wait_for_line("worker_ready", 3)
         gate.open()
         assert service.wait(job_id)["ExitCode"] == 42
         until(lambda: service.client.get("/health/ready").status_code == 200)

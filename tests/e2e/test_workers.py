@@ -64,7 +64,7 @@ class Connection:
 
 
 def worker_pids(service: Service) -> list[int]:
-    ready = (re.search(r"Worker ready \[(\d+)\]", line) for line in service.lines)
+    ready = (re.search(r"worker_ready\W+pid\W+(\d+)", line) for line in service.lines)
     return [int(found[1]) for found in ready if found]
 
 

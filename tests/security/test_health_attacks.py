@@ -29,7 +29,7 @@ def written(service: Service) -> dict[str, tuple[int, int]]:
 
 def test_asking_for_the_health_changes_nothing_on_the_disk(tmp_path: Path):
     with running(tmp_path / "state", workers=2) as service:
-        service.wait_for_line("Worker ready", 2)
+        service.wait_for_line("worker_ready", 2)
         before = written(service)
 
         def ask(count: int) -> set[int]:

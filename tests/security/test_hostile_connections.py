@@ -286,7 +286,7 @@ def test_handshakes_that_stall_lock_nobody_out(tmp_path: Path, state_dir: Path):
     )
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        service.wait_for_line("Worker ready")
+        service.wait_for_line("worker_ready")
 
         def client() -> httpx.Client:
             return httpx.Client(

@@ -36,7 +36,7 @@ RELOADABLE: dict[str, Any] = {
 # sixth of a start. A service has them here as little as where it is deployed.
 AS_DEPLOYED = str(Path(__file__).with_name("as_deployed"))
 
-_READY = re.compile(r"Worker ready")
+_READY = re.compile(r"worker_ready")
 
 
 def _also_imported_from() -> list[str]:
@@ -177,7 +177,7 @@ class Service:
 
     def worker_pids(self) -> list[int]:
         """Every worker that was ever ready, oldest first."""
-        ready = [re.search(r"Worker ready \[(\d+)\]", line) for line in self.lines]
+        ready = [re.search(r"worker_ready\W+pid\W+(\d+)", line) for line in self.lines]
         return [int(found[1]) for found in ready if found]
 
     def crash(self) -> None:

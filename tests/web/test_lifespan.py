@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 from service.host.heartbeats import Heartbeats
 from service.link.launch import SupervisorFailed
 from service.web import lifespan as module
-from service.web.lifespan import Lifespan, Phase
+from service.web.lifespan import Jobs, Lifespan, Phase
 
 PARTS = ("records", "admission", "engine", "streams")
 
@@ -168,10 +169,8 @@ def make(
         state_dir_lock=None,
         start_supervisor=start_supervisor,
         open_parts=open_parts,
-        end_jobs=end_jobs,
-        end_jobs_s=1.0,
-        began=lambda: None,
-        drain=drain,
+        jobs=Jobs(began=lambda: None, drain=drain, end=end_jobs, end_s=1.0),
+        greet=lambda _app: ran.append("greeted"),
         remove_shared=lambda: ran.append("remove shared"),
     )
 
@@ -253,6 +252,7 @@ async def test_the_supervisor_starts_before_the_workers_and_is_waited_for_beside
         "supervisor serves",
         "workers serve",
         "bound told that all serve",
+        "greeted",
         "watchdog",
     ]
     assert lifespan.phase is Phase.SERVING
@@ -328,6 +328,45 @@ async def test_a_signal_while_it_stops_kills_the_workers(ran):
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGINT)
     assert ran[2:] == ["bound begun", f"killed by {signal.SIGINT}"]
+
+
+async def test_a_stop_that_drains_stops_the_workers_when_no_job_runs_any_more(ran):
+    ended = threading.Event()
+
+    async def drain() -> None:
+        ran.append("drain")
+        await asyncio.to_thread(ended.wait)
+
+    lifespan = make(ran, drain=drain)
+    await serving(lifespan, ran)
+    signal.raise_signal(signal.SIGTERM)
+    assert lifespan.phase is Phase.DRAINING
+    assert "bound begun" not in ran
+    lifespan._bound_stop()  # the watchdog saw that signal
+    assert "bound begun" not in ran
+    (draining,) = [thread for thread in threading.enumerate() if thread.name == "drain"]
+    ended.set()
+    await asyncio.to_thread(draining.join)
+    assert ran == ["drain", "bound begun", "__TERMINATE__"]
+    assert lifespan.phase is Phase.STOPPING
+
+
+async def test_a_second_signal_waits_for_no_job(ran):
+    ended = threading.Event()
+
+    async def drain() -> None:
+        await asyncio.to_thread(ended.wait)
+
+    lifespan = make(ran, drain=drain)
+    await serving(lifespan, ran)
+    signal.raise_signal(signal.SIGTERM)
+    (draining,) = [thread for thread in threading.enumerate() if thread.name == "drain"]
+    signal.raise_signal(signal.SIGINT)
+    assert lifespan.phase is Phase.STOPPING
+    assert ran == ["bound begun", "__TERMINATE__"]
+    ended.set()
+    await asyncio.to_thread(draining.join)
+    assert ran == ["bound begun", "__TERMINATE__"]  # once
 
 
 # The main process: stop
