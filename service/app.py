@@ -35,7 +35,8 @@ from service.settings import OnShutdown, Settings
 from service.store import Store
 from service.web.access_log import AccessLog
 from service.web.greeting import greet
-from service.web.lifespan import Jobs, Lifespan, is_main_process
+from service.web.jobs_at_stop import JobsAtStop
+from service.web.lifespan import Lifespan, is_main_process
 from service.web.open_streams import OpenStreams
 from service.web.refusal import EXIT_ERROR, refusals
 from service.web.server import Jobrunner
@@ -79,7 +80,7 @@ def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
         state_dir_lock=lock,
         start_supervisor=partial(Starting, settings.state_dir, cgroup=settings.cgroup),
         open_parts=partial(_open_parts, app, settings),
-        jobs=Jobs(
+        jobs=JobsAtStop(
             began=partial(stop.began, settings),
             drain=partial(stop.wait_for_jobs, settings) if waits else None,
             end=end_jobs,

@@ -34,9 +34,11 @@ _log = structlog.get_logger("jobrunner.watchdog")
 class BoundedStop(threading.Thread):
     """Counts from `begin` on, which may be called often, from any thread and any signal handler."""
 
-    def __init__(self, workers: Workers, end_jobs: Callable[[], bool], jobs_s: float) -> None:
+    def __init__(
+        self, workers: Workers, end_jobs: Callable[[], bool], jobs_s: float, *, drains: bool
+    ) -> None:
         """`end_jobs` ends the jobs as the settings say, within `jobs_s` seconds; False if any may
-        still run.
+        still run. One that `drains` counts from `waits_no_more` on, once all workers serve.
         """
         super().__init__(name="bounded-stop", daemon=True)
         self._workers = workers
@@ -44,12 +46,19 @@ class BoundedStop(threading.Thread):
         self._jobs_s = jobs_s
         self._begun = threading.Event()
         self._serving = threading.Event()
+        self._drained = threading.Event()
+        if not drains:
+            self._drained.set()
         self._workers_gone = threading.Event()
         self._jobs_ended = threading.Event()
         self.status = 0
 
     def begin(self) -> None:
         self._begun.set()
+
+    def waits_no_more(self) -> None:
+        """The workers are told to stop: no job runs any more, or nobody waits for those that do."""
+        self._drained.set()
 
     def all_serve(self) -> None:
         """The workers have started, so they can be told to stop."""
@@ -66,7 +75,8 @@ class BoundedStop(threading.Thread):
 
     def run(self) -> None:
         self._begun.wait()
-        self._serving.wait(_START_S)
+        if self._serving.wait(_START_S):
+            self._drained.wait()
         if not self._workers_gone.wait(END_S):
             self._workers.kill_stuck()
             if not self._workers_gone.wait(_MAIN_S):

@@ -31,9 +31,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -45,6 +44,7 @@ from service.link.launch import Starting
 from service.web.asyncio_compat import close_before_connections
 from service.web.bounded_stop import BoundedStop
 from service.web.fd_reserve import raise_limit
+from service.web.jobs_at_stop import JobsAtStop
 from service.web.parent_death import exit_with_main_process
 from service.web.refusal import EXIT_ERROR, refusals
 from service.web.watchdog import Watchdog
@@ -69,20 +69,6 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jobs:
-    """What a start and a stop mean for jobs. `began` is called once the supervisor serves, and
-    blocks. `drain` takes in no more jobs, and returns when none runs any more, within a bound;
-    None: a stop doesn't wait for jobs. `end` takes `end_s` seconds at most, and returns False if
-    jobs may still run.
-    """
-
-    began: Callable[[], None]
-    drain: Callable[[], Coroutine[Any, Any, None]] | None
-    end: Callable[[], Coroutine[Any, Any, bool]]
-    end_s: float
-
-
 class Lifespan:
     """One in each process. Its methods are called by Sanic, in the order in which they stand."""
 
@@ -92,7 +78,7 @@ class Lifespan:
         state_dir_lock: int | None,
         start_supervisor: Callable[[], Starting],
         open_parts: Callable[[AsyncExitStack, Heartbeats | None], Awaitable[None]],
-        jobs: Jobs,
+        jobs: JobsAtStop,
         remove_shared: Callable[[], None],
         greet: Callable[[Any], None],
     ) -> None:
@@ -114,7 +100,8 @@ class Lifespan:
         self._bounded_stop: BoundedStop | None = None
         self._kept_signal: int | None = None
         self._is_asked_to_stop = False
-        self._signals = 0
+        self._is_urgent = False  # there was more than one signal
+        self._signals = 0  # that the watchdog has seen
         self._draining: asyncio.Future[None] | None = None
         self._may_have_jobs = False  # of this service: a start that failed ends none of an earlier
         self._replaces_silent = True
@@ -154,6 +141,7 @@ class Lifespan:
             self._workers,
             lambda: asyncio.run(self._end_or_leave_jobs()),
             self._jobs.end_s,
+            drains=self._jobs.drain is not None,
         )
         self._bounded_stop.start()
         for number in _STOPPING:
@@ -177,7 +165,7 @@ class Lifespan:
         if self._kept_signal is None:
             self._greet(app)
         else:
-            self._stop(self._workers, self._bounded_stop)
+            self._stop_or_drain(self._workers, self._bounded_stop)
         watchdog.start()
 
     # A worker
@@ -236,27 +224,36 @@ class Lifespan:
         are spawned: Sanic's helper processes only end with a main process that exits in order.
         """
         self._is_asked_to_stop = True
-        _log.info("service_stopping", signal=signal.Signals(number).name, phase=self.phase.value)
         if self._workers is None or self._bounded_stop is None:
             raise SystemExit(0)
         match self.phase:
             case Phase.STARTING:
+                self._is_urgent = self._kept_signal is not None
                 self._kept_signal = number
                 self._bounded_stop.begin()
-            case Phase.SERVING if self._jobs.drain is not None:
-                self.phase = Phase.DRAINING
-                threading.Thread(target=self._drain_and_stop, name="drain", daemon=True).start()
-            case Phase.SERVING | Phase.DRAINING:
+            case Phase.SERVING:
+                self._stop_or_drain(self._workers, self._bounded_stop)
+            case Phase.DRAINING:
                 self._stop(self._workers, self._bounded_stop)
             case Phase.STOPPING:
                 self._bounded_stop.begin()
                 self._workers.kill(number)
 
     def _bound_stop(self) -> None:
-        """A signal came; the main thread may hang. The one that begins a drain bounds nothing."""
+        """A signal came, though the main thread may hang."""
+        assert self._bounded_stop is not None  # noqa: S101 - who calls this
         self._signals += 1
-        if self._bounded_stop is not None and (self._jobs.drain is None or self._signals > 1):
-            self._bounded_stop.begin()
+        _log.info("service_stopping", signals=self._signals)  # not from a handler of signals
+        self._bounded_stop.begin()
+        if self._signals > 1:
+            self._bounded_stop.waits_no_more()
+
+    def _stop_or_drain(self, workers: Workers, bounded_stop: BoundedStop) -> None:
+        if self._jobs.drain is None or self._is_urgent:
+            self._stop(workers, bounded_stop)
+        else:
+            self.phase = Phase.DRAINING
+            threading.Thread(target=self._drain_and_stop, name="drain", daemon=True).start()
 
     def _drain_and_stop(self) -> None:
         assert self._jobs.drain is not None  # noqa: S101 - who calls this
@@ -271,6 +268,7 @@ class Lifespan:
     def _stop(self, workers: Workers, bounded_stop: BoundedStop) -> None:
         self.phase = Phase.STOPPING
         bounded_stop.begin()
+        bounded_stop.waits_no_more()
         workers.stop()
 
     async def stop_main(self, _app: Any) -> None:
@@ -280,6 +278,7 @@ class Lifespan:
             self._remove_shared()
             return
         self._bounded_stop.begin()
+        self._bounded_stop.waits_no_more()
         if not self._is_asked_to_stop:
             self._workers.end_left()
         self._remove_shared()

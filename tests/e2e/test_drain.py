@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -56,13 +57,19 @@ def assert_told_that_it_drains(service: Service) -> None:
     assert "The service drains" in said(service.state_dir, "doctor")[1]
 
 
-REFUSED = {(503, "urn:jobrunner:draining", "30")}
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path / "other")
+    yield gate
+    gate.close()
+
+
+REFUSED = {(503, "urn:jobrunner:problem:draining", "30")}
 
 
 def test_a_drain_holds_for_every_worker_until_it_is_taken_back(
-    state_dir: Path, tmp_path: Path, gate: Gate
+    state_dir: Path, gate: Gate, other: Gate
 ):
-    other = Gate(tmp_path / "other")
     environment = {**RELOADABLE["environment"], "JOBRUNNER_MAX_RUNNING": "2"}
     options = {"command": RELOADABLE["command"], "environment": environment, "workers": 2}
     with running(state_dir, **options) as service:
@@ -108,7 +115,6 @@ def test_a_drain_holds_for_every_worker_until_it_is_taken_back(
         assert service.client.get("/health/ready").status_code == 200
         assert "jobrunner_draining 0.0" in service.client.get("/metrics").text
         assert said(state_dir, "resume") == (0, "The service didn't drain.\n")
-    other.close()
 
 
 def test_a_drain_outlives_a_crash_of_the_service_and_ends_with_a_stop(state_dir: Path):

@@ -15,7 +15,8 @@ import pytest
 from service.host.heartbeats import Heartbeats
 from service.link.launch import SupervisorFailed
 from service.web import lifespan as module
-from service.web.lifespan import Jobs, Lifespan, Phase
+from service.web.jobs_at_stop import JobsAtStop
+from service.web.lifespan import Lifespan, Phase
 
 PARTS = ("records", "admission", "engine", "streams")
 
@@ -105,6 +106,10 @@ class BoundedStop:
     def begin(self) -> None:
         self._ran.append("bound begun")
 
+    def waits_no_more(self) -> None:
+        assert "bound begun" in self._ran
+        self._ran.append("bound counts")
+
     def all_serve(self) -> None:
         self._ran.append("bound told that all serve")
 
@@ -121,7 +126,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     steps: list[str] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     watchdog = SimpleNamespace(start=lambda: steps.append("watchdog"))
-    monkeypatch.setattr(module, "BoundedStop", lambda *_: BoundedStop(steps))
+    monkeypatch.setattr(module, "BoundedStop", lambda *_, **__: BoundedStop(steps))
     monkeypatch.setattr(module, "Watchdog", lambda *_: watchdog)
     # Shared memory would stay until the garbage collector finds who had it.
     monkeypatch.setattr(module, "Heartbeats", lambda: Heartbeats([0.0] * 2050))
@@ -169,7 +174,7 @@ def make(
         state_dir_lock=None,
         start_supervisor=start_supervisor,
         open_parts=open_parts,
-        jobs=Jobs(began=lambda: None, drain=drain, end=end_jobs, end_s=1.0),
+        jobs=JobsAtStop(began=lambda: None, drain=drain, end=end_jobs, end_s=1.0),
         greet=lambda _app: ran.append("greeted"),
         remove_shared=lambda: ran.append("remove shared"),
     )
@@ -306,7 +311,13 @@ async def test_a_signal_while_workers_start_is_kept_until_they_serve(ran, number
     manager.wait_for_ack()
     assert lifespan.phase is Phase.STOPPING
     after = ran[ran.index("workers serve") + 1 :]
-    assert after == ["bound told that all serve", "bound begun", "__TERMINATE__", "watchdog"]
+    assert after == [
+        "bound told that all serve",
+        "bound begun",
+        "bound counts",
+        "__TERMINATE__",
+        "watchdog",
+    ]
     assert "bound begun" in ran[: ran.index("workers serve")]
     assert "__TERMINATE__" not in ran[: ran.index("workers serve")]
 
@@ -318,7 +329,7 @@ async def test_a_signal_while_it_serves_bounds_the_stop_and_then_stops_the_worke
     lifespan = make(ran)
     await serving(lifespan, ran)
     signal.raise_signal(number)
-    assert ran == ["bound begun", "__TERMINATE__"]
+    assert ran == ["bound begun", "bound counts", "__TERMINATE__"]
     assert lifespan.phase is Phase.STOPPING
 
 
@@ -327,7 +338,7 @@ async def test_a_signal_while_it_stops_kills_the_workers(ran):
     await serving(lifespan, ran)
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGINT)
-    assert ran[2:] == ["bound begun", f"killed by {signal.SIGINT}"]
+    assert ran[3:] == ["bound begun", f"killed by {signal.SIGINT}"]
 
 
 async def test_a_stop_that_drains_stops_the_workers_when_no_job_runs_any_more(ran):
@@ -341,14 +352,26 @@ async def test_a_stop_that_drains_stops_the_workers_when_no_job_runs_any_more(ra
     await serving(lifespan, ran)
     signal.raise_signal(signal.SIGTERM)
     assert lifespan.phase is Phase.DRAINING
-    assert "bound begun" not in ran
     lifespan._bound_stop()  # the watchdog saw that signal
-    assert "bound begun" not in ran
+    assert "bound counts" not in ran
     (draining,) = [thread for thread in threading.enumerate() if thread.name == "drain"]
     ended.set()
     await asyncio.to_thread(draining.join)
-    assert ran == ["drain", "bound begun", "__TERMINATE__"]
+    assert sorted(ran) == sorted(["bound begun"] * 2 + ["drain", "bound counts", "__TERMINATE__"])
     assert lifespan.phase is Phase.STOPPING
+
+
+async def test_a_signal_while_workers_start_drains_once_they_serve(ran):
+    drained = threading.Event()
+
+    async def drain() -> None:
+        drained.set()
+
+    lifespan = make(ran, drain=drain)
+    manager = Manager(ran, at_ack=lambda: signal.raise_signal(signal.SIGTERM))
+    await spawned(lifespan, manager)
+    manager.wait_for_ack()
+    await asyncio.to_thread(drained.wait)
 
 
 async def test_a_second_signal_waits_for_no_job(ran):
@@ -363,10 +386,10 @@ async def test_a_second_signal_waits_for_no_job(ran):
     (draining,) = [thread for thread in threading.enumerate() if thread.name == "drain"]
     signal.raise_signal(signal.SIGINT)
     assert lifespan.phase is Phase.STOPPING
-    assert ran == ["bound begun", "__TERMINATE__"]
+    assert ran == ["bound begun", "bound counts", "__TERMINATE__"]
     ended.set()
     await asyncio.to_thread(draining.join)
-    assert ran == ["bound begun", "__TERMINATE__"]  # once
+    assert ran == ["bound begun", "bound counts", "__TERMINATE__"]  # once
 
 
 # The main process: stop
@@ -383,7 +406,14 @@ async def test_jobs_are_ended_once_the_workers_are_gone(ran):
     lifespan = make(ran)
     one = await asked_to_stop(lifespan, ran)
     await lifespan.stop_main(one)
-    assert ran == ["bound begun", "remove shared", "workers gone", "end jobs", "jobs ended True"]
+    assert ran == [
+        "bound begun",
+        "bound counts",
+        "remove shared",
+        "workers gone",
+        "end jobs",
+        "jobs ended True",
+    ]
     assert lifespan.phase is Phase.STOPPING
 
 
@@ -395,6 +425,7 @@ async def test_a_stop_that_nobody_asked_for_ends_the_workers_and_no_job(ran):
     assert ended.value.code == 1
     assert ran == [
         "bound begun",
+        "bound counts",
         "worker told to end",
         "worker joined",
         "worker joined",
