@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import documents
 import pytest
+
+from service.logs import STARTED
 
 ROOT = documents.ROOT
 PAGES = documents.pages()
@@ -70,6 +73,30 @@ def test_each_promise_names_tests_that_exist(page: str) -> None:
         named = re.findall(r"`(test_\w+)`", row.rstrip(" |").rpartition(" | ")[2])
         assert named, row
         assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_each_log_event_is_explained_and_no_other() -> None:
+    logged = set()
+    for path in (ROOT / "service").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args and _writes_an_event(node.func):
+                event = node.args[0]
+                logged.add(event.value if isinstance(event, ast.Constant) else STARTED)
+    text = (ROOT / "deploy" / "OPERATIONS.md").read_text()
+    table = text.partition("<!-- events -->")[2].partition("<!-- events end -->")[0]
+    rows = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    of_sanic = {"worker_starting", "worker_ready", "worker_stopping", "worker_stopped", "log"}
+    assert set(explained) == logged | of_sanic | {STARTED}
+
+
+def _writes_an_event(function: ast.expr) -> bool:
+    match function:
+        case ast.Attribute(value=ast.Name(id="_log"), attr=attribute):
+            return attribute != "bind"
+        case ast.Name(id="log_event"):
+            return True
+    return False
 
 
 def test_the_architecture_names_each_package_and_no_other() -> None:

@@ -41,10 +41,10 @@ def test_a_traceback_shows_no_variables(restored, capsys, log_format):
 
 def test_a_json_line_is_one_object_with_the_event_and_its_fields(restored, capsys):
     logs.configure("json")
-    structlog.get_logger("test").info("job_adopted", job="a\nb", events=3)
+    structlog.get_logger("test").info("job_taken_over", job="a\nb", events=3)
     (line,) = capsys.readouterr().err.splitlines()
     said = json.loads(line)
-    assert (said["event"], said["job"], said["events"]) == ("job_adopted", "a\nb", 3)
+    assert (said["event"], said["job"], said["events"]) == ("job_taken_over", "a\nb", 3)
     assert said["level"] == "info"
     assert said["timestamp"].startswith("20")
 
@@ -73,9 +73,9 @@ def test_lines_of_processes_that_share_an_unbuffered_log_stay_whole(log_format):
 
 def test_a_text_line_has_the_event_and_its_fields(restored, capsys):
     logs.configure("text")
-    structlog.get_logger("test").info("job_adopted", job="a", events=3)
+    structlog.get_logger("test").info("job_taken_over", job="a", events=3)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "job_adopted" in line
+    assert "job_taken_over" in line
     assert "events=3 job=a" in line
 
 
@@ -176,7 +176,7 @@ def test_lines_that_callers_cause_are_bounded_and_what_was_left_out_is_told():
 
     assert len(write("stream_cut", 1000)) == 60
     assert len(write("request_failed", 1)) == 1
-    assert len(write("job_adopted", 1000)) == 1000
+    assert len(write("job_taken_over", 1000)) == 1000
     now[0] += 60
     first, second = write("stream_cut", 2)
     assert first["omitted"] == 940

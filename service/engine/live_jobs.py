@@ -57,7 +57,7 @@ class LiveJobs:
             raise
         except Exception as exc:  # noqa: BLE001 - its record, or a message about it, makes no sense
             job_id = message.get("job", "")
-            _log.exception("job_not_driven", job=job_id)
+            _log.exception("job_unusable", job=job_id)
             record = self._store.get(job_id)
             if record is None:
                 outbox.send({"type": "release", "job": job_id})
@@ -108,7 +108,7 @@ class LiveJobs:
             return
         job = LiveJob(record, spec, has_slot=message["has_slot"], sent=message["dispatched"])
         self._jobs[job_id] = job
-        _log.info("job_adopted", job=job_id, events=len(message["events"]))
+        _log.info("job_taken_over", job=job_id, events=len(message["events"]))
         for event in message["events"]:
             self._event(job, event, outbox)
         if record.state in FINISHED:

@@ -56,7 +56,7 @@ def take_over(state_dir: Path, directory: int, *, silent_s: float) -> int | None
             _signal(found, signal.SIGKILL, within_s=_GONE_S)
             continue
         if not was_signalled:
-            log_event("supervisor_called", pids=found)
+            log_event("supervisor_signalled", pids=found)
             was_signalled = True
         _signal(found, signal.SIGHUP, signal.SIGCONT, within_s=_CHECK_S)
 

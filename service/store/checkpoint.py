@@ -110,7 +110,7 @@ class Checkpoints:
         pause = min(_LAST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._failures - 1))
         self._not_before = time.monotonic() + pause
         if self._failures == _LOGGED_AFTER:
-            _log.warning("log_not_emptied", bytes=self._log_bytes(), why=why)
+            _log.warning("records_log_not_emptied", bytes=self._log_bytes(), why=why)
 
     def _is_paused(self) -> bool:
         return time.monotonic() < self._not_before

@@ -90,7 +90,7 @@ def _resumed(state_dir: Path, source: int) -> Snapshot:
     try:
         lay_out(state_dir)
     except OSError as exc:
-        log_event("logs_not_moved", error=str(exc))  # and go on as before
+        log_event("logs_not_moved", level="error", error=str(exc))  # and go on as before
     log_event("supervisor_resumed", pid=os.getpid(), version=service.__version__)
     return snapshot
 
@@ -110,7 +110,7 @@ def _begin(
     try:
         lock = take_over(state_dir, directory, silent_s=options.silent_s)
     except Stuck as exc:
-        log_event("supervisor_stuck", why=str(exc))
+        log_event("supervisor_stuck", level="error", why=str(exc))
         raise SystemExit(1) from exc
     if lock is None:
         log_event("supervisor_exists", state_dir=state_dir)

@@ -65,7 +65,7 @@ class Connection(asyncio.BufferedProtocol):
             for message in self._frames.feed(_received[:nbytes]):
                 self._listener.received(self, message)
         except ProtocolError as exc:
-            log_event("peer_dropped", pid=self.pid, error=repr(exc))
+            log_event("connection_dropped", pid=self.pid, error=repr(exc))
             self.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -90,7 +90,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MAX_BACKLOG_BYTES:
-            log_event("peer_dropped", pid=self.pid, error="it reads nothing")
+            log_event("connection_dropped", pid=self.pid, error="it reads nothing")
             self.abort()
 
     def abort(self) -> None:

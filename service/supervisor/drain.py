@@ -47,7 +47,7 @@ class Drain:
                 file.write(json.dumps(kept))
             os.replace(temporary, DRAIN, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         except OSError as exc:  # it holds all the same, as long as this process lives
-            log_event("drain_not_stored", error=str(exc))
+            log_event("drain_not_stored", level="error", error=str(exc))
 
     def end(self) -> None:
         """End it, if there is one."""
@@ -68,7 +68,7 @@ class Drain:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            log_event("drain_not_read", error=str(exc))
+            log_event("drain_not_read", level="error", error=str(exc))
             return
         if is_over:
             self.end()

@@ -54,7 +54,7 @@ def _close(files: JobFiles, job_id: str) -> tuple[int, bool]:
     except OSError as exc:
         if exc.errno in _PASSING:
             raise _NotNow(f"its log can't be repaired: {exc}") from exc
-        log_event("log_lost", job=job_id, why=str(exc))
+        log_event("log_lost", level="error", job=job_id, why=str(exc))
         return 0, False
     for repair in log.repairs:
         log_event("log_repaired", job=job_id, repair=repair)

@@ -133,7 +133,7 @@ class Server:
         except InvalidMessage as exc:
             self._reject(connection, message, str(exc))
         except Exception as exc:  # noqa: BLE001 - else the sender would wait for ever
-            log_event("message_failed", trace=traceback.format_exception(exc))
+            log_event("message_failed", level="error", trace=traceback.format_exception(exc))
             self._reject(connection, message, f"{type(exc).__name__} in the supervisor")
 
     def _reject(self, connection: Connection, message: Mapping[str, Any], error: str) -> None:
@@ -186,7 +186,7 @@ class Server:
 
     def _drop(self, connection: Connection) -> None:
         """Its jobs go to others. When it wakes it finds itself without a connection."""
-        log_event("peer_silent", pid=connection.pid)
+        log_event("worker_silent", level="error", pid=connection.pid)
         connection.abort()
 
     # Jobs
@@ -248,7 +248,7 @@ class Server:
         try:
             self._become(self._take_snapshot(self.register.snapshot()))
         except OSError as exc:
-            log_event("upgrade_failed", error=str(exc))
+            log_event("upgrade_failed", level="error", error=str(exc))
             for connection in askers:
                 connection.abort()  # it connects again, and finds the old code
 

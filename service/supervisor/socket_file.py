@@ -102,7 +102,7 @@ class SocketFile:
                 if self._make is not None:
                     self._serving = self._loop.create_task(self.serve(self._make))
         except OSError as exc:
-            log_event("socket_not_bound", error=str(exc))
+            log_event("socket_not_bound", level="error", error=str(exc))
 
     def close(self) -> None:
         """Accept nobody any more."""

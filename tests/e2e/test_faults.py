@@ -66,7 +66,7 @@ def test_a_killed_workers_jobs_go_to_another_and_its_readers_resume(state_dir: P
         crowd.turn()
         os.kill(victim, signal.SIGKILL)
 
-        adopted = service.wait_for_line("job_adopted")
+        adopted = service.wait_for_line("job_taken_over")
         job = next(job for job in crowd.jobs if job.id in adopted)
         job.end_all()
         job.check(service)
@@ -555,7 +555,7 @@ def test_an_older_worker_and_words_of_a_newer_one_disturb_nothing(state_dir: Pat
             reader.check()
         service.stop()
         log = (state_dir / "supervisor.log").read_text()
-        assert "peer_dropped" not in log
+        assert "connection_dropped" not in log
 
 
 @pytest.mark.parametrize("jobs", [[], ["00000000-0000-4000-8000-000000000000"]])

@@ -108,7 +108,7 @@ def test_a_worker_that_wakes_finds_itself_fenced(state_dir, tmp_path):
         worker, other = service.worker_pids()
         with stopped(service.process.pid):
             with stopped(worker):
-                until(lambda: "peer_silent" in (state_dir / "supervisor.log").read_text())
+                until(lambda: "worker_silent" in (state_dir / "supervisor.log").read_text())
                 gate.open(len(ids))
                 with httpx.Client(base_url=service.url, timeout=90) as client:
                     views = {job_id: client.get(f"/{job_id}/wait").json() for job_id in ids}
@@ -146,7 +146,7 @@ def test_main_that_was_stopped_for_long_judges_nobody(state_dir):
         threading.Event().wait(5)  # some looks of the watchdog
         with Watched(pids) as processes:
             assert processes.alive() == pids
-        assert "peer_silent" not in (state_dir / "supervisor.log").read_text()
+        assert "worker_silent" not in (state_dir / "supervisor.log").read_text()
 
 
 def test_a_submission_that_got_503_from_a_stopped_supervisor_never_runs(state_dir, tmp_path):

@@ -47,12 +47,22 @@ def test_what_execve_could_not_hand_on_is_told(key, value, pointer):
     assert pointers(CommandLine="x", Environment={key: value}) == [pointer]
 
 
-@pytest.mark.parametrize("path", ["", "..", "a/../b", "../a", "a/..", "/a/../b", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["", "..", "a/../b", "../a", "a/..", "/a/../b", "a\0b", "~", "~/x", "~me"]
+)
 def test_a_working_directory_that_leads_out_or_nowhere_is_told(path):
     assert set(pointers(CommandLine="x", WorkingDir=path)) == {"/WorkingDir"}
 
 
-@pytest.mark.parametrize("path", ["a", "a/b", "/tmp", ".", "...", "a..b", "..a"])
+def test_a_home_directory_is_refused_with_a_hint():
+    ((_, detail),) = errors(CommandLine="x", WorkingDir="~/x")
+    assert detail == (
+        "expected a path without '~', got '~/x': give an absolute path, or './~/x' in the job's own"
+        " directory"
+    )
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "/tmp", ".", "...", "a..b", "..a", "./~", "a~"])
 def test_a_working_directory_that_only_looks_like_one_is_taken(path):
     assert pointers(CommandLine="x", WorkingDir=path) == []
 

@@ -382,7 +382,7 @@ def test_a_peer_that_sends_no_frames_is_dropped_and_no_other(supervisor, data):
     assert bad.hung_up()
     good.kill("job")
     assert good.event("job", "finished")["outcome"] == "killed"
-    assert "peer_dropped" in supervisor.log[said:]
+    assert "connection_dropped" in supervisor.log[said:]
 
 
 @pytest.mark.parametrize(

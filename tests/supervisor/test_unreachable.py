@@ -106,7 +106,7 @@ def test_one_whose_files_were_taken_away_puts_them_back(busy, state_dir, go, new
     sabotage(state_dir)
     start(state_dir, cgroup="off")
     assert is_alone(state_dir, supervisor.process.pid, new_pid)
-    assert "supervisor_called" in supervisor.log
+    assert "supervisor_signalled" in supervisor.log
     again = supervisor.connect()
     assert again.hello["nonce"] == client.hello["nonce"]
     go.go()
@@ -199,7 +199,7 @@ def test_many_who_find_it_unreachable_start_one_candidate_at_a_time(busy, state_
     assert len(candidates) >= 1
     assert is_alone(state_dir, supervisor.process.pid, new_pid)
     # Each began when the one before had left.
-    assert supervisor.log.count("supervisor_called") == 1
+    assert supervisor.log.count("supervisor_signalled") == 1
     assert supervisor.log.count("supervisor_exists") == 4
 
 

@@ -146,7 +146,7 @@ class ExitHooks:
         except ValueError:
             report = None
         if not isinstance(report, dict):
-            log_event("no_verdict", job=self.job_id, status=status)
+            log_event("exit_status_unknown", job=self.job_id, status=status)
             # A probe that was killed is the command that was killed.
             return status if status < 0 else self.status, {}
         reported = report.get("status")
@@ -180,7 +180,7 @@ class ExitHooks:
             return None
         self.cleanup_pid = 0
         if status:
-            log_event("cleanup_failed", job=self.job_id, status=status)
+            log_event("cleanup_failed", level="error", job=self.job_id, status=status)
         return status == 0
 
     def abandon_cleanup(self) -> int:

@@ -109,7 +109,7 @@ class JobLog:
         try:
             self._log.close(complete=complete)
         except OSError as exc:
-            log_event("log_not_closed", job=self._job_id, error=str(exc))
+            log_event("log_not_closed", level="error", job=self._job_id, error=str(exc))
             self._runtime.unclosed.add(self._log)
             return False
         return True

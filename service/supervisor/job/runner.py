@@ -99,7 +99,7 @@ class Job:
             try:
                 job._log.resume(snapshot.log)
             except OSError as exc:
-                log_event("log_not_inherited", job=job.id, error=str(exc))
+                log_event("log_not_inherited", level="error", job=job.id, error=str(exc))
                 runtime.loop.call_soon(job.give_up)
         runtime.commands.update(dict.fromkeys(snapshot.pids, job))
         job._timers.resume(snapshot.timers)
@@ -277,7 +277,7 @@ class Job:
         try:
             pid = self._hooks.run_cleanup(effect, self._runtime.descriptors)
         except Refused as exc:
-            log_event("cleanup_refused", job=self.id, why=str(exc))
+            log_event("cleanup_refused", level="error", job=self.id, why=str(exc))
             self._apply(self.machine.cleaned_up(ok=False))
         else:
             self._runtime.commands[pid] = self
@@ -297,7 +297,7 @@ class Job:
         self._apply(self.machine.stream_ended(command, time.time_ns()))
 
     def _log_failed(self, error: OSError) -> None:
-        log_event("output_failed", job=self.id, error=str(error))
+        log_event("output_failed", level="error", job=self.id, error=str(error))
         sentence = f"The output can't be written: {os.strerror(error.errno or 0)}."
         now = self._runtime.loop.time()
         self._apply(self.machine.log_failed(sentence, time.time_ns(), now))

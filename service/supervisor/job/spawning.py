@@ -45,7 +45,7 @@ def why_not_started(job_id: str, error: Exception) -> str:
     """What the record of a command says that couldn't be started."""
     if isinstance(error, (Refused, OSError)):
         return str(error)
-    log_event("start_failed", job=job_id, trace=traceback.format_exception(error))
+    log_event("start_failed", level="error", job=job_id, trace=traceback.format_exception(error))
     return f"The command could not be started: {type(error).__name__} in the supervisor."
 
 
