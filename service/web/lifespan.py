@@ -175,11 +175,11 @@ class Lifespan:
         raise_limit()
         close_before_connections()
         memory = getattr(app.shared_ctx, "heartbeats", None)  # none in a single process
-        if memory is None:
-            self._may_have_jobs = True
-            await asyncio.to_thread(self._jobs.began)
         async with AsyncExitStack() as parts:
             await self._open_parts(parts, None if memory is None else Heartbeats(memory))
+            if memory is None:  # it has the main process's part as well
+                self._may_have_jobs = True
+                await asyncio.to_thread(self._jobs.began)
             self._parts = parts.pop_all()
         self.phase = Phase.SERVING
 
