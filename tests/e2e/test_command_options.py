@@ -158,5 +158,5 @@ def test_a_variable_is_the_commands_then_the_jobs_then_that_for_all(service: Ser
 def test_a_new_worker_has_the_variables_of_the_start(service: Service) -> None:
     (service.state_dir.parent / "variables").write_text("spoiled")
     os.kill(service.worker_pids()[-1], signal.SIGKILL)
-    service.wait_for_line("Worker ready", len(service.worker_pids()) + 1)
+    service.wait_for_line("worker_ready", len(service.worker_pids()) + 1)
     assert service.output(service.run("echo $A")["ID"]) == b"file\n"
