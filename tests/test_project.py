@@ -52,6 +52,16 @@ def values_of(unit: Path, key: str) -> list[str]:
     return [value for _, name, value in unit_lines(unit) if name == key]
 
 
+# ---------------------------------------------------------------------------------------- tests
+
+
+def test_what_starts_services_is_marked():
+    """What isn't counts as quick, and every environment would run it."""
+    modules = list((ROOT / "tests" / "e2e").glob("test_*.py"))
+    assert len(modules) > 30
+    assert [m.name for m in modules if "pytest.mark.e2e" not in m.read_text()] == []
+
+
 # ------------------------------------------------------------------------------------ packaging
 
 

@@ -84,6 +84,7 @@ def test_a_killed_workers_jobs_go_to_another_and_its_readers_resume(state_dir: P
 # Every service process but the supervisor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "left"])
 def test_jobs_run_on_without_a_service_and_the_next_one_takes_them_up(
     state_dir: Path, crowd: Crowd, how: str

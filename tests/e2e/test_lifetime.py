@@ -330,6 +330,7 @@ def change_until_reloaded(service: Service, file: Path) -> None:
     pytest.fail("no reload")
 
 
+@pytest.mark.slow  # Sanic looks at files now and then
 def test_reload_of_the_workers_leaves_jobs_running(state_dir: Path, tmp_path: Path, gate: Gate):
     watched = tmp_path / "watched"
     watched.mkdir()

@@ -50,6 +50,7 @@ def harmless(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.slow
 def test_the_service_answers_as_it_is_described(harmless: Service, tmp_path: Path):
     assert harmless.run("no such command")["ExitCode"] == 0
     (tmp_path / "schemathesis.toml").write_text(CONFIG)

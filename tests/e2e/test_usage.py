@@ -11,6 +11,8 @@ from answers import assert_problem
 from gates import Gate, lines
 from running import Service, running
 
+pytestmark = pytest.mark.e2e
+
 MB = 1 << 20
 # It has used a tenth of a second of processor time and 60 MB when it says so.
 BUSY = (

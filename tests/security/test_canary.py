@@ -196,6 +196,7 @@ def words(body: object) -> Iterator[str]:
             yield from words(item)
 
 
+@pytest.mark.slow
 def test_nothing_that_a_job_names_is_run_read_or_told_by_anybody_but_its_user(cage: Cage) -> None:
     accepted = 0
 

@@ -203,6 +203,7 @@ def _processor_s(service: Service) -> float:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_the_largest_bodies_take_little_of_the_processor_and_of_memory(service: Service):
     memory = _resident(service)
     for name, make in MONSTERS.items():
