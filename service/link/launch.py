@@ -131,13 +131,19 @@ class Starting:
                 raise SupervisorFailed(f"the supervisor did not start; {log} says why")
 
     def _wait_for_lock(self) -> None:
-        if lock_within(self._lock, self._ends - time.monotonic()):
-            return
-        # The process that spawned that candidate is gone, or would have killed it by now.
-        end_candidate(self._state_dir)
-        if not lock_within(self._lock, _ENDED_S):
-            os.close(self._lock)
-            raise SupervisorFailed("another process holds the start lock")
+        """Others may start candidates, one after the other: each gets the whole time."""
+        start_lock = StateDir(self._state_dir).start_lock
+        candidate = named_in(start_lock)
+        while not lock_within(self._lock, _START_S):
+            before, candidate = candidate, named_in(start_lock)
+            if candidate == before:
+                # The process that spawned it is gone, or would have killed it by now.
+                end_candidate(self._state_dir)
+                # One that has no name yet may be another one than before.
+                if not lock_within(self._lock, _START_S if candidate is None else _ENDED_S):
+                    os.close(self._lock)
+                    raise SupervisorFailed("another process holds the start lock")
+                break
         self._ends = time.monotonic() + _START_S
 
     def _spawn(self) -> None:

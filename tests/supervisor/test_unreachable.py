@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from service.host.locks import holders, named_in
+from service.host.locks import holders, lock_within, named_in, open_lock, try_lock
 from service.link.launch import Starting, SupervisorFailed, reach, start
 from service.paths import StateDir
 from service.supervisor.process.marks import mark_of
@@ -230,6 +230,38 @@ def test_a_candidate_that_hangs_is_ended_by_the_next_one(state_dir, start_superv
             process.wait()
         first._candidate._process.wait(10)
         os.close(first._candidate._ours)
+
+
+def test_a_candidate_has_its_whole_time_whoever_was_started_before_it(
+    state_dir, monkeypatch, new_pid
+):
+    """On a busy machine several of them take longer than one may."""
+    from service.link import launch
+
+    state_dir.mkdir()
+    lock = open_lock(StateDir(state_dir).start_lock)
+    assert try_lock(lock)
+    candidates, waited, ended = iter([1, 2, 3]), [], []
+
+    def is_free(descriptor, seconds):
+        waited.append(seconds)
+        if len(waited) < 3:
+            return False
+        os.close(lock)
+        return lock_within(descriptor, seconds)
+
+    monkeypatch.setattr(launch, "named_in", lambda _: next(candidates))
+    monkeypatch.setattr(launch, "lock_within", is_free)
+    monkeypatch.setattr(launch, "end_candidate", ended.append)
+    try:
+        start(state_dir, cgroup="off")
+    finally:
+        for pid in holders(state_dir):
+            process = new_pid(pid)
+            process.kill()
+            process.wait()
+    assert ended == []
+    assert waited == [launch._START_S] * 3
 
 
 def test_the_last_words_reach_one_that_is_stopped_and_has_no_socket(busy, state_dir, go):
