@@ -142,6 +142,11 @@ class Register(Generic[Worker]):
         is_next = self.has_free_slot and self._queue.peek() is None
         return not (is_next and self._queue.is_below_limit(principal, max_running))
 
+    @property
+    def has_live(self) -> bool:
+        """Whether a job isn't finished."""
+        return any(not entry.job.is_finished for entry in self._entries.values())
+
     def waiting_of(self, principal: str) -> int:
         """How many jobs of this principal wait for a run slot."""
         return self._queue.waiting_of(principal)

@@ -18,7 +18,7 @@ from service.supervisor.process.reaper import Reaper
 from service.supervisor.process.spawn import Descriptors
 from service.supervisor.process.tree import Tree
 from service.supervisor.server import Server
-from service.supervisor.signals import Signals, unblock_signals
+from service.supervisor.signals import Signals
 from service.supervisor.snapshot import RegisterSnapshot, Snapshot
 from service.supervisor.socket_file import SocketFile
 from service.supervisor.unclosed import UnclosedLogs
@@ -78,12 +78,15 @@ class Supervisor:
             take_snapshot=self._take_snapshot,
             become=self._become,
         )
-        self._reaper = Reaper(loop, self._child_died, self._check_trees)
-        self._signals = Signals(loop, self._told_to_end, self._files.look)
+        self._signals = Signals(
+            loop, self._told_to_end, self._files.look, lambda: self._server.register.has_live
+        )
+        self._reaper = Reaper(loop, self._child_died, self._check_trees, before=self._signals.read)
 
     async def run(self) -> None:
         """Serve until nothing is left to serve for."""
-        unblock_signals()
+        self._signals.unblock()
+        self._signals.read()  # its sender may be among the dead
         self._reaper.reap()  # children that died before there was a handler
         self._check_trees()
         await self._files.serve(lambda: Connection(self._server, self._loop))
@@ -133,4 +136,4 @@ class Supervisor:
             self._signals.block()
             upgrade.execute(self._arguments, snapshot)
         finally:
-            unblock_signals()
+            self._signals.unblock()

@@ -1,5 +1,5 @@
-"""Signals to the supervisor: TERM shuts it down, HUP has it check its socket and its lock file, and
-no other signal that can be caught ends it.
+"""Signals to the supervisor: TERM shuts it down, if no job sent it (`termination.py`), HUP has it
+check its socket and its lock file, and no other signal that can be caught ends it.
 
 Signals are ignored by a handler, not by SIG_IGN: exec keeps SIG_IGN, and resets a handler to the
 default, so a command begins with default dispositions. Signals that a fault of the program raises
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from service.host.event_log import log_event
+from service.supervisor.termination import Termination
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,11 +40,6 @@ def ignore_signals() -> None:
         signal.signal(number, _ignore)
 
 
-def unblock_signals() -> None:
-    """No signal is blocked any more, for this process and for the commands that it spawns."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
 def _ignore(_number: int, _frame: object) -> None:
     """It interrupts whatever is under way, so it must not even write a line."""
 
@@ -56,9 +52,15 @@ class Signals:
         loop: asyncio.AbstractEventLoop,
         on_term: Callable[[], None],
         on_hangup: Callable[[], None],
+        has_jobs: Callable[[], bool],
     ) -> None:
+        """`has_jobs`: whether a job may have a process."""
         self.is_told_to_end = False
         self._ignored: set[int] = set()
+        self._loop, self._on_term = loop, on_term
+        self._termination = Termination(has_jobs)
+        if not self._termination.is_closed:
+            loop.add_reader(self._termination.descriptor, self.read)
 
         # The loop's own handlers would leave a signal in a pipe of the loop, and lose it in an
         # exec: what these set is known as soon as `block` returns.
@@ -80,12 +82,24 @@ class Signals:
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGHUP, look)
 
+    def read(self) -> None:
+        """Act on a TERM that was sent, while its sender can be looked at: before it is reaped."""
+        if self._termination.is_told_to_end():
+            self.is_told_to_end = True
+            self._loop.call_soon(self._on_term)
+
+    def unblock(self) -> None:
+        """No signal is blocked any more, but for TERM where that is read."""
+        blocked = () if self._termination.is_closed else (signal.SIGTERM,)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
     def block(self) -> None:
-        """Signals wait until `unblock_signals`, over an exec too. All earlier ones are handled.
+        """Signals wait until `unblock`, over an exec too. All earlier ones are handled.
 
         Raises: InterruptedError, when a TERM was among them.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        self.read()
         if self.is_told_to_end:
             raise InterruptedError("it was told to end meanwhile")
 
@@ -93,3 +107,6 @@ class Signals:
         """The loop is about to end."""
         for number in _HANDLED:
             signal.signal(number, _ignore)
+        if not self._termination.is_closed:
+            self._loop.remove_reader(self._termination.descriptor)
+        self._termination.close()

@@ -18,8 +18,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,18 +43,6 @@ class Hooks:
     cleanup: list[str] = field(default_factory=list)
     force_cleanup: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """A program that is spawned meanwhile starts with all signals blocked: one that comes before
-    it has a handler waits, instead of killing it. The program unblocks them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def memory_file(content: bytes = b"") -> int:
@@ -115,15 +101,17 @@ class ExitHooks:
         except OSError as exc:
             raise Refused(os.strerror(exc.errno or 0)) from exc
         try:
-            with _signals_blocked():
-                spawned = spawn(
-                    [*hooks.status_probe, str(probe.status)],
-                    hooks.environment,
-                    "/",
-                    descriptors=descriptors,
-                    placement=tree.spawning(),
-                    stdin=report,
-                )
+            spawned = spawn(
+                [*hooks.status_probe, str(probe.status)],
+                hooks.environment,
+                "/",
+                descriptors=descriptors,
+                placement=tree.spawning(),
+                stdin=report,
+                # One that comes before it has a handler waits, instead of killing it. The program
+                # unblocks them.
+                blocked=signal.valid_signals(),
+            )
         except Refused:
             os.close(report)
             raise

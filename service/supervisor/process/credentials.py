@@ -23,27 +23,46 @@ import functools
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from service.host.procfs import look_at
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_T = TypeVar("_T")
 # Seconds between two checks of a child that is slow to exec: that takes a millisecond.
 _CHECK_S: Final = 0.05
 
 
-def popen(
-    argv: list[str], *, no_new_privs: bool, aside: bool, **options: Any
-) -> subprocess.Popen[bytes]:
-    """`subprocess.Popen`, for this process's main thread, which runs no other code meanwhile.
-    `aside`: the child isn't to be on the main thread's list of children.
+def aside(call: Callable[[], _T], *, no_new_privs: bool) -> _T:
+    """The call made by another thread, for this process's main thread, which waits: what is
+    spawned there isn't on the main thread's list of children.
     """
-    if options.get("user") is None and not no_new_privs and not aside:
-        return subprocess.Popen(argv, **options)
+    return _thread(no_new_privs).submit(call).result()
+
+
+def popen(
+    argv: list[str], *, no_new_privs: bool, blocked: Collection[int] = (), **options: Any
+) -> subprocess.Popen[bytes]:
+    """`subprocess.Popen`, for this process's main thread, which runs no other code meanwhile. The
+    child's signal mask is `blocked`; its `preexec_fn`, if it has one, sees to that itself.
+    """
     # Made in two steps: its pid is known while its other thread still waits.
     child: subprocess.Popen[bytes] = subprocess.Popen.__new__(subprocess.Popen)
-    make = functools.partial(subprocess.Popen.__init__, child, argv, **options)
+
+    def make() -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        if options.get("preexec_fn") is None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        try:
+            subprocess.Popen.__init__(child, argv, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    if options.get("user") is None and not no_new_privs:
+        make()
+        return child
     started = _thread(no_new_privs).submit(make)
     while not wait([started], timeout=_CHECK_S).done:
         _end_if_stopped(child)

@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 class Reaper:
     """Reaps on SIGCHLD. `on_death(pid, status, used)` is called for each child, with an exit code
-    or minus a signal, and the resources that it and its own reaped children have used;
-    `on_batch()` after all that were dead together. An exception leaves no child unreaped.
+    or minus a signal, and the resources that it and its own reaped children have used; `before()`
+    and `on_batch()` before and after all that were dead together. An exception leaves no child
+    unreaped.
     """
 
     def __init__(
@@ -24,15 +25,18 @@ class Reaper:
         loop: asyncio.AbstractEventLoop,
         on_death: Callable[[int, int, resource.struct_rusage], None],
         on_batch: Callable[[], None],
+        before: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._on_death = on_death
         self._on_batch = on_batch
+        self._before = before
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
 
     def reap(self) -> None:
         """Reap all that are dead. One SIGCHLD may stand for many deaths."""
         any_died = False
+        self._before()
         try:
             while (dead := _next_dead()) is not None:
                 any_died = True

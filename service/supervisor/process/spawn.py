@@ -1,8 +1,9 @@
 """Spawning one command: its own session, its pipes, nothing inherited from the supervisor.
 
 The child has descriptors 0–2 and those that are passed to it, default signal dispositions and the
-soft RLIMIT_NOFILE that the supervisor was started with. Python spawns by vfork, so the cost doesn't
-grow with the supervisor, but for a child that becomes another user: that takes a fork.
+soft RLIMIT_NOFILE that the supervisor was started with. It is spawned without a copy of this
+process's memory, so the cost doesn't grow with the supervisor, but for a child that becomes another
+user, or has limits: that takes a fork.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from service.host.identity import Identity
+from service.supervisor.process.credentials import aside as in_thread
 from service.supervisor.process.credentials import popen
+from service.supervisor.process.launch import can_launch, launch
 
+_LAST_STANDARD: Final = 2
 # Source: nptl(7), signal numbers 32 and 33.
 _RESERVED: Final = (32, 33)
 # The number of rt_sigaction by machine. Source: syscalls(2), asm/unistd.h.
@@ -64,6 +69,7 @@ class Descriptors:
         self._child = (self.child_soft, hard)
         self._own = (hard, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._own)
+        _close_all_on_exec()
         self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._reserve = [os.dup(self.null), os.dup(self.null)]
 
@@ -92,6 +98,14 @@ class Descriptors:
             os.close(descriptor)
         self._reserve.clear()
         resource.setrlimit(resource.RLIMIT_NOFILE, self._child)
+
+
+def _close_all_on_exec() -> None:
+    """Whatever this process was started with: a command that is spawned inherits none of it."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one of the listing itself
+            if int(name) > _LAST_STANDARD:
+                os.set_inheritable(int(name), False)  # noqa: FBT003 - os takes it by position only
 
 
 def reset_dispositions() -> None:
@@ -132,6 +146,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     no_new_privs: bool = False,
     passed: tuple[int, ...] = (),
     one_pipe: bool = False,
+    blocked: Collection[int] = (),
     aside: bool = False,
 ) -> Spawned:
     """Start `argv` in `directory` (None: the current one). `placement` is entered around the fork,
@@ -140,8 +155,9 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     thread of this process runs meanwhile, so it may be Python. With an `identity` the child becomes
     that user, with its groups; with `no_new_privs` no program that it executes gains
     privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2. With
-    `one_pipe` both streams of output are one pipe, which keeps their order. With `aside` the
-    child isn't on the list of the main thread's children.
+    `one_pipe` both streams of output are one pipe, which keeps their order. `blocked` is the
+    child's signal mask, where it has no `preexec`. With `aside` it isn't
+    on the list of the main thread's children, where it is this process's user.
 
     The caller owns the pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
@@ -152,24 +168,32 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
             pipes += os.pipe2(os.O_CLOEXEC)
         if identity is not None:
             _give(pipes, identity)
+        files = (descriptors.null if stdin is None else stdin, pipes[1], pipes[-1])
         with descriptors, placement:
-            child = popen(
-                list(argv),
-                no_new_privs=no_new_privs,
-                aside=aside,
-                stdin=descriptors.null if stdin is None else stdin,
-                stdout=pipes[1],
-                stderr=pipes[-1],
-                cwd=directory,
-                env=dict(environment),
-                start_new_session=True,
-                restore_signals=True,
-                preexec_fn=preexec,
-                user=None if identity is None else identity.uid,
-                group=None if identity is None else identity.gid,
-                extra_groups=None if identity is None else identity.groups,
-                pass_fds=passed,
-            )
+            if identity is None and preexec is None and can_launch():
+                start = partial(
+                    launch,
+                    argv,
+                    environment,
+                    directory,
+                    files=files,
+                    passed=passed,
+                    blocked=blocked,
+                )
+                by_another = aside or no_new_privs
+                pid = in_thread(start, no_new_privs=no_new_privs) if by_another else start()
+            else:
+                pid = _popen(
+                    argv,
+                    environment,
+                    directory,
+                    files=files,
+                    preexec=preexec,
+                    identity=identity,
+                    no_new_privs=no_new_privs,
+                    passed=passed,
+                    blocked=blocked,
+                )
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
         for end in pipes:
             os.close(end)
@@ -178,10 +202,47 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
         raise Refused(sentence(exc, argv[0], directory)) from exc
     for end in pipes[1::2]:
         os.close(end)
+    return Spawned(pid, pipes[0], None if one_pipe else pipes[2])
+
+
+def _popen(  # noqa: PLR0913 - the same
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str | None,
+    *,
+    files: tuple[int, int, int],
+    preexec: Callable[[], None] | None,
+    identity: Identity | None,
+    no_new_privs: bool,
+    passed: tuple[int, ...],
+    blocked: Collection[int],
+) -> int:
+    child = popen(
+        list(argv),
+        no_new_privs=no_new_privs,
+        blocked=blocked,
+        stdin=files[0],
+        stdout=files[1],
+        stderr=files[2],
+        cwd=directory,
+        env=dict(environment),
+        start_new_session=True,
+        restore_signals=True,
+        preexec_fn=None if preexec is None else partial(_unblock_and, preexec),
+        user=None if identity is None else identity.uid,
+        group=None if identity is None else identity.gid,
+        extra_groups=None if identity is None else identity.groups,
+        pass_fds=passed,
+    )
     # The reaper waits for every child; a Popen that thinks its child lives would wait for it too,
     # and could take the exit status of a later process with the same pid.
     child.returncode = 0
-    return Spawned(child.pid, pipes[0], None if one_pipe else pipes[2])
+    return child.pid
+
+
+def _unblock_and(preexec: Callable[[], None]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    preexec()
 
 
 def _give(pipes: list[int], identity: Identity) -> None:

@@ -192,7 +192,6 @@ def test_a_child_that_its_user_stops_before_it_is_its_program_holds_nobody(no_ne
     child = popen(
         ["/bin/true"],
         no_new_privs=no_new_privs,
-        aside=False,
         user=12345,
         preexec_fn=lambda: os.kill(os.getpid(), signal.SIGSTOP),
     )
