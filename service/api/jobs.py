@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal as signals
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ from service import errors
 from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees, sees
-from service.api.forms import Form, Unfit
+from service.api.how_to_kill import HowToKill
 from service.api.job_view import job_view, process_views
 from service.api.parameters import OfJob, optional, query
 from service.api.responses import json_response
@@ -31,25 +30,6 @@ routes: Final = Routes()
 LINKS_OF_JOB: Final = tuple(
     Link(operation, "$response.body#/ID")
     for operation in ("show", "attach", "wait", "kill", "clean")
-)
-
-
-def _signal(text: str) -> signals.Signals:
-    name = text if text.startswith("SIG") else f"SIG{text}"
-    try:
-        return signals.Signals[name]
-    except KeyError as exc:
-        raise Unfit(text) from exc
-
-
-_SIGNAL: Final = Form(
-    _signal,
-    "a signal's name, as TERM or SIGINT",
-    {
-        "type": "string",
-        "enum": [name for s in signals.Signals for name in (s.name, s.name.removeprefix("SIG"))],
-    },
-    lambda signal: signal.name.removeprefix("SIG"),
 )
 
 
@@ -126,16 +106,8 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kill(OfJob):
-    signal: signals.Signals = query(
-        _SIGNAL, "The first signal that its processes get.", default=signals.SIGTERM
-    )
-    grace_s: float | None = optional(
-        forms.seconds(),
-        "Seconds until KILL; the job's own when not given. 0: at once.",
-        name="grace",
-    )
-    wait: bool = query(forms.flag(), "Whether to answer when it has ended.", default=False)
+class Kill(HowToKill, OfJob):
+    pass
 
 
 @routes.add(

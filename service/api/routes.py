@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from service.api import attach, health, jobs, listing, metrics, openapi, submit
+from service.api import attach, health, jobs, listing, metrics, openapi, selected, submit
 from service.api.route import Handler, Route
 
 # A route of one of these modules is there by its declaration; a new module is named here.
 HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *submit.routes,
     *listing.routes,
+    *selected.routes,
     *jobs.routes,
     *attach.routes,
     *health.routes,

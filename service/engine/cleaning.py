@@ -22,8 +22,8 @@ class Cleaning:
         self._waiters = waiters
         self._removal = removal
 
-    async def clean(self, job_ids: list[str]) -> int:
-        """Delete the records of those that are finished, and remove their files; how many.
+    async def clean(self, job_ids: list[str]) -> list[str]:
+        """Delete the records of those that are finished, and remove their files; which these are.
 
         Raises: InsufficientStorage, Unavailable; no record is deleted then.
         """
@@ -37,10 +37,10 @@ class Cleaning:
         for job_id in cleaned:
             self._waiters.notify(job_id, finished=True)
         await self._removal.remove(cleaned)
-        return len(cleaned)
+        return cleaned
 
     async def retire(self, job_ids: list[str]) -> int:
         """The same for retention, which also tries again what couldn't be removed before."""
         cleaned = await self.clean(job_ids)
         await self._removal.try_again()
-        return cleaned
+        return len(cleaned)

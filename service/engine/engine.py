@@ -19,12 +19,14 @@ from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
 from service.engine.job_subscription import JobSubscription
 from service.engine.kills import Kills
+from service.engine.measures import Measures
 from service.engine.patient_writes import LogKeeper
 from service.engine.readiness import RecordsCheck, readiness
 from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
 from service.engine.removal import Removal
 from service.engine.retention import Retention
+from service.engine.selected import SelectedJobs, Touched
 from service.engine.session import KeptSession
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
@@ -44,7 +46,7 @@ from service.metrics.series import Metrics
 from service.output.formats.encoder import Encoder
 from service.output.watcher import LogWatcher
 from service.settings import Settings
-from service.store import Page, Query, Store
+from service.store import Page, Query, Selection, Store
 
 T = TypeVar("T")
 _log = structlog.get_logger("jobrunner.engine")
@@ -91,7 +93,9 @@ class Engine:
             settings, store, self._session, self._driver, metrics, log_keeper
         )
         self._kills = Kills(store, self._session, self._driver)
+        self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
         self._live_usage = UsageOfJobs(self._session)
+        self._measures = Measures(settings, store, self._live_usage)
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
@@ -145,6 +149,35 @@ class Engine:
         Raises: UnknownJob, JobIsLive, InsufficientStorage, Unavailable.
         """
         await self._in_task(self._clean(job_id))
+
+    async def kill_selected(
+        self,
+        selection: Selection,
+        visible: Visibility,
+        *,
+        signal: int,
+        grace_s: float | None,
+        limit: int,
+        on_touch: Callable[[str], None],
+    ) -> Touched:
+        """See `SelectedJobs.kill`."""
+        self._driver.settle()
+        work = self._selected.kill(
+            selection, visible, signal=signal, grace_s=grace_s, limit=limit, on_touch=on_touch
+        )
+        return await self._in_task(work)
+
+    async def clean_selected(
+        self,
+        selection: Selection,
+        visible: Visibility,
+        *,
+        limit: int,
+        on_touch: Callable[[str], None],
+    ) -> Touched:
+        """See `SelectedJobs.clean`."""
+        work = self._selected.clean(selection, visible, limit=limit, on_touch=on_touch)
+        return await self._in_task(work)
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> JobRecord:
         """The job once it is finished, or as it is after `timeout_s`.
@@ -231,9 +264,11 @@ class Engine:
         """The processes that the job has now; None when that can't be told."""
         return await self._live_usage.processes(record.id) if record.state in LIVE else []
 
-    def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
+    async def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
+        """One page of the jobs that are `visible`. Raises: Unavailable."""
+        used = await self._measures.of(query, visible)
         self._driver.settle()
-        return self._store.lists.page(query, visible, full=full)
+        return self._store.lists.page(query, visible, full=full, used=used)
 
     def files(self, job_id: str) -> JobFiles:
         """Where the job's files are; its directory exists from its first command on, its log from

@@ -128,10 +128,37 @@ class Killed(msgspec.Struct, frozen=True, rename="pascal"):
     state: JobState | None
 
 
+class UntouchedView(msgspec.Struct, frozen=True, rename="pascal"):
+    """A job that was selected, and to which nothing was done; `State` is null when it is gone."""
+
+    id: JobID = msgspec.field(name="ID")
+    state: JobState | None
+    why: str
+
+
+class KilledJobs(msgspec.Struct, frozen=True, rename="pascal"):
+    """`More`: there are selected jobs that weren't come to; the same request goes on with them."""
+
+    killed: list[Killed]
+    untouched: list[UntouchedView]
+    more: bool
+
+
+class CleanedJobs(msgspec.Struct, frozen=True, rename="pascal"):
+    """`More`: as in `KilledJobs`."""
+
+    cleaned: list[JobID]
+    untouched: list[UntouchedView]
+    more: bool
+
+
 class Listing(msgspec.Struct, frozen=True, rename="pascal"):
-    """One page; `Next`, when there is more, is what `after` takes."""
+    """One page; `Next`, when there is more, is what `after` takes. `Total` counts the jobs of all
+    pages.
+    """
 
     ids: list[JobID] = msgspec.field(name="IDs")
+    total: int
     jobs: list[JobView] | msgspec.UnsetType = msgspec.UNSET
     next: str | msgspec.UnsetType = msgspec.UNSET
 

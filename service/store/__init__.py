@@ -3,20 +3,25 @@
 from service.store.finished import Finished, Totals
 from service.store.free_space import FreeSpace
 from service.store.lists import Page, Query
+from service.store.order import Order, Position
 from service.store.reserve import Reserve
 from service.store.rows import readable
 from service.store.schema import SchemaTooNew, StoreError
+from service.store.selection import Selection
 from service.store.store import DuplicateKey, Overtaken, Store
 
 __all__ = [
     "DuplicateKey",
     "Finished",
     "FreeSpace",
+    "Order",
     "Overtaken",
     "Page",
+    "Position",
     "Query",
     "Reserve",
     "SchemaTooNew",
+    "Selection",
     "Store",
     "StoreError",
     "Totals",

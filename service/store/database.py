@@ -86,6 +86,19 @@ class Database:
                     self._db.execute("ROLLBACK")  # type: ignore[unreachable]  # BEGIN changed it
         self.checkpoints.committed()
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is read within it is of one moment. Raises: InsufficientStorage, Unavailable."""
+        if self._db.in_transaction:
+            yield
+            return
+        with translated():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
+
     def atomically(self, work: Callable[[], _T]) -> _T:
         """`work` in one transaction; on a full disk again with each portion of the reserve.
 

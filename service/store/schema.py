@@ -137,7 +137,8 @@ DROP INDEX jobs_by_owner;
 CREATE INDEX jobs_by_principal ON jobs (principal, state, seq) WHERE principal IS NOT NULL;
 """
 
-# An idempotency key stands in `jobs` as long as its job does, and here from then on.
+# An idempotency key stands in `jobs` as long as its job does, and in `kept_keys` from then on. What
+# lists select and order by has columns and indexes (`service.store.selection`).
 _V7: Final = """
 CREATE TABLE kept_keys (
     principal TEXT NOT NULL,
@@ -148,6 +149,25 @@ CREATE TABLE kept_keys (
     PRIMARY KEY (principal, key)
 ) WITHOUT ROWID;
 CREATE INDEX kept_keys_by_age ON kept_keys (cleaned_at);
+ALTER TABLE jobs ADD COLUMN cpu_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
+WITH usage AS (
+    SELECT seq,
+        max(iif(key = 'cpu_s', cast(atom * 1e6 AS INTEGER), 0)) AS cpu_us,
+        max(iif(key = 'peak_bytes', cast(atom AS INTEGER), 0)) AS memory_bytes
+    FROM jobs, json_tree(iif(typeof(commands) = 'text' AND json_valid(commands), commands, '[]'))
+    WHERE key IN ('cpu_s', 'peak_bytes') AND json_tree.type IN ('integer', 'real')
+    GROUP BY seq
+)
+UPDATE jobs SET cpu_us = usage.cpu_us, memory_bytes = usage.memory_bytes
+FROM usage WHERE jobs.seq = usage.seq;
+CREATE INDEX jobs_by_creation ON jobs (created_at) WHERE state IN ('exited', 'killed');
+CREATE INDEX jobs_by_exit ON jobs (exit_code, state)
+WHERE exit_code IS NOT 0 AND state IN ('exited', 'killed');
+CREATE INDEX jobs_by_reason ON jobs (reason, state) WHERE reason IS NOT NULL;
+CREATE INDEX jobs_by_cpu ON jobs (cpu_us) WHERE state IN ('exited', 'killed');
+CREATE INDEX jobs_by_memory ON jobs (memory_bytes) WHERE state IN ('exited', 'killed');
+CREATE INDEX jobs_by_output ON jobs (coalesce(output_bytes, 0)) WHERE state IN ('exited', 'killed');
 """
 
 MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
-from service.jobs.record import JobRecord
+from service.jobs.record import JobRecord, Usage
 from service.store.database import Database
 from service.store.finished import FinishedJobs
 from service.store.keys import IdempotencyKeys
@@ -127,10 +127,12 @@ class Store(Database):
 
     def _update(self, record: JobRecord, before: State) -> bool:
         kill = as_text(record.kill) if record.kill else None
+        usage = record.usage if record.finished_at is not None else Usage()
         cursor = self._db.execute(
             "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
             " started_at = ?, finished_at = ?, dispatched = ?, output_bytes = ?,"
-            " output_complete = ?, kill = coalesce(?, kill, ?), commands = ?,"
+            " output_complete = ?, cpu_us = ?, memory_bytes = ?,"
+            " kill = coalesce(?, kill, ?), commands = ?,"
             " revision = revision + 1 WHERE seq = ? AND state = ? AND revision = ?",
             (
                 record.state.value,
@@ -143,6 +145,8 @@ class Store(Database):
                 record.dispatched,
                 record.output_bytes,
                 record.output_complete,
+                int((usage.cpu_s or 0) * 1e6),
+                usage.peak_bytes or 0,
                 # Requests may have come meanwhile; a receipt is of all of them.
                 kill if record.kill and record.kill.found is not None else None,
                 kill,

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.attach import Attach
+from service.api.cursor import Cursor
 from service.api.jobs import Kill
-from service.api.listing import MAX_LIMIT, List, cursor
+from service.api.listing import MAX_LIMIT, List
 from service.api.parameters import NoParameters, Parser
 from service.api.submit import Submit
 from service.errors import BadHeader, BadQuery
 from service.jobs.fields import MAX_SECONDS
 from service.jobs.lifecycle import JOB_STATES, State
 from service.output.index import STDERR, STDOUT
+from service.store import Order, Position
 
 TAKEN = (List, Attach, Kill)
 
@@ -112,10 +114,19 @@ def test_a_grace_is_in_seconds(text, seconds):
     assert killed(f"grace={text}&wait=true") == (signal.SIGTERM, seconds, True)
 
 
-@given(st.integers(min_value=1, max_value=10**17))
-def test_a_cursor_comes_back_as_what_it_was_made_of(seq):
-    text = cursor(seq)
-    assert parsed(List, urlencode({"after": text})).after == seq
+@given(
+    st.sampled_from(Order),
+    st.integers(1, 10**17),
+    st.integers(0, 10**17),
+    st.none() | st.integers(0, 10**18),
+)
+def test_a_cursor_comes_back_as_what_it_was_made_of(order, seq, value, at):
+    made = Cursor(order, Position(value if order.is_by_use else 0, seq), at)
+    text = str(made)
+    given = parsed(List, urlencode({"after": text, "order": order}))
+    assert given.after == made
+    assert given.query(5).after == made.position
+    assert given.at(5) == (5 if at is None else at)
     assert text.isascii()
     assert quote(text) == text
 
@@ -144,6 +155,25 @@ def test_a_cursor_comes_back_as_what_it_was_made_of(seq):
         (List, "after=xyz", "after"),
         (List, "after=%00", "after"),
         (List, "after=cy0x", "after"),  # s-1
+        (List, "after=YzE", "after"),  # c1: no value
+        (List, "after=czE6Mg", "after"),  # s1:2: a value
+        (List, "order=Newest", "order"),
+        (List, "name=", "name"),
+        (List, f"name={'n' * 258}", "name"),
+        (List, "since=", "since"),
+        (List, "since=10x", "since"),
+        (List, "since=-10s", "since"),
+        (List, "since=1.5h", "since"),
+        (List, "until=yesterday", "until"),
+        (List, "until=2026-02-30T00:00:00Z", "until"),
+        (List, "until=2026-01-01T00:00:00", "until"),
+        (List, "until=2026-01-01", "until"),
+        (List, "exit=-1", "exit"),
+        (List, "exit=zero", "exit"),
+        (List, f"exit={2**31}", "exit"),
+        (List, "reason=", "reason"),
+        (List, "reason=requested,", "reason"),
+        (List, "reason=all", "reason"),
         (List, "view=half", "view"),
         (List, "offset=1", "offset"),
         (Attach, "offset=", "offset"),
@@ -217,7 +247,7 @@ def test_a_key_that_does_not_fit_is_refused_and_not_repeated(keys):
 
 names = st.sampled_from(
     ["state", "name", "label", "limit", "after", "view", "offset", "stream", "follow", "signal"]
-    + ["grace", "wait", "other"]
+    + ["grace", "wait", "order", "since", "until", "exit", "reason", "other"]
 )
 values = st.text(max_size=8) | st.sampled_from(["all", "1", "-1", "stdout", "a=b", "TERM", "true"])
 

@@ -239,7 +239,7 @@ def test_list_without_parameters_is_the_live_jobs_oldest_first(service: Service,
     for job_id in ids:
         service.wait(job_id)
 
-    assert listed_while_live == {"IDs": ids}
+    assert listed_while_live == {"IDs": ids, "Total": 5}
     assert service.client.get("/").json() == {"IDs": []}
 
 

@@ -152,7 +152,7 @@ async def test_every_engine_answers_for_every_job(open_engine):
     job_id = await submitted(first, "exec sleep 1000")
     await started(second, job_id)
     assert second.show(job_id).state is State.RUNNING
-    assert second.page(Query(), ALL, full=False).ids == [job_id]
+    assert (await second.page(Query(), ALL, full=False)).ids == [job_id]
     waiting = asyncio.ensure_future(first.wait(job_id))
     assert await second.kill(job_id, signal=15, grace_s=300) in (State.RUNNING, State.KILLED)
     assert (await ended(second, job_id)).reason is Reason.REQUESTED
@@ -286,7 +286,7 @@ async def test_one_key_makes_one_job_whoever_is_asked(open_engine):
         assert len({answer.id for answer in answers}) == 1
         assert [answer.created for answer in answers].count(True) == 1
         await ended(engines[0], answers[0].id)
-    assert len(engines[0].page(Query(frozenset(State)), ALL, full=False).ids) == 5
+    assert len((await engines[0].page(Query(frozenset(State)), ALL, full=False)).ids) == 5
 
 
 async def test_a_key_is_for_one_body(open_engine):

@@ -1,0 +1,63 @@
+"""The opaque `Next` of a list, which `after` takes: the place of the last job that was shown.
+
+It holds the order of the list, and the time from which durations back (`since=10m`) are counted, so
+that all pages are of the same time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from service.api.forms import Unfit
+from service.store import Order, Position
+
+# `s` for the oldest first: cursors of the first release, which had no other order.
+_LETTERS: Final = {
+    Order.OLDEST: "s",
+    Order.NEWEST: "n",
+    Order.CPU: "c",
+    Order.MEMORY: "m",
+    Order.OUTPUT: "o",
+}
+_ORDERS: Final = {letter: order for order, letter in _LETTERS.items()}
+# Numbers of at most 18 digits are less than 2**63.
+_CURSOR: Final = re.compile(
+    r"([snmco])([0-9]{1,18})(?::([0-9]{1,18}))?(?:@([0-9]{1,19}))?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """`at` is nanoseconds since 1970; None: no duration was given."""
+
+    order: Order
+    position: Position
+    at: int | None = None
+
+    def __str__(self) -> str:
+        text = f"{_LETTERS[self.order]}{self.position.seq}"
+        if self.order.is_by_use:
+            text += f":{self.position.value}"
+        if self.at is not None:
+            text += f"@{self.at}"
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Raises: Unfit."""
+    try:
+        decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        match = _CURSOR.fullmatch(decoded.decode("ascii"))
+    except (binascii.Error, ValueError):
+        match = None
+    if match is None:
+        raise Unfit(text)
+    order = _ORDERS[match[1]]
+    if (match[3] is not None) is not order.is_by_use:
+        raise Unfit(text)
+    position = Position(int(match[3] or 0), int(match[2]))
+    return Cursor(order, position, int(match[4]) if match[4] else None)

@@ -1,0 +1,193 @@
+"""Which jobs: the conditions of a selection in SQL, and the index that leads to its jobs.
+
+Rules
+1. Live and finished jobs are selected apart. The live ones are few, and found by their state; what
+   else is asked for is looked up in their rows.
+2. The indexes that only selections need hold finished jobs alone, so that a job enters each of them
+   once, at its end.
+3. SQLite has no statistics of these tables; the index is named (`INDEXED BY`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, assert_never
+
+from service.jobs.lifecycle import FINISHED, LIVE, Reason, State
+from service.jobs.visibility import All, Nothing, Only, Visibility
+
+_LAST_CHARACTER: Final = chr(0x10FFFF)
+_SURROGATES: Final = range(0xD800, 0xE000)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The jobs for which all of this holds. `since` and `until` are nanoseconds since 1970: the job
+    was submitted at or after the one, and before the other. `has_failed`: it is finished and hasn't
+    exited with 0, so one without an exit code has failed as well.
+    """
+
+    states: frozenset[State] = LIVE
+    name: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    name_prefix: str | None = None
+    since: int | None = None
+    until: int | None = None
+    exit_code: int | None = None
+    has_failed: bool = False
+    reasons: frozenset[Reason] | None = None
+
+    @property
+    def live(self) -> Selection:
+        """The live ones among them."""
+        return replace(self, states=self.states & LIVE)
+
+    @property
+    def finished(self) -> Selection:
+        """The finished ones among them."""
+        return replace(self, states=self.states & FINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A part of a statement: what stands between FROM and ORDER BY, with its values."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+def live_source(selection: Selection, visible: Visibility, *more: Condition) -> Source:
+    """The live jobs of a selection."""
+    index = "jobs_by_principal" if isinstance(visible, Only) else "jobs_by_state"
+    return _source(f"jobs INDEXED BY {index}", _conditions(selection.live, visible), more)
+
+
+def finished_source(selection: Selection, visible: Visibility, *more: Condition) -> Source:
+    """The finished jobs of a selection, by the index that leads to the fewest of them."""
+    return _finished_source(selection, visible, _narrowest(selection, visible), more)
+
+
+def ordered_source(
+    selection: Selection, visible: Visibility, index: str | None, *more: Condition
+) -> Source:
+    """The finished jobs of a selection, by the index that has them in the wanted order: `index`, or
+    one by number. It is left as soon as a page is full.
+    """
+    if index is None:
+        index = "jobs_by_principal" if isinstance(visible, Only) else "jobs_by_state"
+    return _finished_source(selection, visible, index, more)
+
+
+def is_narrow(selection: Selection, visible: Visibility) -> bool:
+    """Whether an index leads to less than all finished jobs that are visible."""
+    return _narrowest(selection, visible) not in ("jobs_by_state", "jobs_by_principal")
+
+
+def is_by_state_alone(selection: Selection) -> bool:
+    """Whether nothing but states is asked for."""
+    bare = Selection(selection.states)
+    return all(getattr(selection, f.name) == getattr(bare, f.name) for f in fields(Selection))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition in SQL, with its values."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+# In the words of the indexes that hold finished jobs alone: SQLite compares them.
+_IS_FINISHED: Final = Condition("state IN ('exited', 'killed')")
+_OF_FINISHED: Final = frozenset(
+    {"jobs_by_creation", "jobs_by_exit", "jobs_by_cpu", "jobs_by_memory", "jobs_by_output"}
+)
+# Instead of an index: the table of labels, which has the jobs of a label by number.
+_LABELS: Final = ""
+
+
+def _narrowest(selection: Selection, visible: Visibility) -> str:
+    if selection.name is not None:
+        return "jobs_by_name"
+    if selection.reasons is not None:
+        return "jobs_by_reason"
+    if selection.has_failed or selection.exit_code:
+        return "jobs_by_exit"
+    if selection.labels:
+        return _LABELS
+    if selection.name_prefix is not None:
+        return "jobs_by_name"
+    if selection.since is not None or selection.until is not None:
+        return "jobs_by_creation"
+    return "jobs_by_principal" if isinstance(visible, Only) else "jobs_by_state"
+
+
+def _finished_source(
+    selection: Selection, visible: Visibility, index: str, more: tuple[Condition, ...]
+) -> Source:
+    selection = selection.finished
+    if index != _LABELS:
+        if index in _OF_FINISHED:
+            more = (_IS_FINISHED, *more)
+        return _source(f"jobs INDEXED BY {index}", _conditions(selection, visible), more)
+    first, *others = selection.labels
+    conditions = _conditions(replace(selection, labels=tuple(others)), visible)
+    labelled = Condition("first.key = ? AND first.value = ?", first)
+    return _source(
+        "labels AS first CROSS JOIN jobs ON jobs.seq = first.seq", conditions, (labelled, *more)
+    )
+
+
+def _source(tables: str, conditions: Iterator[Condition], more: tuple[Condition, ...]) -> Source:
+    every = (*conditions, *more)
+    values = tuple(value for condition in every for value in condition.values)
+    return Source(f"{tables} WHERE {' AND '.join(c.sql for c in every)}", values)
+
+
+def _conditions(selection: Selection, visible: Visibility) -> Iterator[Condition]:
+    states = sorted(state.value for state in selection.states)
+    yield Condition(f"state IN ({_places(states)})", tuple(states))
+    match visible:
+        case All():
+            pass
+        case Only(principal):
+            yield Condition("principal = ?", (principal,))
+        case Nothing():
+            yield Condition("0")
+        case _:
+            assert_never(visible)
+    if selection.name is not None:
+        yield Condition("name = ?", (selection.name,))
+    if selection.name_prefix is not None:
+        yield from _prefixed(selection.name_prefix)
+    for label in selection.labels:
+        sql = "SELECT 1 FROM labels WHERE key = ? AND value = ? AND labels.seq = jobs.seq"
+        yield Condition(f"EXISTS ({sql})", label)
+    if selection.since is not None:
+        yield Condition("created_at >= ?", (selection.since,))
+    if selection.until is not None:
+        yield Condition("created_at < ?", (selection.until,))
+    if selection.exit_code is not None:
+        yield Condition("exit_code = ?", (selection.exit_code,))
+    if selection.has_failed or selection.exit_code:
+        yield Condition("exit_code IS NOT 0")
+        yield _IS_FINISHED
+    if selection.reasons is not None:
+        reasons = sorted(reason.value for reason in selection.reasons)
+        yield Condition(f"reason IN ({_places(reasons)})", tuple(reasons))
+
+
+def _prefixed(prefix: str) -> Iterator[Condition]:
+    """A range of names: SQLite compares them by their bytes, which is by their code points."""
+    yield Condition("name >= ?", (prefix,))
+    stem = prefix.rstrip(_LAST_CHARACTER)
+    if stem:
+        following = ord(stem[-1]) + 1
+        if following in _SURROGATES:
+            following = _SURROGATES.stop
+        yield Condition("name < ?", (stem[:-1] + chr(following),))
+
+
+def _places(values: list[str]) -> str:
+    return ", ".join("?" for _ in values)
