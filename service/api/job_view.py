@@ -18,7 +18,7 @@ from service.jobs.limits import effective_limits
 from service.jobs.record import CommandOutcome, JobRecord, Kill, LiveUsage
 from service.jobs.spec import CommandSpec, JobSpec
 from service.jobs.times import rfc3339
-from service.jobs.views import JobView, KillView, OutputView, ProcessView, UsageView
+from service.jobs.views import JobView, KillView, LeftView, OutputView, ProcessView, UsageView
 from service.kinds import kind_of
 from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
@@ -58,6 +58,7 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         usage=_usage(record, now),
         output=_output(record, files),
         kill=_kill(record.kill),
+        left=[LeftView(process.pid, process.command) for process in record.left],
     )
 
 

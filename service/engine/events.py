@@ -10,8 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from service.jobs.lifecycle import FINISHED, Reason, State, Trigger
-from service.jobs.record import CommandOutcome, JobRecord, Kill, LaterKill, Usage, signal_name
-from service.link import from_supervisor
+from service.jobs.record import CommandOutcome, JobRecord, Kill, LaterKill, Left, Usage, signal_name
 from service.link.from_supervisor import (
     Ended,
     Event,
@@ -122,7 +121,7 @@ def _finished(record: JobRecord, event: Finished) -> tuple[JobRecord, Trigger]:
         reason = kill.reason
         record = replace(record, kill=kill)
     ended = _end(
-        _with_usage(record, event.get("usage")),
+        _with_usage(record, event),
         reason=reason,
         at=event["at"],
         end=event["end_offset"],
@@ -154,12 +153,17 @@ def _end(
     )
 
 
-def _with_usage(record: JobRecord, usage: from_supervisor.Usage | None) -> JobRecord:
+def _with_usage(record: JobRecord, event: Finished) -> JobRecord:
     ran = [n for n, o in enumerate(record.commands) if o.started_at is not None]
+    usage = event.get("usage")
     if usage is None or not ran:
         return record
-    known = Usage(usage["cpu_s"], usage["peak_bytes"])
-    return _with_outcome(record, ran[-1], replace(record.commands[ran[-1]], usage=known))
+    outcome = replace(
+        record.commands[ran[-1]],
+        usage=Usage(usage["cpu_s"], usage["peak_bytes"]),
+        left=tuple(Left(process["pid"], process["command"]) for process in event.get("left", ())),
+    )
+    return _with_outcome(record, ran[-1], outcome)
 
 
 def _with_outcome(record: JobRecord, number: int, outcome: CommandOutcome) -> JobRecord:

@@ -43,10 +43,17 @@ class LiveUsage(msgspec.Struct, frozen=True):
     processes: int
 
 
+class Left(msgspec.Struct, frozen=True):
+    """A process that was running when its job had ended by itself."""
+
+    pid: int
+    command: str
+
+
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):
-    """The state and the end of one command. `usage`, of the whole job, is in the last."""
+    """The state and the end of one command. `usage` and `left`, of the job, are in the last."""
 
     state: State = State.PENDING
     exit_code: int | None = None
@@ -56,6 +63,7 @@ class CommandOutcome(
     started_at: Time | None = None
     finished_at: Time | None = None
     usage: Usage | None = None
+    left: tuple[Left, ...] = ()
 
 
 class LaterKill(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +158,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         """What the job has used; nothing is known of one that runs."""
         known = (o.usage for o in self.commands if o.usage is not None)
         return next(known, Usage())
+
+    @property
+    def left(self) -> tuple[Left, ...]:
+        """What was running when the job had ended by itself, and was ended with it."""
+        return next((o.left for o in self.commands if o.left), ())
 
 
 def signal_number(name: str) -> int:

@@ -74,6 +74,13 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     started_at: Time
 
 
+class LeftView(msgspec.Struct, frozen=True, rename="pascal"):
+    """A process that was running when its job had ended by itself, and was ended with it."""
+
+    pid: int = msgspec.field(name="PID")
+    command: str
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """One job."""
 
@@ -100,6 +107,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     usage: UsageView
     output: OutputView
     kill: KillView | None
+    left: list[LeftView]
     processes: list[ProcessView] | msgspec.UnsetType | None = msgspec.UNSET
 
 

@@ -208,6 +208,13 @@ class Usage(TypedDict):
     peak_bytes: Count | None
 
 
+class LeftProcess(TypedDict):
+    """A process that was running when its job had ended by itself."""
+
+    pid: Count
+    command: str  # as the kernel names it, at most 15 bytes
+
+
 class Finished(TypedDict):
     """Nothing of the job is left. Its last event."""
 
@@ -218,6 +225,7 @@ class Finished(TypedDict):
     output_complete: bool  # no byte of output can be missing
     kill: KillReceipt | None  # None: it wasn't killed
     usage: Usage | None  # None: no command was spawned
+    left: NotRequired[Sequence[LeftProcess]]  # what was ended with the job; missing: nothing
 
 
 EventBody: TypeAlias = Started | Refused | KillRequested | Ended | Finished

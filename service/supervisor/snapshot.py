@@ -32,7 +32,8 @@ VERSION: Final = 2
 @dataclass(slots=True, kw_only=True)
 class JobSnapshot:
     """One job. `pids`: its commands, status probe and cleanup that aren't reaped. `timers`: when
-    each of them fires, by the monotonic clock, which goes on over an exec.
+    each of them fires, by the monotonic clock, which goes on over an exec. `left`: what was
+    running when it had ended by itself.
     """
 
     id: str
@@ -45,6 +46,7 @@ class JobSnapshot:
     hooks: ExitHooks
     limits: LimitsSnapshot
     usage: Usage
+    left: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def descriptors(self) -> list[int]:

@@ -24,6 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     file = place / "variables"
     file.write_text(VARIABLES)
     environment = {"JOBRUNNER_JOB_ENVIRONMENT": str(file), "LC_MESSAGES": "C"}
+    environment["JOBRUNNER_DRAIN_GRACE"] = "0.2"
     with running(place / "state", environment=environment) as service:
         yield service
 
@@ -138,6 +139,48 @@ def test_a_long_script_is_gone_after_its_command(service: Service) -> None:
         "work",
         "work",
     ]
+
+
+# What a job leaves
+
+
+# Goes on when the process that was started last has become its program.
+STARTED = "until read -r name < /proc/$!/comm && [ $name = {} ]; do :; done"
+
+
+def test_what_a_job_leaves_is_told_and_ended(service: Service) -> None:
+    lines = (
+        f"sleep 600 > /dev/null 2>&1 & echo $!; {STARTED.format('sleep')}",
+        f"setsid tail -f /dev/null > /dev/null 2>&1 & echo $!; {STARTED.format('tail')}",
+    )
+    view = service.run("\n".join(lines))
+    sleep, tail = map(int, service.output(view["ID"]).split())
+    assert view["State"] == "exited"
+    left = [{"PID": sleep, "Command": "sleep"}, {"PID": tail, "Command": "tail"}]
+    assert view["Left"] == sorted(left, key=lambda process: process["PID"])
+    assert not [pid for pid in (sleep, tail) if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_filter_that_is_cut_off_is_told(service: Service) -> None:
+    view = service.run(f"exec > >(exec tail -f /dev/null); {STARTED.format('tail')}; echo begun")
+    assert view["ExitCode"] == 0
+    assert [process["Command"] for process in view["Left"]] == ["tail"]
+
+
+def test_what_a_kill_ends_is_in_its_receipt_and_not_left(service: Service) -> None:
+    job_id = service.submit("sleep 600 & echo begun; wait")
+    with service.client.stream("GET", f"/{job_id}/attach") as stream:
+        assert next(stream.iter_bytes()) == b"begun\n"
+    service.kill(job_id, wait="true")
+    view = service.show(job_id)
+    assert (view["Left"], view["Kill"]["Found"]) == ([], 2)
+
+
+def test_a_server_of_an_earlier_command_is_told_at_the_end_of_the_job(service: Service) -> None:
+    server = f"tail -f /dev/null > /dev/null 2>&1 & {STARTED.format('tail')}"
+    view = service.run({"Commands": [{"CommandLine": server}, {"CommandLine": "true"}]})
+    assert [process["Command"] for process in view["Left"]] == ["tail"]
+    assert service.run("true")["Left"] == []
 
 
 # Variables for all jobs

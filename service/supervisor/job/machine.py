@@ -65,6 +65,12 @@ class JobMachine:
         """True while each death in the tree may change something."""
         return self.phase is Phase.ENDING or (self.kill is not None and self.phase in _UP)
 
+    @property
+    def has_ended_by_itself(self) -> bool:
+        """True until the first signal to what it left."""
+        is_over = self.phase is Phase.ENDING and not self.ending.killed
+        return is_over and not self.escalation.has_begun
+
     @on(Input.WAIT_FOR_SLOT)
     def wait_for_slot(self, queue_s: float, grace_s: float) -> list[Effect]:
         """The job may be pending for so long."""

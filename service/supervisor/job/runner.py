@@ -10,14 +10,16 @@ import resource
 import signal
 import time
 from collections.abc import Generator
+from typing import cast
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import Finished, UsageNow
+from service.link.from_supervisor import Finished, LeftProcess, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN
 from service.supervisor.job.exit_hooks import ExitHooks
+from service.supervisor.job.left import left_among
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
 from service.supervisor.job.machine import JobMachine
@@ -40,6 +42,7 @@ class Job:
         "_hooks",
         "_is_kill_reported",
         "_is_log_unclosed",
+        "_left",
         "_limits",
         "_log",
         "_request",
@@ -63,6 +66,7 @@ class Job:
         self._hooks = ExitHooks(job_id)
         self._limits = LimitEnforcer()
         self._usage = Usage()
+        self._left: list[LeftProcess] = []
         self._is_log_unclosed = False
         self._is_kill_reported = False
 
@@ -79,6 +83,7 @@ class Job:
             hooks=self._hooks,
             limits=self._limits.snapshot(),
             usage=self._usage,
+            left=[dict(process) for process in self._left],
         )
 
     @classmethod
@@ -91,6 +96,7 @@ class Job:
         if job.is_finished:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
+        job._left = cast("list[LeftProcess]", snapshot.left)
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
             job._tree = runtime.make_tree(job.id)
@@ -180,6 +186,8 @@ class Job:
     def check_tree(self) -> None:
         """A process has died: see whether any of the tree is alive."""
         is_alive = self._tree is not None and self._tree.is_alive()
+        if is_alive and self._tree is not None and self.machine.has_ended_by_itself:
+            self._left = left_among(self._tree.pids())
         self._apply(self.machine.tree_checked(is_alive=is_alive, now=self._runtime.loop.time()))
 
     def _apply(self, effects: list[fx.Effect]) -> None:
@@ -321,4 +329,6 @@ class Job:
             "kill": receipt,
             "usage": usage,
         }
+        if self._left:
+            event["left"] = self._left
         self._runtime.emit(self, event)
