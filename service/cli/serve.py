@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from service.host.utf8_mode import OPTIONS as UTF8
 from service.kinds.settings import declared_settings
 
 _USAGE: Final = 2
@@ -54,7 +55,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
         parser.error("--cert and --key go together, and one of them is missing")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "sanic", "service.app", *arguments])  # noqa: S606
+    program = [sys.executable, *UTF8, "-m", "sanic", "service.app"]
+    os.execv(sys.executable, [*program, *arguments])  # noqa: S606
 
 
 def _parser() -> _Parser:

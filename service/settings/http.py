@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.settings.declaration import setting
-from service.settings.readers import file_or_none, host_names, hostname, integer, number
+from service.settings.readers import (
+    file_mode,
+    file_or_none,
+    group,
+    host_names,
+    hostname,
+    integer,
+    number,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,18 @@ class HttpSettings:
         "8080",
         "a port number from 0 to 65535 (0: any free one)",
         "the port, unless `--port` is given",
+    )
+    socket_mode: int = setting(
+        file_mode,
+        "666",
+        "three octal digits, such as 660",
+        "with `--unix PATH`: the mode of that socket; who may write to it may call the service",
+    )
+    socket_group: int | None = setting(
+        group,
+        "",
+        "a group of this host",
+        "with `--unix PATH`: the group of that socket; default the service's own",
     )
     allowed_hosts: frozenset[str] = setting(
         host_names,

@@ -81,6 +81,24 @@ def absolute_path(text: str) -> Path:
     return path
 
 
+def file_mode(text: str) -> int:
+    """The rights of owner, group and others, in octal digits."""
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError(text)
+    return int(text, 8)
+
+
+def group(text: str) -> int | None:
+    """A group of this host, by name or number."""
+    if not text:
+        return None
+    try:
+        found = grp.getgrgid(int(text)) if text.isdecimal() else grp.getgrnam(text)
+    except KeyError as exc:
+        raise ValueError(text) from exc
+    return found.gr_gid
+
+
 def host_names(text: str) -> frozenset[str]:
     """Host names with commas between, in lower case, without brackets."""
     names = [name.strip().lower() for name in text.split(",")]

@@ -21,6 +21,7 @@ from service.access.exposure import why_exposed
 from service.errors import JobrunnerError, Unauthenticated
 from service.host.heartbeats import SLOTS
 from service.settings import Settings
+from service.web import unix_socket
 from service.web.asyncio_compat import send_at_once
 from service.web.connection import Connection, connection_of
 from service.web.context import Context
@@ -71,6 +72,7 @@ class Jobrunner(Sanic[Config, Context]):
         self.config.REQUEST_TIMEOUT = settings.request_timeout
         self.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
         self.ctx.settings = settings
+        unix_socket.restrict(settings)
         self.on_request(shed_load)
         self.on_request(send_at_once)
 

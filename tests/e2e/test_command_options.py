@@ -25,7 +25,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     file.write_text(VARIABLES)
     environment = {"JOBRUNNER_JOB_ENVIRONMENT": str(file), "LC_MESSAGES": "C"}
     environment["JOBRUNNER_DRAIN_GRACE"] = "0.2"
-    with running(place / "state", environment=environment) as service:
+    with running(place / "state", environment=environment, workers=2) as service:
         yield service
 
 
