@@ -16,7 +16,7 @@ from service.jobs.spec import CommandSpec
 from service.kinds import sandbox_trial, shells
 from service.kinds.kind import Kind, Site
 from service.kinds.plan import CannotRun, Context, Plan
-from service.kinds.sandbox import in_sandbox
+from service.kinds.sandbox import in_pid_namespace, in_sandbox
 from service.kinds.shells import Shell, errors_in_shell, is_too_long
 from service.link.capabilities import ONE_PIPE, SCRIPT_FILE
 from service.settings import Settings
@@ -85,9 +85,11 @@ class Bash(Kind):
             **spec.environment,
             **context.marker,
         }
-        if context.settings.sandbox == "off":
-            return Plan(argv=argv, environment=environment)
         directory = os.path.normpath(os.path.join(context.root, spec.working_dir or ""))
+        if context.settings.sandbox == "off":
+            if context.settings.pid_namespace == "off":
+                return Plan(argv=argv, environment=environment)
+            return in_pid_namespace(argv, environment, context, directory)
         network = spec.network == "host"
         if network and (why := _why_not_host(context.settings)):
             raise CannotRun(f"The network of this host may not be used: {why}.")

@@ -1,4 +1,5 @@
-"""Commands in bubblewrap: what they see of this host, and what they can change of it.
+"""Commands in bubblewrap: what they see of this host, and what they can change of it; or in a PID
+namespace alone.
 
 The system is read-only; /tmp, /run, /dev and /proc are the command's own; of the state directory
 there is the job's working directory, which can be written to; there are no other processes, no
@@ -20,6 +21,8 @@ PROGRAM: Final = "bwrap"
 _OWN: Final = ("/tmp", "/run", "/var/run", "/dev", "/proc")  # noqa: S108 - names, no files
 # Where a name server's address may be, in /run, which the rest of is sockets to the host's daemons.
 _RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
+# What makes a PID namespace alone, with the /proc of its own that programs need there.
+NAMESPACE: Final = ("--dev-bind", "/", "/", "--proc", "/proc", "--unshare-pid")
 # bwrap takes 9000 arguments, of which a variable needs three. Source: MAX_ARGS in bubblewrap.c.
 _MAX_VARIABLES: Final = 2900
 
@@ -82,6 +85,22 @@ def options(state_dir: str | None, own: str | None, *, network: bool) -> list[st
     if state_dir is not None and own is not None:
         made += ["--tmpfs", state_dir, "--bind", own, own]
     return made
+
+
+def in_pid_namespace(
+    argv: tuple[str, ...], environment: Mapping[str, str], context: Context, directory: str
+) -> Plan:
+    """`argv` with this `environment` in a PID namespace, beginning in `directory`: it sees no other
+    process, and none of its own outlives it. All else is the host's.
+
+    bwrap may have the job's variables here: it does nothing that the job itself may not do.
+    """
+    program = find(context.path) or PROGRAM
+    return Plan(
+        argv=(program, *NAMESPACE, "--chdir", directory, "--", *argv),
+        environment=environment,
+        sets_no_new_privs=True,
+    )
 
 
 def _is_below(path: str, directory: str) -> bool:

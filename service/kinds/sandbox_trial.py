@@ -1,11 +1,11 @@
-"""Whether a sandbox works on this host: found out by making one."""
+"""Whether a sandbox, or a PID namespace, works on this host: found out by making one."""
 
 from __future__ import annotations
 
 import subprocess
 from typing import Final
 
-from service.kinds.sandbox import find, options
+from service.kinds.sandbox import NAMESPACE, find, options
 from service.settings import Settings
 
 # Seconds.
@@ -13,8 +13,14 @@ _TIMEOUT_S: Final = 20
 
 
 def fault(settings: Settings) -> str | None:
-    """Why no command can run in a sandbox here; None if it can, or if there is to be none."""
-    if settings.sandbox == "off":
+    """Why no command can run in a sandbox, or in a PID namespace, here; None if it can, or if there
+    is to be none.
+    """
+    if settings.sandbox != "off":
+        made = options(None, None, network=False)
+    elif settings.pid_namespace != "off":
+        made = [*NAMESPACE]
+    else:
         return None
     program = find(settings.base_environment["PATH"])
     if program is None:
@@ -22,7 +28,7 @@ def fault(settings: Settings) -> str | None:
     user = settings.run_as
     try:
         tried = subprocess.run(
-            [program, *options(None, None, network=False), "--", "/bin/true"],
+            [program, *made, "--", "/bin/true"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",

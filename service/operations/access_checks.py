@@ -39,7 +39,8 @@ def confined_jobs(settings: Settings) -> Iterator[str | Fault]:
         yield Fault(text, "The service does not start with this.")
     if wrong:
         return
-    sandbox = "" if settings.sandbox == "off" else ", in a sandbox"
+    sandbox = ", each command in a PID namespace" if settings.pid_namespace != "off" else ""
+    sandbox = sandbox if settings.sandbox == "off" else ", in a sandbox"
     if (user := settings.run_as) is not None:
         yield f"Jobs run as the user {user.name!r}{sandbox}."
     elif confinement.is_root(settings):

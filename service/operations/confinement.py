@@ -44,7 +44,10 @@ def faults(settings: Settings) -> Iterator[str]:
         )
     yield from sources.faults(settings)
     if (wrong := fault(settings)) is not None:
-        yield f"The sandbox can't be used (JOBRUNNER_SANDBOX): {wrong}"
+        if settings.sandbox != "off":
+            yield f"The sandbox can't be used (JOBRUNNER_SANDBOX): {wrong}"
+        else:
+            yield f"No PID namespace can be made (JOBRUNNER_PID_NAMESPACE): {wrong}"
 
 
 def is_root(settings: Settings) -> bool:

@@ -33,13 +33,21 @@ class PrivilegeSettings:
         "0",
         "'0' or '1'",
         "`1`: with `JOBRUNNER_RUN_AS`, set-user-ID programs such as `sudo` and `ping` work in"
-        " commands of the kind `bash`; never in a sandbox",
+        " commands of the kind `bash`; never in a sandbox or a PID namespace",
     )
     sandbox: str = setting(
         one_of("off", "bwrap"),
         "off",
         "'off' or 'bwrap'",
         "`bwrap`: commands of the kind `bash` run in a sandbox made by bubblewrap",
+    )
+    pid_namespace: str = setting(
+        one_of("off", "on"),
+        "off",
+        "'off' or 'on'",
+        "`on`: each command of the kind `bash` runs in a PID namespace of its own, made by"
+        " bubblewrap: it sees and signals no other process, and none of its own outlives it; a"
+        " sandbox has one anyway",
     )
     networks: tuple[str, ...] = setting(
         words(NETWORK_NAME),
