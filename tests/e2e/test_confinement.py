@@ -394,3 +394,5 @@ def test_what_a_command_leaves_in_a_sandbox_ends_with_it(inside: Service) -> Non
 def test_a_sandbox_that_is_not_installed_is_no_start(place: Path, tmp_path: Path) -> None:
     told = refused(place / "none", path=str(tmp_path), SANDBOX="bwrap")
     assert "JOBRUNNER_SANDBOX" in told
+    told = refused(place / "none", path=str(tmp_path), PID_NAMESPACE="on")
+    assert "JOBRUNNER_PID_NAMESPACE): bubblewrap (the program bwrap) is not installed." in told

@@ -1,10 +1,15 @@
 """Whole trees: whatever a job's processes do to get away, they are gone when its end is reported."""
 
 import os
+import random
 import signal
 from pathlib import Path
 
 import pytest
+
+from service.host.procfs import all_pids, realtime_limit_of, variables_of
+from service.supervisor.process.brand import brand_of
+from service.supervisor.process.marks import mark_of
 
 
 def _cgroup_root() -> str:
@@ -158,6 +163,22 @@ def test_what_was_seen_before_it_let_go_is_reached_later(client, job, ready, go,
     event = client.event(job, "finished")
     assert stray.is_gone
     assert event["kill"]["found"] == 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_a_verified_kill_no_process_has_a_mark_of_the_job(
+    shared_supervisor, client, job, ready, go, seed
+):
+    chosen = random.Random(seed)
+    shapes = chosen.sample([*SHAPES.values(), UNTRACEABLE], 6)
+    processes = grow(client, job, ready, go, *shapes)
+    client.kill(job, grace_s=chosen.choice([0, 0.05]))
+    assert client.event(job, "finished")["kill"]["verified_gone"]
+    assert [p.number for p in processes if not p.is_gone] == []
+    brand, mark = brand_of(mark_of(shared_supervisor.state_dir), job), job.encode()
+    for pid in all_pids():
+        assert realtime_limit_of(pid) != brand
+        assert variables_of(pid).get(b"JOBRUNNER_JOB_ID") != mark
 
 
 def test_one_that_replaces_itself_at_each_death_is_caught(client, job, ready, go):
