@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.claim_message import claim_message, kill_message, reclaim_message
+from service.engine.claim_message import claim_message, kill_messages, reclaim_message
 from service.engine.start_message import start_message
 from service.jobs.ceilings import Ceilings
 from service.jobs.decoding import decode_object
@@ -109,7 +109,8 @@ def test_every_claim_is_accepted():
 
 def test_a_recorded_kill_is_accepted():
     kill = Kill(reason=Reason.REQUESTED, requested_at=1, signal="SIGRTMIN+3", grace_s=0.5)
-    assert accept(to_supervisor.Kill, kill_message(JOB_ID, kill))["is_repeat"]
+    (message,) = kill_messages(JOB_ID, kill)
+    assert accept(to_supervisor.Kill, message)["is_repeat"]
 
 
 def test_limits_have_the_same_names_on_the_wire_as_in_a_spec():
