@@ -17,6 +17,7 @@ from typing import Any
 
 from service import logs
 from service.access.audit import AuditLog
+from service.api.cors import cors
 from service.api.gate import Gate
 from service.api.problems import ERROR_FORMAT, Problems
 from service.api.registration import register
@@ -61,6 +62,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
         app = Jobrunner(settings, Problems())
         app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT
         register(app, HANDLERS)
+        app.ctx.cors = cors(settings.allowed_origins)
         _lifespan(app, settings, lock).attach(app)
     except Exception:  # noqa: BLE001 - the outermost place, and all of it is shown
         traceback.print_exc()

@@ -1,8 +1,9 @@
 """Admission: every request is decided here before its route is run, one of an unknown route too.
 
 1. The host that it names and the site that it comes from are the service's own; a public route
-   is called by any name.
-2. Its caller authenticates, once tokens are enabled; public routes need none.
+   is called by any name, and pages of the sites that the operator names may call.
+2. Its caller authenticates, once tokens are enabled; public routes need none, nor does the question
+   of a browser whether a page of a named site may call (preflight).
 3. The rate of its requests, and of those that are refused, is bounded.
 4. Its scopes suffice for the route.
 5. A request that changes something can't be a form that any web page may post.
@@ -52,6 +53,7 @@ _BURST_S: Final = 2
 _MINUTE_S: Final = 60.0
 # Seconds after which one more request may be sent when too many are in flight.
 _IN_FLIGHT_RETRY_S: Final = 5
+_READING: Final = ("GET", "HEAD")
 # Statuses of refusals that are bounded, and stand in the audit log.
 _AUDITED: Final = (401, 403)
 
@@ -183,7 +185,7 @@ class Admission:
         if host is None or is_host_allowed(host, self._settings.allowed_hosts, incoming.local_ip):
             return
         # Health checks call a service by its address, or by no name of its own.
-        if incoming.path == needs.public_path:
+        if incoming.path == needs.public_path and incoming.method in _READING:
             return
         raise HostNotAllowed(
             f"The host {host[:80]!r} is none of this service's names; those that it may be"
@@ -191,6 +193,8 @@ class Admission:
         )
 
     def _check_site(self, incoming: Incoming) -> None:
+        if self._is_of_allowed_page(incoming):
+            return  # Sec-Fetch-Site says no more than that it is another site's
         host = incoming.host
         for origin in incoming.origins:
             if host is None or not is_own_origin(origin, host):
@@ -203,6 +207,11 @@ class Admission:
                 raise OriginNotAllowed(
                     f"Pages of other sites may not call this service (Sec-Fetch-Site: {site[:80]})."
                 )
+
+    def _is_of_allowed_page(self, incoming: Incoming) -> bool:
+        """Whether a page of another site sent it that the operator has named."""
+        allowed = self._settings.allowed_origins
+        return bool(allowed) and len(incoming.origins) == 1 and incoming.origins[0] in allowed
 
     def _authenticate(self, incoming: Incoming, needs: Needs) -> Principal:
         try:
@@ -247,7 +256,12 @@ class Admission:
             scheme, _, text = given[0].partition(" ")
             if scheme.lower() == "bearer":
                 principal = self._tokens.principal_of(text.strip())
-        elif not given and (name := incoming.certificate_name) is not None:
+        elif (
+            not given
+            # A browser shows a certificate by itself: that is no proof that the page may call.
+            and not self._is_of_allowed_page(incoming)
+            and (name := incoming.certificate_name) is not None
+        ):
             principal = self._tokens.principal_named(name)
         if principal is not None:
             return principal

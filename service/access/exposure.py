@@ -43,6 +43,11 @@ def why_exposed(settings: Settings, sanic: Mapping[str, Any], listens_on: str) -
             f"JOBRUNNER_ALLOWED_HOSTS has {', '.join(names)}, not only names of loopback, and there"
             f" are no tokens: anybody who reaches it could run any command. {_CREATE_ONE}"
         )
+    if origins := sorted(settings.allowed_origins):
+        return (
+            f"JOBRUNNER_ALLOWED_ORIGINS has {', '.join(origins)}, and there are no tokens: a page"
+            f" of that site could run any command. {_CREATE_ONE}"
+        )
     if given := [name for name in _PROXY_SETTINGS if sanic.get(name)]:
         names_given = ", ".join(f"SANIC_{name}" for name in given)
         return (

@@ -1,5 +1,8 @@
 """Which `Host` and which `Origin` a request may have. Pure: headers in, a decision out.
 
+Pages of the origins that the operator names may call the service with a token (CORS); what a
+browser is told of that stands in `service.web.cors`.
+
 Every web page that a user of this host has open can reach a service on loopback. A page of another
 site is recognized by its `Origin`; one whose own name was made to resolve to this host (DNS
 rebinding) by its `Host`. Source: RFC 6454; RFC 9110, section 7.2.

@@ -18,6 +18,7 @@ from service.access.tokens import Tokens
 from service.access.watch import TokenWatch
 from service.settings import Settings
 from service.web.addresses import client_ip
+from service.web.cors import is_preflight
 from service.web.request import Request
 
 # Methods that change nothing. Source: RFC 9110, section 9.2.1.
@@ -68,6 +69,8 @@ class Gate:
 
     def _needs(self, request: Request) -> Needs:
         try:
+            if is_preflight(request):
+                return Needs(Scope.READ, changes=False, public_path=request.path)
             # Sanic's own look-up, a moment later, finds this one in the router's cache.
             route, _, _ = self._router.get(
                 request.path, request.method, request.headers.getone("host", None)

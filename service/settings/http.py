@@ -14,6 +14,7 @@ from service.settings.readers import (
     hostname,
     integer,
     number,
+    origins,
 )
 
 
@@ -51,6 +52,14 @@ class HttpSettings:
         "host names without ports, separated by commas, or '*' for any",
         "the names that the service may be called by besides those of loopback, which always hold"
         " over loopback; `/health/live` and `/health/ready` respond to any name",
+    )
+    allowed_origins: frozenset[str] = setting(
+        origins,
+        "",
+        "origins such as https://ui.example.org, separated by commas, without a path, '*' or"
+        " 'null'",
+        "other sites whose pages may call the service from a browser, with a token (CORS); default:"
+        " none",
     )
     rate_limit: float = setting(
         number(0, 1_000_000),

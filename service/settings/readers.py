@@ -16,6 +16,11 @@ from typing import Final
 from service.settings.environment_file import WrongFile, parse
 from service.settings.values import JobEnvironment, Percentage, RunAs
 
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+
 
 def integer(low: int, high: int) -> Callable[[str], int]:
     """A whole number in decimal digits within these bounds."""
@@ -105,6 +110,21 @@ def host_names(text: str) -> frozenset[str]:
     if text and any(not name or any(c.isspace() or c in "/@" for c in name) for name in names):
         raise ValueError(text)
     return frozenset(name.strip("[]") for name in names if name)
+
+
+def origins(text: str) -> frozenset[str]:
+    """Origins with commas between, as browsers serialize them. Source: RFC 6454, section 6.2."""
+    return frozenset(_origin(part.strip()) for part in text.split(",")) if text else frozenset()
+
+
+def _origin(text: str) -> str:
+    if not (match := _ORIGIN.fullmatch(text.lower())):
+        raise ValueError(text)
+    port = match["port"] or ""
+    if port:
+        integer(1, 65535)(port)
+    is_default = port == ("80" if match["scheme"] == "http" else "443")
+    return f"{match['scheme']}://{match['host']}" + (f":{port}" if port and not is_default else "")
 
 
 def file_or_none(text: str) -> Path | None:

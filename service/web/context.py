@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # types alone: some of these modules import the request, whic
     from service.settings import Settings
     from service.store import Store
     from service.web.access_log import AccessLog
+    from service.web.cors import Cors
     from service.web.open_streams import OpenStreams
     from service.web.strangers import Strangers
 
@@ -37,6 +38,7 @@ class Context(SimpleNamespace):
     """
 
     settings: Settings
+    cors: Cors | None  # None: no page of another site may call
     tls: ssl.SSLContext | None  # of the connections that are accepted
     strangers: Strangers
     store: Store

@@ -3,7 +3,7 @@
 1. A chunked body has one framing only, as a body that two parsers read differently allows request
    smuggling: no signs, prefixes, chunk extensions and trailers, and the CRLF after a chunk is
    checked. Source: RFC 9112, section 7.1.
-2. Every response has the headers that stop content sniffing and caching.
+2. Every response has the headers that stop content sniffing and caching, and those of CORS.
 3. A response sent before all of its request has come (a refusal) closes the connection, after a
    short time in which the rest of the request is discarded.
 """
@@ -51,6 +51,9 @@ class Exchange(Http):
         headers = response.headers
         headers.setdefault("x-content-type-options", "nosniff")
         headers.setdefault("cache-control", "no-store")
+        cors = self.protocol.app.ctx.cors
+        if cors is not None and self.request is not None:
+            cors.add_to(headers, self.request)
         return super().respond(response)
 
     async def read(self) -> bytes | None:

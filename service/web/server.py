@@ -73,6 +73,7 @@ class Jobrunner(Sanic[Config, Context]):
         self.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
         self.ctx.settings = settings
         unix_socket.restrict(settings)
+        self.ctx.cors = None
         self.on_request(shed_load)
         self.on_request(send_at_once)
 
@@ -122,7 +123,11 @@ class Jobrunner(Sanic[Config, Context]):
             if principal.scopes and (connection := connection_of(request)).is_stranger:
                 connection.mark_authenticated()
             try:
-                await super().handle_request(request)
+                cors = self.ctx.cors
+                if cors is not None and (response := cors.preflight(request)) is not None:
+                    await (await request.respond(response)).send(end_stream=True)
+                else:
+                    await super().handle_request(request)
             finally:
                 self.ctx.gate.leave(request)
         except asyncio.CancelledError:

@@ -319,6 +319,47 @@ def test_pages_of_its_own_and_programs_get_in(admission, fields):
     assert admission.admit(Request(), incoming(token="ann's", **fields), READ) is ANN
 
 
+PAGE = {"origins": ["https://ui.example"], "fetch_sites": ["cross-site"]}
+
+
+def test_a_page_of_a_site_that_the_operator_named_calls_with_a_token_alone(make):
+    admission = make(ALLOWED_ORIGINS="https://ui.example, https://other.example:8443")
+    assert admission.admit(Request(), incoming(token="ann's", **PAGE), READ) is ANN
+    assert admission.admit(Request(), incoming(path="/health/live", **PAGE), LIVE)
+    for more in ({}, {"certificate_name": "bob-phone"}):
+        with pytest.raises(Unauthenticated):
+            admission.admit(Request(), incoming(**PAGE, **more), READ)
+    named = incoming(certificate_name="bob-phone")  # by no page
+    assert admission.admit(Request(), named, READ) is BOB
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"origins": ["https://evil.example"]},
+        {"origins": ["https://ui.example.evil"]},
+        {"origins": ["http://ui.example"]},
+        {"origins": ["https://ui.example:8443"]},
+        {"origins": ["null"]},
+        {"origins": ["https://ui.example", "https://ui.example"]},
+        {"origins": ["https://ui.example", "https://evil.example"]},
+        {"origins": [], "fetch_sites": ["cross-site"]},  # as of an image, or a form
+    ],
+)
+def test_a_page_of_any_other_site_calls_nothing_whatever_it_shows(make, fields):
+    admission = make(ALLOWED_ORIGINS="https://ui.example")
+    with pytest.raises(OriginNotAllowed):
+        admission.admit(Request(), incoming(token="ann's", **fields), READ)
+
+
+def test_a_page_of_a_named_site_still_calls_the_service_by_a_name_of_its_own(make):
+    admission = make(ALLOWED_ORIGINS="https://ui.example")
+    for method in ("GET", "OPTIONS"):
+        asked = incoming(method, host="evil.example", token="ann's", **PAGE)
+        with pytest.raises(HostNotAllowed):
+            admission.admit(Request(), asked, Needs(Scope.READ, changes=False, public_path="/x"))
+
+
 # ------------------------------------------------------------------------------ bounds
 
 

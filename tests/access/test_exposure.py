@@ -10,6 +10,13 @@ def settings(hosts=""):
     return read_settings({"JOBRUNNER_STATE_DIR": "/nowhere", "JOBRUNNER_ALLOWED_HOSTS": hosts})
 
 
+def test_a_site_whose_pages_may_call_needs_tokens():
+    named = {"JOBRUNNER_STATE_DIR": "/nowhere", "JOBRUNNER_ALLOWED_ORIGINS": "https://ui.example"}
+    why = why_exposed(read_settings(named), {}, "127.0.0.1")
+    assert "https://ui.example" in why
+    assert "jobrunner token create" in why
+
+
 @pytest.mark.parametrize("hosts", ["", "localhost", "127.0.0.1,[::1],LOCALHOST,127.9.9.9"])
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "::1", "localhost"])
 def test_a_service_of_its_own_host_is_not_exposed(hosts, listens_on):

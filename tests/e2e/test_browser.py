@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import documents
 import pytest
 from answers import every_id
-from running import Service
+from running import Service, running
+
+from service.access import tokens
+from service.access.scopes import Scope
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser's driver is installed in one environment only"
@@ -28,7 +32,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
     # What a DNS server of the attacker's answers: his name is this box.
-    "--host-resolver-rules=MAP *.evil.example 127.0.0.1",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 ]  # fmt: skip
 # Answers as text, so that a test sees what a page saw.
 TRY = """async ([url, options]) => {
@@ -149,3 +153,140 @@ def test_a_page_of_the_services_own_origin_may_call_it(service: Service, page: A
         "headers": {"Content-Type": "application/json"},
     }
     assert page.evaluate(TRY, [f"{service.url}/", options]).startswith("basic 201 ")
+
+
+# A page of another site that the operator has named
+
+NAMED, TOKEN_NAME = "http://ui.example", "ui"
+# Submits, attaches and kills as a user interface does; the output is read while the job runs.
+USE = """async ([url, token]) => {
+    const authorization = `Bearer ${token}`;
+    const job = {CommandLine: "echo hello; sleep 600"};
+    const headers = {authorization, "content-type": "application/json", "idempotency-key": "once"};
+    const submitted = await fetch(url, {method: "POST", body: JSON.stringify(job), headers});
+    const place = submitted.headers.get("location");
+    const output = await fetch(url + place + "/attach", {headers: {authorization}});
+    const reader = output.body.getReader();
+    const text = new TextDecoder();
+    let seen = "";
+    while (!seen.includes("\\n")) seen += text.decode((await reader.read()).value);
+    const killed = await fetch(url + place + "?wait=true&grace=0", {method: "DELETE", headers: {authorization}});
+    while (!(await reader.read()).done);
+    const unknown = await fetch(url + "/none", {headers: {authorization}});
+    const nobody = await fetch(url + place);
+    return {
+        statuses: [submitted, output, killed, unknown, nobody].map((answer) => answer.status),
+        seen,
+        offset: output.headers.get("jobrunner-offset"),
+        state: (await killed.json()).State,
+        problem: (await unknown.json()).title,
+        challenge: nobody.headers.get("www-authenticate"),
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory, site: str) -> Iterator[tuple[Service, str]]:
+    """A service that pages of one site may call, and a token of it."""
+    state_dir = tmp_path_factory.mktemp("state") / "jobrunner"
+    state_dir.mkdir()
+    token = tokens.create(state_dir, TOKEN_NAME, [Scope.RUN])[1]
+    environment = {"JOBRUNNER_ALLOWED_ORIGINS": f"{NAMED}:{site}"}
+    with running(state_dir, environment=environment) as service:
+        yield service, token
+
+
+def test_a_page_of_a_named_site_submits_attaches_and_kills_with_a_token(
+    named: tuple[Service, str], page: Any, site: str
+) -> None:
+    service, token = named
+    page.goto(f"{NAMED}:{site}/")
+    seen = page.evaluate(USE, [service.url, token])
+    assert seen == {
+        "statuses": [201, 200, 200, 404, 401],
+        "seen": "hello\n",
+        "offset": "0",
+        "state": "killed",
+        "problem": "Job not found",
+        "challenge": 'Bearer realm="jobrunner"',
+    }
+
+
+@pytest.mark.parametrize("origin", ["http://localhost", "http://other.example", "null"])
+def test_the_page_of_the_recipe_shows_the_output_and_the_end(
+    named: tuple[Service, str], page: Any, site: str
+) -> None:
+    service, token = named
+    howto = (documents.ROOT / "deploy" / "HOWTO.md").read_text()
+    _, _, script = howto.partition("```js\n")
+    script = script.partition("```")[0].replace("https://jobs.example.org", service.url)
+    page.goto(f"{NAMED}:{site}/")
+    run = f"async (token) => {{ const seen = [], show = (text) => seen.push(text); {script}; return seen.join(''); }}"
+    assert page.evaluate(run, token) == "testing\npassed\nexited 0"
+
+
+def test_a_page_of_a_site_that_is_not_named_does_nothing_with_a_token(
+    named: tuple[Service, str], page: Any, site: str, origin: str
+) -> None:
+    service, token = named
+    known = {"Authorization": f"Bearer {token}"}
+    before = service.client.get("/?state=all", headers=known).json()["IDs"]
+    if origin == "null":
+        page.goto("data:text/html,<title>cats</title>")
+    else:
+        page.goto(f"{origin}:{site}/")
+    for options in (
+        {"headers": {**known, "Content-Type": "application/json"}, "method": "POST", "body": '{"CommandLine": "true"}'},
+        {"headers": known},
+        {},
+    ):  # fmt: skip
+        assert page.evaluate(TRY, [service.url, options]) == "failed: TypeError"
+    assert service.client.get("/?state=all", headers=known).json()["IDs"] == before
+
+
+def test_a_named_page_without_cors_gets_nothing_and_starts_nothing(
+    named: tuple[Service, str], page: Any, site: str
+) -> None:
+    service, token = named
+    known = {"Authorization": f"Bearer {token}"}
+    before = service.client.get("/?state=all", headers=known).json()["IDs"]
+    page.goto(f"{NAMED}:{site}/")
+    post = {"method": "POST", "body": '{"CommandLine": "true"}', "mode": "no-cors"}
+    assert page.evaluate(TRY, [service.url, post]).startswith("opaque 0 ")
+    with_cookies = {"credentials": "include", "headers": known}
+    assert page.evaluate(TRY, [service.url, with_cookies]) == "failed: TypeError"
+    assert service.client.get("/?state=all", headers=known).json()["IDs"] == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 200), ("GET", "/", 401), ("GET", "/none/attach", 404), ("PUT", "/", 405),
+     ("GET", "/?x=1", 400), ("GET", "/health/live", 200), ("HEAD", "/", 200)],
+)  # fmt: skip
+def test_every_response_is_readable_for_the_named_page_and_no_other(
+    named: tuple[Service, str], site: str, method: str, path: str, status: int
+) -> None:
+    service, token = named
+    known = {} if status == 401 else {"Authorization": f"Bearer {token}"}
+    for origin, readable in ((f"{NAMED}:{site}", True), (None, False), ("null", False)):
+        headers = known | ({} if origin is None else {"Origin": origin})
+        answer = service.client.request(method, path, headers=headers)
+        assert answer.status_code == (status if origin != "null" else 403)
+        assert answer.headers["vary"].endswith("Origin")
+        assert answer.headers.get("access-control-allow-origin") == (origin if readable else None)
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_a_preflight_needs_no_token_and_tells_nothing_of_routes(
+    named: tuple[Service, str], site: str
+) -> None:
+    service, _ = named
+    asked = {"Origin": f"{NAMED}:{site}", "Access-Control-Request-Method": "DELETE"}
+    answers = [service.client.options(path, headers=asked) for path in ("/", "/x", "/no/such/one")]
+    for answer in answers:
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == f"{NAMED}:{site}"
+        assert "DELETE" in answer.headers["access-control-allow-methods"]
+    assert answers[0].headers == answers[2].headers
+    for wrong in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+        assert service.client.options("/", headers=asked | wrong).status_code == 403

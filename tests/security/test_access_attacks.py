@@ -206,6 +206,7 @@ def test_a_flood_writes_a_bounded_audit_log_and_counts_the_rest(
         {"JOBRUNNER_ALLOWED_HOSTS": "jobs.example"},
         {"JOBRUNNER_ALLOWED_HOSTS": "127.0.0.1,localhost,10.0.0.1"},
         {"JOBRUNNER_ALLOWED_HOSTS": "*"},
+        {"JOBRUNNER_ALLOWED_ORIGINS": "https://ui.example"},
         {"SANIC_PROXIES_COUNT": "1"},
         {"SANIC_FORWARDED_SECRET": "secret"},
         {"SANIC_REAL_IP_HEADER": "X-Real-IP"},

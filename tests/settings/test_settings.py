@@ -74,6 +74,15 @@ def test_an_empty_variable_is_as_good_as_none():
         ("RETAIN_BYTES", "0%"),
         ("RETAIN_BYTES", "101%"),
         ("RETAIN_BYTES", "%"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("ALLOWED_ORIGINS", "ui.example"),
+        ("ALLOWED_ORIGINS", "https://ui.example/"),
+        ("ALLOWED_ORIGINS", "https://*.example"),
+        ("ALLOWED_ORIGINS", "https://a@b"),
+        ("ALLOWED_ORIGINS", "https://a:0"),
+        ("ALLOWED_ORIGINS", "https://a,,https://b"),
+        ("ALLOWED_ORIGINS", "file:///a"),
         ("LOG_FORMAT", "xml"),
     ],
 )
@@ -93,6 +102,11 @@ def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name
         ("DRAIN_GRACE", ".25", 0.25),
         ("OUTPUT_LIMIT", "65536", 65536),
         ("RETAIN_BYTES", "7%", Percentage(7)),
+        (
+            "ALLOWED_ORIGINS",
+            "https://UI.example:443, http://[::1]:8080,http://a:80",
+            {"https://ui.example", "http://[::1]:8080", "http://a"},
+        ),
         ("RETAIN_BYTES", "7", 7),
     ],
 )

@@ -126,7 +126,9 @@ async def stream_server(
 ) -> AsyncIterator[tuple[StreamServer, Client]]:
     """A server, and a client that is connected to it and has a small buffer."""
     server = StreamServer(length, status)
-    context: Any = SimpleNamespace(strangers=Strangers(0), open_streams=server.open_streams)
+    context: Any = SimpleNamespace(
+        cors=None, strangers=Strangers(0), open_streams=server.open_streams
+    )
     app = Sanic(
         f"streams{next(_numbers)}",
         ctx=context,
