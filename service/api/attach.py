@@ -16,7 +16,7 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees
 from service.api.parameters import OfJob, optional, query
-from service.api.route import Route, Routes, Success
+from service.api.route import Route, Routes, Success, Tag
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
     BadQuery,
@@ -74,6 +74,11 @@ class Attach(OfJob):
         operation="attach",
         meaning="The output from any offset, then live until the job ends.",
         parameters=Attach,
+        tag=Tag.OUTPUT,
+        details=(
+            "The response lasts as long as the job, unless `follow` is false. What was cut is asked"
+            " for again from the first byte that is missing."
+        ),
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(

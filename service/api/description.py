@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, Final
 
 import service
 from service.api import problems
+from service.api.examples import REF, examples, examples_of, examples_of_problems
 from service.api.parameters import Parameter, Where, parameters
-from service.api.route import JSON, Route, Success
+from service.api.portable import portable
+from service.api.route import JSON, Route, Success, Tag
 from service.api.schemas import reference, schemas
-from service.errors import OffsetBeyondEnd, OffsetInGap
+from service.errors import LEAVES, OffsetBeyondEnd, OffsetInGap
+from service.errors.tree import code_of_status
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "token": {"type": "http", "scheme": "bearer", "description": "From `jobrunner token create`."},
@@ -45,10 +49,20 @@ ANYWHERE: Final[dict[int, str]] = {
 }
 
 _TITLE: Final = "jobrunner"
+_ABOUT: Final = (
+    "Jobs run on the host of the service: submit one, attach to its output from any offset, wait"
+    " for it, kill it with all its processes. Names of JSON keys are PascalCase. An error is a"
+    " problem document (RFC 9457), whose `type` ends with a code."
+)
+TAGS: Final[dict[Tag, str]] = {
+    Tag.JOBS: "Submit jobs; list, show, wait for, kill and clean them.",
+    Tag.OUTPUT: "What jobs have written.",
+    Tag.SERVICE: "The service itself: its health, its numbers, its description.",
+}
 
 
-def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
-    """The description as JSON has it."""
+def document(routes: Iterable[Route[Any]], prefix: str = "") -> dict[str, Any]:
+    """The description as JSON has it, of a service that callers find below `prefix`."""
     routes = tuple(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -57,10 +71,12 @@ def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
         if route.method == "GET":
             path["head"] = _head(path["get"])
     bodies = {success.body for route in routes for success in route.successes}
+    described = schemas(*sorted(bodies - {None, dict}, key=str))  # type: ignore[arg-type]
     components: dict[str, Any] = {
-        "schemas": schemas(*sorted(bodies - {None, dict}, key=str)),  # type: ignore[arg-type]
+        "schemas": described,
+        "examples": examples(described, _named_examples(paths)),
         "headers": {
-            name: {"description": meaning, "schema": schema}
+            name: {"description": meaning, "schema": portable(schema)}
             for name, (meaning, schema) in HEADERS.items()
         },
         "securitySchemes": SECURITY_SCHEMES,
@@ -71,8 +87,12 @@ def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
             "title": _TITLE,
             "version": service.__version__,
             "summary": (service.__doc__ or "").split("\n")[0],
+            "description": _ABOUT,
+            "contact": {"name": "the jobrunner authors"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": prefix or "/", "description": "Where this description is from."}],
+        "tags": [{"name": tag.value, "description": meaning} for tag, meaning in TAGS.items()],
         "security": SECURITY,
         "paths": paths,
         "components": components,
@@ -82,7 +102,9 @@ def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
 def _operation(route: Route[Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation,
+        "tags": [route.tag.value],
         "summary": route.meaning,
+        "description": _told(route),
         "parameters": [_parameter(p) for p in parameters(route.parameters).values()],
         "responses": {
             **{str(success.status): _success(success, route) for success in route.successes},
@@ -92,11 +114,14 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
     if route.is_public:
         operation["security"] = []
     if route.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {JSON: {"schema": reference(route.body)}},
-        }
+        content = {"schema": reference(route.body), "examples": examples_of(route.body)}
+        operation["requestBody"] = {"required": True, "content": {JSON: content}}
     return operation
+
+
+def _told(route: Route[Any]) -> str:
+    needed = "No token is needed." if route.is_public else f"Needs the scope `{route.scope}`."
+    return " ".join(part for part in (route.meaning, route.details, needed) if part)
 
 
 def _head(get: dict[str, Any]) -> dict[str, Any]:
@@ -114,18 +139,15 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "name": parameter.name,
         "in": parameter.where.value,
         "description": parameter.meaning,
-        "schema": parameter.schema(),
+        "schema": portable(parameter.schema()),
     }
     return {**described, "required": True} if parameter.where is Where.PATH else described
 
 
 def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object"} if success.body is dict else {}
-    if success.body not in (None, dict):
-        schema = reference(success.body)
     described: dict[str, Any] = {
         "description": success.meaning,
-        "content": {kind: {"schema": schema} for kind in success.content},
+        "content": {kind: _content(kind, success.body) for kind in success.content},
     }
     if success.headers:
         described["headers"] = _headers(*success.headers)
@@ -140,6 +162,16 @@ def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
     return described
 
 
+def _content(kind: str, body: type | None) -> dict[str, Any]:
+    """What a response of this media type has: a JSON body, text or bytes."""
+    if body is None:
+        is_text = kind.startswith("text/")
+        return {"schema": {"type": "string"} if is_text else {"type": "string", "format": "binary"}}
+    if body is dict:
+        return {"schema": {"type": "object"}}
+    return {"schema": reference(body), "examples": examples_of(body)}
+
+
 def _problems(route: Route[Any]) -> dict[str, Any]:
     """Every status that isn't a success, with the codes that stand in the problem's `type`."""
     told: dict[int, list[str]] = {}
@@ -152,7 +184,12 @@ def _problems(route: Route[Any]) -> dict[str, Any]:
     for status, codes in sorted(told.items()):
         response: dict[str, Any] = {
             "description": "; ".join(codes),
-            "content": {problems.CONTENT_TYPE: {"schema": reference(problems.Problem)}},
+            "content": {
+                problems.CONTENT_TYPE: {
+                    "schema": reference(problems.Problem),
+                    "examples": examples_of_problems(_codes(status, route)),
+                }
+            },
         }
         if status in (429, 503):
             response["headers"] = _headers("Retry-After")
@@ -162,6 +199,27 @@ def _problems(route: Route[Any]) -> dict[str, Any]:
             response["headers"] = _headers("Content-Range")
         described[str(status)] = response
     return described
+
+
+def _codes(status: int, route: Route[Any]) -> list[str]:
+    """The codes that problems of this status may have there."""
+    everywhere = ANYWHERE.get(status, "")
+    told = [
+        code
+        for code, leaf in sorted(LEAVES.items())
+        if leaf.status == status and (leaf in route.problems or code in everywhere)
+    ]
+    return told or [code_of_status(HTTPStatus(status))]
+
+
+def _named_examples(described: Any) -> set[str]:
+    """The names of the examples that a part of the description refers to."""
+    if not isinstance(described, dict):
+        return set()
+    prefix = REF.format(name="")
+    reference = str(described.get("$ref", ""))
+    own = {reference.removeprefix(prefix)} if reference.startswith(prefix) else set()
+    return own.union(*map(_named_examples, described.values()))
 
 
 def _headers(*names: str) -> dict[str, Any]:

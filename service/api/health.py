@@ -9,7 +9,7 @@ from sanic import HTTPResponse
 from service.access.scopes import Scope
 from service.api.parameters import NoParameters
 from service.api.responses import json_response
-from service.api.route import Route, Routes, Success
+from service.api.route import Route, Routes, Success, Tag
 from service.errors import NotReady
 from service.jobs.views import CheckView, KindView, Live, Ready
 from service.web.request import Request
@@ -25,6 +25,7 @@ routes: Final = Routes()
         meaning="Whether this process responds.",
         parameters=NoParameters,
         any_query=True,
+        tag=Tag.SERVICE,
         scope=Scope.READ,
         is_public=True,
         successes=(Success(200, "Yes.", Live),),
@@ -43,6 +44,7 @@ async def live(_request: Request, _given: NoParameters) -> HTTPResponse:
         meaning="Whether the service would accept a job now.",
         parameters=NoParameters,
         any_query=True,
+        tag=Tag.SERVICE,
         scope=Scope.READ,
         is_public=True,
         successes=(Success(200, "Yes; what was looked at.", Ready),),

@@ -85,6 +85,7 @@ class Wait(OfJob):
         operation="wait",
         meaning="The job when it is finished.",
         parameters=Wait,
+        details="A proxy may end a response that takes long: ask with a `timeout`, and ask again.",
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(
@@ -119,6 +120,7 @@ class Kill(HowToKill, OfJob):
             "Kill the job, with all its processes. For one that is finished, or unknown: nothing."
         ),
         parameters=Kill,
+        details="With `wait` the response comes when all processes are gone.",
         scope=Scope.RUN,
         successes=(Success(200, "Its state then.", Killed),),
         problems=(errors.BadQuery, errors.UnsupportedMediaType),

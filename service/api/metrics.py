@@ -9,7 +9,7 @@ from sanic import HTTPResponse
 
 from service.access.scopes import Scope
 from service.api.parameters import NoParameters
-from service.api.route import Route, Routes, Success
+from service.api.route import Route, Routes, Success, Tag
 from service.metrics.exposition import Stored, exposition
 from service.store import FreeSpace
 from service.web.request import Request
@@ -25,6 +25,7 @@ routes: Final = Routes()
         meaning="The numbers of the whole service, for Prometheus.",
         parameters=NoParameters,
         any_query=True,
+        tag=Tag.SERVICE,
         scope=Scope.READ,
         successes=(
             Success(

@@ -11,7 +11,7 @@ from sanic import HTTPResponse, Sanic
 from service.access.scopes import Scope
 from service.api.parameters import NoParameters
 from service.api.registration import declared
-from service.api.route import JSON, Route, Routes, Success
+from service.api.route import JSON, Route, Routes, Success, Tag
 from service.web.request import Request
 
 routes: Final = Routes()
@@ -25,6 +25,7 @@ routes: Final = Routes()
         meaning="This description.",
         parameters=NoParameters,
         any_query=True,
+        tag=Tag.SERVICE,
         scope=Scope.READ,
         successes=(Success(200, "OpenAPI 3.1.", dict),),
     )

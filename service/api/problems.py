@@ -21,6 +21,7 @@ from sanic.handlers import ErrorHandler
 
 from service import errors
 from service.errors import JobrunnerError
+from service.errors.tree import code_of_status
 from service.jobs.views import CheckView
 
 CONTENT_TYPE = "application/problem+json"
@@ -119,7 +120,7 @@ def _of_sanic(request: Request, error: exceptions.SanicException) -> HTTPRespons
         detail = f"The body may have {config.REQUEST_MAX_SIZE} bytes at most."
         return _response(errors.BodyTooLarge(detail))
     title = HTTPStatus(status).phrase
-    code = title.lower().replace(" ", "_")
+    code = code_of_status(HTTPStatus(status))
     problem = errors.UnknownProblem(str(error) or title, code=code, title=title, status=status)
     return _response(problem, {str(k): str(v) for k, v in (error.headers or {}).items()})
 

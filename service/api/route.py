@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
 from sanic import HTTPResponse
@@ -21,6 +22,15 @@ from service.web.fd_reserve import Cost
 from service.web.request import Request
 
 JSON: Final = "application/json"
+
+
+class Tag(StrEnum):
+    """What an operation is about; generators of clients make one class of each."""
+
+    JOBS = "jobs"
+    OUTPUT = "output"
+    SERVICE = "service"
+
 
 P = TypeVar("P")
 # None: the response was sent already.
@@ -54,6 +64,7 @@ class Route(Generic[P]):
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
     `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent.
+    `details`: what a caller should know beyond the `meaning`, as sentences.
     """
 
     method: str
@@ -69,6 +80,8 @@ class Route(Generic[P]):
     any_query: bool = False
     is_public: bool = False
     cost: Cost = Cost.SHORT
+    tag: Tag = Tag.JOBS
+    details: str = ""
 
     def __post_init__(self) -> None:
         """Raises: ValueError, for a declaration that contradicts itself."""

@@ -9,7 +9,9 @@ from typing import Any, Final, Union
 
 import msgspec
 
+from service.api.portable import portable
 from service.api.problems import Problem
+from service.jobs.rules import having, none_of
 from service.jobs.spec import JobBody
 from service.jobs.views import JobView, OutcomeView
 from service.kinds import KINDS, Kind
@@ -17,6 +19,11 @@ from service.kinds.validation import DEFAULT_KIND
 
 REF: Final = "#/components/schemas/{name}"
 _SHOWN: Final[dict[str, Any]] = {"working_dir": str, "environment": list[str]}
+# A job has either a command or a list of commands.
+_ONE_OF_BOTH: Final = none_of(
+    having(CommandLine={}, Commands={}),
+    none_of(having(CommandLine={}), having(Commands={})),
+)
 
 
 def reference(of: type) -> dict[str, str]:
@@ -33,16 +40,35 @@ def schemas(*types: type) -> dict[str, Any]:
         (asked, shown, *wanted), ref_template=REF
     )
     components[KINDS[DEFAULT_KIND].spec.__name__]["required"].remove("Kind")
-    for kind in KINDS.values():
-        components[kind.spec.__name__].update(kind.rules)
-    components["Command"] = of_asked
-    components["CommandView"] = of_shown
+    # Each Kind has a tag of its own, so that no value is of two. A discriminator is for a key that
+    # is always there, which the Kind of a submitted command isn't.
+    components["Command"] = {"oneOf": of_asked["anyOf"]}
+    components["CommandView"] = {
+        "oneOf": of_shown["anyOf"],
+        "discriminator": of_shown["discriminator"],
+    }
     body = components["JobBody"]
-    body["oneOf"] = [{"required": ["CommandLine"]}, {"required": ["Commands"]}]
     body["properties"]["Commands"]["items"] = {"$ref": REF.format(name="Command")}
     view = components["JobView"]
     view["properties"]["Commands"]["items"] = {"$ref": REF.format(name="CommandView")}
+    for name, schema in components.items():
+        is_sent = schema.get("additionalProperties") is not False  # by the service
+        components[name] = portable(_as_sent(schema) if is_sent else schema)
+    # Rules between keys describe no type: they stay as they are.
+    components["JobBody"].update(_ONE_OF_BOTH)
+    for kind in KINDS.values():
+        components[kind.spec.__name__].update(kind.rules)
     return dict(sorted(components.items()))
+
+
+def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a response: a key that has a default is always there, whatever its value."""
+    required, properties = list(schema.get("required", ())), {}
+    for name, value in schema.get("properties", {}).items():
+        properties[name] = {key: held for key, held in value.items() if key != "default"}
+        if "default" in value and name not in required:
+            required.append(name)
+    return {**schema, "properties": properties, "required": required} if properties else schema
 
 
 def _view_of(kind: Kind) -> type[msgspec.Struct]:

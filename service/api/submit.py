@@ -64,6 +64,10 @@ class Submit:
         operation="submit",
         meaning="Submit a job.",
         parameters=Submit,
+        details=(
+            "A job is one `CommandLine`, or a list of `Commands` that run one after the other. With"
+            " an `Idempotency-Key` a submission that got no response can be sent again."
+        ),
         any_query=True,
         body=JobBody,
         scope=Scope.RUN,

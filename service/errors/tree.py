@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 # Before the code in the `type` of a problem document.
 TYPE_PREFIX: Final = "urn:jobrunner:problem:"
 NOT_READABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def code_of_status(status: HTTPStatus) -> str:
+    """The code of a problem that is HTTP's own, and has no leaf."""
+    return status.phrase.lower().replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True)

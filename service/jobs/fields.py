@@ -32,6 +32,12 @@ def also(**schema: Any) -> msgspec.Meta:
     return msgspec.Meta(extra_json_schema=schema)
 
 
+def zero_or_at_least(low: float) -> msgspec.Meta:
+    """As `also`: a number that is 0 (none), or no less than `low`."""
+    between = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": low}
+    return also(**{"not": between})
+
+
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS), also(pattern=_TEXT)]
@@ -52,6 +58,6 @@ Labels = Annotated[
         propertyNames={"pattern": _VARIABLE, "maxLength": MAX_NAME_CHARS},
     ),
 ]
-OutputLimit = Annotated[Bytes, also(anyOf=[{"const": 0}, {"minimum": MIN_OUTPUT_LIMIT}])]
+OutputLimit = Annotated[Bytes, zero_or_at_least(MIN_OUTPUT_LIMIT)]
 Commands = Annotated[list[dict[str, Any]], also(minItems=1, maxItems=MAX_COMMANDS)]
 Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]

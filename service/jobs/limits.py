@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from service.errors import FieldError
-from service.jobs.fields import MIN_OUTPUT_LIMIT, also
+from service.jobs.fields import MIN_OUTPUT_LIMIT, zero_or_at_least
 from service.settings import Settings
 
 # Below it no shell starts, and nothing could report why.
@@ -22,7 +22,7 @@ LOWEST_LIMITS: Final = {
 
 
 def _or_none(name: str) -> msgspec.Meta:
-    return also(anyOf=[{"const": 0}, {"minimum": LOWEST_LIMITS[name][0]}])
+    return zero_or_at_least(LOWEST_LIMITS[name][0])
 
 
 class Limits(

@@ -10,7 +10,7 @@ import pytest
 from jsonschema_rs import meta, validator_for
 
 from service import errors, kinds
-from service.api import schemas
+from service.api import examples, schemas
 from service.api.description import ANYWHERE, document
 from service.api.routes import ROUTES
 from service.errors import InvalidJob
@@ -246,10 +246,10 @@ def test_a_new_kind_appears_by_itself(monkeypatch):
     monkeypatch.setitem(kinds.KINDS, "fish", Fish())
     found = schemas.schemas()
     asked, shown = found["Command"], found["CommandView"]
-    assert set(asked["discriminator"]["mapping"]) == {*kinds.KINDS}
-    assert asked["discriminator"]["propertyName"] == "Kind"
-    assert {"$ref": "#/components/schemas/FishCommand"} in asked["anyOf"]
-    assert {"$ref": "#/components/schemas/FishCommandView"} in shown["anyOf"]
+    assert set(shown["discriminator"]["mapping"]) == {*kinds.KINDS}
+    assert shown["discriminator"]["propertyName"] == "Kind"
+    assert {"$ref": "#/components/schemas/FishCommand"} in asked["oneOf"]
+    assert {"$ref": "#/components/schemas/FishCommandView"} in shown["oneOf"]
     assert found["FishCommand"]["required"] == ["Kind", "Bait"]
     assert {"Bait", "State", "ExitCode"} <= set(found["FishCommandView"]["properties"])
     assert "Kind" not in found["BashCommand"]["required"]  # the default
@@ -257,3 +257,76 @@ def test_a_new_kind_appears_by_itself(monkeypatch):
 
 def test_no_route_is_described_twice():
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+
+
+# What generators of clients, and linters, ask for
+
+
+def operations(described):
+    return [o for path in described["paths"].values() for o in path.values()]
+
+
+def schemas_in(value):
+    """Every object that may be a schema."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from schemas_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from schemas_in(inner)
+
+
+def test_no_schema_has_a_form_that_generators_refuse(described):
+    for schema in schemas_in(described):
+        assert "prefixItems" not in schema
+        assert schema.get("items") is not False
+        for value in schema.get("properties", {}).values():
+            if isinstance(value, dict):
+                assert value.get("type") != "null"
+        if schema.get("type") in ("integer", "number") and "exclusiveMinimum" not in schema:
+            assert "format" in schema
+    for schema in described["components"]["schemas"].values():
+        assert not {"anyOf", "allOf"} & schema.keys()
+        for value in schema.get("properties", {}).values():
+            assert "default" not in value
+
+
+def test_every_key_of_a_request_may_be_left_out_but_what_a_command_is(described):
+    found = described["components"]["schemas"]
+    assert "required" not in found["JobBody"]
+    assert "required" not in found["Limits"]
+    assert found["BashCommand"]["required"] == ["CommandLine"]
+    assert found["DockerCommand"]["required"] == ["Kind"]
+    body = described["paths"]["/"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/JobBody"}
+
+
+def test_every_operation_is_told_and_has_one_of_the_tags(described):
+    tags = {tag["name"] for tag in described["tags"]}
+    assert {tag for o in operations(described) for tag in o["tags"]} == tags
+    assert described["servers"][0]["url"] == "/"
+    assert document(ROUTES, "/jobs")["servers"][0]["url"] == "/jobs"
+    for operation in operations(described):
+        assert operation["description"].startswith(operation["summary"])
+        for response in operation["responses"].values():
+            assert response["description"]
+        for parameter in operation["parameters"]:
+            assert parameter["description"]
+
+
+def test_every_json_body_has_an_example_that_its_schema_takes(described):
+    held = [o["requestBody"] for o in operations(described) if "requestBody" in o]
+    held += [r for o in operations(described) for r in o["responses"].values() if "content" in r]
+    contents = [c for h in held for c in h["content"].values() if "$ref" in c["schema"]]
+    assert contents
+    for content in contents:
+        schema = {**content["schema"], "components": described["components"]}
+        assert content["examples"]
+        for example in content["examples"].values():
+            name = example["$ref"].rpartition("/")[2]
+            value = described["components"]["examples"][name]["value"]
+            validator_for(schema).validate(value)
+    settings = read_settings({"HOME": "/none", "JOBRUNNER_DOCKER_IMAGES": "*"})
+    for value in examples.BODIES[JobBody].values():
+        validate_job(value[1], settings)

@@ -11,6 +11,7 @@ import msgspec
 from service.errors import FieldError, pointer_step, quoted
 from service.jobs.checks import errors_in_text
 from service.jobs.fields import CommandLine, Text, also
+from service.jobs.rules import STRING, having, none_of
 from service.jobs.spec import CommandSpec
 from service.kinds.docker import words
 from service.kinds.docker.allowed_images import is_allowed
@@ -85,36 +86,15 @@ class DockerCommand(
     volumes: Volumes = msgspec.field(default_factory=list)
 
 
-_NULL: Final = {"type": "null"}
-_STRING: Final = {"type": "string"}
-# What `errors_in` checks between keys. How a shell splits words, which paths of the host are
-# allowed and which variables pass no pattern can say.
-RULES: Final[dict[str, Any]] = {
-    "oneOf": [
-        {
-            "required": ["Image"],
-            "properties": {
-                "Image": _STRING,
-                "Registry": _NULL,
-                "Repository": _NULL,
-                "Tag": _NULL,
-            },
-        },
-        {"required": ["Repository"], "properties": {"Repository": _STRING, "Image": _NULL}},
-    ],
-    "allOf": [
-        {"anyOf": [{"properties": {key: _NULL}} for key in ("CommandLine", "Arguments")]},
-        {
-            "anyOf": [
-                {"properties": {"Shell": {"const": False}}},
-                {
-                    "required": ["CommandLine"],
-                    "properties": {"CommandLine": _STRING, "Entrypoint": _NULL},
-                },
-            ]
-        },
-    ],
-}
+# What `errors_in` checks between keys. A key that is null is as good as none. How a shell splits
+# words, which paths of the host are allowed and which variables pass no pattern can say.
+RULES: Final[dict[str, Any]] = none_of(
+    *(having(Image=STRING, **{key: STRING}) for key in ("Registry", "Repository", "Tag")),
+    none_of(having(Image=STRING), having(Repository=STRING)),
+    having(CommandLine=STRING, Arguments={"type": "array", "items": {}}),
+    {**having(Shell={"const": True}), **none_of(having(CommandLine=STRING))},
+    having(Shell={"const": True}, Entrypoint=STRING),
+)
 
 
 def reference(spec: DockerCommand) -> str:
