@@ -273,13 +273,13 @@ class Lifespan:
 
     async def stop_main(self, _app: Any) -> None:
         """Called when no worker lives any more, or Sanic's loop has failed, or the start has."""
-        self.phase = Phase.STOPPING
+        are_left, self.phase = self.phase is not Phase.STOPPING, Phase.STOPPING
         if self._workers is None or self._bounded_stop is None or not self._may_have_jobs:
             self._remove_shared()
             return
         self._bounded_stop.begin()
         self._bounded_stop.waits_no_more()
-        if not self._is_asked_to_stop:
+        if are_left:
             self._workers.end_left()
         self._remove_shared()
         self._bounded_stop.workers_gone()

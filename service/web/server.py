@@ -45,8 +45,13 @@ def _configure_socket(options: dict[str, Any]) -> Any:
     try:
         return configure_socket(options)
     except OSError as exc:
-        where = options.get("unix") or f"{options.get('host')}:{options.get('port')}"
-        print(f"jobrunner: it can't listen on {where}: {exc.strerror}.", file=sys.stderr)  # noqa: T201 - for the operator
+        where, hint = options.get("unix"), ""
+        if not where:
+            where, hint = (
+                f"{options.get('host')}:{options.get('port')}",
+                " (JOBRUNNER_PORT, --port)",
+            )
+        print(f"jobrunner: can't listen on {where}{hint}: {exc.strerror}.", file=sys.stderr)  # noqa: T201 - for the operator
         raise SystemExit(EXIT_ERROR) from exc
 
 

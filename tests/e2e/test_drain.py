@@ -176,10 +176,17 @@ def test_a_stop_that_drains_lets_jobs_finish_and_pending_ones_wait_for_the_next_
             assert successor.wait(pending)["ExitCode"] == 7
 
 
-@pytest.mark.parametrize("how", ["second signal", "bound"])
-@pytest.mark.parametrize("flags", [("--workers", "2"), ("--single-process",)])
+@pytest.mark.parametrize(
+    ("how", "flags"),
+    [
+        ("second signal", ("--workers", "2")),
+        ("bound", ("--workers", "2")),
+        ("kill", ("--workers", "2")),  # as systemd does after TimeoutStopSec
+        ("bound", ("--single-process",)),
+    ],
+)
 def test_a_stop_that_drains_leaves_what_runs_after_a_bound_or_a_second_signal(
-    state_dir: Path, gate: Gate, flags: tuple[str, ...], how: str
+    state_dir: Path, gate: Gate, how: str, flags: tuple[str, ...]
 ):
     environment = {
         "JOBRUNNER_SHUTDOWN": "drain",
@@ -192,7 +199,9 @@ def test_a_stop_that_drains_leaves_what_runs_after_a_bound_or_a_second_signal(
             service.wait_for_line("draining")
             if how == "second signal":
                 service.process.send_signal(signal.SIGTERM)
-            assert service.process.wait(120) == 0
+            if how == "kill":
+                service.crash()
+            assert service.process.wait(120) == (-signal.SIGKILL if how == "kill" else 0)
             assert process.alive()
         with again(service) as successor:
             assert successor.run("true")["ExitCode"] == 0  # the drain is over

@@ -392,6 +392,20 @@ async def test_a_second_signal_waits_for_no_job(ran):
     assert ran == ["bound begun", "bound counts", "__TERMINATE__"]  # once
 
 
+async def test_main_that_fails_while_it_drains_ends_the_workers_first(ran):
+    ended = threading.Event()
+
+    async def drain() -> None:
+        await asyncio.to_thread(ended.wait)
+
+    lifespan = make(ran, drain=drain)
+    one = await serving(lifespan, ran)
+    signal.raise_signal(signal.SIGTERM)
+    await lifespan.stop_main(one)
+    assert ran.index("worker told to end") < ran.index("remove shared") < ran.index("end jobs")
+    ended.set()
+
+
 # The main process: stop
 
 
