@@ -202,7 +202,9 @@ class Tree:
             fresh = [p for p in self._look() if (p.pid, p.started) not in signalled]
             if number == signal.SIGKILL and self._cgroup is not None:
                 self._cgroup.kill()
-            for process in fresh:
+            # Parents first: a shell that waits would see its child's death, and exit, before it got
+            # a signal that it has a trap for.
+            for process in sorted(fresh, key=lambda p: (p.started, p.pid)):
                 signalled.add((process.pid, process.started))
                 signal_process(process, number)
             self._seen |= {key for key in signalled if key[0] not in uncounted}
