@@ -322,9 +322,18 @@ def test_the_descriptors_of_a_snapshot_are_all_that_it_names():
     assert sorted(written(snapshot).descriptors) == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
+def test_what_a_job_left_is_handed_over_and_may_be_missing():
+    text = JOB | {"id": "job"}
+    assert from_json(JobSnapshot, text).left == []
+    left = [{"pid": 4711, "command": "sleep"}]
+    snapshot = from_json(JobSnapshot, text | {"left": left})
+    assert from_json(JobSnapshot, to_json(snapshot)).left == left
+
+
 def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_share():
     """A new member has to be thought of: it is in the snapshot, or needs not to be."""
-    parts = {"_log", "_timers", "_tree", "_grace_s", "_hooks", "_limits", "_usage", "id", "machine"}
+    parts = {"_log", "_timers", "_tree", "_grace_s", "_hooks", "_limits", "_usage", "_left"}
+    parts |= {"id", "machine"}
     assert set(Job.__slots__) - parts == {
         "_runtime",
         "_request",  # while its command is being started
