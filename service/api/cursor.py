@@ -30,6 +30,22 @@ _CURSOR: Final = re.compile(
 )
 
 
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _pattern() -> str:
+    """What a pattern can say of a cursor: its letter and the first digit, in base64."""
+    begins = {_encoded(f"{letter}{digit}") for letter in _ORDERS for digit in range(10)}
+    letters = "|".join(sorted({begin[:2] for begin in begins}))
+    digits = "".join(sorted({begin[2] for begin in begins}))
+    return f"^({letters})[{digits}][A-Za-z0-9_-]*$"
+
+
+# For the description of the API. Only the service makes cursors: not all that fits is one.
+SCHEMA: Final = {"type": "string", "pattern": _pattern(), "maxLength": 80}
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """`at` is nanoseconds since 1970; None: no duration was given."""
@@ -44,7 +60,7 @@ class Cursor:
             text += f":{self.position.value}"
         if self.at is not None:
             text += f"@{self.at}"
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return _encoded(text)
 
 
 def parse_cursor(text: str) -> Cursor:
@@ -60,4 +76,7 @@ def parse_cursor(text: str) -> Cursor:
     if (match[3] is not None) is not order.is_by_use:
         raise Unfit(text)
     position = Position(int(match[3] or 0), int(match[2]))
-    return Cursor(order, position, int(match[4]) if match[4] else None)
+    found = Cursor(order, position, int(match[4]) if match[4] else None)
+    if str(found) != text:  # another spelling, with leading zeros or bits that base64 drops
+        raise Unfit(text)
+    return found

@@ -15,7 +15,7 @@ from sanic import HTTPResponse
 from service import errors
 from service.access.scopes import Scope
 from service.api import forms
-from service.api.cursor import Cursor, parse_cursor
+from service.api.cursor import SCHEMA, Cursor, parse_cursor
 from service.api.forms import Form
 from service.api.job_view import job_view
 from service.api.parameters import optional, query
@@ -44,7 +44,7 @@ class List(Selectors):
     )
     limit: int = query(forms.integer(1, MAX_LIMIT), "Jobs of a page.", default=MAX_LIMIT)
     after: Cursor | None = optional(
-        Form(parse_cursor, "a cursor that Next gave", {"type": "string"}),
+        Form(parse_cursor, "a cursor that Next gave", SCHEMA),
         "The `Next` of the page before.",
     )
     full: bool = query(

@@ -208,6 +208,13 @@ def in_container(**keys):
         {**RUNS, "Limits": {"Memory": 1e300}},
         {**RUNS, "Timeout": 1e300},
         in_container(Pull="often"),
+        in_container(Volumes=["a:/b"]),
+        in_container(Volumes=["/a"]),
+        in_container(Volumes=["/a:b"]),
+        in_container(Volumes=["/a:/b:x"]),
+        in_container(Volumes=["/a/..:/b"]),
+        in_container(Volumes=["/a\n:/b"]),
+        in_container(Volumes=[f"/{'a' * 9000}:/b"]),
     ],
 )
 def test_the_description_takes_and_refuses_what_the_service_does(described, body):

@@ -10,7 +10,7 @@ import msgspec
 
 from service.errors import FieldError, pointer_step, quoted
 from service.jobs.checks import errors_in_text
-from service.jobs.fields import CommandLine, Text, also
+from service.jobs.fields import MAX_PATH_BYTES, CommandLine, Text, also
 from service.jobs.rules import STRING, having, none_of
 from service.jobs.spec import CommandSpec
 from service.kinds.docker import words
@@ -30,7 +30,7 @@ from service.kinds.docker.image import (
 from service.kinds.docker.networks import why_not
 from service.kinds.docker.settings import DockerSettings
 from service.kinds.docker.sources import source
-from service.kinds.docker.volumes import NotAllowed, volume
+from service.kinds.docker.volumes import VOLUME, NotAllowed, volume
 from service.kinds.kind import Site
 from service.kinds.shells import errors_in_argument
 from service.settings import Settings
@@ -52,7 +52,8 @@ Repository = Annotated[str, also(pattern=f"^{REPOSITORY}$", maxLength=MAX_CHARS)
 Tag = Annotated[str, also(pattern=f"^({TAG})?$")]
 Network = Annotated[str, also(pattern=f"^{_NETWORK}$")]
 Arguments = Annotated[list[Text], also(minItems=1)]
-Volumes = Annotated[list[str], also(maxItems=MAX_VOLUMES)]
+Volume = Annotated[str, also(pattern=VOLUME, maxLength=2 * MAX_PATH_BYTES)]
+Volumes = Annotated[list[Volume], also(maxItems=MAX_VOLUMES)]
 Entrypoint = Annotated[Text, also(minLength=1)]
 
 

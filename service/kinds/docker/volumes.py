@@ -8,9 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from service.errors import quoted
 from service.jobs.fields import MAX_PATH_BYTES
+
+_PATH: Final = r"/[^:\u0000-\u001f\u007f]*"
+# What of `volume` a pattern can say, as ECMA has it.
+VOLUME: Final = rf"^(?!([^:]*:)?[^:]*/\.\.(/|:|$)){_PATH}:{_PATH}(:(ro|rw)?)?$"
 
 
 class NotAllowed(Exception):
