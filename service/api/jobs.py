@@ -152,13 +152,17 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
             errors.BadQuery,
             errors.UnknownJob,
             errors.JobIsLive,
+            errors.FilesLeft,
             errors.UnsupportedMediaType,
             errors.InsufficientStorage,
         ),
     )
 )
 async def clean(request: Request, given: OfJob) -> HTTPResponse:
-    """Forget a finished job. Raises: UnknownJob, JobIsLive, InsufficientStorage, Unavailable."""
+    """Forget a finished job.
+
+    Raises: UnknownJob, JobIsLive, FilesLeft, InsufficientStorage, Unavailable.
+    """
     check_sees(request, given.job_id)
     await request.app.ctx.engine.clean(given.job_id)
     audit(request, "clean", given.job_id, always=True)

@@ -40,9 +40,11 @@ async def metrics(request: Request, _given: NoParameters) -> HTTPResponse:
     """The series, in the format that `Accept` names. Raises: Unavailable."""
     ctx = request.app.ctx
     free = FreeSpace.of(ctx.settings.state_dir)
+    finished = ctx.store.finished
     stored = Stored(
         ctx.store.counts(),
-        ctx.store.finished.totals().disk_bytes,
+        finished.totals().disk_bytes,
+        finished.count_with_leftovers(),
         free.bytes,
         free.inodes,
         ctx.engine.is_draining,

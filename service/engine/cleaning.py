@@ -1,14 +1,22 @@
-"""Cleaning finished jobs: the record first, the files then."""
+"""Cleaning finished jobs: the working directory first, then the record, then the service's files.
+
+A job of which a file can't be removed keeps its record, so that somebody finds it.
+"""
 
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from service.engine.patient_writes import stored
 from service.engine.removal import Removal
 from service.engine.waiters import Waiters
+from service.jobs.lifecycle import FINISHED
 from service.settings import Settings
 from service.store import Store
+
+# How many jobs with leftovers are tried again with those that retention cleans.
+_TRIED_AGAIN: Final = 10
 
 
 class Cleaning:
@@ -23,10 +31,12 @@ class Cleaning:
         self._removal = removal
 
     async def clean(self, job_ids: list[str]) -> list[str]:
-        """Delete the records of those that are finished, and remove their files; which these are.
+        """Remove the files and delete the records of those that are finished, and of which no file
+        is left; which.
 
         Raises: InsufficientStorage, Unavailable; no record is deleted then.
         """
+        job_ids = await self._without_files(job_ids)
 
         def delete() -> list[str]:
             now = time.time_ns() if self._keeps_keys else None
@@ -39,8 +49,22 @@ class Cleaning:
         await self._removal.remove(cleaned)
         return cleaned
 
+    async def _without_files(self, job_ids: list[str]) -> list[str]:
+        """Those that are finished and have no working directory any more."""
+        left = {}
+        states = {job_id: self._store.state_of(job_id) for job_id in job_ids}
+        finished = [job_id for job_id, state in states.items() if state in FINISHED]
+        for job_id in finished:
+            if (found := await self._removal.empty(job_id)) is not None:
+                left[job_id] = found
+        if left:
+            at = time.time_ns()
+            await stored(lambda: self._store.finished.files_left(left, at=at))
+        return [job_id for job_id in finished if job_id not in left]
+
     async def retire(self, job_ids: list[str]) -> int:
         """The same for retention, which also tries again what couldn't be removed before."""
-        cleaned = await self.clean(job_ids)
+        again = self._store.finished.with_leftovers(_TRIED_AGAIN)
+        cleaned = await self.clean([*job_ids, *again])
         await self._removal.try_again()
         return len(cleaned)

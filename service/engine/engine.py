@@ -32,7 +32,7 @@ from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
 from service.engine.usage import UsageOfJobs
 from service.engine.waiters import Waiters
-from service.errors import InsufficientStorage, JobIsLive, Unavailable, UnknownJob
+from service.errors import FilesLeft, InsufficientStorage, JobIsLive, Unavailable, UnknownJob
 from service.files.job import JobFiles, job_files
 from service.host.heartbeats import Heartbeats
 from service.host.process_list import ProcessNow
@@ -146,7 +146,7 @@ class Engine:
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.
 
-        Raises: UnknownJob, JobIsLive, InsufficientStorage, Unavailable.
+        Raises: UnknownJob, JobIsLive, FilesLeft, InsufficientStorage, Unavailable.
         """
         await self._in_task(self._clean(job_id))
 
@@ -323,7 +323,10 @@ class Engine:
             raise JobIsLive(
                 f"The job {job_id} is {state.value}; only a finished job can be cleaned."
             )
-        await self._cleaning.clean([job_id])
+        if await self._cleaning.clean([job_id]):
+            return
+        if (left := self._store.finished.leftover(job_id)) is not None:
+            raise FilesLeft(job_id, left.path, left.why)
 
     def _check_open(self) -> None:
         if self._is_closing:

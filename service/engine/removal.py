@@ -1,8 +1,9 @@
-"""Removing the files of jobs that were cleaned.
+"""Removing the files of jobs that are cleaned.
 
-One job's trouble is logged, and is that job's: what can't be removed stays noted in the records,
-and is tried again when retention cleans others, and at the next start. What takes long is gone on
-with by one task, a while for each job in turn.
+What a job could write, its working directory, is removed first; the record is deleted, and the rest
+removed, when nothing of it is left. One job's trouble is logged, and is that job's: what can't be
+removed stays noted in the records, and is tried again by retention. What takes long is gone on with
+by one task, a while for each job in turn.
 
 What the job's user can remove is removed as that user; what is left, such as files that containers
 have made, as the service's own. Neither is led out of the directory (`service.files.walk`).
@@ -11,6 +12,7 @@ have made, as the service's own. Neither is led out of the directory (`service.f
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections import deque
@@ -23,17 +25,20 @@ import structlog
 from service.engine.patient_writes import stored
 from service.errors import JobrunnerError
 from service.files.job import JobFiles, job_files
-from service.files.removal import empty, remove
+from service.files.removal import LeftBehind, empty, remove
 from service.files.user import acting_as
 from service.files.walk import OutOfTime
+from service.host.escaping import escaped
 from service.settings import Settings
-from service.store import Store
+from service.store import Leftover, Store
 
 # Seconds for the files of one job at a time: some hundred thousand on an ordinary disk. Somebody
 # who goes on making files keeps nobody longer.
 _REMOVAL_S: Final = 30.0
 # How many jobs whose files couldn't be removed are tried again with those that retention cleans.
 _TRIED_AGAIN: Final = 10
+# Bytes of a path that are told: its end.
+_MAX_PATH: Final = 1000
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -46,6 +51,7 @@ class Removal:
         self._store = store
         self._failed: deque[str] = deque()  # the oldest first
         self._unfinished: deque[str] = deque()
+        self._late: set[str] = set()  # jobs whose working directory took too long
         self._has_more = asyncio.Event()
         self._is_closing = False
 
@@ -64,6 +70,22 @@ class Removal:
             self._has_more.clear()
             await self._has_more.wait()
 
+    async def empty(self, job_id: str) -> Leftover | None:
+        """Remove the working directory of a job that has a record; what is left, None: nothing, or
+        more than there was time for.
+        """
+        files = job_files(self._settings.state_dir, job_id)
+        try:
+            await asyncio.to_thread(self._remove_work, files, self._bound())
+        except OutOfTime:
+            self._late.add(job_id)
+            return None
+        except OSError as exc:
+            left = _leftover(exc, "work")
+            _log.error("files_not_removed", job=job_id, path=left.path, error=left.why)
+            return left
+        return None
+
     async def remove(self, job_ids: Iterable[str]) -> None:
         """Remove the files of jobs that are noted as cleaned, as far as that works."""
         for job_id in job_ids:
@@ -79,16 +101,21 @@ class Removal:
         await self.remove([self._failed.popleft() for _ in range(count)])
 
     async def _remove(self, job_id: str) -> None:
+        if job_id in self._late:  # whoever waits has waited long enough
+            self._late.discard(job_id)
+            self._go_on_with(job_id)
+            return
         files = job_files(self._settings.state_dir, job_id)
         try:
             await asyncio.to_thread(self._remove_files, files)
         except OutOfTime:
-            _log.warning("files_not_removed_yet", job=job_id)
-            self._unfinished.append(job_id)
-            self._has_more.set()
+            self._go_on_with(job_id)
         except OSError as exc:
-            _log.error("files_not_removed", job=job_id, error=str(exc))
+            left = _leftover(exc, "")
+            _log.error("files_not_removed", job=job_id, path=left.path, error=left.why)
             self._failed.append(job_id)
+            at = time.time_ns()
+            await stored(lambda: self._store.finished.files_left({job_id: left}, at=at))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this job
             _log.error("files_not_removed", job=job_id, exc_info=exc)
             self._failed.append(job_id)
@@ -96,12 +123,22 @@ class Removal:
             await stored(lambda: self._store.finished.files_removed(job_id))
             self._store.reserve.try_restore()
 
-    def _remove_files(self, files: JobFiles) -> None:
+    def _go_on_with(self, job_id: str) -> None:
+        _log.warning("files_not_removed_yet", job=job_id)
+        self._unfinished.append(job_id)
+        self._has_more.set()
+
+    def _bound(self) -> Callable[[], bool]:
         ends_at = time.monotonic() + _REMOVAL_S
+        return lambda: self._is_closing or time.monotonic() > ends_at
 
-        def is_over() -> bool:
-            return self._is_closing or time.monotonic() > ends_at
+    def _remove_files(self, files: JobFiles) -> None:
+        is_over = self._bound()
+        self._remove_work(files, is_over)
+        for path in {files.directory, files.log}:
+            _remove(path, is_over)
 
+    def _remove_work(self, files: JobFiles, is_over: Callable[[], bool]) -> None:
         if (user := self._settings.run_as) is not None:
             try:
                 with acting_as(user.uid, user.gid, user.groups):
@@ -110,8 +147,17 @@ class Removal:
                 raise
             except OSError as exc:
                 _log.debug("left_to_the_service", why=str(exc))
-        for path in {files.directory, files.log}:
-            _remove(path, is_over)
+        _remove(files.work, is_over)
+
+
+def _leftover(error: OSError, top: str) -> Leftover:
+    path = os.fsencode(top)
+    if isinstance(error, LeftBehind) and error.path:
+        path = os.path.join(path, error.path)
+    why = os.strerror(error.errno or 0)
+    if error.errno in (errno.EBUSY, errno.EXDEV):
+        why = f"{why}: something is mounted there"
+    return Leftover(escaped(path[-_MAX_PATH:].decode(errors="backslashreplace")), why)
 
 
 def _empty(path: str, is_over: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -44,6 +45,8 @@ _BATCH: Final = 100
 _MEASURE_S: Final = 30.0
 # Seconds until what failed (the disk is full, no descriptor is free) is tried again.
 _RETRY_S: Final = 10.0
+# Seconds after which what couldn't be removed is tried again, and the clock is looked at.
+_LOOK_S: Final = 3600.0
 _NS: Final = 1_000_000_000
 
 _log = structlog.get_logger("jobrunner.retention")
@@ -112,6 +115,7 @@ class Retention:
         self._may_have_forgotten = True  # a process before this one
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_at = 0.0  # by the monotonic clock
 
     def finished(self, job_id: str) -> None:
         """This process has stored the end of a job. Returns at once."""
@@ -153,13 +157,26 @@ class Retention:
             oldest = self._store.finished.oldest(batch)
             batch = _BATCH
             found = due(oldest, self._store.finished.totals(), self._limits(), now=self._now())
-            if found.ids and (cleaned := await self._forget(found.ids)):
+            is_wanted = found.ids or self._looks_again()
+            if is_wanted and (cleaned := await self._forget(found.ids)):
                 _log.info("jobs_retired", jobs=cleaned)
             if not found.is_partial:
                 break
-        self._disarm()
+        next_s = _LOOK_S if self._store.finished.count_with_leftovers() else math.inf
         if found.next_at is not None:
-            self._arm((found.next_at - self._now()) / _NS)
+            # The wall clock may be set meanwhile.
+            next_s = min(_LOOK_S, (found.next_at - self._now()) / _NS)
+        self._disarm()
+        if next_s < math.inf:
+            self._arm(next_s)
+
+    def _looks_again(self) -> bool:
+        """Whether what couldn't be removed is to be tried again, though nothing else is due."""
+        now = time.monotonic()
+        if now < self._look_at or not self._store.finished.count_with_leftovers():
+            return False
+        self._look_at = now + _LOOK_S
+        return True
 
     async def _forget_keys(self) -> None:
         now = self._now()

@@ -22,6 +22,7 @@ from service.errors.field import (
     quoted,
 )
 from service.errors.jobs import (
+    FilesLeft,
     IdempotencyKeyReused,
     InsufficientStorage,
     InternalError,
@@ -66,6 +67,7 @@ __all__ = [
     "CorruptLog",
     "Draining",
     "FieldError",
+    "FilesLeft",
     "HeadTooLarge",
     "HostNotAllowed",
     "IdempotencyKeyReused",

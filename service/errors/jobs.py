@@ -31,6 +31,20 @@ class JobIsLive(JobrunnerError):
     code, title, status = "job_is_live", "Job is live", 409
 
 
+class FilesLeft(JobrunnerError):
+    """`path` is relative to the job's directory."""
+
+    code, title, status = "files_left", "Files of the job can't be removed", 409
+    members = (("path", TEXT), ("why", TEXT))
+
+    def __init__(self, job_id: str, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} of the job {job_id} can't be removed: {why}. The record is kept; clean the job"
+            " again when that is mended."
+        )
+        self.path, self.why = path, why
+
+
 class OffsetBeyondEnd(JobrunnerError):
     code, title, status = "offset_beyond_end", "Offset beyond the end of the output", 416
     members = (("end", INTEGER),)

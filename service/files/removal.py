@@ -18,10 +18,20 @@ _TRIES: Final = 3
 _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 
+class LeftBehind(OSError):
+    """Something couldn't be removed: the first error, and where; `path` is relative to what was to
+    be removed.
+    """
+
+    def __init__(self, error: OSError, path: bytes) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.path = path
+
+
 def remove(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> None:
     """Remove `name` of the open `parent`, and all below it, as far as that works.
 
-    Raises: OSError, the first error, when something is left; OutOfTime.
+    Raises: LeftBehind, OSError, when something is left; OutOfTime.
     """
     try:
         top, _ = open_directory(parent, name)
@@ -59,7 +69,7 @@ def empty(top: int, *, is_over: Callable[[], bool]) -> None:
         # Entries may have been added meanwhile, or skipped by a file system that numbers them:
         # another pass, as long as one removes something.
         if not emptying.removed:
-            raise emptying.error
+            raise LeftBehind(emptying.error, emptying.path) from emptying.error
 
 
 class _Emptying:
@@ -68,25 +78,35 @@ class _Emptying:
     def __init__(self) -> None:
         self.removed = 0
         self.error: OSError | None = None
+        self.path = b""  # where the error was
+        self._way: list[bytes] = []  # names of the directories that the walk is in
+        self._name = b""  # of the entry that it has come to
 
     def failed(self, error: OSError) -> None:
-        self.error = self.error or error
+        if self.error is None:
+            self.error = error
+            self.path = b"/".join([*self._way, self._name])
 
     barred = failed
 
     def entered(self, directory: int) -> None:
+        if self._name:  # else it is the top
+            self._way.append(self._name)
         found = os.fstat(directory)
         if found.st_mode & ALL_OF_OWNER != ALL_OF_OWNER:
             with suppress(PermissionError):  # not ours: what is in it tells
                 os.fchmod(directory, stat.S_IMODE(found.st_mode) | ALL_OF_OWNER)
 
     def seen(self, directory: int, name: bytes, *, is_directory: bool) -> bool:
+        self._name = name
         if is_directory:
             return not self._is_removed(os.rmdir, name, directory)
         self._is_removed(os.unlink, name, directory)
         return False
 
     def left(self, parent: int, name: bytes) -> None:
+        self._way.pop()
+        self._name = name
         self._is_removed(os.rmdir, name, parent, is_last=True)
 
     def _is_removed(

@@ -23,6 +23,7 @@ class Stored(Collector):
 
     jobs: Mapping[State, int]
     disk_bytes: int
+    with_leftovers: int = 0
     free_bytes: int = 0
     free_inodes: int | None = None  # where they are counted
     is_draining: bool = False
@@ -36,6 +37,11 @@ class Stored(Collector):
             "jobrunner_finished_disk_bytes",
             "What the files of finished jobs take on the disk.",
             value=self.disk_bytes,
+        )
+        yield GaugeMetricFamily(
+            "jobrunner_jobs_with_leftovers",
+            "Jobs that were to be cleaned, and of which a file can't be removed.",
+            value=self.with_leftovers,
         )
         yield GaugeMetricFamily(
             "jobrunner_free_bytes",

@@ -17,6 +17,8 @@ from service.paths import StateDir
 from service.settings import Settings
 from service.store.schema import VERSION
 
+# Jobs with leftovers that are named.
+_LISTED: Final = 5
 _AS_SERVICE_USER: Final = "Run this as the service's user."
 _RESUME: Final = "Run `jobrunner resume` to have it take jobs again."
 _RESTORE: Final = (
@@ -82,6 +84,7 @@ def records(settings: Settings) -> Iterator[str | Fault]:
                 return
             lines = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
             (jobs,) = db.execute("SELECT count(*) FROM jobs").fetchone()
+            left = _leftovers(db) if schema == VERSION else []
     except sqlite3.Error as exc:
         yield Fault(f"The records can't be read: {exc}.", _RESTORE)
         return
@@ -89,6 +92,20 @@ def records(settings: Settings) -> Iterator[str | Fault]:
         yield Fault(f"The records are damaged: {lines[0]}.", _RESTORE)
         return
     yield f"The records are intact: schema version {schema}, {jobs} jobs."
+    if left:
+        yield Fault(
+            f"Files of jobs can't be removed: {'; '.join(left)}.",
+            "Unmount, chattr -i or remove what is there; retention tries again within an hour.",
+            Severity.WARNING,
+        )
+
+
+def _leftovers(db: sqlite3.Connection) -> list[str]:
+    """The first of them, and how many more there are."""
+    (count,) = db.execute("SELECT count(*) FROM leftovers").fetchone()
+    sql = "SELECT id, path, why FROM leftovers ORDER BY tried_at DESC LIMIT ?"
+    lines = [f"{path} of {job}: {why}" for job, path, why in db.execute(sql, (_LISTED,))]
+    return lines if count <= _LISTED else [*lines, f"and of {count - _LISTED} more jobs"]
 
 
 def supervisor(settings: Settings) -> Iterator[str | Fault]:

@@ -1,6 +1,6 @@
 """The records of jobs, in one SQLite file."""
 
-from service.store.finished import Finished, Totals
+from service.store.finished import Finished, Leftover, Totals
 from service.store.free_space import FreeSpace
 from service.store.lists import Page, Query
 from service.store.order import Order, Position
@@ -15,6 +15,7 @@ __all__ = [
     "Finished",
     "FreeSpace",
     "Order",
+    "Leftover",
     "Overtaken",
     "Page",
     "Position",

@@ -27,6 +27,16 @@ class Totals:
     disk_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file of a job that couldn't be removed: the first one, and why. `path` is relative to the
+    job's directory, for people.
+    """
+
+    path: str
+    why: str
+
+
 class FinishedJobs:
     """The finished jobs of one database."""
 
@@ -59,6 +69,7 @@ class FinishedJobs:
             f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",
             (job_id,),
         )
+        db.execute("DELETE FROM leftovers WHERE id = ?", (job_id,))
         cursor = db.execute(
             f"DELETE FROM jobs WHERE id = ? AND state NOT IN ({LIVE_SQL})",  # noqa: S608 - constants
             (job_id,),
@@ -71,15 +82,47 @@ class FinishedJobs:
 
     def files_removed(self, job_id: str) -> None:
         """Raises: InsufficientStorage, Unavailable."""
-        sql = "DELETE FROM cleaned WHERE id = ?"
-        self._database.atomically(lambda: self._database.connection.execute(sql, (job_id,)))
+
+        def forget() -> None:
+            db = self._database.connection
+            db.execute("DELETE FROM cleaned WHERE id = ?", (job_id,))
+            db.execute("DELETE FROM leftovers WHERE id = ?", (job_id,))
+
+        self._database.atomically(forget)
+
+    def files_left(self, left: Mapping[str, Leftover], *, at: int) -> None:
+        """Note of jobs that files of them couldn't be removed at that time. They keep their
+        records, if they have them, and `oldest` passes them over.
+
+        Raises: InsufficientStorage, Unavailable.
+        """
+        sql = "INSERT OR REPLACE INTO leftovers VALUES (?, ?, ?, ?)"
+        values = [(job_id, found.path, found.why, at) for job_id, found in left.items()]
+        self._database.atomically(lambda: self._database.connection.executemany(sql, values))
+
+    def leftover(self, job_id: str) -> Leftover | None:
+        """What couldn't be removed of this job; None: nothing, as far as anybody has tried."""
+        row = self._database.row("SELECT path, why FROM leftovers WHERE id = ?", (job_id,))
+        return Leftover(*row) if row else None
+
+    def with_leftovers(self, limit: int) -> list[str]:
+        """Jobs that keep their records as files of them couldn't be removed; those that were tried
+        longest ago first.
+        """
+        sql = "SELECT id FROM leftovers WHERE id IN (SELECT id FROM jobs) ORDER BY tried_at LIMIT ?"
+        return [row[0] for row in self._database.rows(sql, (limit,))]
+
+    def count_with_leftovers(self) -> int:
+        """All jobs of which files couldn't be removed, also those without a record."""
+        (count,) = self._database.row("SELECT count(*) FROM leftovers") or (0,)
+        return int(count)
 
     def oldest(self, limit: int) -> list[Finished]:
-        """Finished jobs in the order of their ends."""
+        """Finished jobs in the order of their ends, but for those with leftovers."""
         rows = self._database.rows(
             "SELECT id, finished_at, coalesce(disk_bytes, 0) FROM jobs"  # noqa: S608 - constants
             f" WHERE finished_at IS NOT NULL AND state NOT IN ({LIVE_SQL})"
-            " ORDER BY finished_at, seq LIMIT ?",
+            " AND id NOT IN (SELECT id FROM leftovers) ORDER BY finished_at, seq LIMIT ?",
             (limit,),
         )
         return [Finished(*row) for row in rows]

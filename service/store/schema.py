@@ -168,6 +168,12 @@ CREATE INDEX jobs_by_reason ON jobs (reason, state) WHERE reason IS NOT NULL;
 CREATE INDEX jobs_by_cpu ON jobs (cpu_us) WHERE state IN ('exited', 'killed');
 CREATE INDEX jobs_by_memory ON jobs (memory_bytes) WHERE state IN ('exited', 'killed');
 CREATE INDEX jobs_by_output ON jobs (coalesce(output_bytes, 0)) WHERE state IN ('exited', 'killed');
+CREATE TABLE leftovers (
+    id TEXT PRIMARY KEY,
+    path TEXT NOT NULL,
+    why TEXT NOT NULL,
+    tried_at INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 
 MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)

@@ -16,6 +16,7 @@ DETAIL = (TEXT,)
 FIELD_ERROR = st.builds(FieldError, TEXT, TEXT)
 # What each constructor takes.
 ARGUMENTS = {
+    "files_left": (TEXT, TEXT, TEXT),
     "internal_error": (TEXT,),
     "invalid_job": (st.lists(FIELD_ERROR, min_size=1, max_size=25),),
     "not_ready": (st.dictionaries(TEXT, st.none() | TEXT, max_size=5),),

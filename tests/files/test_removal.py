@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from service.files.removal import empty, remove
+from service.files.removal import LeftBehind, empty, remove
 from service.files.usage import disk_usage
 from service.files.user import acting_as
 from service.files.walk import OutOfTime
@@ -114,8 +114,10 @@ def test_what_its_owner_closed_is_opened_and_what_is_anothers_is_left_to_root(pl
     (top / "unwritable" / "below").chmod(0o500)
     directory = os.open(top, os.O_PATH | os.O_DIRECTORY)
     try:
-        with acting_as(NOBODY, NOBODY), pytest.raises(PermissionError):
+        with acting_as(NOBODY, NOBODY), pytest.raises(LeftBehind) as raised:
             empty(directory, is_over=lambda: False)
+        assert raised.value.errno in (errno.EACCES, errno.EPERM)
+        assert raised.value.path == b"of-root/below/file"
     finally:
         os.close(directory)
     assert [path.relative_to(top).as_posix() for path in sorted(top.rglob("*"))] == [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -246,11 +248,20 @@ def test_what_cannot_be_removed_is_one_jobs_trouble_and_is_tried_again(place: Pa
             pytest.skip("this file system has no immutable files")
         fixed = service.state_dir / "jobs" / stuck["ID"] / "work" / "a" / "fixed"
         try:
-            answer = service.client.post(f"/{stuck['ID']}/clean")
-            assert answer.status_code == 200
+            for _ in range(2):
+                answer = service.client.post(f"/{stuck['ID']}/clean")
+                problem = assert_problem(answer, 409)
+                assert problem["type"] == "urn:jobrunner:problem:files_left"
+                assert (problem["path"], problem["why"]) == (
+                    "work/a/fixed",
+                    "Operation not permitted",
+                )
             assert "Operation not permitted" in service.wait_for_line("files_not_removed")
             assert not (fixed.parent.parent / "other").exists()
-            assert_problem(service.client.get(f"/{stuck['ID']}"), 404)
+            assert service.show(stuck["ID"])["State"] == "exited"
+            assert leftovers(service) == 1
+            doctor = run_doctor(service.state_dir)
+            assert f"work/a/fixed of {stuck['ID']}: Operation not permitted" in doctor.stdout
             fine = service.run("touch file")["ID"]
             assert service.client.post(f"/{fine}/clean").status_code == 200
             assert not (service.state_dir / "jobs" / fine).exists()
@@ -258,8 +269,70 @@ def test_what_cannot_be_removed_is_one_jobs_trouble_and_is_tried_again(place: Pa
             subprocess.run(["chattr", "-i", fixed], check=True)
         service.stop()
         with again(service) as successor:
-            successor.stop()  # what was begun is ended before
+            successor.wait_for_line("jobs_retired")
+            assert_problem(successor.client.get(f"/{stuck['ID']}"), 404)
+            assert leftovers(successor) == 0
         assert not (service.state_dir / "jobs" / stuck["ID"]).exists()
+
+
+def leftovers(service: Service) -> float:
+    series = re.search(
+        r"^jobrunner_jobs_with_leftovers (\S+)", service.client.get("/metrics").text, re.MULTILINE
+    )
+    assert series is not None
+    return float(series[1])
+
+
+def run_doctor(state_dir: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "JOBRUNNER_STATE_DIR": str(state_dir)}  # noqa: TID251 - what a person's shell would pass
+    command = [sys.executable, "-m", "service", "doctor"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@AS_ROOT
+def test_a_mount_in_the_working_directory_is_told_and_left_alone(place: Path):
+    outside = place / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    environment = {"JOBRUNNER_RETAIN_JOBS": "1"}
+    with running(place / "mounted", environment=environment) as service:
+        job_id = service.run("mkdir -p a/mount; touch a/other")["ID"]
+        mount = service.state_dir / "jobs" / job_id / "work" / "a" / "mount"
+        if subprocess.run(["mount", "--bind", outside, mount], check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        try:
+            problem = assert_problem(service.client.post(f"/{job_id}/clean"), 409)
+            assert problem["path"] == "work/a/mount"
+            assert "something is mounted there" in problem["why"]
+            assert (mount / "kept").read_text() == "kept"
+            assert service.output(job_id) == b""
+        finally:
+            subprocess.run(["umount", mount], check=True)
+        assert service.client.post(f"/{job_id}/clean").status_code == 200
+        assert_problem(service.client.get(f"/{job_id}"), 404)
+        assert leftovers(service) == 0
+    assert (outside / "kept").read_text() == "kept"
+
+
+@AS_ROOT
+def test_retention_keeps_the_record_of_what_cannot_be_removed_and_goes_on(place: Path):
+    environment = {"JOBRUNNER_RETAIN_AGE": "60", "JOBRUNNER_RETAIN_BYTES": "0"}
+    with running(place / "stuck", environment=environment) as service:
+        stuck = service.run("touch fixed; chattr +i fixed")
+        if stuck["ExitCode"]:
+            pytest.skip("this file system has no immutable files")
+        fixed = service.state_dir / "jobs" / stuck["ID"] / "work" / "fixed"
+        try:
+            fine = service.run("true")["ID"]
+            service.stop()
+            age(service.state_dir)
+            with again(service) as successor:
+                successor.wait_for_line("jobs_retired")
+                assert_problem(successor.client.get(f"/{fine}"), 404)
+                assert successor.show(stuck["ID"])["State"] == "exited"
+                assert leftovers(successor) == 1
+        finally:
+            subprocess.run(["chattr", "-i", fixed], check=True)
 
 
 # Something else in the place of our files
