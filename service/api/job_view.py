@@ -46,6 +46,7 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         created_at=_time(record.created_at) or "",
         started_at=_time(record.started_at),
         finished_at=_time(record.finished_at),
+        duration=record.duration_s,
         working_dir=_path(files.working_directory(spec.working_dir)),
         environment=sorted(spec.environment),
         timeout=spec.timeout_s or None,
@@ -104,6 +105,7 @@ def _command(
         "OOMKilled": outcome.oom_killed,
         "StartedAt": _time(outcome.started_at),
         "FinishedAt": _time(outcome.finished_at),
+        "Duration": outcome.duration_s,
     }
 
 

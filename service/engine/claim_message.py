@@ -40,7 +40,9 @@ def reclaim_message(record: JobRecord, spec: JobSpec) -> Claim:
     message = claim_message(record.id, spec, principal=record.principal, ceilings=ceilings)
     if spec.queue_timeout_s:
         # One that is overdue is ended once it is claimed.
-        message["queue_timeout_s"] = max(0.0, overdue_at(record, spec) - time.time_ns()) / 1e9
+        # The wall clock is the only one that goes on over a boot; it may have been set back.
+        rest_s = (overdue_at(record, spec) - time.time_ns()) / 1e9
+        message["queue_timeout_s"] = min(max(0.0, rest_s), spec.queue_timeout_s)
     message["stored"], message["dispatched"] = True, record.dispatched
     return message
 

@@ -326,6 +326,7 @@ class Engine:
         if await self._cleaning.clean([job_id]):
             return
         if (left := self._store.finished.leftover(job_id)) is not None:
+            self._retention.files_left()
             raise FilesLeft(job_id, left.path, left.why)
 
     def _check_open(self) -> None:

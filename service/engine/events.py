@@ -85,7 +85,9 @@ def _started(record: JobRecord, event: Started) -> tuple[JobRecord, Trigger | No
     record = _with_outcome(record, number, outcome)
     if record.state is not State.PENDING:
         return record, None
-    return replace(record, started_at=event["at"], dispatched=number), "start"
+    waited_s = event.get("waited_s")
+    record = replace(record, started_at=event["at"], dispatched=number, waited_s=waited_s)
+    return record, "start"
 
 
 def _refused(record: JobRecord, event: Refused) -> JobRecord:
@@ -108,6 +110,7 @@ def _ended(record: JobRecord, event: Ended) -> JobRecord:
         oom_killed=event.get("oom_killed", False),
         started_at=before.started_at,
         finished_at=event["at"],
+        lasted_s=event.get("lasted_s"),
     )
     return _with_outcome(record, event["command"], outcome)
 
@@ -160,7 +163,7 @@ def _with_usage(record: JobRecord, event: Finished) -> JobRecord:
         return record
     outcome = replace(
         record.commands[ran[-1]],
-        usage=Usage(usage["cpu_s"], usage["peak_bytes"]),
+        usage=Usage(usage["cpu_s"], usage["peak_bytes"], event.get("lasted_s")),
         left=tuple(Left(process["pid"], process["command"]) for process in event.get("left", ())),
     )
     return _with_outcome(record, ran[-1], outcome)

@@ -124,6 +124,11 @@ class Retention:
         if self._timer is None or self._timer.when() > soon:
             self._arm(_TOGETHER_S)
 
+    def files_left(self) -> None:
+        """A file of a job couldn't be removed. Returns at once."""
+        if self._timer is None:
+            self._arm(_LOOK_S)
+
     async def run(self) -> None:
         """Clean what is due, now and whenever something is, until cancelled."""
         try:
@@ -173,10 +178,10 @@ class Retention:
     def _looks_again(self) -> bool:
         """Whether what couldn't be removed is to be tried again, though nothing else is due."""
         now = time.monotonic()
-        if now < self._look_at or not self._store.finished.count_with_leftovers():
+        if now < self._look_at:
             return False
         self._look_at = now + _LOOK_S
-        return True
+        return self._store.finished.count_with_leftovers() > 0
 
     async def _forget_keys(self) -> None:
         now = self._now()

@@ -24,12 +24,13 @@ Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_NS)]
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a job has used, as far as it is known: seconds of processor time, and the most bytes of
-    memory at a time.
+    """What a job has used, as far as it is known: seconds of processor time, the most bytes of
+    memory at a time, and seconds from its first command to its end.
     """
 
     cpu_s: float | None = None
     peak_bytes: int | None = None
+    lasted_s: float | None = None
 
 
 class LiveUsage(msgspec.Struct, frozen=True):
@@ -62,8 +63,14 @@ class CommandOutcome(
     oom_killed: bool = False
     started_at: Time | None = None
     finished_at: Time | None = None
+    lasted_s: float | None = None
     usage: Usage | None = None
     left: tuple[Left, ...] = ()
+
+    @property
+    def duration_s(self) -> float | None:
+        """From its start to its end; None before."""
+        return _duration_s(self.lasted_s, self.started_at, self.finished_at)
 
 
 class LaterKill(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +134,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     command that was sent to the supervisor, -1 before the first: it is stored before the command is
     sent, so that no command starts twice. `max_running`: how many jobs of its principal may run at
     a time for it to begin; 0: any number. `revision` counts the changes that were stored. `damage`
-    says which columns of the row can't be read, None when all can; it isn't stored.
+    says which columns of the row can't be read, None when all can. `waited_s`: seconds from its
+    submission to its first command, told by the supervisor. The last two aren't stored.
     """
 
     seq: int = 0
@@ -152,6 +160,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int = 0
     revision: int = 0
     damage: str | None = None
+    waited_s: float | None = None
 
     @property
     def usage(self) -> Usage:
@@ -163,6 +172,23 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     def left(self) -> tuple[Left, ...]:
         """What was running when the job had ended by itself, and was ended with it."""
         return next((o.left for o in self.commands if o.left), ())
+
+    @property
+    def duration_s(self) -> float | None:
+        """From its first command to its end; None before."""
+        return _duration_s(self.usage.lasted_s, self.started_at, self.finished_at)
+
+    @property
+    def queue_wait_s(self) -> float | None:
+        """From its submission to its first command; None before."""
+        return _duration_s(self.waited_s, self.created_at, self.started_at)
+
+
+def _duration_s(measured_s: float | None, start: int | None, end: int | None) -> float | None:
+    """As measured; else by the wall clock, which may have been set back meanwhile."""
+    if start is None or end is None:
+        return None
+    return max(0.0, (end - start) / 1e9) if measured_s is None else measured_s
 
 
 def signal_number(name: str) -> int:

@@ -95,6 +95,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    duration: float | None
     working_dir: str
     environment: list[str]
     timeout: float | None
@@ -120,6 +121,7 @@ class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     error: str | None
     started_at: Time | None
     finished_at: Time | None
+    duration: float | None
     oom_killed: bool = msgspec.field(name="OOMKilled")
 
 

@@ -145,6 +145,7 @@ class Started(TypedDict):
     name: Literal["started"]
     command: Count
     at: TimeNs
+    waited_s: NotRequired[Seconds]  # of the first: since the claim
 
 
 class Refused(TypedDict):
@@ -177,6 +178,7 @@ class Ended(TypedDict):
     killed: bool  # a signal of a kill was sent before its wait status was read
     ends_job: bool  # no other command will be started
     error: NotRequired[str]  # a sentence for its record
+    lasted_s: NotRequired[Seconds]  # since it was spawned, by a clock that nobody sets
     oom_killed: NotRequired[bool]  # the kernel has killed one of its processes for lack of memory
 
 
@@ -226,6 +228,7 @@ class Finished(TypedDict):
     kill: KillReceipt | None  # None: it wasn't killed
     usage: Usage | None  # None: no command was spawned
     left: NotRequired[Sequence[LeftProcess]]  # what was ended with the job; missing: nothing
+    lasted_s: NotRequired[Seconds]  # since its first command, by a clock that nobody sets
 
 
 EventBody: TypeAlias = Started | Refused | KillRequested | Ended | Finished

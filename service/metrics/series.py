@@ -23,7 +23,6 @@ _WAITS: Final = (0.001, 0.0025, 0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600, 2160
 _DURATIONS: Final = (0.0025, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 # Seconds. The upper ones are for those who attach and wait.
 _ANSWERS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)
-_NS: Final = 1_000_000_000
 
 _log = structlog.get_logger("jobrunner.app")
 
@@ -97,16 +96,15 @@ class Metrics:
 
     def changed(self, before: State, record: JobRecord) -> None:
         """`record` is stored, where the job was in the state `before`."""
-        if before is State.PENDING and record.started_at is not None:
-            self._queue_wait.observe((record.started_at - record.created_at) / _NS)
+        if before is State.PENDING and (waited_s := record.queue_wait_s) is not None:
+            self._queue_wait.observe(waited_s)
         if record.state in FINISHED:
             self._ended(record)
 
     def _ended(self, record: JobRecord) -> None:
         self._finished[record.state].inc()
-        if record.started_at is not None and record.finished_at is not None:
-            seconds = (record.finished_at - record.started_at) / _NS
-            self._duration[record.state].observe(seconds)
+        if (lasted_s := record.duration_s) is not None:
+            self._duration[record.state].observe(lasted_s)
         self._output.inc(record.output_bytes or 0)
         if record.state is State.KILLED and record.reason is not None:
             self._kills[record.reason].inc()

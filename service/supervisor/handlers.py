@@ -91,6 +91,8 @@ def _claim(server: Server, connection: Connection, message: messages.Claim) -> N
             max_running=message.get("max_running", 0),
         )
         # A job of which no command was dispatched can't have run under another supervisor.
+        if message.get("stored"):
+            entry.job.stopwatch.claimed = 0.0  # it has waited since before
         entry.is_recovered = message.get("stored", False) and message.get("dispatched", 0) >= 0
         if queue_timeout_s := message.get("queue_timeout_s"):
             entry.job.wait_for_slot(queue_s=queue_timeout_s, grace_s=message["grace_s"])

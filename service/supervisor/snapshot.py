@@ -22,6 +22,7 @@ from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.limits import LimitsSnapshot
 from service.supervisor.job.log import LogSnapshot
 from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.tree import TreeSnapshot
 
@@ -47,6 +48,7 @@ class JobSnapshot:
     limits: LimitsSnapshot
     usage: Usage
     left: list[dict[str, Any]] = field(default_factory=list)
+    stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(claimed=0.0))
 
     @property
     def descriptors(self) -> list[int]:

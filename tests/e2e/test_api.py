@@ -33,6 +33,7 @@ JOB_KEYS = {
     "CreatedAt",
     "StartedAt",
     "FinishedAt",
+    "Duration",
     "WorkingDir",
     "Environment",
     "Timeout",
@@ -62,6 +63,7 @@ COMMAND_KEYS = {
     "OOMKilled",
     "StartedAt",
     "FinishedAt",
+    "Duration",
 }
 NEVER_GIVEN = "00000000-0000-4000-8000-000000000000"
 
@@ -172,7 +174,17 @@ def test_keys_without_a_value_are_null(service: Service, gate: Gate):
     with running_job(service, gate) as job_id:
         view = service.show(job_id)
 
-    without = ("Name", "Reason", "ExitCode", "Signal", "Error", "FinishedAt", "Timeout", "Kill")
+    without = (
+        "Name",
+        "Reason",
+        "ExitCode",
+        "Signal",
+        "Error",
+        "FinishedAt",
+        "Duration",
+        "Timeout",
+        "Kill",
+    )
     assert [view[key] for key in without] == [None] * len(without)
     assert view["Labels"] == {}
     command = view["Commands"][0]

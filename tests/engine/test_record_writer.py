@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from service.engine.record_writer import RecordWriter
 from service.errors import Unavailable
 from service.jobs.lifecycle import Reason, State
-from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage
 from service.metrics.exposition import Stored, exposition
 from service.metrics.series import Metrics
 from service.store import Overtaken, Store
@@ -67,6 +67,22 @@ def test_a_job_is_counted_at_its_start_and_at_its_end(workers, pending):
     assert worker['job_duration_seconds_sum{state="exited"}'] == 5
     assert worker["output_bytes_total"] == 10
     assert (worker['jobs{state="running"}'], worker['jobs{state="exited"}']) == (0, 1)
+
+
+def test_clock_that_steps_back_makes_no_sum_fall(workers, pending):
+    worker, _ = workers
+    began = replace(running(pending), started_at=0, waited_s=0.25)  # the wall clock was set back
+    outcome = CommandOutcome(usage=Usage(lasted_s=2.5))
+    worker.update(replace(exited(began), finished_at=0, commands=(outcome,)))
+    assert worker["queue_wait_seconds_sum"] == 0.25
+    assert worker['job_duration_seconds_sum{state="exited"}'] == 2.5
+
+
+def test_job_that_nobody_timed_lasted_no_negative_time(workers, pending):
+    worker, _ = workers
+    worker.update(replace(exited(replace(running(pending), started_at=0)), finished_at=0))
+    assert worker["queue_wait_seconds_sum"] == 0
+    assert worker['job_duration_seconds_sum{state="exited"}'] == 0
 
 
 def test_a_job_that_started_and_ended_at_once_is_counted_like_any(workers, pending):

@@ -26,6 +26,7 @@ from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
 from service.supervisor.job.spawning import command_of, prepare, spawn_command, why_not_started
+from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.marks import marked
@@ -52,6 +53,7 @@ class Job:
         "_usage",
         "id",
         "machine",
+        "stopwatch",
     )
 
     def __init__(self, job_id: str, runtime: Runtime) -> None:
@@ -67,6 +69,7 @@ class Job:
         self._limits = LimitEnforcer()
         self._usage = Usage()
         self._left: list[LeftProcess] = []
+        self.stopwatch = Stopwatch()
         self._is_log_unclosed = False
         self._is_kill_reported = False
 
@@ -84,6 +87,7 @@ class Job:
             limits=self._limits.snapshot(),
             usage=self._usage,
             left=[dict(process) for process in self._left],
+            stopwatch=self.stopwatch,
         )
 
     @classmethod
@@ -97,6 +101,7 @@ class Job:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
         job._left = cast("list[LeftProcess]", snapshot.left)
+        job.stopwatch = snapshot.stopwatch
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
             job._tree = runtime.make_tree(job.id)
@@ -205,6 +210,7 @@ class Job:
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
             case fx.Emit():
+                self.stopwatch.add_to(effect.event)
                 self._runtime.emit(self, effect.event)
             case fx.Finish():
                 self._finish(effect)
@@ -331,4 +337,6 @@ class Job:
         }
         if self._left:
             event["left"] = self._left
+        if (lasted_s := self.stopwatch.since_start()) is not None:
+            event["lasted_s"] = lasted_s
         self._runtime.emit(self, event)
