@@ -44,7 +44,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     `errors` stands with a body that is no valid job, `gap` with an offset inside of one, `end`, the
     present end of the output, with any wrong offset, `checks` with a service that isn't ready,
-    `scope` with a token that hasn't it, `error_id` with an error of the service's own.
+    `scope` with a token that hasn't it, `path` and `why` with a file of a job that can't be removed
+    (`path` is relative to the job's directory), `error_id` with an error of the service's own.
     """
 
     type: str
@@ -56,6 +57,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     end: int | UnsetType = UNSET
     checks: dict[str, CheckView] | UnsetType = UNSET
     scope: str | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+    why: str | UnsetType = UNSET
     error_id: str | UnsetType = UNSET
 
 

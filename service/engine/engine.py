@@ -177,7 +177,10 @@ class Engine:
     ) -> Touched:
         """See `SelectedJobs.clean`."""
         work = self._selected.clean(selection, visible, limit=limit, on_touch=on_touch)
-        return await self._in_task(work)
+        touched = await self._in_task(work)
+        if touched.untouched:
+            self._retention.files_left()
+        return touched
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> JobRecord:
         """The job once it is finished, or as it is after `timeout_s`.

@@ -17,7 +17,7 @@ from typing import Final
 
 from service.engine.cleaning import Cleaning
 from service.engine.kills import Kills
-from service.errors import JobrunnerError
+from service.errors import FilesLeft, JobrunnerError
 from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.jobs.visibility import Visibility
 from service.store import Selection, Store
@@ -112,7 +112,9 @@ class SelectedJobs:
                 on_touch(job_id)
             touched.ids += cleaned
             for job_id in sorted(set(batch) - set(cleaned)):
-                touched.untouched.append(Untouched(job_id, self._store.state_of(job_id), _GONE))
+                left = self._store.finished.leftover(job_id)
+                why = _GONE if left is None else FilesLeft(job_id, left.path, left.why).detail
+                touched.untouched.append(Untouched(job_id, self._store.state_of(job_id), why))
         return touched
 
     async def _kill(
