@@ -169,7 +169,8 @@ def terminate(service: Service) -> None:
 def test_stopping_service_ends_its_jobs_and_itself(
     state_dir: Path, gate: Gate, flags: tuple[str, ...], stop: Any
 ):
-    settings = {"JOBRUNNER_MAX_RUNNING": "3", "JOBRUNNER_SHUTDOWN_GRACE": "1"}
+    # Longer than a trap takes on a busy machine; the stubborn one is killed after it.
+    settings = {"JOBRUNNER_MAX_RUNNING": "3", "JOBRUNNER_SHUTDOWN_GRACE": "5"}
     with running(state_dir, *flags, environment=settings) as service:
         finished = service.run("echo done")
         obedient = service.submit(
