@@ -20,7 +20,7 @@ from service.access.audit import AuditLog
 from service.api.cors import cors
 from service.api.gate import Gate
 from service.api.problems import ERROR_FORMAT, Problems
-from service.api.registration import register
+from service.api.registration import check_prefix, register
 from service.api.routes import HANDLERS
 from service.engine.engine import Engine
 from service.engine.kinds_health import KindsHealth
@@ -58,6 +58,7 @@ def create_app(_arguments: object = None) -> Jobrunner:
             logs.configure(settings.log_format)
             if is_main_process():
                 settings.hand_on()
+            check_prefix(settings.prefix, HANDLERS)
             lock = preflight.prepare(settings) if is_main_process() else None
         app = Jobrunner(settings, Problems())
         app.config.FALLBACK_ERROR_FORMAT = ERROR_FORMAT

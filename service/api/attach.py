@@ -15,6 +15,7 @@ from sanic import HTTPResponse
 from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees
+from service.api.end_record import FIELDS, as_fields, end_record
 from service.api.parameters import OfJob, optional, query
 from service.api.route import Route, Routes, Success, Tag
 from service.engine.job_subscription import JobSubscription
@@ -86,7 +87,7 @@ class Attach(OfJob):
                 200,
                 "The bytes as they came. An answer that ends cleanly is whole; else it is cut.",
                 content=tuple(found.media_type for found in FORMATS),
-                headers=("Jobrunner-Offset",),
+                headers=("Jobrunner-Offset", *FIELDS),
             ),
         ),
         problems=(
@@ -130,13 +131,24 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
 async def _stream(
     request: Request, job_id: str, output: JobSubscription, content_type: str
 ) -> None:
-    response = StreamingResponse(request, _headers(output.offset), content_type, output.length)
+    headers = _headers(output.offset)
+    if output.is_finished:
+        headers |= _end(request, job_id, output)
+    response = StreamingResponse(request, headers, content_type, output.length, announced=FIELDS)
     try:
         async with response:
             if request.method != "HEAD":
                 await output.copy_to(response)
+            if response.takes_trailers:
+                response.trailers = _end(request, job_id, output)
     except (StreamAborted, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
+
+
+def _end(request: Request, job_id: str, output: JobSubscription) -> dict[str, str]:
+    """How the job stands. Raises: UnknownJob, when it was cleaned; Unavailable."""
+    record = request.app.ctx.engine.show(job_id)
+    return as_fields(end_record(record, output.log_state))
 
 
 def _check_room(request: Request) -> None:

@@ -104,7 +104,7 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
     after = str(Cursor(given.order, page.next, at if is_relative else None))
     others = [p for p in parse_qsl(request.query_string) if p[0] != "after"]
     following = urlencode([*others, ("after", after)])
-    headers = {"Link": f'</?{following}>; rel="next"'}
+    headers = {"Link": f'<{ctx.settings.prefix}/?{following}>; rel="next"'}
     return json_response(Listing(page.ids, page.total, views, after), headers=headers)
 
 

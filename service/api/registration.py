@@ -13,6 +13,7 @@ from service.api.parameters import Parser
 from service.api.problems import ERROR_FORMAT
 from service.api.route import JSON, Handler, Route
 from service.errors import UnsupportedMediaType
+from service.settings import PREFIX, SettingError
 from service.web.request import Request
 
 
@@ -29,6 +30,18 @@ def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[An
             ctx_needs=_needs(route),
             ctx_template=route.path,
             ctx_cost=route.cost,
+        )
+
+
+def check_prefix(prefix: str, routes: Iterable[tuple[Route[Any], Handler[Any]]]) -> None:
+    """Raises: SettingError, when a route begins with the same segment: which is meant?"""
+    _, _, first = prefix.partition("/")
+    first = first.partition("/")[0]
+    taken = {route.path.split("/")[1] for route, _ in routes}
+    if first and first in taken:
+        variable = f"{PREFIX}PREFIX"
+        raise SettingError(
+            variable, prefix, f"a path that doesn't begin with /{first}, as a route does"
         )
 
 

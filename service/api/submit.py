@@ -112,7 +112,7 @@ async def submit(request: Request, given: Submit) -> HTTPResponse:
         )
     audit(request, "submit", submission.id, always=submission.created)
     status = 201 if submission.created else 200
-    headers = {"Location": f"/{submission.id}"}
+    headers = {"Location": f"{ctx.settings.prefix}/{submission.id}"}
     return json_response(Accepted(submission.id), status=status, headers=headers)
 
 

@@ -19,6 +19,7 @@ from service.errors import OffsetBeyondEnd, Unavailable, WatcherClosed
 from service.files.job import JobFiles
 from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.output.formats.encoder import Encoder
+from service.output.index import LogState
 from service.output.sink import Sink
 from service.output.subscription import Subscription, check_end
 from service.output.watcher import LogWatcher
@@ -40,6 +41,7 @@ class JobSubscription:
 
     Attributes, once entered:
         length: bytes that `copy_to` will write, when that is known beforehand, else None.
+        is_finished: the job was finished when this was entered.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class JobSubscription:
         "_recorded",
         "_stream",
         "_watcher",
+        "is_finished",
         "length",
     )
 
@@ -78,6 +81,7 @@ class JobSubscription:
         self._recorded = 0  # bytes that the record tells of
         self._log: Subscription | None = None
         self.length: int | None = None
+        self.is_finished = False
 
     async def __aenter__(self) -> Self:
         """Open the log, if there is one; one is made for a running job that is to be followed.
@@ -87,7 +91,8 @@ class JobSubscription:
         """
         jobs, job_id = self._jobs, self._job_id
         state = jobs.state(job_id)
-        self._is_over = not self._follow or state in FINISHED
+        self.is_finished = state in FINISHED
+        self._is_over = not self._follow or self.is_finished
         self._recorded = 0 if state in LIVE else jobs.output_end(job_id)
         self._log = self._open(self._offset)
         if self._log is None:
@@ -115,6 +120,11 @@ class JobSubscription:
     def offset(self) -> int:
         """Where the next chunk begins; 0 while there is no log."""
         return 0 if self._log is None else self._log.offset
+
+    @property
+    def log_state(self) -> LogState:
+        """The log's state as last seen: the last one, once `copy_to` has returned."""
+        return LogState() if self._log is None else self._log.state
 
     @property
     def descriptor(self) -> int | None:

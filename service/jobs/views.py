@@ -125,6 +125,18 @@ class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     oom_killed: bool = msgspec.field(name="OOMKilled")
 
 
+class EndRecord(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a reader of output is told last. The counts are bytes of output, dropped ones too."""
+
+    state: JobState
+    reason: WhyKilled | None
+    exit_code: int | None
+    signal: SignalName | None
+    bytes: int
+    stdout: int
+    stderr: int
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A job that was submitted, or cleaned."""
 

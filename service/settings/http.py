@@ -15,6 +15,7 @@ from service.settings.readers import (
     integer,
     number,
     origins,
+    path_prefix,
 )
 
 
@@ -60,6 +61,13 @@ class HttpSettings:
         " 'null'",
         "other sites whose pages may call the service from a browser, with a token (CORS); default:"
         " none",
+    )
+    prefix: str = setting(
+        path_prefix,
+        "",
+        "a path such as /jobs, of letters, digits and '-._~', without a slash at its end",
+        "the path under which a proxy has the service: `Location` and `Link` begin with it, and"
+        " requests are taken with and without it, so the proxy may strip it or not",
     )
     rate_limit: float = setting(
         number(0, 1_000_000),

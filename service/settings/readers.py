@@ -127,6 +127,13 @@ def _origin(text: str) -> str:
     return f"{match['scheme']}://{match['host']}" + (f":{port}" if port and not is_default else "")
 
 
+def path_prefix(text: str) -> str:
+    """The path of a URL, in characters that nobody encodes, or nothing. Source: RFC 3986, 2.3."""
+    if re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*", text) is None:
+        raise ValueError(text)
+    return text
+
+
 def file_or_none(text: str) -> Path | None:
     """The absolute path of a file that there is."""
     if not text:

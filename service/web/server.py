@@ -27,8 +27,8 @@ from service.web.connection import Connection, connection_of
 from service.web.context import Context
 from service.web.fd_reserve import shed_load
 from service.web.library_logs import of_libraries
+from service.web.prefix import request_class
 from service.web.refusal import EXIT_ERROR, refuse
-from service.web.request import Request
 from service.web.tls import Accepted, loader_for
 from service.web.worker_states import NoManager
 
@@ -68,7 +68,8 @@ class Jobrunner(Sanic[Config, Context]):
             NAME,
             ctx=Context(),
             error_handler=error_handler,
-            request_class=cast("Any", Request),  # Sanic's type is of its own context
+            # Sanic's type is of its own context.
+            request_class=cast("Any", request_class(settings.prefix)),
             configure_logging=True,
             certloader_class=loader_for(settings.tls_client_ca),
             log_config=of_libraries(settings.log_format),

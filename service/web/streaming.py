@@ -9,6 +9,7 @@ plain close would look like a clean end.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,6 +18,7 @@ from sanic.compat import Header
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
+from service.web import trailers
 from service.web.abort import abort
 from service.web.asyncio_compat import write_parts
 from service.web.connection import connection_of
@@ -40,6 +42,10 @@ class StreamingResponse:
     """The body of one response, a `Sink`. Entered, it sends the head; left without an error, the
     end; left with one, or with fewer bytes than `length`, it aborts the connection. Meanwhile it
     stands in `app.ctx.open_streams`.
+
+    Attributes:
+        takes_trailers: the client wants them, and the response is chunked.
+        trailers: set before a clean end, they are sent with it; names that were announced.
     """
 
     __slots__ = (
@@ -53,6 +59,8 @@ class StreamingResponse:
         "_sent",
         "_streams",
         "_transport",
+        "takes_trailers",
+        "trailers",
     )
 
     def __init__(
@@ -63,8 +71,11 @@ class StreamingResponse:
         length: int | None,
         *,
         status: int = 200,
+        announced: Iterable[str] = (),
     ) -> None:
-        """`length`: bytes that will be written, for a Content-Length; None: nobody knows."""
+        """`length`: bytes that will be written, for a Content-Length; None: nobody knows.
+        `announced`: names of trailers that there may be.
+        """
         self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
         connection = connection_of(request)
@@ -74,6 +85,10 @@ class StreamingResponse:
         self._sent = 0
         self._is_framed = length is None and request.version != "1.0"
         self._has_body = request.method != "HEAD"
+        self.trailers: dict[str, str] | None = None
+        self.takes_trailers = self._is_framed and self._has_body and trailers.are_wanted(request)
+        if self.takes_trailers:
+            headers["Trailer"] = ", ".join(announced)
         if length is not None:
             headers["Content-Length"] = str(length)
         self._response: Any = HTTPResponse(
@@ -107,9 +122,11 @@ class StreamingResponse:
             if kind is None:
                 raise StreamAborted(f"{self._sent} of {self._length} bytes were there to send")
             return
-        if self._is_framed and self._has_body:
+        if self._is_framed and self._has_body and not self.trailers:
             await self._response.eof()
-        else:  # of a HEAD, Sanic's own end raises
+        else:  # Sanic's own end raises for a HEAD, and has no trailers
+            if self.trailers:
+                self._transport.write(trailers.end_of_chunks(self.trailers))
             self._http.response_func = None
             self._http.stage = Stage.IDLE
             if self._length is None and not self._is_framed:

@@ -90,8 +90,8 @@ def test_a_ci_job_shows_the_output_and_exits_as_the_job_did(
 def test_the_output_is_saved_whole_by_retries_and_not_by_ranges(
     service: Service, tmp_path: Path
 ) -> None:
-    submit, save = blocks(recipe("Save the whole output"))
-    commands = f"{submit}{save}test $(wc -l < out.log) = 100000\ntruncate -s 1000 out.log\n"
+    submit, save, check = blocks(recipe("Save the whole output"))
+    commands = f"{submit}{save}{check}test $(wc -l < out.log) = 100000\ntruncate -s 1000 out.log\n"
     commands += save.replace(" -o ", " -C - -o ").replace("--retry 9 --retry-all-errors", "")
     shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
     assert (shown.returncode, shown.stdout) == (33, ""), shown.stderr
@@ -192,7 +192,6 @@ def test_nginx_with_tls_is_set_up_as_the_recipe_says(checkout: Path, tmp_path: P
         site = install.replace("/etc/ssl/build", str(certificates))
         for old, new in (
             ("/etc/nginx/conf.d", str(sites)),
-            ("listen 443", f"listen 127.0.0.1:{port}"),
             # The service and nginx of a test have ports and files of their own.
             ("nginx -t && nginx -s reload", f"nginx {ours} -t -q && nginx {ours}"),
         ):
@@ -201,7 +200,8 @@ def test_nginx_with_tls_is_set_up_as_the_recipe_says(checkout: Path, tmp_path: P
         installed = ran(
             f"{path}{site}\n".replace(
                 "deploy/nginx.conf >",
-                f"-e s/127.0.0.1:8080/127.0.0.1:{service.port}/ deploy/nginx.conf >",
+                f"-e s/127.0.0.1:8080/127.0.0.1:{service.port}/"
+                f" -e 's/listen 443/listen 127.0.0.1:{port}/' deploy/nginx.conf >",
             ),
             checkout,
         )
@@ -214,7 +214,7 @@ def test_nginx_with_tls_is_set_up_as_the_recipe_says(checkout: Path, tmp_path: P
                     for token in (created.stdout.strip(), "wrong")
                 )
                 assert (called.returncode, called.stderr) == (0, "")
-                assert json.loads(called.stdout) == {"IDs": []}
+                assert json.loads(called.stdout)["IDs"] == []
                 assert closed.returncode == 22
             finally:
                 master.signal(signal.SIGTERM)

@@ -84,6 +84,13 @@ def test_an_empty_variable_is_as_good_as_none():
         ("ALLOWED_ORIGINS", "https://a,,https://b"),
         ("ALLOWED_ORIGINS", "file:///a"),
         ("LOG_FORMAT", "xml"),
+        ("PREFIX", "jobs"),
+        ("PREFIX", "/jobs/"),
+        ("PREFIX", "/"),
+        ("PREFIX", "/a/../b"),
+        ("PREFIX", "/a b"),
+        ("PREFIX", "/a%20b"),
+        ("PREFIX", "/a\r\nX: y"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name, text):
@@ -108,6 +115,7 @@ def test_what_is_wrong_is_told_with_its_name_its_text_and_what_was_expected(name
             {"https://ui.example", "http://[::1]:8080", "http://a"},
         ),
         ("RETAIN_BYTES", "7", 7),
+        ("PREFIX", "/team-1/jobs.v2", "/team-1/jobs.v2"),
     ],
 )
 def test_what_is_right_is_read(name, text, value):

@@ -47,7 +47,12 @@ class StreamServer:
 
     async def handle(self, request: Request) -> None:
         response = StreamingResponse(
-            request, {"X-One": "1"}, "text/plain", self._length, status=self._status
+            request,
+            {"X-One": "1"},
+            "text/plain",
+            self._length,
+            status=self._status,
+            announced=("X-Two", "X-Three"),
         )
         try:
             async with response:
@@ -74,9 +79,9 @@ class Client:
         self._peer = peer
         self._received = b""
 
-    async def ask(self, method: str = "GET", version: str = "1.1") -> None:
-        head = f"{method} / HTTP/{version}\r\nHost: x\r\n\r\n".encode()
-        await asyncio.get_running_loop().sock_sendall(self._peer, head)
+    async def ask(self, method: str = "GET", version: str = "1.1", *fields: str) -> None:
+        head = "\r\n".join((f"{method} / HTTP/{version}", "Host: x", *fields, "", ""))
+        await asyncio.get_running_loop().sock_sendall(self._peer, head.encode())
 
     async def head(self) -> bytes:
         return await self.until(b"\r\n\r\n")

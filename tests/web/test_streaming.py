@@ -60,6 +60,61 @@ async def test_the_connection_serves_another_request_after_a_whole_stream(length
             assert body == b"one"
 
 
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ((), False),
+        (("TE: gzip",), False),
+        (("TE: xtrailers, trailers2",), False),
+        (("TE: trailers",), True),
+        (("TE: gzip;q=0.5, Trailers",), True),
+        (("TE: gzip", "te: trailers"), True),
+    ],
+)
+@on_both_loops
+async def test_trailers_are_for_those_who_ask_for_them(fields, wanted):
+    async with stream_server() as (server, client):
+        for _ in range(2):  # the connection serves another request behind them
+            await client.ask("GET", "1.1", *fields)
+            response = await server.streams.get()
+            head = (await client.head()).lower()
+            assert (b"\r\ntrailer: x-two, x-three\r\n" in head) == wanted
+            await response.write(b"one")
+            assert response.takes_trailers == wanted
+            if wanted:
+                response.trailers = {"X-Two": "2", "X-Three": "a b"}
+            assert await server.end() is None
+            assert await client.until(b"0\r\n") == b"3\r\none\r\n0\r\n"
+            expected = b"X-Two: 2\r\nX-Three: a b\r\n\r\n" if wanted else b"\r\n"
+            assert await client.exactly(len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "method", "version"),
+    [(3, "GET", "1.1"), (None, "HEAD", "1.1"), (None, "GET", "1.0")],
+)
+@on_both_loops
+async def test_what_is_not_chunked_has_no_trailers(length, method, version):
+    async with stream_server(length) as (server, client):
+        await client.ask(method, version, "TE: trailers")
+        response = await server.streams.get()
+        assert b"trailer:" not in (await client.head()).lower()
+        assert not response.takes_trailers
+        await response.write(b"one")
+        assert await server.end() is None
+
+
+@on_both_loops
+async def test_a_stream_that_is_cut_has_no_trailers():
+    async with stream_server() as (server, client):
+        await client.ask("GET", "1.1", "TE: trailers")
+        response = await server.streams.get()
+        await client.head()
+        response.trailers = {"X-Two": "2"}
+        assert await server.end(OSError("gone")) is not None
+        assert await client.rest() == b""
+
+
 @on_both_loops
 async def test_the_status_is_the_one_that_was_given():
     async with stream_server(status=206) as (server, client):

@@ -1,0 +1,31 @@
+"""What a reader is told last, as fields of HTTP."""
+
+from __future__ import annotations
+
+from service.api.end_record import FIELDS, as_fields, end_record
+from service.jobs.lifecycle import Reason, State
+from service.jobs.record import JobRecord
+from service.output.index import LogState
+
+
+def record(**values):
+    return JobRecord(seq=1, id="x", spec=b"", commands=(), created_at=1, **values)
+
+
+def test_counts_are_those_of_the_log_and_what_is_null_has_no_field():
+    end = end_record(record(state=State.EXITED, exit_code=0), LogState(10, 7, closed=True))
+    assert as_fields(end) == {
+        "Jobrunner-State": "exited",
+        "Jobrunner-ExitCode": "0",
+        "Jobrunner-Bytes": "10",
+        "Jobrunner-Stdout": "7",
+        "Jobrunner-Stderr": "3",
+    }
+
+
+def test_every_field_is_announced_and_ascii():
+    killed = record(state=State.KILLED, reason=Reason.IDLE_TIMEOUT, exit_code=1, signal="SIGTERM")
+    fields = as_fields(end_record(killed, LogState()))
+    assert tuple(fields) == FIELDS
+    assert fields["Jobrunner-Reason"] == "idle-timeout"
+    assert all(value.isascii() and value.isprintable() for value in fields.values())
