@@ -6,6 +6,7 @@ Its processes are ended by the pids that were started here, whatever a test did 
 from __future__ import annotations
 
 import os
+import random
 import re
 import select
 import signal
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,13 @@ def _also_imported_from() -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody has. The kernel gives those above to any client that connects, which could
+    take it before the service does. Source: ip(7), ip_local_port_range."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Service:
