@@ -35,6 +35,7 @@ def path(tmp_path, monkeypatch):
 @pytest.fixture
 def store(path):
     with contextlib.closing(Store(path)) as store:
+        store.checkpoints.run()  # the log of the migrations is long
         yield store
 
 

@@ -18,23 +18,28 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
     """
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    if case.method == "DELETE" and case.path == "/":
+        for name in ("exit", "reason"):  # live jobs have none
+            (case.query or {}).pop(name, None)
+    if (case.method, case.path) in (("DELETE", "/"), ("POST", "/clean")):
+        case.query = {**(case.query or {}), "state": "all"}  # at least one selector
+    elif case.query and ("exit" in case.query or "reason" in case.query):
+        case.query.pop("state", None)
     if case.query:
-        _without_contradictions(case.query, is_for_all=case.path == "/" and case.method == "GET")
+        _without_contradictions(case.query)
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if isinstance(case.body, dict):
         _without_what_is_the_box_s(case.body)
 
 
-def _without_contradictions(query: dict[str, Any], *, is_for_all: bool) -> None:
+def _without_contradictions(query: dict[str, Any]) -> None:
     """Between the parameters that select jobs."""
     if "after" in query:
         query["after"] = FIRST
         query.pop("order", None)
     if "since" in query:
         query.pop("until", None)
-    if "exit" in query or "reason" in query:
-        query.pop("state", None)
 
 
 def _without_what_is_the_box_s(job: dict[str, Any]) -> None:
