@@ -81,6 +81,7 @@ def document(routes: Iterable[Route[Any]], prefix: str = "") -> dict[str, Any]:
         if route.method == "GET":
             path["head"] = _head(path["get"])
     bodies = {success.body for route in routes for success in route.successes}
+    bodies |= {route.body for route in routes}
     described = schemas(*sorted(bodies - {None, dict}, key=str))  # type: ignore[arg-type]
     components: dict[str, Any] = {
         "schemas": described,

@@ -43,6 +43,8 @@ def reclaim_message(record: JobRecord, spec: JobSpec) -> Claim:
         # The wall clock is the only one that goes on over a boot; it may have been set back.
         rest_s = (overdue_at(record, spec) - time.time_ns()) / 1e9
         message["queue_timeout_s"] = min(max(0.0, rest_s), spec.queue_timeout_s)
+    if record.priority is not None:
+        message["priority"], message["priority_changes"] = record.priority, record.priority_changes
     message["stored"], message["dispatched"] = True, record.dispatched
     return message
 

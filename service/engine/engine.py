@@ -21,6 +21,7 @@ from service.engine.job_subscription import JobSubscription
 from service.engine.kills import Kills
 from service.engine.measures import Measures
 from service.engine.patient_writes import LogKeeper
+from service.engine.priorities import Priorities
 from service.engine.readiness import RecordsCheck, readiness
 from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
@@ -93,6 +94,7 @@ class Engine:
             settings, store, self._session, self._driver, metrics, log_keeper
         )
         self._kills = Kills(store, self._session, self._driver)
+        self._priorities = Priorities(store, self._session)
         self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
         self._live_usage = UsageOfJobs(self._session)
         self._measures = Measures(settings, store, self._live_usage)
@@ -149,6 +151,15 @@ class Engine:
         Raises: UnknownJob, JobIsLive, FilesLeft, InsufficientStorage, Unavailable.
         """
         await self._in_task(self._clean(job_id))
+
+    async def set_priority(self, job_id: str, priority: int) -> JobRecord:
+        """Change the priority of a pending job; the job as it is then.
+
+        Raises: UnknownJob, JobNotPending, InsufficientStorage, Unavailable.
+        """
+        self._driver.settle()
+        await self._in_task(self._priorities.change(job_id, priority))
+        return self.show(job_id)
 
     async def kill_selected(
         self,

@@ -45,6 +45,13 @@ class FilesLeft(JobrunnerError):
         self.path, self.why = path, why
 
 
+class JobNotPending(JobrunnerError):
+    code, title, status = "job_not_pending", "Job is not pending", 409
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"The job {job_id} is {state}; only a pending job has a place to change.")
+
+
 class OffsetBeyondEnd(JobrunnerError):
     code, title, status = "offset_beyond_end", "Offset beyond the end of the output", 416
     members = (("end", INTEGER),)

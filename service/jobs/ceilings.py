@@ -28,12 +28,17 @@ NO_CEILINGS: Final = Ceilings()
 
 def check_ceilings(spec: JobSpec, ceilings: Ceilings) -> None:
     """Raises: InvalidJob, for a job that asks for more than the token allows."""
-    refuse_if_any(_errors(spec, ceilings))
+    check_priority(spec.priority, ceilings)
 
 
-def _errors(spec: JobSpec, ceilings: Ceilings) -> Iterator[FieldError]:
-    if spec.priority > ceilings.priority:
+def check_priority(priority: int, ceilings: Ceilings) -> None:
+    """Raises: InvalidJob, for a priority above what the token allows."""
+    refuse_if_any(_errors(priority, ceilings))
+
+
+def _errors(priority: int, ceilings: Ceilings) -> Iterator[FieldError]:
+    if priority > ceilings.priority:
         yield FieldError(
             "/Priority",
-            f"expected at most {ceilings.priority}, the ceiling of this token, got {spec.priority}",
+            f"expected at most {ceilings.priority}, the ceiling of this token, got {priority}",
         )

@@ -133,9 +133,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     tokens. `spec` is the submission in canonical JSON. `dispatched` is the number of the last
     command that was sent to the supervisor, -1 before the first: it is stored before the command is
     sent, so that no command starts twice. `max_running`: how many jobs of its principal may run at
-    a time for it to begin; 0: any number. `revision` counts the changes that were stored. `damage`
-    says which columns of the row can't be read, None when all can. `waited_s`: seconds from its
-    submission to its first command, told by the supervisor. The last two aren't stored.
+    a time for it to begin; 0: any number. `priority`: what the priority was changed to, None: it is
+    that of the spec; `priority_changes`: how often it was. `revision` counts the changes that were
+    stored. `damage` says which columns of the row can't be read, None when all can. `waited_s`:
+    seconds from its submission to its first command, told by the supervisor. The last two aren't
+    stored.
     """
 
     seq: int = 0
@@ -158,6 +160,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     output_bytes: int | None = None
     output_complete: bool = True
     max_running: int = 0
+    priority: int | None = None
+    priority_changes: int = 0
     revision: int = 0
     damage: str | None = None
     waited_s: float | None = None

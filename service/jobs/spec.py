@@ -69,3 +69,11 @@ class JobBody(
     grace: Seconds | None = None
     output_limit: OutputLimit | None = None
     limits: Limits | None = None
+
+
+class JobChange(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """The body of a change of a pending job."""
+
+    priority: Priority

@@ -21,6 +21,8 @@ OPTIONS: Final = "options"
 NO_NEW_PRIVS: Final = "no_new_privs"
 # Both streams of a command are one pipe when it asks for that (`one_pipe`).
 ONE_PIPE: Final = "one_pipe"
+# It changes the priority of a job that waits for a run slot.
+SET_PRIORITY: Final = "set_priority"
 # It measures what jobs use while they run, and lists their processes.
 LIVE_USAGE: Final = "live_usage"
 # It puts a script that is too long for an argument into a file (`script`).
@@ -40,6 +42,7 @@ CAPABILITIES: Final = (
     OPTIONS,
     NO_NEW_PRIVS,
     ONE_PIPE,
+    SET_PRIORITY,
     LIVE_USAGE,
     SCRIPT_FILE,
     GROUPS,

@@ -75,6 +75,13 @@ class OrphanedLogReply(_Reply):
     why: NotRequired[str]  # it isn't ok: a sentence; it can be tried again
 
 
+class PriorityReply(_Reply):
+    """To `set_priority`. One that isn't ok changes nothing."""
+
+    changes: NotRequired[Count]  # it is ok: how often the job's priority was changed, with this
+    why: NotRequired[Literal["unknown_job", "not_waiting"]]  # it isn't ok
+
+
 class UsageNow(TypedDict):
     """What a job that runs has used so far, and uses now; None where nobody can tell."""
 
@@ -280,7 +287,7 @@ class Adopt(TypedDict):
 
 
 AnyReply: TypeAlias = (
-    Reply | ClaimReply | DrainReply | OrphanedLogReply | UsageReply | ProcessesReply
+    Reply | ClaimReply | DrainReply | OrphanedLogReply | PriorityReply | UsageReply | ProcessesReply
 )
 # What a worker is told without having asked.
 Notification: TypeAlias = Adopt | SlotGranted | SlotRevoked | Event | JobChanged | Rejected

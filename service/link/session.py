@@ -33,6 +33,7 @@ from service.link.from_supervisor import (
     DrainReply,
     Notification,
     OrphanedLogReply,
+    PriorityReply,
     ProcessesReply,
     Reply,
     SupervisorHello,
@@ -51,6 +52,7 @@ from service.link.to_supervisor import (
     MeasureUsage,
     Resume,
     Role,
+    SetPriority,
     Shutdown,
     ToSupervisor,
     Upgrade,
@@ -209,6 +211,8 @@ class SupervisorSession(asyncio.Protocol):
     ) -> ClaimReply: ...
     @overload
     async def request(self, message: CloseOrphanedLog) -> OrphanedLogReply: ...
+    @overload
+    async def request(self, message: SetPriority) -> PriorityReply: ...
     @overload
     async def request(self, message: MeasureUsage) -> UsageReply: ...
     @overload

@@ -58,6 +58,7 @@ class Claim(_Request):
     job: JobId
     principal: NotRequired[str]  # who submitted it; missing: nobody in particular
     priority: NotRequired[Priority]  # in the run queue; 0 by default
+    priority_changes: NotRequired[Count]  # how often that was changed, by the job's record
     max_running: NotRequired[Count]  # run slots of this principal; 0: any number
     max_pending: NotRequired[Count]  # jobs of this principal that may wait; 0: any number
     queue_timeout_s: NotRequired[Seconds]  # kill it when it has waited this long for a slot; 0: no
@@ -143,6 +144,14 @@ class MakeLog(_Request):
 
     type: Literal["make_log"]
     job: JobId
+
+
+class SetPriority(_Request):
+    """Give a job that waits for a run slot another priority. See `PriorityReply`."""
+
+    type: Literal["set_priority"]
+    job: JobId
+    priority: Priority
 
 
 class MeasureUsage(_Request):
@@ -237,6 +246,7 @@ ToSupervisor: TypeAlias = (
     | Start
     | Kill
     | MakeLog
+    | SetPriority
     | MeasureUsage
     | ListProcesses
     | Ack

@@ -21,7 +21,7 @@ from service.kinds.stored import decode_spec
 COLUMNS: Final = (
     "seq, id, state, name, reason, exit_code, signal, error, created_at, started_at, finished_at,"
     " dispatched, output_bytes, output_complete, labels, principal, max_running, kill, commands,"
-    " revision"
+    " revision, priority, priority_changes"
 )
 SELECT: Final = f"SELECT {COLUMNS}, spec FROM jobs LEFT JOIN specs USING (seq)"  # noqa: S608 - constants
 LIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(LIVE))
@@ -65,6 +65,8 @@ _TYPES: Final = (
     _INTEGER,
     _TEXT_OR_NONE,
     _TEXT,
+    _INTEGER,
+    _INTEGER_OR_NONE,
     _INTEGER,
     _TEXT,
 )
@@ -148,7 +150,9 @@ def _read(row: _Row) -> JobRecord:
         kill=_KILL.decode(row[17]) if row[17] else None,
         commands=_COMMANDS.decode(row[18]),
         revision=row[19],
-        spec=row[20].encode(),
+        priority=row[20],
+        priority_changes=row[21],
+        spec=row[22].encode(),
     )
 
 
@@ -165,7 +169,7 @@ def _checked(record: JobRecord) -> JobRecord:
 def _salvaged(row: _Row) -> JobRecord:
     """Column by column: a record of nothing but defaults, and what can be read of the row."""
     empty = (0, "", _UNREADABLE.value, *[None] * 5, 0, None, None, -1, None, 0, None, None)
-    values: list[Any] = [*empty, 0, None, "[]", 0, "{}"]
+    values: list[Any] = [*empty, 0, None, "[]", 0, None, 0, "{}"]
     record = _read(tuple(values))
     damaged = []
     for number, value in enumerate(row):

@@ -151,6 +151,8 @@ CREATE TABLE kept_keys (
 CREATE INDEX kept_keys_by_age ON kept_keys (cleaned_at);
 ALTER TABLE jobs ADD COLUMN cpu_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN priority INTEGER;
+ALTER TABLE jobs ADD COLUMN priority_changes INTEGER NOT NULL DEFAULT 0;
 WITH usage AS (
     SELECT seq,
         max(iif(key = 'cpu_s', cast(atom * 1e6 AS INTEGER), 0)) AS cpu_us,

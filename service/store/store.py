@@ -158,6 +158,17 @@ class Store(Database):
         )
         return cursor.rowcount == 1
 
+    def set_priority(self, job_id: str, priority: int, changes: int) -> None:
+        """Store the priority of a pending job, unless a later change of it is stored: `changes` is
+        how often it was changed, with this. Raises: InsufficientStorage, Unavailable.
+        """
+        sql = (
+            "UPDATE jobs SET priority = ?, priority_changes = ?"
+            " WHERE id = ? AND priority_changes < ?"
+        )
+        values = (priority, changes, job_id, changes)
+        self.atomically(lambda: self._db.execute(sql, values))
+
     def end_damaged(self, record: JobRecord) -> bool:
         """Store the end of a live job whose row can't be read; False, and nothing changes, when it
         is finished already. The row becomes readable, except for the spec, which a newer release

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from service.link.from_supervisor import (
         AnyReply,
         ClaimReply,
+        PriorityReply,
         ProcessesReply,
         Reply,
         UsageNow,
@@ -35,6 +36,7 @@ _Request: TypeAlias = (
     messages.Claim
     | messages.Kill
     | messages.MakeLog
+    | messages.SetPriority
     | messages.MeasureUsage
     | messages.ListProcesses
     | messages.CloseOrphanedLog
@@ -93,6 +95,7 @@ def _claim(server: Server, connection: Connection, message: messages.Claim) -> N
         # A job of which no command was dispatched can't have run under another supervisor.
         if message.get("stored"):
             entry.job.stopwatch.claimed = 0.0  # it has waited since before
+        entry.priority_changes = message.get("priority_changes", 0)
         entry.is_recovered = message.get("stored", False) and message.get("dispatched", 0) >= 0
         if queue_timeout_s := message.get("queue_timeout_s"):
             entry.job.wait_for_slot(queue_s=queue_timeout_s, grace_s=message["grace_s"])
@@ -130,6 +133,22 @@ def _make_log(server: Server, connection: Connection, message: messages.MakeLog)
         except OSError as exc:
             why = os.strerror(exc.errno or 0)
     reply = _plain_reply(message, ok=entry is not None and why is None, why=why)
+    _reply(connection, message, reply)
+
+
+def _set_priority(server: Server, connection: Connection, message: messages.SetPriority) -> None:
+    reply: PriorityReply = {
+        "type": "reply",
+        "request_id": message.get("request_id", 0),
+        "ok": False,
+    }
+    entry = server.register.get(message["job"])
+    if entry is None:
+        reply["why"] = "unknown_job"
+    elif not server.register.set_priority(entry, message["priority"]):
+        reply["why"] = "not_waiting"
+    else:
+        reply["ok"], reply["changes"] = True, entry.priority_changes
     _reply(connection, message, reply)
 
 
@@ -243,6 +262,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "start": _entry(messages.Start, _start),
     "kill": _entry(messages.Kill, _kill),
     "make_log": _entry(messages.MakeLog, _make_log),
+    "set_priority": _entry(messages.SetPriority, _set_priority),
     "measure_usage": _entry(messages.MeasureUsage, _measure_usage),
     "list_processes": _entry(messages.ListProcesses, _list_processes),
     "ack": _entry(messages.Ack, _ack),

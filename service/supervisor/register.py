@@ -22,14 +22,16 @@ Worker = TypeVar("Worker")
 @dataclass(slots=True, eq=False, kw_only=True)
 class Entry(Generic[Worker]):
     """One live job. `worker` drives it; `principal` submitted it, and may have `max_running` run
-    slots (0: any number). `events` are those that aren't acknowledged, oldest first. A job that
-    `is_recovered` was claimed from its record, so a dead supervisor may have run it.
+    slots (0: any number). `priority_changes`: how often its priority was changed. `events` are
+    those that aren't acknowledged, oldest first. A job that `is_recovered` was claimed from its
+    record, so a dead supervisor may have run it.
     """
 
     job: Job
     worker: Worker | None
     has_slot: bool = False
     priority: int = 0
+    priority_changes: int = 0
     principal: str = ""
     max_running: int = 0
     seq: int = 0
@@ -54,6 +56,7 @@ class Register(Generic[Worker]):
                 has_slot=entry.has_slot,
                 is_waiting=entry.job.id in self._queue,
                 priority=entry.priority,
+                priority_changes=entry.priority_changes,
                 principal=entry.principal,
                 max_running=entry.max_running,
                 seq=entry.seq,
@@ -74,6 +77,7 @@ class Register(Generic[Worker]):
                 worker=None,
                 has_slot=kept.has_slot,
                 priority=kept.priority,
+                priority_changes=kept.priority_changes,
                 principal=kept.principal,
                 max_running=kept.max_running,
                 seq=kept.seq,
@@ -150,6 +154,17 @@ class Register(Generic[Worker]):
     def waiting_of(self, principal: str) -> int:
         """How many jobs of this principal wait for a run slot."""
         return self._queue.waiting_of(principal)
+
+    def set_priority(self, entry: Entry[Worker], priority: int) -> bool:
+        """Change the priority of a job that waits for a run slot; False, and nothing changes, when
+        it doesn't wait.
+        """
+        if entry.job.id not in self._queue:
+            return False
+        self._queue.set_priority(entry.job.id, priority)
+        entry.priority = priority
+        entry.priority_changes += 1
+        return True
 
     def record(self, entry: Entry[Worker], body: EventBody) -> Event:
         """The event with its number; it is kept until it is acknowledged."""

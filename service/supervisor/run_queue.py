@@ -39,6 +39,16 @@ class _Level(Generic[Key]):
         self.heap: list[tuple[int, int, Group]] = []  # running, number of the first job, group
         self.ranked: dict[Group, tuple[int, int, Group]] = {}  # the live entry of each group
 
+    def insert(self, group: Group, key: Key, number: int) -> None:
+        """One more job of a group waits, in the order of the numbers."""
+        jobs = self.waiting.setdefault(group, OrderedDict())
+        is_last = not jobs or number > next(reversed(jobs.values()))
+        jobs[key] = number
+        if not is_last:
+            # Its priority was changed: those that came after it, and stand before it, move on.
+            for other in [other for other, its in jobs.items() if its > number]:
+                jobs.move_to_end(other)
+
     def rank(self, group: Group, running: int) -> None:
         """Push a group that has a waiting job, unless its live entry ranks as well."""
         rank = running, next(iter(self.waiting[group].values())), group
@@ -104,12 +114,33 @@ class RunQueue(Generic[Key]):
 
     def add(self, key: Key, *, priority: int, principal: str, max_running: int = 0) -> None:
         """One more job waits, behind those like it."""
+        self._insert(
+            key,
+            next(self._numbers),
+            priority=priority,
+            principal=principal,
+            max_running=max_running,
+        )
+
+    def _insert(
+        self, key: Key, number: int, *, priority: int, principal: str, max_running: int
+    ) -> None:
         group = principal, max_running
         level = self._levels.setdefault(priority, _Level())
-        level.waiting.setdefault(group, OrderedDict())[key] = next(self._numbers)
+        level.insert(group, key, number)
         level.rank(group, self._running.get(principal, 0))
         self._places[key] = priority, group
         self._groups.setdefault(principal, Counter())[max_running] += 1
+
+    def set_priority(self, key: Key, priority: int) -> None:
+        """A job that waits has this priority from now on; among those of it that are like it, it
+        stands where it would stand had it come with it.
+        """
+        before, group = self._places[key]
+        number = self._levels[before].waiting[group][key]
+        principal, max_running = group
+        self.discard(key)
+        self._insert(key, number, priority=priority, principal=principal, max_running=max_running)
 
     def discard(self, key: Key) -> None:
         """This job doesn't wait any more; nothing happens if it didn't."""

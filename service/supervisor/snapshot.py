@@ -72,6 +72,7 @@ class EntrySnapshot:
     seq: int
     is_recovered: bool
     events: list[dict[str, Any]]
+    priority_changes: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

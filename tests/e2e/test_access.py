@@ -125,6 +125,7 @@ OTHERS = [
     ("GET", "/", "read"),
     ("DELETE", "/", "run"),
     ("POST", "/clean", "run"),
+    ("PATCH", "/{ID}", "run"),
     ("GET", "/metrics", "read"),
     ("GET", "/openapi.json", "read"),
     ("GET", "/health/live", None),

@@ -106,7 +106,8 @@ def test_the_description_is_served_by_every_worker_alike(service: Service):
 )
 def test_the_query_parameters_described_are_those_that_are_known(service: Service, route: Route):
     path = route.path.format(ID=service.run("true")["ID"])
-    answer = service.client.request(route.method, path, params={"no-such": "1"})
+    body = None if route.body is None else {}
+    answer = service.client.request(route.method, path, params={"no-such": "1"}, json=body)
     detail = assert_problem(answer, 400)["detail"]
     known = detail.partition("expected: ")[2].rstrip(".")
     described = sorted(

@@ -15,6 +15,7 @@ TYPES = [
     "start",
     "kill",
     "make_log",
+    "set_priority",
     "measure_usage",
     "list_processes",
     "ack",

@@ -125,6 +125,14 @@ class AgainstAList(RuleBasedStateMachine):
         self.running[principal] -= 1
 
     @precondition(lambda self: self.list)
+    @rule(data=st.data(), priority=st.integers(-1, 1))
+    def change(self, data, priority):
+        number = data.draw(st.integers(0, len(self.list) - 1))
+        job, _, *rest = self.list[number]
+        self.list[number] = (job, priority, *rest)
+        self.queue.set_priority(job, priority)
+
+    @precondition(lambda self: self.list)
     @rule(data=st.data())
     def leave(self, data):
         job = data.draw(st.sampled_from(self.list))
