@@ -10,7 +10,7 @@ import msgspec
 
 from service.errors import FieldError, pointer_step, quoted
 from service.jobs.checks import errors_in_text
-from service.jobs.fields import MAX_PATH_BYTES, CommandLine, Text, also
+from service.jobs.fields import CommandLine, Text, also
 from service.jobs.rules import STRING, having, none_of
 from service.jobs.spec import CommandSpec
 from service.kinds.docker import words
@@ -52,7 +52,9 @@ Repository = Annotated[str, also(pattern=f"^{REPOSITORY}$", maxLength=MAX_CHARS)
 Tag = Annotated[str, also(pattern=f"^({TAG})?$")]
 Network = Annotated[str, also(pattern=f"^{_NETWORK}$")]
 Arguments = Annotated[list[Text], also(minItems=1)]
-Volume = Annotated[str, also(pattern=VOLUME, maxLength=2 * MAX_PATH_BYTES)]
+# No maxLength, though `volume` has a bound: tools merge it into the pattern's quantifiers, and a
+# quantifier of thousands beside a look-ahead is more than their engines bear.
+Volume = Annotated[str, also(pattern=VOLUME)]
 Volumes = Annotated[list[Volume], also(maxItems=MAX_VOLUMES)]
 Entrypoint = Annotated[Text, also(minLength=1)]
 
