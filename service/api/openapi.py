@@ -39,4 +39,4 @@ async def openapi(request: Request, _given: NoParameters) -> HTTPResponse:
 def _encoded(app: Sanic[Any, Any]) -> bytes:
     from service.api.description import document  # noqa: PLC0415 - no start needs it
 
-    return msgspec.json.encode(document(declared(app))) + b"\n"
+    return msgspec.json.encode(document(declared(app), app.ctx.settings.prefix)) + b"\n"

@@ -372,6 +372,8 @@ def test_with_and_without_the_prefix_the_service_is_the_same(service: Service) -
     for path in (PREFIX, f"{PREFIX}/", f"{PREFIX}?limit=5"):
         assert "IDs" in service.client.get(path).json()
     assert httpx.get(f"{service.url}{PREFIX}/health/live").status_code == 200
+    described = service.client.get(f"{PREFIX}/openapi.json").json()
+    assert [server["url"] for server in described["servers"]] == [PREFIX]
     assert_problem(service.client.get(f"{PREFIX}s/health/live"), 404)
     assert_problem(httpx.get(f"{service.url}{PREFIX}/metrics"), 401)
 
