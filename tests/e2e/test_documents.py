@@ -225,7 +225,9 @@ def test_a_backup_of_a_running_service_is_served_again(
     service: Service, checkout: Path, tmp_path: Path
 ) -> None:
     save, restore = blocks(recipe("Back up the state"))
-    job_id = service.submit("seq 100000; echo done > made; exit 4")
+    job = "seq 100000; echo done > made; exit 4"
+    key = {"Idempotency-Key": "of-the-backup"}
+    job_id = service.submit(job, **key)
     assert service.wait(job_id)["ExitCode"] == 4
     expected = service.client.get(f"/{job_id}/attach").content
     saved = ran(save, checkout, JOBRUNNER_STATE_DIR=str(service.state_dir))
@@ -234,6 +236,7 @@ def test_a_backup_of_a_running_service_is_served_again(
     assert restored.returncode == 0, restored.stdout + restored.stderr
     with running(checkout / "restored") as again:
         assert again.show(job_id)["ExitCode"] == 4
+        assert again.submit(job, **key) == job_id
         assert again.client.get(f"/{job_id}/attach").content == expected
     assert (checkout / "restored" / "jobs" / job_id / "work" / "made").read_text() == "done\n"
 
