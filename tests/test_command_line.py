@@ -72,7 +72,7 @@ def test_right_options_go_on_to_sanic(monkeypatch: pytest.MonkeyPatch, arguments
         main(["serve", *arguments])
     program, given = became.value.args
     assert program == sys.executable
-    assert given[1:] == ["-m", "sanic", "service.app", *arguments]
+    assert given[1:] == ["-X", "utf8", "-m", "sanic", "service.app", *arguments]
 
 
 def test_a_time_out_without_waiting_is_wrong_usage(

@@ -26,6 +26,7 @@ def abroad(
         made = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(place / request.param)]
         if not shutil.which("localedef") or subprocess.run(made, check=False).returncode:
             pytest.skip("no locales can be made here")
+        # Bash, which gets LC_ALL and not LOCPATH, may warn that it knows no such locale.
         environment["LOCPATH"] = str(place)
     with running(place / "zustand-ä", environment=environment, workers=2) as service:
         yield service
@@ -40,13 +41,18 @@ def test_commands_variables_and_directories_are_utf_8(abroad: Service) -> None:
     assert view["WorkingDir"] == str(directory)
     assert [path.name for path in directory.iterdir()] == ["日本.txt"]
     printed = f"{directory}\nkäse\nGRÜSSE=€ 日本\n"
-    assert abroad.output(view["ID"]).decode() == printed
+    assert abroad.output(view["ID"], stream="stdout").decode() == printed
 
 
 def test_a_directory_that_there_is_is_found_by_its_name(abroad: Service, tmp_path: Path) -> None:
     place = tmp_path / "日本"
     place.mkdir()
     view = abroad.run({"CommandLine": "pwd", "WorkingDir": str(place)})
-    assert abroad.output(view["ID"]).decode() == f"{place}\n"
+    assert abroad.output(view["ID"], stream="stdout").decode() == f"{place}\n"
     missing = abroad.run({"CommandLine": "true", "WorkingDir": str(place / "ö")})
     assert missing["Error"] == f"The working directory {str(place / 'ö')!r} does not exist."
+
+
+def test_the_service_is_executed_again_with_the_arguments_that_it_had(abroad: Service) -> None:
+    argv = Path(f"/proc/{abroad.process.pid}/cmdline").read_text().split("\0")
+    assert argv[1:6] == ["-X", "utf8", "-m", "sanic", "service.app"]

@@ -42,6 +42,8 @@ SURROUNDINGS = {
     "BASH_FUNC_ls%%": "() { echo a function of the service; }",
     "JOBRUNNER_LOG_FORMAT": "json",
 }
+# What else the service inherits of it; LANG it is started without.
+LOCALE = {name: value for name, value in os.environ.items() if name.startswith("LC_")}  # noqa: TID251 - what the service was started with
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,8 @@ def test_environment_is_the_base_the_jobs_the_commands_and_two_names(service: Se
         "HOME": "/root/of/tests",
         "USER": "tester",
         "TZ": "Asia/Kolkata",
+        **LOCALE,
+        "LC_ALL": "C",
         "CI": "1",
         "BOTH": "command",
         "EMPTY": "",
@@ -120,6 +124,8 @@ def test_bash_adds_nothing_but_what_bash_always_adds(service: Service):
         "HOME",
         "USER",
         "TZ",
+        "LC_ALL",
+        *LOCALE,
         "JOBRUNNER_JOB_ID",
         "JOBRUNNER_COMMAND",
         "JOBRUNNER_STATE",

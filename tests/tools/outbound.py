@@ -49,14 +49,14 @@ class Option:
 class Program:
     """One way in which a program is started.
 
-    `started_by` is the module that does it. `argv` stands before the options, `operands` behind
+    `started_by` are the modules that do it. `argv` stands before the options, `operands` behind
     them; `hidden` are options that are handed over in a file in memory. `environment` has patterns
     of names (`*`: any characters), `descriptors` what may be behind each number, None for any
     other. `directory` is where it begins.
     """
 
     name: str
-    started_by: str
+    started_by: tuple[str, ...]
     runs_as: User
     directory: tuple[str, By]
     argv: tuple[str, ...] = ()
@@ -119,10 +119,14 @@ _SANDBOX: Final = (
 _NAME: Final = ("name", By.US)  # of a container: jobrunner-ID-N
 _IMAGE: Final = ("image", By.ALLOWED)
 
+# As another user, or with limits, and in any other case.
+_SPAWNED: Final = ("service.supervisor.process.credentials", "service.supervisor.process.launch")
+_UTF8: Final = ("-X", "utf8")
+
 PROGRAMS: Final = (
     Program(
         "bash",
-        "service.supervisor.process.credentials",
+        _SPAWNED,
         User.JOB,
         _IN_JOB,
         options=(Option("-c", By.JOB),),
@@ -131,7 +135,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "bwrap",
-        "service.supervisor.process.credentials",
+        _SPAWNED,
         User.JOB,
         _IN_JOB,
         options=(Option("--args", By.US), Option("--", By.US, takes_value=False)),
@@ -147,7 +151,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "bwrap (trial)",
-        "service.kinds.sandbox_trial",
+        ("service.kinds.sandbox_trial",),
         User.JOB,
         _IN_ROOT,
         options=(*_SANDBOX, Option("--", By.US, takes_value=False)),
@@ -157,7 +161,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "docker run",
-        "service.supervisor.process.credentials",
+        _SPAWNED,
         User.SERVICE,
         _IN_ROOT,
         argv=("run",),
@@ -190,7 +194,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "docker rm (after a plain end)",
-        "service.supervisor.job.exit_hooks",
+        ("service.supervisor.job.exit_hooks",),
         User.SERVICE,
         _IN_ROOT,
         argv=("rm",),
@@ -204,7 +208,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "status probe",
-        "service.supervisor.process.credentials",
+        _SPAWNED,
         User.SERVICE,
         _IN_ROOT,
         argv=("-I", "-S", "ending.py", "probe"),
@@ -220,7 +224,7 @@ PROGRAMS: Final = (
     ),
     Program(
         "force cleanup",
-        "service.supervisor.job.exit_hooks",
+        ("service.supervisor.job.exit_hooks",),
         User.SERVICE,
         _IN_ROOT,
         argv=("-I", "-S", "ending.py", "remove"),
@@ -231,7 +235,7 @@ PROGRAMS: Final = (
     *(
         Program(
             f"docker {' '.join(argv)} (by the status probe and the force cleanup)",
-            "service.kinds.docker.ending",
+            ("service.kinds.docker.ending",),
             User.SERVICE,
             _IN_ROOT,
             argv=argv,
@@ -262,7 +266,7 @@ PROGRAMS: Final = (
     *(
         Program(
             f"docker {verb} (by a worker)",
-            "service.kinds.docker.ending",
+            ("service.kinds.docker.ending",),
             User.SERVICE,
             _IN_SERVICE,
             argv=(verb,),
@@ -292,10 +296,10 @@ PROGRAMS: Final = (
     ),
     Program(
         "supervisor",
-        "service.link.launch",
+        ("service.link.launch",),
         User.SERVICE,
         _IN_ROOT,
-        argv=("-P", "-m", "service.supervisor"),
+        argv=(*_UTF8, "-P", "-m", "service.supervisor"),
         options=tuple(
             Option(name, By.US)
             for name in ("--cgroup", "--silent-s", "--ready-fd", "--soft-limit", "--start-lock")
@@ -306,21 +310,46 @@ PROGRAMS: Final = (
     ),
     Program(
         "supervisor (asked whether it can go on)",
-        "service.supervisor.upgrade",
+        ("service.supervisor.upgrade",),
         User.SERVICE,
         _IN_ROOT,
-        argv=("-P", "-m", "service.supervisor"),
+        argv=(*_UTF8, "-P", "-m", "service.supervisor"),
         options=(Option("--can-resume", By.US),),
         environment={"*": By.OPERATOR},
         descriptors={0: _NULL, 1: _NULL, 2: _LOG},
     ),
     Program(
+        "supervisor (new code in the same process)",
+        ("service.supervisor.upgrade",),
+        User.SERVICE,
+        _IN_ROOT,
+        argv=(*_UTF8, "-P", "-m", "service.supervisor"),
+        options=(
+            Option("--cgroup", By.US),
+            Option("--stay", By.US, takes_value=False),
+            Option("--resume-fd", By.US),
+        ),
+        operands=(("state directory", By.OPERATOR),),
+        environment={"*": By.OPERATOR},
+        descriptors={0: _NULL, 1: _LOG, 2: _LOG, None: "*"},
+    ),
+    Program(
         "sanic (what `jobrunner serve` becomes)",
-        "service.cli",
+        ("service.cli.serve",),
         User.SERVICE,
         _IN_SERVICE,
-        argv=("-m", "sanic", "service.app"),
+        argv=(*_UTF8, "-m", "sanic", "service.app"),
         operands=(("Sanic's own options", By.OPERATOR),),
+        environment={"*": By.OPERATOR},
+        descriptors={None: "*"},
+    ),
+    Program(
+        "the service's own programs (again, where the locale isn't UTF-8)",
+        ("service.host.utf8_mode",),
+        User.SERVICE,
+        _IN_SERVICE,
+        argv=_UTF8,
+        operands=(("what it was started with", By.OPERATOR),),
         environment={"*": By.OPERATOR},
         descriptors={None: "*"},
     ),
