@@ -46,6 +46,7 @@ JOB_KEYS = {
     "Usage",
     "Output",
     "Kill",
+    "Left",
 }
 COMMAND_KEYS = {
     "Kind",
@@ -255,7 +256,7 @@ def test_list_without_parameters_is_the_live_jobs_oldest_first(service: Service,
         service.wait(job_id)
 
     assert listed_while_live == {"IDs": ids, "Total": 5}
-    assert service.client.get("/").json() == {"IDs": []}
+    assert service.client.get("/").json() == {"IDs": [], "Total": 0}
 
 
 def test_list_by_state(service: Service, gate: Gate):

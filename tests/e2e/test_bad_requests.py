@@ -284,8 +284,8 @@ def test_unknown_route_is_404(service: Service, path: str):
 @pytest.mark.parametrize(
     ("path", "allowed", "methods"),
     [
-        ("/", "GET, HEAD, POST", ("PUT", "PATCH", "DELETE", "OPTIONS")),
-        ("/{id}", "DELETE, GET, HEAD", ("POST", "PUT", "PATCH", "OPTIONS")),
+        ("/", "DELETE, GET, HEAD, POST", ("PUT", "PATCH", "OPTIONS")),
+        ("/{id}", "DELETE, GET, HEAD, PATCH", ("POST", "PUT", "OPTIONS")),
         ("/{id}/attach", "GET, HEAD", ("POST", "DELETE")),
         ("/{id}/wait", "GET, HEAD", ("POST", "DELETE")),
         ("/{id}/clean", "POST", ("GET", "DELETE", "PUT")),

@@ -212,7 +212,6 @@ def test_a_page_of_a_named_site_submits_attaches_and_kills_with_a_token(
     }
 
 
-@pytest.mark.parametrize("origin", ["http://localhost", "http://other.example", "null"])
 def test_the_page_of_the_recipe_shows_the_output_and_the_end(
     named: tuple[Service, str], page: Any, site: str
 ) -> None:
@@ -225,6 +224,7 @@ def test_the_page_of_the_recipe_shows_the_output_and_the_end(
     assert page.evaluate(run, token) == "testing\npassed\nexited 0"
 
 
+@pytest.mark.parametrize("origin", ["http://localhost", "http://other.example", "null"])
 def test_a_page_of_a_site_that_is_not_named_does_nothing_with_a_token(
     named: tuple[Service, str], page: Any, site: str, origin: str
 ) -> None:

@@ -55,6 +55,7 @@ CHECKS = {
     "free space",
     "open files",
     "cgroup",
+    "drain",
     "inotify",
     "tokens",
     "jobs",

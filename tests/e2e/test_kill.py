@@ -204,6 +204,7 @@ def test_receipt_says_how_it_went(service: Service):
     assert before <= time_of(kill.pop("RequestedAt")) <= after
     assert kill == {
         "Signal": "SIGTERM",
+        "Signals": ["SIGTERM"],
         "Grace": 10,
         "Found": 2,
         "Escalated": False,
@@ -227,6 +228,7 @@ def test_kill_is_recorded_at_once(service: Service):
     time_of(kill.pop("RequestedAt"))
     assert kill == {
         "Signal": "SIGTERM",
+        "Signals": ["SIGTERM"],
         "Grace": 600,
         "Found": None,
         "Escalated": None,

@@ -143,7 +143,7 @@ def test_finished_jobs_outlive_the_service(state_dir: Path, command: tuple[str, 
         assert first.stop() == 0
 
     with running(state_dir, "--single-process") as second:
-        assert second.client.get("/").json() == {"IDs": []}
+        assert second.client.get("/").json() == {"IDs": [], "Total": 0}
         listed = second.client.get("/", params={"state": "all"}).json()["IDs"]
         assert listed == [job_id, killed_id]
         assert [second.show(i) for i in listed] == [view, killed]

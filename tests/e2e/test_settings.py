@@ -92,7 +92,7 @@ def test_port_flag_wins_and_hostname_serves(state_dir: Path):
         state_dir, "--port", str(port), JOBRUNNER_HOSTNAME="127.0.0.2", JOBRUNNER_MAX_BODY="1024"
     ) as service:
         url = f"http://127.0.0.2:{port}/"
-        assert httpx.get(url).json() == {"IDs": []}
+        assert httpx.get(url).json() == {"IDs": [], "Total": 0}
         for elsewhere in (
             service.url,
             f"http://127.0.0.1:{port}",
@@ -113,7 +113,7 @@ def test_port_flag_wins_and_hostname_serves(state_dir: Path):
 def test_host_flag_wins_and_port_serves(state_dir: Path):
     settings = {"JOBRUNNER_HOSTNAME": "127.0.0.2", "JOBRUNNER_PROT": "1"}
     with started(state_dir, "--host", "127.0.0.3", **settings) as service:
-        assert httpx.get(f"http://127.0.0.3:{service.port}/").json() == {"IDs": []}
+        assert httpx.get(f"http://127.0.0.3:{service.port}/").json() == {"IDs": [], "Total": 0}
         for host in ("127.0.0.1", "127.0.0.2"):
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"http://{host}:{service.port}/")
