@@ -33,6 +33,9 @@ def remove(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> No
 
     Raises: LeftBehind, OSError, when something is left; OutOfTime.
     """
+    # An empty directory needn't be opened, which its mode may forbid this process.
+    with suppress(OSError):  # what is the matter is seen below
+        os.rmdir(name, dir_fd=parent)
     try:
         top, _ = open_directory(parent, name)
     except FileNotFoundError:

@@ -129,6 +129,15 @@ def test_what_its_owner_closed_is_opened_and_what_is_anothers_is_left_to_root(pl
 
 
 @AS_ROOT
+def test_an_empty_directory_that_may_not_be_opened_is_removed(place: Path):
+    """As that of a job is, once its user has emptied it, by root without root's privileges."""
+    os.chown(place, NOBODY, NOBODY)
+    (place / "of-others").mkdir(mode=0o700)
+    with acting_as(NOBODY, NOBODY):
+        assert gone(place / "of-others")
+
+
+@AS_ROOT
 def test_a_thread_that_acts_as_another_user_leaves_the_others_as_they_are(place: Path):
     place.chmod(0o700)
     entered, over = threading.Event(), threading.Event()
