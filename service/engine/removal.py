@@ -139,15 +139,28 @@ class Removal:
             _remove(path, is_over)
 
     def _remove_work(self, files: JobFiles, is_over: Callable[[], bool]) -> None:
-        if (user := self._settings.run_as) is not None:
-            try:
-                with acting_as(user.uid, user.gid, user.groups):
-                    _empty(files.work, is_over)
-            except OutOfTime:
+        left_by_user = self._empty_as_user(files, is_over)
+        try:
+            _remove(files.work, is_over)
+        except PermissionError as exc:
+            # Without the privileges to look into it: the user's error is the one that has a path.
+            if left_by_user is None:
                 raise
-            except OSError as exc:
-                _log.debug("left_to_the_service", why=str(exc))
-        _remove(files.work, is_over)
+            raise left_by_user from exc
+
+    def _empty_as_user(self, files: JobFiles, is_over: Callable[[], bool]) -> LeftBehind | None:
+        """What the job's user couldn't remove."""
+        if (user := self._settings.run_as) is None:
+            return None
+        try:
+            with acting_as(user.uid, user.gid, user.groups):
+                _empty(files.work, is_over)
+        except OutOfTime:
+            raise
+        except OSError as exc:
+            _log.debug("left_to_the_service", why=str(exc))
+            return exc if isinstance(exc, LeftBehind) else None
+        return None
 
 
 def _leftover(error: OSError, top: str) -> Leftover:

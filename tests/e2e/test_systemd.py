@@ -174,6 +174,23 @@ def test_what_a_job_left_is_cleaned(box: Box) -> None:
     assert box.run("find", "/var/lib/jobrunner", "-path", f"*{job_id}*") == ""
 
 
+def test_what_neither_the_user_nor_the_service_may_remove_is_named(box: Box) -> None:
+    job_id = submit(box, "umask 077; touch mine")
+    wait(box, job_id)
+    work = box.run("find", "/var/lib/jobrunner", "-path", f"*{job_id}*", "-name", "work").strip()
+    box.run("mkdir", "-m", "755", f"{work}/of-root")
+    box.run("touch", f"{work}/of-root/file")
+    problem = json.loads(box.curl("-X", "POST", f"/{job_id}/clean", ok=(22,)))
+    assert (problem["type"], problem["path"], problem["why"]) == (
+        "urn:jobrunner:problem:files_left",
+        "work/of-root/file",
+        "Permission denied",
+    )
+    box.run("rm", "-r", f"{work}/of-root")
+    box.curl("-X", "POST", f"/{job_id}/clean")
+    assert box.run("find", "/var/lib/jobrunner", "-path", f"*{job_id}*") == ""
+
+
 def test_a_job_changes_nothing_but_what_is_its_own(box: Box) -> None:
     line = "for d in . /tmp /var/tmp /etc /usr /home /opt /run /dev/shm/..; do touch $d/x && echo $d; done"
     assert said(box, f"{{ {line}; }} 2>/dev/null").split() == [".", "/tmp", "/var/tmp"]

@@ -111,12 +111,12 @@ class Box:
         assert done.returncode in ok, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def curl(self, *arguments: str) -> str:
+    def curl(self, *arguments: str, ok: Sequence[int] = (0,)) -> str:
         url = "http://127.0.0.1:8080"
         *options, path = arguments
         if self.token:
             options += ["-H", f"Authorization: Bearer {self.token}"]
-        return self.run("curl", "-sS", "--fail-with-body", "-m", "60", *options, url + path)
+        return self.run("curl", "-sS", "--fail-with-body", "-m", "60", *options, url + path, ok=ok)
 
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "-q", ok=(0, 1))
