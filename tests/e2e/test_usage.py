@@ -14,10 +14,11 @@ from running import Service, running
 pytestmark = pytest.mark.e2e
 
 MB = 1 << 20
-# It has used a tenth of a second of processor time and 60 MB when it says so.
+# It has used a tenth of a second of processor time and 60 MB when it says so: by the kernel's figures
+# in clock ticks, as they are in /proc, which are up to two ticks behind the time that has passed.
 BUSY = (
-    "import os, time; a = bytes(range(256)) * 240_000\n"
-    "while time.process_time() < 0.1: pass\n"
+    "import os; a = bytes(range(256)) * 240_000\n"
+    "while sum(os.times()[:2]) < 0.1: pass\n"
     'print("ready", flush=True); os.read(os.open("GATE", os.O_RDONLY), 1)'
 )
 
@@ -67,7 +68,7 @@ def test_usage_of_a_running_job(measured: Service, gate: Gate):
 def test_processes_of_a_job_name_the_hog_first(measured: Service, gate: Gate):
     job_id = busy(measured, gate)
     hog, *others = processes(measured, job_id)
-    assert "time.process_time() < 0.1" in hog["Command"]
+    assert "os.times()" in hog["Command"]
     assert hog["CPUSeconds"] >= 0.1
     assert hog["Memory"] > 55 * MB
     assert len(others) == 2
