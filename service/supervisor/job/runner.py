@@ -247,6 +247,7 @@ class Job:
         spawned = None
         try:
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
+            self.stopwatch.begin()
             spawned = spawn_command(request, self._runtime, tree, self._limits)
             self._take_in(request, spawned, tree)
         except Exception as exc:  # noqa: BLE001 - whatever it is: the job would wait for ever

@@ -23,17 +23,18 @@ class Stopwatch:
     began: float = 0.0
     command_began: float = 0.0
 
+    def begin(self) -> None:
+        """A command is about to be spawned: it may run before the call that does it returns."""
+        self.command_began = seconds()
+
     def add_to(self, event: Started | Refused | Ended) -> None:
-        """Note what begins, and say how long what ended took."""
-        now = seconds()
-        if event["name"] == "started":
-            self.command_began = now
-            if not self.began:
-                self.began = now
-                if self.claimed:
-                    event["waited_s"] = round(now - self.claimed, 6)
+        """Say how long the job waited before its first command, and how long what ended took."""
+        if event["name"] == "started" and not self.began:
+            self.began = self.command_began
+            if self.claimed:
+                event["waited_s"] = round(self.began - self.claimed, 6)
         elif event["name"] == "ended" and self.command_began:
-            event["lasted_s"] = round(now - self.command_began, 6)
+            event["lasted_s"] = round(seconds() - self.command_began, 6)
 
     def since_start(self) -> float | None:
         """Seconds since the first command began; None when none did."""
