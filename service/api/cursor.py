@@ -36,7 +36,8 @@ def _encoded(text: str) -> str:
 
 def _pattern() -> str:
     """What a pattern can say of a cursor: its letter and the first digit, in base64."""
-    begins = {_encoded(f"{letter}{digit}") for letter in _ORDERS for digit in range(10)}
+    # What follows the digit is part of the third character: another digit, `:` or the end, or `@`.
+    begins = {_encoded(f"{a}{digit}{b}") for a in _ORDERS for digit in range(10) for b in ("", "@")}
     letters = "|".join(sorted({begin[:2] for begin in begins}))
     digits = "".join(sorted({begin[2] for begin in begins}))
     return f"^({letters})[{digits}][A-Za-z0-9_-]*$"

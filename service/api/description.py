@@ -54,6 +54,7 @@ ANYWHERE: Final[dict[int, str]] = {
     413: "body_too_large",
     417: "expectation_failed: an Expect that isn't 100-continue",
     429: "too_many_requests",
+    431: "head_too_large: the request line and the headers",
     500: "internal_error: an error of the service's own, found in its log by `error_id`",
     503: "unavailable: no file descriptor is free, the records can't be reached, or a worker stops",
 }

@@ -40,7 +40,7 @@ class Moment:
 
     def at(self, now: int) -> int:
         """Nanoseconds since 1970, when it is `now`."""
-        return now - self.ns if self.is_back else self.ns
+        return max(0, now - self.ns) if self.is_back else self.ns
 
 
 def _moment(text: str) -> Moment:

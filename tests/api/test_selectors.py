@@ -47,6 +47,7 @@ def refusal(query_string, **options):
         ("2h", NOW - 7200 * S),
         ("7d", NOW - 7 * 86400 * S),
         ("0s", NOW),
+        ("999999999d", 0),
     ],
 )
 def test_times_are_rfc_3339_seconds_since_1970_or_a_duration_back(text, ns):

@@ -31,6 +31,9 @@ CONFIG = """\
 [checks.positive_data_acceptance]
 # 416: whether an offset is beyond the end is no matter of its form.
 expected-statuses = ["2xx", 404, 409, 416]
+[checks.negative_data_rejection]
+# 431: a query may be wrong and too long at once.
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 415, 422, 428, 429, 431, "5xx"]
 """
 # They take DELETE for what makes a job go away; that is `clean`.
 UNFIT = "use_after_free,ensure_resource_availability"

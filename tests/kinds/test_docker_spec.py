@@ -71,6 +71,7 @@ def test_an_image_is_named_in_parts_or_whole_and_is_stored_as_it_was(command, im
         ({"Image": "a", "Volumes": ["/srvx:/a"]}, "/Volumes/0"),
         ({"Image": "a", "Volumes": ["/srv"]}, "/Volumes/0"),
         ({"Image": "a", "Volumes": ["/srv:/"]}, "/Volumes/0"),
+        ({"Image": "a", "Volumes": [f"/srv/{'a' * 9000}:/b"]}, "/Volumes/0"),
         ({"Image": "a", "Volumes": ["/srv:/a:rw:z"]}, "/Volumes/0"),
         ({"Image": "a", "Environment": {"PATH": "a\nb"}}, "/Environment/PATH"),
         ({"Image": "a", "Environment": {"DOCKER_HOST": "x" * 70_000}}, "/Environment/DOCKER_HOST"),
