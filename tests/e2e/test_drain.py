@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,14 +20,22 @@ from watching import Watched
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
 
 
-def command(state_dir: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "service", *arguments],
+@contextmanager
+def command(state_dir: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in the foreground of a shell; it ends with the block, whatever fails there."""
+    # Tests that a script runs in its background ignore SIGINT, and so would what they start.
+    foreground = ["env", "--default-signal=INT", sys.executable, "-m", "service"]
+    with subprocess.Popen(
+        [*foreground, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "JOBRUNNER_STATE_DIR": str(state_dir)},  # noqa: TID251 - an operator's shell
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def said(state_dir: Path, *arguments: str) -> tuple[int, str]:

@@ -445,14 +445,17 @@ async def test_what_cannot_be_stored_is_kept_and_tried_again(
 # -------------------------------------------------------------------------------------------- end
 
 
-async def test_a_shutdown_ends_every_job_and_records_it(open_engine, settings, fifo):
+async def test_a_shutdown_ends_every_job_that_runs_and_keeps_those_that_wait(
+    open_engine, settings, fifo
+):
     ready = fifo()
-    engine = await open_engine()
+    engine = await open_engine(max_running=4)
     running = await submitted(engine, f"trap '' TERM; echo > {ready}; exec sleep 1000")
     await ready.line()
     others = [await submitted(engine, "sleep 1000") for _ in range(3)]
     for job_id in others:
         await started(engine, job_id)
+    waiting = await submitted(engine, "true")
     await engine.close()
     descriptor = os.pidfd_open(supervisor_pid(settings))
     try:
@@ -466,6 +469,8 @@ async def test_a_shutdown_ends_every_job_and_records_it(open_engine, settings, f
         record = engine.store.get(job_id)
         assert (record.state, record.reason) == (State.KILLED, Reason.SHUTDOWN)
         assert record.kill.verified_gone
+    record = engine.store.get(waiting)
+    assert (record.state, record.reason, record.kill) == (State.PENDING, None, None)
 
 
 async def test_nothing_of_an_engine_outlives_it(open_engine):
