@@ -53,11 +53,12 @@ def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
     ours = {
         pid
         for pid in processes.keys() - excluded
-        if (names and _is_marked(pid, names, mark, jobs_directory)) or _is_branded(pid, mark)
+        if not processes[pid].is_dead
+        and ((names and _is_marked(pid, names, mark, jobs_directory)) or _is_branded(pid, mark))
     }
     grown = True
     while grown:
-        sessions = {processes[pid].session for pid in ours}
+        sessions = _sessions_of(ours, processes)
         more = {
             p.pid
             for p in processes.values()
@@ -66,6 +67,15 @@ def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
         grown = not more <= ours
         ours |= more
     return [processes[pid] for pid in ours if not processes[pid].is_dead]
+
+
+def _sessions_of(ours: set[int], processes: dict[int, Process]) -> set[int]:
+    """The sessions that these lead, or whose leader is gone. A child of the dead supervisor that
+    hasn't begun a session yet has the supervisor's, which may be that of half the host: 0 is the
+    session of the first process and of all that it starts.
+    """
+    sessions = {processes[pid].session for pid in ours}
+    return {n for n in sessions if n > 0 and (n in ours or n not in processes)}
 
 
 def _is_marked(pid: int, job_ids: set[str], mark: str, jobs_directory: Path) -> bool:
