@@ -18,6 +18,7 @@ FIELD_ERROR = st.builds(FieldError, TEXT, TEXT)
 ARGUMENTS = {
     "files_left": (TEXT, TEXT, TEXT),
     "internal_error": (TEXT,),
+    "job_not_pending": (TEXT, TEXT),
     "invalid_job": (st.lists(FIELD_ERROR, min_size=1, max_size=25),),
     "not_ready": (st.dictionaries(TEXT, st.none() | TEXT, max_size=5),),
     "offset_beyond_end": (NUMBER, NUMBER),

@@ -404,6 +404,9 @@ async def test_main_that_fails_while_it_drains_ends_the_workers_first(ran):
     await lifespan.stop_main(one)
     assert ran.index("worker told to end") < ran.index("remove shared") < ran.index("end jobs")
     ended.set()
+    for thread in threading.enumerate():
+        if thread.name == "drain":  # it has a loop of its own, which it closes
+            await asyncio.to_thread(thread.join)
 
 
 # The main process: stop
