@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium")
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None and not IS_CI, reason="chromium isn't installed"),
 ]
 

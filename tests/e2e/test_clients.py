@@ -32,7 +32,7 @@ RECIPE = (
 # Seconds: a fuse. Each takes five on an idle machine, the installation twenty.
 FUSE_S = 280
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def ran(*command: str | Path, directory: Path, **environment: str) -> str:

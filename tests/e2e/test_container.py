@@ -24,7 +24,7 @@ from dockerd import Dockerd
 
 import service as package
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once, pytest.mark.docker]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.docker]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 IMAGE = "test-bare:1"

@@ -12,7 +12,7 @@ from gates import Gate, lines
 from running import again, running
 from watching import Watched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # What no release wrote into these columns; those that aren't named take a damaged value of theirs.
 DAMAGE = {

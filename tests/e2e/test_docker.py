@@ -17,7 +17,7 @@ from gates import attached
 from registry import Registry, serving
 from running import Service, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from gates import attached
 from running import Service, again, running
 from watching import Watched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.slow]
 
 # Seconds: a fuse.
 FUSE_S = 60

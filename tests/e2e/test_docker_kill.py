@@ -13,7 +13,7 @@ from registry import serving
 from running import Service, running
 from watching import Watched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.slow]
 
 DEAF = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 

@@ -17,7 +17,7 @@ from running import RELOADABLE, Service, again, running
 from waiting import until
 from watching import Watched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @contextmanager

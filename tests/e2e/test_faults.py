@@ -32,7 +32,7 @@ from service.link.launch import start
 from service.link.protocol import PROTOCOL
 from service.output.index import HEADER_BYTES, LogState
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # Lines that make more than 100 MB, of 12 bytes each: no buffer on the way to the disk has so much.
 MUCH = 9_000_000
@@ -84,7 +84,6 @@ def test_a_killed_workers_jobs_go_to_another_and_its_readers_resume(state_dir: P
 # Every service process but the supervisor
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "left"])
 def test_jobs_run_on_without_a_service_and_the_next_one_takes_them_up(
     state_dir: Path, crowd: Crowd, how: str

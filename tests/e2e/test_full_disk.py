@@ -15,7 +15,7 @@ from answers import assert_problem
 from running import Service, running
 from waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # What fills the disk, whoever makes room meanwhile, and goes on until it is killed.
 IN_A_LOOP = "while :; do cat /dev/zero >> big.$RANDOM 2> /dev/null; done"

@@ -19,7 +19,7 @@ from waiting import until
 from service.access import tokens
 from service.access.scopes import Scope
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CASES = 10_000
 SEED = 20_261_124

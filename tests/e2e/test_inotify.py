@@ -10,7 +10,7 @@ import pytest
 from gates import Gate, attached
 from running import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LIMITED = Path(__file__).parent.parent / "tools" / "without_inotify.py"
 

@@ -58,6 +58,7 @@ def connections(service: Service, count: int) -> Iterator[list[httpx.Client]]:
 # Any number of workers
 
 
+@pytest.mark.slow
 def test_every_connection_reaches_every_job(any_mode: Service):
     with connections(any_mode, 12) as clients, ThreadPoolExecutor(12) as pool:
         ids = list(pool.map(lambda client: submit(client, "echo $((6 * 7)); exit 3"), clients))
@@ -367,6 +368,7 @@ def test_service_that_is_stopped_while_it_starts_stops(state_dir: Path, line: st
         service.close()
 
 
+@pytest.mark.slow
 def test_worker_that_dies_while_it_starts_is_replaced(state_dir: Path):
     service = Service(state_dir, workers=2)
     try:

@@ -17,7 +17,7 @@ from running import Service, again, running
 from waiting import until
 from watching import Watched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LIVE = ("pending", "running")  # its start may wait to be stored, too
 

@@ -146,6 +146,7 @@ def reloaded(service: Service) -> None:
         workers.wait_gone()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [killed, reloaded])
 def test_no_counter_falls_and_no_reader_stays_when_workers_end(
     state_dir: Path, tmp_path: Path, gate: Gate, end: Callable[[Service], None]

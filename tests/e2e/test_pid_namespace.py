@@ -20,6 +20,7 @@ from service.host.procfs import all_pids
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have others run as somebody else"),
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
 ]

@@ -27,7 +27,7 @@ from gates import Gate
 from running import Service, again, running
 from watching import Watched
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SEQUENCES = int(os.environ.get("JOBRUNNER_TEST_SEQUENCES", "8"))  # noqa: TID251 - of the test
 STEPS = 15

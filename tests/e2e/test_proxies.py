@@ -35,7 +35,7 @@ from service.access.scopes import Scope
 from service.kinds.settings import declared_settings
 
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PREFIX = "/jobs"
 MEGABYTES = 20

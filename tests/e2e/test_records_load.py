@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def test_steady_submissions_never_let_the_log_grow(tmp_path: Path):

@@ -15,7 +15,7 @@ from waiting import until
 from watching import Watched, in_session, of_jobs
 
 # Each waits for a silence to be noticed, or longer.
-pytestmark = [pytest.mark.e2e, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # Seconds: a fuse for what follows from a silence that is noticed within fifteen.
 _FUSE_S = 120.0

@@ -15,7 +15,7 @@ IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 WHY_NOT = why_not()
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
 ]
 

@@ -17,7 +17,7 @@ from running import Service, again, running
 from waiting import until
 from watching import Watched, in_session
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 BREAKABLE: dict[str, Any] = {
     "command": ("-m", "sanic", "breakable:make", "--factory"),

@@ -14,7 +14,7 @@ from gates import lines
 from running import Service, running
 from watching import Watched, in_session, of_jobs
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def supervisors_of(state_dir: Path) -> list[int]:

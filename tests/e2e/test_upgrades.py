@@ -19,7 +19,7 @@ from running import Service, running
 
 from service.operations.supervisor import NoSupervisor, upgrade
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 COMMANDS = 40
 JOBS_AT_A_TIME = 6

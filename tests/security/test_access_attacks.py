@@ -153,6 +153,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "limits"),
     [*((kind, "off") for kind in REFUSED), ("host", "default"), ("wrong token", "default")],

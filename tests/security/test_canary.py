@@ -26,7 +26,7 @@ from watch_opens import CannotWatch, Opened, watched
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.docker,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root runs jobs as another user"),
 ]
@@ -196,7 +196,6 @@ def words(body: object) -> Iterator[str]:
             yield from words(item)
 
 
-@pytest.mark.slow
 def test_nothing_that_a_job_names_is_run_read_or_told_by_anybody_but_its_user(cage: Cage) -> None:
     accepted = 0
 

@@ -24,7 +24,7 @@ from running import START_FUSE_S, Service, free_port, running
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have others run as somebody else"),
 ]
 

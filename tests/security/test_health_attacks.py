@@ -10,7 +10,7 @@ import httpx
 import pytest
 from running import Service, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 REQUESTS = 2000
 

@@ -14,7 +14,7 @@ from running import Service, running
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have others run as somebody else"),
 ]
 

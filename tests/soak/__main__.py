@@ -1,11 +1,12 @@
-"""The whole suite, again and again, on a machine that has too much to do: names what failed.
+"""The tests, again and again, on a machine that has too much to do: names what failed.
 
     python tests/soak [--rounds N] [--at-once N] [--busy N] [pytest's arguments]
 
 A test that fails here once is a fault of the product or of the test. The tests themselves are the
 load: `--at-once` of them run at the same time, so that each has a small share of the processors and
 comes second in each race, and no time is spent on anything else. Beside them run `--busy` processes
-that do nothing useful; the first of them writes to the disk all the time.
+that do nothing useful; the first of them writes to the disk all the time. The slow tests are left
+out: `-m slow` runs them instead, `-m ""` all.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def run(number: int, directory: Path, at_once: int, arguments: list[str]) -> tup
     report, output = directory / f"{number}.xml", directory / f"{number}.log"
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(at_once), "--dist", "worksteal"]
     # A test's time-out is a bound on a test that hangs, and counts on the processors being free.
-    command += [f"--junitxml={report}", "--timeout=600", *arguments]
+    command += [f"--junitxml={report}", "--timeout=600", "-m", "not slow", *arguments]
     with output.open("wb") as file:
         status = subprocess.run(command, stdout=file, stderr=file, check=False).returncode
     return status, report, output
