@@ -16,7 +16,9 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees
 from service.api.end_record import FIELDS, as_fields, end_record
-from service.api.parameters import OfJob, optional, query
+from service.api.negotiation import MEDIA_TYPES
+from service.api.parameters import query
+from service.api.reading import Reading, encoder_of, in_format
 from service.api.route import Route, Routes, Success, Tag
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
@@ -29,18 +31,12 @@ from service.errors import (
     Unavailable,
     UnknownJob,
 )
-from service.output.formats.format import Format
-from service.output.formats.registry import FORMATS
-from service.output.index import STDERR, STDOUT
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
-
-# Beyond any file: offsets are signed 64-bit numbers in the kernel.
-MAX_OFFSET: Final = 2**63 - 1
 
 # Seconds after which a reader may come again when all places are taken.
 _RETRY_S: Final = 5
@@ -49,23 +45,8 @@ _log = structlog.get_logger("jobrunner.api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attach(OfJob):
-    offset: int = query(
-        forms.integer(-MAX_OFFSET, MAX_OFFSET),
-        "Where to begin; a negative one counts from the present end.",
-        default=0,
-    )
-    stream: int | None = optional(
-        forms.one_of({"stdout": STDOUT, "stderr": STDERR}),
-        "Only this one; offsets then count its bytes.",
-    )
+class Attach(Reading):
     follow: bool = query(forms.flag(), "Whether to go on until the job ends.", default=True)
-    marks_gaps: bool | None = optional(
-        forms.one_of({"cut": False, "mark": True}),
-        "Where bytes were dropped: the answer is cut, or a line says so. When not given, `mark` for"
-        " `text/plain` and `cut` for `application/octet-stream`.",
-        name="gaps",
-    )
 
 
 @routes.add(
@@ -86,7 +67,7 @@ class Attach(OfJob):
             Success(
                 200,
                 "The bytes as they came. An answer that ends cleanly is whole; else it is cut.",
-                content=tuple(found.media_type for found in FORMATS),
+                content=MEDIA_TYPES,
                 headers=("Jobrunner-Offset", *FIELDS),
             ),
         ),
@@ -108,14 +89,14 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
         response begins.
     """
     ctx, job_id = request.app.ctx, given.job_id
-    wanted = _negotiated(request)
+    wanted = in_format(request, given)
     check_sees(request, job_id)
     ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
     _check_room(request)
     audit(request, "attach", job_id)
     output = ctx.engine.follow(
         job_id,
-        wanted.encoder(marks_gaps=given.marks_gaps),
+        encoder_of(wanted.format, given),
         offset=given.offset,
         stream=given.stream,
         follow=given.follow,
@@ -167,28 +148,3 @@ def _headers(offset: int) -> dict[str, str]:
         # Where this response begins: what a negative offset came to.
         "Jobrunner-Offset": str(offset),
     }
-
-
-def _negotiated(request: Request) -> Format:
-    """The format that is preferred, the first one among equals. Raises: NotAcceptable."""
-    if "accept" not in request.headers:
-        return FORMATS[0]
-    wishes = {found: _wish(request, found.media_type) for found in FORMATS}
-    wanted = max(FORMATS, key=wishes.__getitem__)
-    if not wishes[wanted]:
-        given = request.headers["accept"][:80]
-        *others, last = (found.media_type for found in FORMATS)
-        offered = f"{', '.join(others)} or {last}"
-        raise NotAcceptable(f"Output comes as {offered}, got 'Accept: {given}'.")
-    return wanted
-
-
-def _wish(request: Request, mime: str) -> float:
-    """From 0 (never) to 1: what the most specific range that covers `mime` says.
-
-    Source: RFC 9110, section 12.5.1.
-    """
-    ranges = [r for r in request.accept if r.match(mime)]
-    if not ranges:
-        return 0.0
-    return float(max(ranges, key=lambda r: (r.type != "*", r.subtype != "*", len(r.params))).q)

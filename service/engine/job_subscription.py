@@ -150,7 +150,7 @@ class JobSubscription:
             await self._jobs.wait_finished(self._job_id)
             end = 0 if self._log is None else self._log.state.end
             check_end(end, self._jobs.output_end(self._job_id))
-        if end_record := self._encoder.end():
+        if end_record := self._encoder.end({}, self.offset):
             await sink.write(end_record)
 
     def _open(self, offset: int) -> Subscription | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -110,7 +110,7 @@ class Framed(Encoder):
     def chunk(self, chunk: Chunk) -> bytes:
         return chunk.data
 
-    def end(self) -> bytes:
+    def end(self, record: Mapping[str, object], offset: int) -> bytes:
         return b">"
 
 

@@ -1,10 +1,10 @@
 """What turns one reader's chunks into bytes on the wire, without I/O.
 
-1. The calls come in this order: `head`, then any number of `chunk` and `gap`, then `end`. A
-   stream that is cut has no `end`.
-2. What the next call returns depends on its arguments, on `state` and on the class, and on
-   nothing else. Encoders of one class in one state are alike: readers of which that is true share
-   one, and are given the same bytes object.
+1. The calls come in this order: `head`, then any number of `chunk`, `gap` and `heartbeat`, then
+   `end`. A stream that is cut has no `end`.
+2. What the next call returns depends on its arguments, on `options`, on `state` and on the class,
+   and on nothing else. Encoders of one class with the same options in one state are alike: readers
+   of which that is true share one, and are given the same bytes object.
 3. `state` is an immutable value. Setting it makes the encoder go on where another one was.
 """
 
@@ -12,15 +12,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from typing import Self
 
     from service.output.chunk import Chunk
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "Options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one reader wants of its format.
+
+    Attributes:
+        stream: the one that is read; None: both. Offsets are in its bytes.
+        marks_gaps: what was dropped is told of. Without it the stream is cut there.
+        timestamps: each line begins with the time at which it came.
+        lines: a record for each line.
+        origin_ns: when the job started, for formats that count from there; 0: unknown.
+    """
+
+    stream: int | None = None
+    marks_gaps: bool = False
+    timestamps: bool = False
+    lines: bool = False
+    origin_ns: int = 0
+
+
+_DEFAULT = Options()
 
 
 class Encoder(ABC):
@@ -29,17 +52,24 @@ class Encoder(ABC):
     Attributes:
         needs_attribution: chunks are to be of one run each, every field known. Without it they
             are coalesced, which is quicker: the index isn't read.
-        marks_gaps: it can tell a reader what was dropped. Without it the stream is cut there.
-        state: all that the next bytes depend on, beside the chunk.
+        tells_end: `end` shows what it is given.
+        options: what the reader wants.
+        state: all that the next bytes depend on, beside the chunk and the options.
     """
 
-    __slots__ = ("state",)
+    __slots__ = ("options", "state")
 
     needs_attribution: ClassVar[bool] = False
-    marks_gaps: ClassVar[bool] = False
+    tells_end: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options = _DEFAULT) -> None:
+        self.options = options
         self.state: Hashable = None
+
+    @property
+    def marks_gaps(self) -> bool:
+        """It can tell a reader what was dropped. Without it the stream is cut there."""
+        return False
 
     def head(self) -> bytes:
         """What comes before the first chunk."""
@@ -53,8 +83,18 @@ class Encoder(ABC):
         """The bytes from `start` to before `end` were dropped, in the offsets of the reader."""
         raise NotImplementedError
 
-    def end(self) -> bytes:
-        """What comes behind the last chunk of output that is complete."""
+    def heartbeat(self, offset: int, time_ns: int) -> bytes:
+        """What tells a reader who has all output up to `offset` that the stream is alive; b"" when
+        the format has no such thing.
+        """
+        del offset, time_ns
+        return b""
+
+    def end(self, record: Mapping[str, object], offset: int) -> bytes:
+        """What comes behind the last chunk of output that is complete, and ends at `offset`.
+        `record` is the end record; an empty one unless `tells_end`.
+        """
+        del record, offset
         return b""
 
     def length(self, output_bytes: int) -> int | None:
@@ -72,7 +112,11 @@ class Encoder(ABC):
 
     def is_like(self, other: Encoder) -> bool:
         """Whether both return the same from now on."""
-        return type(self) is type(other) and self.state == other.state
+        return (
+            type(self) is type(other)
+            and self.options == other.options
+            and self.state == other.state
+        )
 
     def copy(self) -> Self:
         """Another one that is like this one, and goes on by itself."""

@@ -5,31 +5,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service.output.formats.encoder import Options
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.output.formats.encoder import Encoder
 
 __all__ = ["Format"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """One media type, and what encodes it.
+    """What output can be asked for as, and what encodes it.
 
     Attributes:
-        media_type: what an `Accept` header is matched with.
-        content_type: the header of the response.
-        cutting: the encoder's class when a stream is to be cut where bytes were dropped,
-        marking: and when the place is to be marked.
-        marks_gaps: whether it is marked for a reader that doesn't say.
+        name: the word for `format=`.
+        media_types: what an `Accept` header is matched with; the first one is the format's own.
+        make: makes an encoder.
+        marks_gaps: whether dropped bytes are told of when the reader doesn't say.
+        charset: of a text format.
+        has_timestamps: it can show when each line came.
+        has_records: it consists of JSON objects, of lines if that is wanted.
     """
 
-    media_type: str
-    content_type: str
-    cutting: type[Encoder]
-    marking: type[Encoder]
+    name: str
+    media_types: tuple[str, ...]
+    make: Callable[[Options], Encoder]
     marks_gaps: bool
+    charset: str = ""
+    has_timestamps: bool = False
+    has_records: bool = False
 
-    def encoder(self, *, marks_gaps: bool | None = None) -> Encoder:
-        """A new encoder, for one reader; None: that reader doesn't say."""
+    def content_type(self, media_type: str) -> str:
+        """The header of a response of one of the media types."""
+        return f"{media_type}; charset={self.charset}" if self.charset else media_type
+
+    def encoder(
+        self,
+        *,
+        stream: int | None = None,
+        marks_gaps: bool | None = None,
+        timestamps: bool = False,
+        lines: bool = False,
+    ) -> Encoder:
+        """A new encoder, for one reader; `marks_gaps` None: that reader doesn't say."""
         marks = self.marks_gaps if marks_gaps is None else marks_gaps
-        return self.marking() if marks else self.cutting()
+        return self.make(
+            Options(stream=stream, marks_gaps=marks, timestamps=timestamps, lines=lines)
+        )

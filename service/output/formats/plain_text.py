@@ -4,13 +4,14 @@ people; what is asked for as bytes is cut there, for programs that count them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
 
 if TYPE_CHECKING:
     from service.output.chunk import Chunk
+    from service.output.formats.encoder import Options
 
 __all__ = ["FORMATS", "MarkedPlainText", "PlainText"]
 
@@ -37,11 +38,14 @@ class MarkedPlainText(Encoder):
 
     __slots__ = ()
 
-    marks_gaps: ClassVar[bool] = True
-
     def __init__(self) -> None:
         super().__init__()
         self.state: bool = True
+
+    @property
+    def marks_gaps(self) -> bool:
+        """It does."""
+        return True
 
     def chunk(self, chunk: Chunk) -> bytes:
         """The bytes themselves, as the object that they came in."""
@@ -50,7 +54,7 @@ class MarkedPlainText(Encoder):
 
     def gap(self, start: int, end: int) -> bytes:
         """A line that says how many bytes are missing."""
-        line = b"[jobrunner: %d bytes dropped]\n" % (end - start)
+        line = gap_line(start, end)
         if not self.state:
             line = b"\n" + line
         self.state = True
@@ -61,13 +65,29 @@ class MarkedPlainText(Encoder):
         return output_bytes
 
 
+def gap_line(start: int, end: int) -> bytes:
+    """The line in the place of what was dropped."""
+    return b"[jobrunner: %d bytes dropped]\n" % (end - start)
+
+
+def _make(options: Options) -> Encoder:
+    # Neither looks at its options: readers of both streams and of one share an encoder.
+    return MarkedPlainText() if options.marks_gaps else PlainText()
+
+
 FORMATS = (
-    Format("text/plain", "text/plain; charset=utf-8", PlainText, MarkedPlainText, marks_gaps=True),
     Format(
-        "application/octet-stream",
-        "application/octet-stream",
-        PlainText,
-        MarkedPlainText,
+        name="text",
+        media_types=("text/plain",),
+        charset="utf-8",
+        make=_make,
+        marks_gaps=True,
+        has_timestamps=True,
+    ),
+    Format(
+        name="bytes",
+        media_types=("application/octet-stream",),
+        make=_make,
         marks_gaps=False,
     ),
 )
