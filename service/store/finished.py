@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from service.store.changes import NEXT
 from service.store.database import Database
 from service.store.rows import LIVE_SQL
 
@@ -43,16 +45,19 @@ class FinishedJobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def clean(self, job_id: str, *, keep_key_from: int | None = None) -> bool:
-        """Delete the record of a finished job; its ID is kept in `cleaned` until its files are
-        gone, and its idempotency key as cleaned at that time (None: not at all). False, and nothing
-        changes, when there is none.
+    def clean(
+        self, job_id: str, *, at: int | None = None, keep_key_from: int | None = None
+    ) -> bool:
+        """Delete the record of a finished job, cleaned at that time (None: now). A tombstone stays,
+        its ID in `cleaned` until its files are gone, and its idempotency key as cleaned at
+        `keep_key_from` (None: not at all). False, and nothing changes, when there is none.
 
         Raises: InsufficientStorage, Unavailable.
         """
-        return self._database.atomically(partial(self._clean, job_id, keep_key_from))
+        at = time.time_ns() if at is None else at
+        return self._database.atomically(partial(self._clean, job_id, at, keep_key_from))
 
-    def _clean(self, job_id: str, keep_key_from: int | None) -> bool:
+    def _clean(self, job_id: str, at: int, keep_key_from: int | None) -> bool:
         db = self._database.connection
         if keep_key_from is not None:
             # One that is there already has expired: else this job wouldn't have been accepted.
@@ -68,6 +73,11 @@ class FinishedJobs:
             "INSERT INTO cleaned SELECT id FROM jobs"  # noqa: S608 - constants
             f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",
             (job_id,),
+        )
+        db.execute(
+            f"INSERT INTO tombstones SELECT {NEXT}, id, principal, ? FROM jobs"  # noqa: S608 - constants
+            f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",
+            (at, job_id),
         )
         db.execute("DELETE FROM leftovers WHERE id = ?", (job_id,))
         cursor = db.execute(

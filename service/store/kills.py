@@ -6,6 +6,7 @@ from functools import partial
 
 from service.jobs.lifecycle import LIVE, State
 from service.jobs.record import JobRecord, Kill
+from service.store.changes import NEXT
 from service.store.database import Database
 from service.store.rows import LIVE_SQL, SELECT, as_text, kill_of, record_of, state_of
 
@@ -32,7 +33,7 @@ class KillRequests:
         if state in LIVE:
             if before is not None:
                 kill = before.with_later(kill.as_later())
-            sql = "UPDATE jobs SET kill = ? WHERE id = ?"
+            sql = f"UPDATE jobs SET changed = {NEXT}, kill = ? WHERE id = ?"  # noqa: S608 - constants
             db.execute(sql, (as_text(kill), job_id))
         return state
 

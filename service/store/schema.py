@@ -178,7 +178,24 @@ CREATE TABLE leftovers (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
+# The number of each job's last change (`service.store.changes`). The principal is in the index, so
+# that a caller who sees few of the jobs reads no rows of others. A cleaned job leaves a tombstone.
+# `origin` tells a cursor of these records from one of others.
+_V8: Final = """
+ALTER TABLE jobs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET changed = seq;
+CREATE INDEX jobs_by_change ON jobs (changed, principal);
+CREATE TABLE tombstones (
+    changed INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    principal TEXT,
+    cleaned_at INTEGER NOT NULL
+);
+CREATE TABLE origin (number INTEGER NOT NULL);
+INSERT INTO origin VALUES (random() & 0xffffffff);
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from service.jobs.lifecycle import JOB_STATES, LIVE, State
 from service.jobs.record import JobRecord, Usage
+from service.store.changes import NEXT, ChangedJobs
 from service.store.database import Database
 from service.store.finished import FinishedJobs
 from service.store.keys import IdempotencyKeys
@@ -49,6 +50,7 @@ class Store(Database):
         self.kills = KillRequests(self)
         self.finished = FinishedJobs(self)
         self.keys = IdempotencyKeys(self)
+        self.changes = ChangedJobs(self)
 
     def insert(
         self,
@@ -68,9 +70,10 @@ class Store(Database):
                 raise DuplicateKey(key)
             try:
                 cursor = self._db.execute(
-                    "INSERT INTO jobs (id, state, name, created_at, dispatched, output_complete,"
-                    " idempotency_key, idempotency_hash, labels, principal, max_running, commands)"
-                    " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO jobs (id, state, name, created_at, dispatched, output_complete,"  # noqa: S608 - constants
+                    " idempotency_key, idempotency_hash, labels, principal, max_running, commands,"
+                    " changed)"
+                    f" VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, {NEXT})",
                     (
                         record.id,
                         record.state.value,
@@ -129,8 +132,8 @@ class Store(Database):
         kill = as_text(record.kill) if record.kill else None
         usage = record.usage if record.finished_at is not None else Usage()
         cursor = self._db.execute(
-            "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, signal = ?, error = ?,"
-            " started_at = ?, finished_at = ?, dispatched = ?, output_bytes = ?,"
+            f"UPDATE jobs SET changed = {NEXT}, state = ?, reason = ?, exit_code = ?, signal = ?,"  # noqa: S608 - constants
+            " error = ?, started_at = ?, finished_at = ?, dispatched = ?, output_bytes = ?,"
             " output_complete = ?, cpu_us = ?, memory_bytes = ?,"
             " kill = coalesce(?, kill, ?), commands = ?,"
             " revision = revision + 1 WHERE seq = ? AND state = ? AND revision = ?",
@@ -163,7 +166,7 @@ class Store(Database):
         how often it was changed, with this. Raises: InsufficientStorage, Unavailable.
         """
         sql = (
-            "UPDATE jobs SET priority = ?, priority_changes = ?"
+            f"UPDATE jobs SET changed = {NEXT}, priority = ?, priority_changes = ?"  # noqa: S608 - constants
             " WHERE id = ? AND priority_changes < ?"
         )
         values = (priority, changes, job_id, changes)
@@ -178,10 +181,11 @@ class Store(Database):
 
     def _end_damaged(self, record: JobRecord) -> bool:
         cursor = self._db.execute(
-            "UPDATE jobs SET id = ?, state = ?, name = ?, reason = ?, exit_code = ?,"  # noqa: S608 - constants
-            " signal = ?, error = ?, created_at = ?, started_at = ?, finished_at = ?,"
-            " dispatched = ?, output_bytes = ?, output_complete = ?, labels = ?, principal = ?,"
-            " max_running = ?, kill = ?, commands = ?, disk_bytes = NULL, revision = ?"
+            f"UPDATE jobs SET changed = {NEXT}, id = ?, state = ?, name = ?, reason = ?,"  # noqa: S608 - constants
+            " exit_code = ?, signal = ?, error = ?, created_at = ?, started_at = ?,"
+            " finished_at = ?, dispatched = ?, output_bytes = ?, output_complete = ?, labels = ?,"
+            " principal = ?, max_running = ?, kill = ?, commands = ?, disk_bytes = NULL,"
+            " revision = ?"
             f" WHERE seq = ? AND (state NOT IN ({JOB_STATES_SQL}) OR state IN ({LIVE_SQL}))",
             (
                 record.id,
