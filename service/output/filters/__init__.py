@@ -1,0 +1,1 @@
+"""What rewrites output for reading: bytes to bytes, incrementally, with bounded state, no I/O."""
