@@ -9,12 +9,14 @@ from typing import Any, Final, Union
 
 import msgspec
 
+from service.api.meanings import meaning
 from service.api.portable import portable
 from service.api.problems import Problem
 from service.jobs.rules import having, none_of
 from service.jobs.spec import JobBody
 from service.jobs.views import JobView, OutcomeView
 from service.kinds import KINDS, Kind
+from service.kinds.beyond_schema import RULES
 from service.kinds.validation import DEFAULT_KIND
 
 REF: Final = "#/components/schemas/{name}"
@@ -52,13 +54,23 @@ def schemas(*types: type) -> dict[str, Any]:
     view = components["JobView"]
     view["properties"]["Commands"]["items"] = {"$ref": REF.format(name="CommandView")}
     for name, schema in components.items():
+        _describe(name, schema)
         is_sent = schema.get("additionalProperties") is not False  # by the service
         components[name] = portable(_as_sent(schema) if is_sent else schema)
+    body = components["JobBody"]
+    body["description"] += "\n\nBeyond this schema:" + "".join(f"\n- {r.meaning}" for r in RULES)
     # Rules between keys describe no type: they stay as they are.
-    components["JobBody"].update(_ONE_OF_BOTH)
+    body.update(_ONE_OF_BOTH)
     for kind in KINDS.values():
         components[kind.spec.__name__].update(kind.rules)
     return dict(sorted(components.items()))
+
+
+def _describe(name: str, schema: dict[str, Any]) -> None:
+    """Put into each property of the schema what it means."""
+    for key, value in schema.get("properties", {}).items():
+        if (told := meaning(name, key)) is not None:
+            value["description"] = told
 
 
 def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:

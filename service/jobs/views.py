@@ -27,7 +27,7 @@ SignalName = Annotated[str, _as(pattern="^SIG[A-Z0-9+]+$")]
 
 
 class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
-    """`complete` is false only if bytes may be missing that `gaps`, (from, to), doesn't tell of."""
+    """What there is of the output of a job."""
 
     bytes: int
     complete: bool
@@ -35,10 +35,7 @@ class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class KillView(msgspec.Struct, frozen=True, rename="pascal"):
-    """The receipt of a kill; null from `found` on while it isn't done. `signal` is that of the
-    first request, `signals` has those of later ones as well, and KILL when it was sent; `grace` is
-    that of the request that ends it.
-    """
+    """The receipt of a kill."""
 
     requested_at: Time
     signal: SignalName
@@ -50,9 +47,7 @@ class KillView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
-    """What the job has used; while it runs: so far. `memory`, in bytes, and `processes` are what it
-    has now. Null where nobody can tell, and those of now unless it runs.
-    """
+    """What a job has used; while it runs: so far. Null where nobody can tell."""
 
     cpu_seconds: float | None = msgspec.field(name="CPUSeconds")
     peak_memory: int | None
@@ -61,9 +56,7 @@ class UsageView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """A process of a job. `command` has at most a thousand characters; `cpu_seconds` are its own,
-    without its children's.
-    """
+    """A process of a job."""
 
     pid: int = msgspec.field(name="PID")
     parent: int
@@ -197,7 +190,7 @@ class CheckView(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class KindView(msgspec.Struct, frozen=True, rename="pascal"):
-    """Whether commands of a Kind would run now; `usable` is null while that isn't known."""
+    """Whether commands of a Kind would run now; null while that isn't known."""
 
     usable: bool | None
     error: str | None

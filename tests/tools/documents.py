@@ -103,6 +103,16 @@ def errors() -> str:
     )
 
 
+def beyond_schema() -> str:
+    from service.kinds.beyond_schema import RULES
+
+    places = (rule.at or "the body" for rule in RULES)
+    return _table(
+        ("where", "what a schema can't say"),
+        ((f"`{place}`", rule.meaning) for place, rule in zip(places, RULES, strict=True)),
+    )
+
+
 def series() -> str:
     from service.jobs.lifecycle import State
     from service.metrics.exposition import Stored
@@ -179,6 +189,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "routes": routes,
     "parameters": parameters,
     "errors": errors,
+    "beyond-schema": beyond_schema,
     "series": series,
     "lifecycle": lifecycle,
     "job-machine": job_machine,

@@ -68,9 +68,7 @@ class DockerCommand(
     tag_field="Kind",
     tag="docker",
 ):
-    """`working_dir`: relative to the job's, which is `/data` in the container; an absolute one is a
-    path in the container. Without `command_line` and `arguments` the image's own command runs.
-    """
+    """A command in a container. Without a line and arguments the image's own command runs."""
 
     image: Image | None = None
     registry: Registry | None = None
