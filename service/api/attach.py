@@ -19,6 +19,7 @@ from service.api.end_record import FIELDS, as_fields, end_record
 from service.api.negotiation import MEDIA_TYPES
 from service.api.parameters import query
 from service.api.reading import Reading, encoder_of, in_format
+from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
@@ -28,18 +29,15 @@ from service.errors import (
     NotAcceptable,
     OffsetBeyondEnd,
     OffsetInGap,
-    Unavailable,
     UnknownJob,
 )
+from service.output.index import LogState
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
-
-# Seconds after which a reader may come again when all places are taken.
-_RETRY_S: Final = 5
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -92,7 +90,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     wanted = in_format(request, given)
     check_sees(request, job_id)
     ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
-    _check_room(request)
+    check_room(request)
     audit(request, "attach", job_id)
     output = ctx.engine.follow(
         job_id,
@@ -105,41 +103,39 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
         with no_response_timeout(request):
-            await _stream(request, job_id, output, wanted.content_type)
+            await stream_output(request, job_id, output, wanted.content_type)
     return None
 
 
-async def _stream(
-    request: Request, job_id: str, output: JobSubscription, content_type: str
+async def stream_output(
+    request: Request,
+    job_id: str,
+    output: JobSubscription,
+    content_type: str,
+    more: dict[str, str] | None = None,
 ) -> None:
-    headers = _headers(output.offset)
+    """Send what comes, with `more` headers; what can't be sent to its end is cut."""
+    headers = headers_from(output.offset) | (more or {})
     if output.is_finished:
-        headers |= _end(request, job_id, output)
+        headers |= end_fields(request, job_id, output.log_state)
     response = StreamingResponse(request, headers, content_type, output.length, announced=FIELDS)
     try:
         async with response:
             if request.method != "HEAD":
                 await output.copy_to(response)
             if response.takes_trailers:
-                response.trailers = _end(request, job_id, output)
+                response.trailers = end_fields(request, job_id, output.log_state)
     except (StreamAborted, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
 
 
-def _end(request: Request, job_id: str, output: JobSubscription) -> dict[str, str]:
+def end_fields(request: Request, job_id: str, log: LogState) -> dict[str, str]:
     """How the job stands. Raises: UnknownJob, when it was cleaned; Unavailable."""
-    record = request.app.ctx.engine.show(job_id)
-    return as_fields(end_record(record, output.log_state))
+    return as_fields(end_record(request.app.ctx.engine.show(job_id), log))
 
 
-def _check_room(request: Request) -> None:
-    """Raises: Unavailable, when as many readers are attached as may be."""
-    most = request.app.ctx.settings.max_readers
-    if 0 < most <= len(request.app.ctx.open_streams):
-        raise Unavailable(f"{most} readers are attached to this worker.", retry_after_s=_RETRY_S)
-
-
-def _headers(offset: int) -> dict[str, str]:
+def headers_from(offset: int) -> dict[str, str]:
+    """Of output from `offset` on."""
     return {
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",

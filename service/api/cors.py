@@ -9,13 +9,9 @@ from service.api.routes import ROUTES
 from service.web.cors import Cors
 
 # Headers of requests that HTTP knows, and no route declares.
-_OF_HTTP: Final = frozenset(
-    {"Authorization", "Content-Type", "If-None-Match", "If-Range", "Last-Event-ID", "Range"}
-)
+_OF_HTTP: Final = frozenset({"Authorization", "Content-Type", "Last-Event-ID"})
 # Headers of responses, besides those that the description of the API names.
-_OF_RESPONSES: Final = frozenset(
-    {"Accept-Ranges", "Allow", "Content-Disposition", "Content-Length", "ETag"}
-)
+_OF_RESPONSES: Final = frozenset({"Allow", "Content-Disposition", "Content-Length"})
 
 
 def cors(allowed_origins: frozenset[str]) -> Cors | None:

@@ -30,6 +30,19 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "Where this answer begins: what a negative offset came to.",
         {"type": "integer", "minimum": 0},
     ),
+    "Jobrunner-Next": (
+        "The offset behind the last byte of this answer.",
+        {"type": "integer", "minimum": 0},
+    ),
+    "Accept-Ranges": ("`bytes`, where a range can be asked for.", {"type": "string"}),
+    "Cache-Control": (
+        "`no-store` while the job is live, `private, immutable` afterwards.",
+        {"type": "string"},
+    ),
+    "ETag": (
+        "The name of the log: always the same, also while it grows.",
+        {"type": "string", "pattern": '^".*"$'},
+    ),
     "Jobrunner-State": (
         "How a finished job ended. A chunked response has this and the fields below as trailers.",
         {"type": "string"},
@@ -40,7 +53,10 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Jobrunner-Bytes": ("Bytes of its output.", {"type": "integer", "minimum": 0}),
     "Jobrunner-Stdout": ("Bytes of its standard output.", {"type": "integer", "minimum": 0}),
     "Jobrunner-Stderr": ("Bytes of its standard error.", {"type": "integer", "minimum": 0}),
-    "Content-Range": ("The end of the output.", {"type": "string", "pattern": r"^bytes \*/\d+$"}),
+    "Content-Range": (
+        "The range that is sent; with 416 the end of the output.",
+        {"type": "string", "pattern": r"^bytes (\*/\d+|\d+-\d+/(\*|\d+))$"},
+    ),
     "WWW-Authenticate": ("What to send, or what is missing.", {"type": "string"}),
     "Retry-After": ("Seconds after which to ask again.", {"type": "integer", "minimum": 0}),
 }

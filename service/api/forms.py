@@ -56,17 +56,17 @@ def integer(low: int, high: int) -> Form[int]:
     return Form(parse, f"a whole number from {low} to {high}", schema)
 
 
-def seconds() -> Form[float]:
+def seconds(most: int = MAX_SECONDS) -> Form[float]:
     """A duration, as a decimal number."""
 
     def parse(given: str) -> float:
         value = float(given) if _DECIMAL.fullmatch(given) else math.nan
-        if not 0 <= value <= MAX_SECONDS:
+        if not 0 <= value <= most:
             raise Unfit(given)
         return value
 
-    schema = {"type": "number", "minimum": 0, "maximum": MAX_SECONDS}
-    return Form(parse, f"seconds from 0 to {MAX_SECONDS}", schema)
+    schema = {"type": "number", "minimum": 0, "maximum": most}
+    return Form(parse, f"seconds from 0 to {most}", schema)
 
 
 def flag() -> Form[bool]:

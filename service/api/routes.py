@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from service.api import attach, change, health, jobs, listing, metrics, openapi, selected, submit
+from service.api import (
+    attach,
+    change,
+    health,
+    jobs,
+    listing,
+    metrics,
+    openapi,
+    output,
+    selected,
+    submit,
+)
 from service.api.route import Handler, Route
 
 # A route of one of these modules is there by its declaration; a new module is named here.
@@ -15,6 +26,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *jobs.routes,
     *change.routes,
     *attach.routes,
+    *output.routes,
     *health.routes,
     *metrics.routes,
     *openapi.routes,

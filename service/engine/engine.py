@@ -29,6 +29,7 @@ from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.selected import SelectedJobs, Touched
 from service.engine.session import KeptSession
+from service.engine.stored_output import StoredOutput
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
 from service.engine.usage import UsageOfJobs
@@ -212,6 +213,10 @@ class Engine:
         return JobSubscription(
             self, self._log_watcher, job_id, encoder, offset=offset, stream=stream, follow=follow
         )
+
+    def stored_output(self, job_id: str, *, stream: int | None) -> StoredOutput:
+        """What there is of the job's output, to be entered: `async with`."""
+        return StoredOutput(self, self._log_watcher, job_id, stream)
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone. Raises: Unavailable."""

@@ -96,7 +96,9 @@ def test_operations_have_names_of_their_own_and_links_lead_to_them(described):
         for answer in operation["responses"].values()
         for name, link in answer.get("links", {}).items()
     ]
-    assert {name for name, _ in links} == {"show", "attach", "wait", "kill", "clean", "list"}
+    assert {name for name, _ in links} == {
+        "show", "attach", "output", "wait", "kill", "clean", "list",
+    }  # fmt: skip
     by_name = dict(zip(names, operations, strict=True))
     for _, link in links:
         takes = {parameter["name"] for parameter in by_name[link["operationId"]]["parameters"]}

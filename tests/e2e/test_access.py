@@ -115,6 +115,8 @@ ROUTES = [
     ("HEAD", "/wait", "read"),
     ("GET", "/attach", "read"),
     ("HEAD", "/attach", "read"),
+    ("GET", "/output", "read"),
+    ("HEAD", "/output", "read"),
     ("DELETE", "", "run"),
     ("POST", "/clean", "run"),
 ]

@@ -287,6 +287,7 @@ def test_unknown_route_is_404(service: Service, path: str):
         ("/", "DELETE, GET, HEAD, POST", ("PUT", "PATCH", "OPTIONS")),
         ("/{id}", "DELETE, GET, HEAD, PATCH", ("POST", "PUT", "OPTIONS")),
         ("/{id}/attach", "GET, HEAD", ("POST", "DELETE")),
+        ("/{id}/output", "GET, HEAD", ("POST", "DELETE")),
         ("/{id}/wait", "GET, HEAD", ("POST", "DELETE")),
         ("/{id}/clean", "POST", ("GET", "DELETE", "PUT")),
         ("/health/live", "GET, HEAD", ("POST", "DELETE")),

@@ -122,7 +122,7 @@ def test_no_other_spelling_or_method_gets_past_the_gate(
 
 def test_of_random_paths_and_methods_the_public_pairs_alone_need_no_token(closed: Service) -> None:
     rng = random.Random(20261125)
-    parts = ["health", "live", "ready", "attach", "wait", "clean", "metrics", "openapi.json", "",
+    parts = ["health", "live", "ready", "attach", "output", "wait", "clean", "metrics", "openapi.json", "",
              UNKNOWN, ".", "..", "%2f", "%2e%2e", "HEALTH", "live?", "ready#", "*", "~"]  # fmt: skip
     methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"]
     seen = {status_of(closed, method, path) for method, path in PUBLIC}
@@ -475,7 +475,7 @@ def test_asking_for_a_job_of_somebody_else_is_audited_and_tells_nothing(state_di
     with running(state_dir, environment=UNBOUNDED) as service:
         job_id = submit(service, ann, "true")
         service.client.get(f"/{job_id}/wait", headers=ann)
-        asked = [("GET", ""), ("HEAD", ""), ("GET", "/wait"), ("GET", "/attach"), ("DELETE", ""),
+        asked = [("GET", ""), ("HEAD", ""), ("GET", "/wait"), ("GET", "/attach"), ("GET", "/output"), ("DELETE", ""),
                  ("POST", "/clean")]  # fmt: skip
         before = len(audit(state_dir))
         for method, path in asked:

@@ -1,0 +1,229 @@
+"""`GET /<ID>/output`: what there is of the output now, in whole, in ranges, or by long polls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sanic import HTTPResponse
+
+from service.access.scopes import Scope
+from service.api import forms
+from service.api.attach import end_fields, headers_from, stream_output
+from service.api.callers import audit, check_sees
+from service.api.end_record import FIELDS
+from service.api.negotiation import MEDIA_TYPES, Negotiated
+from service.api.output_answer import Answer, Selection, Stored, Whole, etag_of
+from service.api.parameters import header, optional
+from service.api.ranges import RANGE, ByteRange
+from service.api.reading import Reading, encoder_of, in_format
+from service.api.room import check_room
+from service.api.route import Route, Routes, Success, Tag
+from service.engine.stored_output import StoredOutput
+from service.errors import (
+    BadHeader,
+    BadQuery,
+    InsufficientStorage,
+    JobrunnerError,
+    NotAcceptable,
+    OffsetBeyondEnd,
+    OffsetInGap,
+    UnknownJob,
+)
+from service.output.formats import plain_text
+from service.output.index import STDERR, STDOUT
+from service.web.fd_reserve import Cost, refuse_in_reserve
+from service.web.request import Request
+from service.web.streaming import StreamAborted, StreamingResponse
+from service.web.timeouts import no_response_timeout
+from service.web.waiting_reader import counted
+
+routes: Final = Routes()
+
+# Seconds that a long poll may take: less than proxies and clients wait for.
+_MAX_WAIT_S: Final = 60
+# The same for a range that begins at the end of what there is.
+_RANGE_WAIT_S: Final = 20.0
+_STREAM_NAMES: Final = {None: None, STDOUT: "stdout", STDERR: "stderr"}
+_HEADERS: Final = (
+    "Accept-Ranges",
+    "Cache-Control",
+    "ETag",
+    "Jobrunner-Next",
+    "Jobrunner-Offset",
+    *FIELDS,
+)
+
+_log = structlog.get_logger("jobrunner.api")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Reading):
+    wait_s: float | None = optional(
+        forms.seconds(_MAX_WAIT_S),
+        "Seconds to wait for a byte where the answer would begin; the end of the job ends that,"
+        f" too. When not given, {_RANGE_WAIT_S:g} for a range, else 0.",
+        name="wait",
+    )
+    byte_range: ByteRange | None = header(
+        RANGE, "`bytes=N-M`, `bytes=N-` or `bytes=-N`; anything else is ignored.", name="Range"
+    )
+    if_range: str | None = header(
+        forms.text(),
+        "The `ETag` with which the range is meant; all is sent with another one.",
+        name="If-Range",
+    )
+    if_none_match: str | None = header(
+        forms.text(),
+        "`ETag`s that the caller has; ignored while the job is live.",
+        name="If-None-Match",
+    )
+
+
+@routes.add(
+    Route(
+        method="GET",
+        path="/{ID}/output",
+        operation="output",
+        meaning="The output as far as there is any now, or a range of it.",
+        parameters=Output,
+        tag=Tag.OUTPUT,
+        details=(
+            "`Jobrunner-Next` is the offset behind the last byte of the answer. A range begins"
+            " there, or an `offset`, that is to have what comes next; `wait` makes it a long poll."
+        ),
+        scope=Scope.READ,
+        cost=Cost.LONG_LIVED,
+        successes=(
+            Success(
+                200,
+                "The bytes as they came. An answer that ends cleanly is whole; else it is cut.",
+                content=MEDIA_TYPES,
+                headers=_HEADERS,
+            ),
+            Success(
+                206,
+                "The range, as far as there is any of it. It ends where bytes were dropped; one"
+                " that begins there begins behind them.",
+                content=tuple(mime for found in plain_text.FORMATS for mime in found.media_types),
+                headers=("Content-Range", *_HEADERS),
+            ),
+            Success(304, "The job is finished, and the caller has its output.", content=()),
+        ),
+        problems=(
+            BadHeader,
+            BadQuery,
+            UnknownJob,
+            NotAcceptable,
+            OffsetBeyondEnd,
+            OffsetInGap,
+            InsufficientStorage,
+        ),
+    )
+)
+async def output(request: Request, given: Output) -> HTTPResponse | None:
+    """Send what there is; None, as it is sent when this returns.
+
+    Raises: UnknownJob, NotAcceptable, OffsetBeyondEnd, OffsetInGap, BadQuery, Unavailable,
+        InsufficientStorage; CorruptLog, when there is less than the record tells of; all before the
+        response begins.
+    """
+    ctx, job_id = request.app.ctx, given.job_id
+    wanted = in_format(request, given)
+    if given.byte_range is not None and given.offset:
+        raise BadQuery(
+            "The query parameter 'offset' and the header 'Range' contradict each other: both say"
+            " where to begin."
+        )
+    check_sees(request, job_id)
+    ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
+    check_room(request)
+    audit(request, "output", job_id)
+    async with ctx.engine.stored_output(job_id, stream=given.stream) as stored:
+        if stored.descriptor is not None:
+            refuse_in_reserve(stored.descriptor)
+        with no_response_timeout(request):
+            return await _respond(request, given, wanted, stored)
+
+
+async def _respond(
+    request: Request, given: Output, wanted: Negotiated, stored: StoredOutput
+) -> HTTPResponse | None:
+    is_plain = wanted.format in plain_text.FORMATS
+    asked = _asked(request, given) if is_plain else Selection(given.offset)
+    await _wait(request, given, stored, asked)
+    answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
+    if not answer.has_body:
+        return HTTPResponse(
+            status=answer.status, headers=answer.headers, content_type=wanted.content_type
+        )
+    marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
+    if not is_plain or (marks and answer.status == 200 and stored.gap[1] > answer.begin):
+        await _send_encoded(request, given, wanted)
+    else:
+        await _send(request, given, answer, stored, wanted.content_type)
+    return None
+
+
+def _asked(request: Request, given: Output) -> Whole | Selection:
+    """What is asked for of the bytes as they are stored."""
+    if given.offset or given.marks_gaps:
+        return Selection(given.offset)
+    return Whole(
+        etag=etag_of(given.job_id, _STREAM_NAMES[given.stream]),
+        wanted=given.byte_range if request.method == "GET" else None,  # of HEAD ranges mean nothing
+        if_range=given.if_range,
+        if_none_match=given.if_none_match,
+    )
+
+
+async def _wait(
+    request: Request, given: Output, stored: StoredOutput, asked: Whole | Selection
+) -> None:
+    is_range = isinstance(asked, Whole) and asked.range is not None
+    default_s = _RANGE_WAIT_S if is_range else 0.0
+    wait_s = default_s if given.wait_s is None else given.wait_s
+    is_at_end = asked.begin(stored.size) == stored.size
+    if wait_s and is_at_end and not stored.is_finished and request.method == "GET":
+        with counted(request):
+            await stored.wait_for_more(wait_s)
+
+
+async def _send(
+    request: Request, given: Output, answer: Answer, stored: StoredOutput, content_type: str
+) -> None:
+    """The bytes as they are stored."""
+    headers = headers_from(answer.begin) | answer.headers | {"Jobrunner-Next": str(answer.end)}
+    length: int | None = answer.end - answer.begin
+    if stored.is_finished:
+        headers |= end_fields(request, given.job_id, stored.log_state)
+    elif request.method == "HEAD":
+        length = None  # a GET that follows may have more
+    response = StreamingResponse(request, headers, content_type, length, status=answer.status)
+    try:
+        async with response:
+            if request.method != "HEAD":
+                await stored.copy_to(response, answer.begin, answer.end)
+    except (StreamAborted, JobrunnerError, OSError) as exc:
+        _log.info("stream_cut", job=given.job_id, offset=answer.begin, why=str(exc))
+
+
+async def _send_encoded(request: Request, given: Output, wanted: Negotiated) -> None:
+    """What there is in another form than it is stored in."""
+    subscribed = request.app.ctx.engine.follow(
+        given.job_id,
+        encoder_of(wanted.format, given),
+        offset=given.offset,
+        stream=given.stream,
+        follow=False,
+    )
+    async with subscribed:
+        size = subscribed.log_state.size(given.stream)
+        more = {
+            "Cache-Control": "private, immutable" if subscribed.is_finished else "no-store",
+            "Vary": "Accept",
+            "Accept-Ranges": "none",
+            "Jobrunner-Next": str(size),
+        }
+        await stream_output(request, given.job_id, subscribed, wanted.content_type, more)

@@ -1,0 +1,142 @@
+"""What there is of a job's output at one moment, for readers of a part of it.
+
+1. The state is asked before the log is looked at: of a finished job all of it is there.
+2. A job without a log has no output yet, or never had any. One that its record tells more of than
+   is there is damaged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from service.engine.job_subscription import Jobs
+from service.errors import Unavailable, WatcherClosed
+from service.jobs.lifecycle import FINISHED, LIVE
+from service.output.index import LogState
+from service.output.part import copy_part, wait_beyond
+from service.output.sink import Sink
+from service.output.subscription import check_end
+from service.output.watched_log import WatchedLog
+from service.output.watcher import LogWatcher
+
+
+class StoredOutput:
+    """An async context manager; made by `Engine.stored_output`. Offsets count the bytes of
+    `stream`, or of both streams for None.
+
+    Attributes, once entered:
+        is_finished: the job was finished when it was last looked at.
+        log_state: what there was then.
+    """
+
+    __slots__ = (
+        "_job_id",
+        "_jobs",
+        "_log",
+        "_stream",
+        "_watcher",
+        "is_finished",
+        "log_state",
+    )
+
+    def __init__(self, jobs: Jobs, watcher: LogWatcher, job_id: str, stream: int | None) -> None:
+        self._jobs = jobs
+        self._watcher = watcher
+        self._job_id = job_id
+        self._stream = stream
+        self._log: WatchedLog | None = None
+        self.log_state = LogState()
+        self.is_finished = False
+
+    async def __aenter__(self) -> Self:
+        """Raises: UnknownJob, Unavailable; CorruptLog, when there is less than the record tells."""
+        try:
+            self._look()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Let go of the log."""
+        self._close()
+
+    @property
+    def size(self) -> int:
+        """How many bytes there were."""
+        return self.log_state.size(self._stream)
+
+    @property
+    def gap(self) -> tuple[int, int]:
+        """What of them was dropped; (0, 0): nothing."""
+        return self.log_state.gap.of(self._stream)
+
+    @property
+    def descriptor(self) -> int | None:
+        """One of those that the log is read through; None while there is no log."""
+        return None if self._log is None else self._log.reader.index_fd
+
+    async def wait_for_more(self, timeout_s: float) -> None:
+        """Return once there are more than `size` bytes, the job is finished, or the time is over;
+        look at the job again.
+
+        Raises: UnknownJob, when it was cleaned; InsufficientStorage, Unavailable, CorruptLog.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wait_beyond(self.size)
+        except TimeoutError:
+            pass  # shown as it is
+        except WatcherClosed as exc:
+            raise Unavailable("This worker is stopping.") from exc
+        self._look()
+
+    async def copy_to(self, sink: Sink, begin: int, end: int) -> None:
+        """Write the bytes from `begin` to before `end`, at most `size`.
+
+        Raises: OutputDropped, where a byte was dropped; CorruptLog; OSError; whatever the sink
+            raises.
+        """
+        if self._log is not None:
+            await copy_part(self._log, sink, begin, end, self._stream, self.log_state)
+
+    async def _wait_beyond(self, offset: int) -> None:
+        if self._log is None:
+            await self._jobs.wait_started(self._job_id)
+            await self._jobs.make_log(self._job_id)
+            self._look()
+        if self._log is not None:
+            await wait_beyond(self._log, offset, self._stream)
+            if self._log.state.size(self._stream) > offset:
+                return
+        await self._jobs.wait_finished(self._job_id)
+
+    def _look(self) -> None:
+        jobs, job_id = self._jobs, self._job_id
+        state = jobs.state(job_id)
+        recorded = 0 if state in LIVE else jobs.output_end(job_id)
+        if self._log is None:
+            try:
+                self._log = self._watcher.watch(jobs.files(job_id).log)
+            except FileNotFoundError:
+                jobs.state(job_id)  # it may have been cleaned just now
+            except WatcherClosed as exc:
+                raise Unavailable("This worker is stopping.") from exc
+        else:
+            self._log.refresh()
+        if self._log is not None:
+            self.log_state = self._log.state
+        check_end(self.log_state.end, recorded)
+        self.is_finished = state in FINISHED
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.release()
+            self._log = None

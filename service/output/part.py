@@ -1,0 +1,77 @@
+"""A part of a log, from one offset to another: copied to a reader, or waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING
+
+from service.output.cursor import Cursor
+from service.output.fanout import Subscriber
+from service.output.files import READ_BYTES
+from service.output.formats.plain_text import PlainText
+
+if TYPE_CHECKING:
+    from service.output.index import LogState
+    from service.output.sink import Sink
+    from service.output.watched_log import WatchedLog
+
+__all__ = ["copy_part", "wait_beyond"]
+
+
+async def copy_part(
+    log: WatchedLog, sink: Sink, begin: int, end: int, stream: int | None, state: LogState
+) -> None:
+    """Writes the bytes from `begin` to before `end`, which `state` has.
+
+    Raises:
+        OutputDropped: a byte was dropped.
+        CorruptLog: the files contradict each other.
+        OSError: the disk fails.
+    """
+    cursor = Cursor(log.reader, begin, stream)
+    while cursor.offset < end:
+        wanted = min(READ_BYTES, end - cursor.offset)
+        try:
+            chunks = cursor.next_chunks(state, wanted, wait=False)
+        except BlockingIOError:
+            # On a copy: a cancelled caller leaves the thread behind, still reading with it.
+            read_on = copy.copy(cursor)
+            chunks = await log.in_thread(read_on.next_chunks, state, wanted)
+            cursor = read_on
+        await sink.write(b"".join(chunk.data for chunk in chunks))
+        if cursor.offset < end:
+            # A sink that never has to wait would keep the loop from the others.
+            await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
+
+
+async def wait_beyond(log: WatchedLog, offset: int, stream: int | None) -> None:
+    """Returns once there is a byte at `offset`, the end of the stream when it was last looked at;
+    or once the log is closed.
+
+    Raises:
+        WatcherClosed: the watcher was closed.
+        CorruptLog: the header became unreadable.
+    """
+    while not log.state.closed and log.state.size(stream) <= offset:
+        came = asyncio.get_running_loop().create_future()
+        waiting = Subscriber(offset, PlainText(), _TakesNothing(), came)
+        try:
+            if log.join(waiting, stream):
+                await came
+        finally:
+            log.leave(waiting)
+
+
+class _TakesNothing:
+    """A reader that only wants to know that something came."""
+
+    def try_write(self, data: bytes) -> bool:
+        del data
+        return False
+
+    async def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        raise NotImplementedError
