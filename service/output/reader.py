@@ -186,8 +186,15 @@ class LogReader:
 
     def records(self, first: int, count: int) -> list[Record]:
         """Up to `count` records; fewer only at the end of the index."""
-        position = record_position(first)
-        return Record.unpack_many(os.pread(self._runs_fd, count * RECORD_BYTES, position))
+        return Record.unpack_many(self.raw_records(first, count))
+
+    def raw_records(self, first: int, count: int) -> bytes:
+        """The same, packed."""
+        return os.pread(self._runs_fd, count * RECORD_BYTES, record_position(first))
+
+    def record_count(self) -> int:
+        """How many there are, with those that may still be rewritten."""
+        return max(0, os.fstat(self._runs_fd).st_size - HEADER_BYTES) // RECORD_BYTES
 
     def share(self, *, among_many: bool) -> None:
         """Says whether many read the same places through this object, one after the other.

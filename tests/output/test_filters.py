@@ -60,6 +60,8 @@ def stripped(data: bytes, *, keeping_erasures: bool = False) -> bytes:  # noqa: 
             if mode != "ground" or "0" <= char <= "~":
                 continue
         elif mode == "intermediate":
+            if " " <= char <= "/":
+                continue
             mode = "ground"
             if "0" <= char <= "~":
                 continue
@@ -134,21 +136,21 @@ def run(found: Filter, data: bytes, cuts: list[int]) -> bytes:
 cuts = st.lists(st.integers(0, 200), max_size=8)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=133)
 @given(texts, cuts)
 def test_sequences_are_taken_out_whatever_the_pieces(data: bytes, where: list[int]):
     assert run(StripAnsi(), data, where) == stripped(data)
     assert run(StripAnsi(), data, list(range(len(data)))) == stripped(data)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=133)
 @given(texts, cuts)
 def test_what_is_left_of_lines_is_what_a_terminal_shows_whatever_the_pieces(data, where):
     assert run(CollapseCarriageReturns(), data, where) == collapsed(data)
     assert run(CollapseCarriageReturns(), data, list(range(len(data)))) == collapsed(data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(texts, cuts)
 def test_both_together_know_what_was_erased_and_leave_no_sequence(data, where):
     both = run(Chain(filters(strips_ansi=True, collapses_cr=True)), data, where)
@@ -160,7 +162,7 @@ def test_both_together_know_what_was_erased_and_leave_no_sequence(data, where):
     assert b"\r" not in both
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.sampled_from([b"\r", b"\x1b[31m", b"\x1b[K", b"wide" * 5000, b"x" * 66_000, b"1%", b"\n", "é".encode()]), max_size=14).map(b"".join), cuts)  # fmt: skip
 def test_lines_beyond_the_bound_don_t_depend_on_the_pieces_either(data, where):
     spread = [cut * 1009 for cut in where]

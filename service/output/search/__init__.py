@@ -1,0 +1,1 @@
+"""Searching a log for lines: the pattern, the lines, and the processes in which it is done."""
