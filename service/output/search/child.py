@@ -1,0 +1,98 @@
+"""The process that searches: it takes requests from a socket, and gives each search a turn.
+
+A search is asked for its parts one by one, by whoever has taken those before. So a reader that
+doesn't read holds nothing up, and many searches take turns. The process ends with the socket.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from collections import deque
+from contextlib import suppress
+from typing import Any, Final
+
+from service.errors import JobrunnerError
+from service.output.search.request import SearchRequest, packed, unpacked
+from service.output.search.search import Search
+
+__all__ = ["main"]
+
+_NICENESS: Final = 5
+"""Requests that want no search go first."""
+
+_MAX_MEMORY: Final = 2 << 30
+"""Bytes of addresses: what Python and the engine map, and the caches of patterns."""
+
+_RECEIVED_BYTES: Final = 64 << 10
+
+
+class _Server:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = b""
+        self._searches: dict[int, Search] = {}
+        self._waiting: deque[int] = deque()
+
+    def serve(self) -> None:
+        """Returns when the other end is closed."""
+        while self._receive(wait=not self._waiting):
+            if self._waiting:
+                number = self._waiting.popleft()
+                self._connection.sendall(packed(self._next(number)))
+
+    def _receive(self, *, wait: bool) -> bool:
+        try:
+            data = self._connection.recv(_RECEIVED_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        self._received += data
+        while len(self._received) >= 4:
+            end = 4 + int.from_bytes(self._received[:4], "little")
+            if len(self._received) < end:
+                break
+            message, self._received = self._received[4:end], self._received[end:]
+            self._handle(unpacked(message))
+        return bool(data)
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        number = message["number"]
+        match message["do"]:
+            case "open":
+                self._open(number, message["request"])
+            case "next":
+                self._waiting.append(number)
+            case "close":
+                with suppress(ValueError):
+                    self._waiting.remove(number)
+                if found := self._searches.pop(number, None):
+                    found.close()
+
+    def _open(self, number: int, request: dict[str, Any]) -> None:
+        try:
+            self._searches[number] = Search(SearchRequest.unpack(request))
+        except (JobrunnerError, OSError, MemoryError) as error:
+            self._connection.sendall(packed({"number": number, "error": _told(error)}))
+        else:
+            self._connection.sendall(packed({"number": number}))
+
+    def _next(self, number: int) -> dict[str, Any]:
+        try:
+            return {"number": number, "part": self._searches[number].next().pack()}
+        except (JobrunnerError, OSError, MemoryError) as error:
+            return {"number": number, "error": _told(error)}
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    """Serves the socket that is standard input."""
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
+    with socket.socket(fileno=os.dup(0)) as connection, suppress(ConnectionError):
+        _Server(connection).serve()
+    sys.exit(0)
