@@ -84,7 +84,8 @@ class FoundGap(NamedTuple):
     end: int
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
     """What was found next.
 
     Attributes:
@@ -103,21 +104,26 @@ class Part(NamedTuple):
 
     def pack(self) -> dict[str, Any]:
         """As JSON."""
-        found = [
-            [*each.chunk[:-1], each.chunk.data.decode("latin-1"), *each[1:]]
-            if isinstance(each, FoundLine)
-            else each
-            for each in self.found
-        ]
-        return self._replace(found=found)._asdict()
+        return {
+            "found": [
+                [*each.chunk[:-1], each.chunk.data.decode("latin-1"), *each[1:]]
+                if isinstance(each, FoundLine)
+                else each
+                for each in self.found
+            ],
+            "is_last": self.is_last,
+            "count": self.count,
+            "offset": self.offset,
+            "dropped_until": self.dropped_until,
+        }
 
     @classmethod
-    def unpack(cls, given: dict[str, Any]) -> Part:
+    def unpack(cls, given: dict[str, Any]) -> Self:
         """From JSON."""
         found = [
             FoundGap(*each)
-            if len(each) == 2
-            else FoundLine(Chunk(*each[:5], each[5].encode("latin-1")), *each[6:])
+            if len(each) == len(FoundGap._fields)
+            else FoundLine(Chunk._make([*each[:5], each[5].encode("latin-1")]), *each[6:])
             for each in given.pop("found")
         ]
         return cls(found=found, **given)

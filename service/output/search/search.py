@@ -90,7 +90,13 @@ class Search:
                 is_last, until = True, dropped.until
             found += map(self._found, lines)
             size += sum(len(line.text) + _LINE_BYTES for line in lines)
-        return Part(found, is_last, self._lines.count, self._cursor.offset, until)
+        return Part(
+            found=found,
+            is_last=is_last,
+            count=self._lines.count,
+            offset=self._cursor.offset,
+            dropped_until=until,
+        )
 
     def _step(self) -> tuple[Sequence[Line], bool]:
         offset = self._cursor.offset
