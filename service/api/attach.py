@@ -15,14 +15,16 @@ from sanic import HTTPResponse
 from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees
-from service.api.end_record import FIELDS, as_fields, end_record
-from service.api.negotiation import MEDIA_TYPES
+from service.api.end_fields import FIELDS, as_fields
+from service.api.negotiation import MEDIA_TYPES, Negotiated
 from service.api.parameters import query
-from service.api.reading import Reading, encoder_of, in_format
+from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
+from service.engine.end_record import end_record, known_digest
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
+    BadHeader,
     BadQuery,
     InsufficientStorage,
     JobrunnerError,
@@ -31,6 +33,7 @@ from service.errors import (
     OffsetInGap,
     UnknownJob,
 )
+from service.jobs.lifecycle import FINISHED
 from service.output.index import LogState
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
@@ -38,6 +41,10 @@ from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
+
+# Seconds for a reader of events to close the connection after the end, before it is closed here,
+# which it takes for a reason to connect again.
+_LINGER_S: Final = 5.0
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -64,13 +71,17 @@ class Attach(Reading):
         successes=(
             Success(
                 200,
-                "The bytes as they came. An answer that ends cleanly is whole; else it is cut.",
+                "The output. An answer that ends cleanly is whole; else it is cut.",
                 content=MEDIA_TYPES,
                 headers=("Jobrunner-Offset", *FIELDS),
+            ),
+            Success(
+                204, "The reader has had the event `end`: it need not connect again.", content=()
             ),
         ),
         problems=(
             BadQuery,
+            BadHeader,
             UnknownJob,
             NotAcceptable,
             OffsetBeyondEnd,
@@ -80,7 +91,7 @@ class Attach(Reading):
     )
 )
 async def attach(request: Request, given: Attach) -> HTTPResponse | None:
-    """Stream the output; None, as it is sent when this returns.
+    """Stream the output; None, as it is then sent when this returns.
 
     Raises: UnknownJob, NotAcceptable, OffsetBeyondEnd, OffsetInGap, Unavailable,
         InsufficientStorage; CorruptLog, when there is less than the record tells of; all before the
@@ -89,7 +100,11 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     ctx, job_id = request.app.ctx, given.job_id
     wanted = in_format(request, given)
     check_sees(request, job_id)
-    ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
+    # Asked first: an unknown job is neither refused for want of room nor audited.
+    state = ctx.engine.state(job_id)
+    if has_all(wanted.format, given) and (state in FINISHED or not given.follow):
+        return HTTPResponse(status=204)
+    given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "attach", job_id)
     output = ctx.engine.follow(
@@ -103,7 +118,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
         with no_response_timeout(request):
-            await stream_output(request, job_id, output, wanted.content_type)
+            await stream_output(request, job_id, output, wanted, lingers=True)
     return None
 
 
@@ -111,27 +126,45 @@ async def stream_output(
     request: Request,
     job_id: str,
     output: JobSubscription,
-    content_type: str,
+    wanted: Negotiated,
     more: dict[str, str] | None = None,
+    *,
+    lingers: bool = False,
 ) -> None:
-    """Send what comes, with `more` headers; what can't be sent to its end is cut."""
+    """Send what comes, with `more` headers; what can't be sent to its end is cut. `lingers`: a
+    reader of events has some time to close the connection itself.
+    """
     headers = headers_from(output.offset) | (more or {})
     if output.is_finished:
         headers |= end_fields(request, job_id, output.log_state)
-    response = StreamingResponse(request, headers, content_type, output.length, announced=FIELDS)
+    response = StreamingResponse(
+        request,
+        headers,
+        wanted.content_type,
+        output.length,
+        announced=FIELDS,
+        format_name=wanted.format.name,
+    )
     try:
         async with response:
             if request.method != "HEAD":
-                await output.copy_to(response)
-            if response.takes_trailers:
-                response.trailers = end_fields(request, job_id, output.log_state)
+                await output.copy_to(response, tells_end=response.takes_trailers)
+                if lingers and wanted.format.has_event_ids:
+                    await response.linger(_LINGER_S)
+            if response.takes_trailers and output.end_record is not None:
+                response.trailers = as_fields(output.end_record)
     except (StreamAborted, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
 
 
 def end_fields(request: Request, job_id: str, log: LogState) -> dict[str, str]:
-    """How the job stands. Raises: UnknownJob, when it was cleaned; Unavailable."""
-    return as_fields(end_record(request.app.ctx.engine.show(job_id), log))
+    """How a finished job ended, with what is known without reading its log.
+
+    Raises: UnknownJob, when it was cleaned; Unavailable.
+    """
+    engine = request.app.ctx.engine
+    known = known_digest(engine.files(job_id), log)
+    return as_fields(end_record(engine.show(job_id), log, known))
 
 
 def headers_from(offset: int) -> dict[str, str]:

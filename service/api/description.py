@@ -57,6 +57,10 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "The range that is sent; with 416 the end of the output.",
         {"type": "string", "pattern": r"^bytes (\*/\d+|\d+-\d+/(\*|\d+))$"},
     ),
+    "Jobrunner-SHA256": (
+        "The digest of its output; in the head once it is known.",
+        {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    ),
     "WWW-Authenticate": ("What to send, or what is missing.", {"type": "string"}),
     "Retry-After": ("Seconds after which to ask again.", {"type": "integer", "minimum": 0}),
 }

@@ -12,12 +12,12 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.attach import end_fields, headers_from, stream_output
 from service.api.callers import audit, check_sees
-from service.api.end_record import FIELDS
+from service.api.end_fields import FIELDS
 from service.api.negotiation import MEDIA_TYPES, Negotiated
 from service.api.output_answer import Answer, Selection, Stored, Whole, etag_of
 from service.api.parameters import header, optional
 from service.api.ranges import RANGE, ByteRange
-from service.api.reading import Reading, encoder_of, in_format
+from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
 from service.engine.stored_output import StoredOutput
@@ -109,6 +109,9 @@ class Output(Reading):
                 content=tuple(mime for found in plain_text.FORMATS for mime in found.media_types),
                 headers=("Content-Range", *_HEADERS),
             ),
+            Success(
+                204, "The reader has had the event `end`: it need not connect again.", content=()
+            ),
             Success(304, "The job is finished, and the caller has its output.", content=()),
         ),
         problems=(
@@ -138,6 +141,9 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
         )
     check_sees(request, job_id)
     ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
+    if has_all(wanted.format, given):
+        return HTTPResponse(status=204)
+    given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "output", job_id)
     async with ctx.engine.stored_output(job_id, stream=given.stream) as stored:
@@ -152,7 +158,7 @@ async def _respond(
 ) -> HTTPResponse | None:
     is_plain = wanted.format in plain_text.FORMATS
     asked = _asked(request, given) if is_plain else Selection(given.offset)
-    await _wait(request, given, stored, asked)
+    await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
     if not answer.has_body:
         return HTTPResponse(
@@ -162,7 +168,7 @@ async def _respond(
     if not is_plain or (marks and answer.status == 200 and stored.gap[1] > answer.begin):
         await _send_encoded(request, given, wanted)
     else:
-        await _send(request, given, answer, stored, wanted.content_type)
+        await _send(request, given, wanted, answer, stored)
     return None
 
 
@@ -179,19 +185,23 @@ def _asked(request: Request, given: Output) -> Whole | Selection:
 
 
 async def _wait(
-    request: Request, given: Output, stored: StoredOutput, asked: Whole | Selection
+    request: Request,
+    given: Output,
+    wanted: Negotiated,
+    stored: StoredOutput,
+    asked: Whole | Selection,
 ) -> None:
     is_range = isinstance(asked, Whole) and asked.range is not None
     default_s = _RANGE_WAIT_S if is_range else 0.0
     wait_s = default_s if given.wait_s is None else given.wait_s
     is_at_end = asked.begin(stored.size) == stored.size
     if wait_s and is_at_end and not stored.is_finished and request.method == "GET":
-        with counted(request):
+        with counted(request, wanted.format.name):
             await stored.wait_for_more(wait_s)
 
 
 async def _send(
-    request: Request, given: Output, answer: Answer, stored: StoredOutput, content_type: str
+    request: Request, given: Output, wanted: Negotiated, answer: Answer, stored: StoredOutput
 ) -> None:
     """The bytes as they are stored."""
     headers = headers_from(answer.begin) | answer.headers | {"Jobrunner-Next": str(answer.end)}
@@ -200,7 +210,14 @@ async def _send(
         headers |= end_fields(request, given.job_id, stored.log_state)
     elif request.method == "HEAD":
         length = None  # a GET that follows may have more
-    response = StreamingResponse(request, headers, content_type, length, status=answer.status)
+    response = StreamingResponse(
+        request,
+        headers,
+        wanted.content_type,
+        length,
+        status=answer.status,
+        format_name=wanted.format.name,
+    )
     try:
         async with response:
             if request.method != "HEAD":
@@ -226,4 +243,4 @@ async def _send_encoded(request: Request, given: Output, wanted: Negotiated) -> 
             "Accept-Ranges": "none",
             "Jobrunner-Next": str(size),
         }
-        await stream_output(request, given.job_id, subscribed, wanted.content_type, more)
+        await stream_output(request, given.job_id, subscribed, wanted, more)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from service.api import forms
+from service.api.last_event import LastEvent, last_event_id
 from service.api.negotiation import FORMAT, Negotiated, negotiated
-from service.api.parameters import OfJob, optional, query
+from service.api.parameters import OfJob, header, optional, query
+from service.errors import BadQuery
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
 from service.output.index import STDERR, STDOUT
@@ -27,8 +29,16 @@ class InFormat:
     marks_gaps: bool | None = optional(
         forms.one_of({"cut": False, "mark": True}),
         "Where bytes were dropped: the answer is cut, or says so. When not given, `cut` for"
-        " `bytes`, else `mark`.",
+        " `bytes` and `docker`, else `mark`.",
         name="gaps",
+    )
+    timestamps: bool = query(
+        forms.flag(),
+        "Whether each line begins with the time at which it came (`text`).",
+        default=False,
+    )
+    lines: bool = query(
+        forms.flag(), "Whether each line is a record of its own (`sse`, `ndjson`).", default=False
     )
 
 
@@ -45,11 +55,24 @@ class Reading(OfJob, InFormat):
         forms.one_of({"stdout": STDOUT, "stderr": STDERR}),
         "Only this one; offsets then count its bytes.",
     )
+    last_event: LastEvent | None = header(
+        last_event_id(),
+        "The ID of the last event that came (`sse`): what comes next. It wins over `offset`.",
+        name="Last-Event-ID",
+    )
+
+
+R = TypeVar("R", bound=Reading)
 
 
 def in_format(request: Request, given: InFormat) -> Negotiated:
-    """The format of a response. Raises: NotAcceptable."""
-    return negotiated(request, given.format)
+    """The format of a response. Raises: NotAcceptable; BadQuery, for what that format can't."""
+    found = negotiated(request, given.format)
+    if given.timestamps and not found.format.has_timestamps:
+        raise _contradiction("timestamps", found.format, "only text has times in its lines")
+    if given.lines and not found.format.has_records:
+        raise _contradiction("lines", found.format, "only sse and ndjson have records")
+    return found
 
 
 def encoder_of(wanted: Format, given: Reading) -> Encoder:
@@ -57,4 +80,25 @@ def encoder_of(wanted: Format, given: Reading) -> Encoder:
     return wanted.encoder(
         stream=given.stream,
         marks_gaps=given.marks_gaps,
+        timestamps=given.timestamps,
+        lines=given.lines,
+    )
+
+
+def resumed(wanted: Format, given: R) -> R:
+    """What is asked for when a reader of events connects again: what it doesn't have yet."""
+    if given.last_event is None or not wanted.has_event_ids:
+        return given
+    return replace(given, offset=given.last_event.offset)
+
+
+def has_all(wanted: Format, given: Reading) -> bool:
+    """Whether a reader of events has had the end record."""
+    return wanted.has_event_ids and given.last_event is not None and given.last_event.is_end
+
+
+def _contradiction(name: str, wanted: Format, why: str) -> BadQuery:
+    return BadQuery(
+        f"The query parameter {name!r} and the format {wanted.name!r} (of 'format' or 'Accept')"
+        f" contradict each other: {why}."
     )

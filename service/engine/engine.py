@@ -46,6 +46,7 @@ from service.jobs.visibility import Sight, Visibility
 from service.link.capabilities import LOG_ON_DEMAND
 from service.metrics.series import Metrics
 from service.output.formats.encoder import Encoder
+from service.output.keep_alive import KeepAlive
 from service.output.watcher import LogWatcher
 from service.settings import Settings
 from service.store import Page, Query, Selection, Store
@@ -217,6 +218,11 @@ class Engine:
     def stored_output(self, job_id: str, *, stream: int | None) -> StoredOutput:
         """What there is of the job's output, to be entered: `async with`."""
         return StoredOutput(self, self._log_watcher, job_id, stream)
+
+    @property
+    def keep_alive(self) -> KeepAlive:
+        """The heartbeats of this worker's streams."""
+        return self._log_watcher.keep_alive
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone. Raises: Unavailable."""

@@ -12,12 +12,21 @@ of these it is, and whether the log is to be made for the reader, is decided her
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
+
+from service.engine.end_record import end_record
 from service.errors import OffsetBeyondEnd, Unavailable, WatcherClosed
 from service.files.job import JobFiles
 from service.jobs.lifecycle import FINISHED, LIVE, State
+from service.jobs.record import JobRecord
+from service.jobs.views import EndRecord
+from service.output import digest
 from service.output.formats.encoder import Encoder
 from service.output.index import LogState
 from service.output.sink import Sink
@@ -28,6 +37,7 @@ from service.output.watcher import LogWatcher
 class Jobs(Protocol):
     """What has to be known of a job, and done for it; the engine has it."""
 
+    def show(self, job_id: str) -> JobRecord: ...
     def state(self, job_id: str) -> State: ...
     def output_end(self, job_id: str) -> int: ...
     def files(self, job_id: str) -> JobFiles: ...
@@ -42,6 +52,7 @@ class JobSubscription:
     Attributes, once entered:
         length: bytes that `copy_to` will write, when that is known beforehand, else None.
         is_finished: the job was finished when this was entered.
+        end_record: once `copy_to` has returned, if it was wanted.
     """
 
     __slots__ = (
@@ -55,6 +66,7 @@ class JobSubscription:
         "_recorded",
         "_stream",
         "_watcher",
+        "end_record",
         "is_finished",
         "length",
     )
@@ -82,6 +94,7 @@ class JobSubscription:
         self._log: Subscription | None = None
         self.length: int | None = None
         self.is_finished = False
+        self.end_record: EndRecord | None = None
 
     async def __aenter__(self) -> Self:
         """Open the log, if there is one; one is made for a running job that is to be followed.
@@ -131,27 +144,59 @@ class JobSubscription:
         """One of those that the log is read through; None while there is no log."""
         return None if self._log is None else self._log.descriptor
 
-    async def copy_to(self, sink: Sink) -> None:
+    async def copy_to(self, sink: Sink, *, tells_end: bool = False) -> None:
         """Write the output from `offset` on, encoded, head and end included; return once the job is
         finished, or, when it isn't to be followed, at the end that its log had at opening.
+        `tells_end`: the end record is wanted though the format doesn't show it.
 
         Raises: OutputError, when the rest can't be had; UnknownJob, when the job was cleaned;
             Unavailable, when this worker stops meanwhile; OSError; whatever the sink raises.
         """
-        if head := self._encoder.head():
+        encoder, jobs, job_id = self._encoder, self._jobs, self._job_id
+        tells_end = tells_end or encoder.tells_end
+        if encoder.needs_origin:
+            await self._set_origin()
+        if head := encoder.head():
             await sink.write(head)
         if self._log is None and not self._is_over:
-            await self._jobs.wait_started(self._job_id)
-            await self._jobs.make_log(self._job_id)
+            with self._beating(sink):
+                await jobs.wait_started(job_id)
+            await jobs.make_log(job_id)
             self._log = self._open(0)
         if self._log is not None:
-            await self._log.copy_to(sink)
+            await self._log.copy_to(sink, digests=tells_end)
         if not self._is_over:
-            await self._jobs.wait_finished(self._job_id)
-            end = 0 if self._log is None else self._log.state.end
-            check_end(end, self._jobs.output_end(self._job_id))
-        if end_record := self._encoder.end({}, self.offset):
-            await sink.write(end_record)
+            with self._beating(sink):
+                await jobs.wait_finished(job_id)
+            check_end(self.log_state.end, jobs.output_end(job_id))
+        if tells_end:
+            self.end_record = await self._end_record()
+        told = msgspec.to_builtins(self.end_record) if encoder.tells_end else {}
+        if end := encoder.end(told, self.offset):
+            await sink.write(end)
+
+    async def _end_record(self) -> EndRecord:
+        record = self._jobs.show(self._job_id)
+        if record.state in LIVE:
+            sha256 = None
+        else:
+            sha256 = digest.EMPTY if self._log is None else await self._log.digest()
+        return end_record(record, self.log_state, sha256)
+
+    async def _set_origin(self) -> None:
+        if not self._is_over:
+            await self._jobs.wait_started(self._job_id)
+        origin_ns = self._jobs.show(self._job_id).started_at or 0
+        self._encoder.options = replace(self._encoder.options, origin_ns=origin_ns)
+
+    def _beating(self, sink: Sink) -> AbstractContextManager[None]:
+        """Heartbeats while there is nothing to be read."""
+        if not self._encoder.beats:
+            return nullcontext()
+        return self._watcher.keep_alive.during(partial(self._beat, sink))
+
+    def _beat(self, sink: Sink, time_ns: int) -> None:
+        sink.try_write(self._encoder.heartbeat(self.offset, time_ns))
 
     def _open(self, offset: int) -> Subscription | None:
         """None: there is no log."""

@@ -119,7 +119,9 @@ class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 class EndRecord(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What a reader of output is told last. The counts are bytes of output, dropped ones too."""
+    """What a reader of output is told last. The counts are bytes of output, dropped ones too;
+    `sha256` is of the whole output of a finished job, null when some of it was dropped.
+    """
 
     state: JobState
     reason: WhyKilled | None
@@ -128,6 +130,7 @@ class EndRecord(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     bytes: int
     stdout: int
     stderr: int
+    sha256: str | None = msgspec.field(name="SHA256")
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord
 from service.metrics.shared import NotShared, WorkerSlot
+from service.output.formats.registry import FORMATS
 
 # Seconds. A command that does nothing takes a millisecond or two; a job may take days.
 _WAITS: Final = (0.001, 0.0025, 0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600, 21600)
@@ -76,12 +77,14 @@ class Metrics:
         self._escalations = Counter(
             "jobrunner_kill_escalations", "Kills that took KILL, after the grace.", **one
         )
-        self._readers = Gauge(
+        readers = Gauge(
             "jobrunner_attached_readers",
-            "Open answers of attach.",
+            "Open answers with output.",
+            ["format"],
             multiprocess_mode="livesum",
             **one,
         )
+        self._readers = {each.name: readers.labels(each.name) for each in FORMATS}
         self._answers = Histogram(
             "jobrunner_request_duration_seconds",
             "From the head of a request to the end of its answer.",
@@ -111,11 +114,12 @@ class Metrics:
             if record.kill is not None and record.kill.escalated:
                 self._escalations.inc()
 
-    def attached(self) -> None:
-        self._readers.inc()
+    def attached(self, format_name: str) -> None:
+        """A reader of that format, by its word for `format=`, has come."""
+        self._readers[format_name].inc()
 
-    def detached(self) -> None:
-        self._readers.dec()
+    def detached(self, format_name: str) -> None:
+        self._readers[format_name].dec()
 
     def responded(self, method: str, route: str, status: str, seconds: float) -> None:
         """A request ended; all three words are of small sets."""

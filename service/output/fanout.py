@@ -73,6 +73,17 @@ class FanOut:
         """From now on `subscriber` is given what comes."""
         self._subscribers.add(subscriber)
 
+    @property
+    def beats(self) -> bool:
+        """Whether its readers are told that their stream is alive."""
+        return self._encoder.beats
+
+    def beat(self, time_ns: int) -> None:
+        """Tell everybody who can take it; who can't has something to read anyway."""
+        data = self._encoder.heartbeat(self._cursor.offset, time_ns)
+        for subscriber in self._subscribers:
+            subscriber.sink.try_write(data)
+
     def leave(self, subscriber: Subscriber) -> None:
         """It is given nothing any more; doing it again does nothing."""
         if subscriber in self._subscribers:

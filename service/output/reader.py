@@ -179,6 +179,18 @@ class LogReader:
             self._last_chunk = (offset, data)
         return data
 
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fills the buffer, or the beginning of it; returns how many bytes that were.
+
+        Raises:
+            CorruptLog: the file ends before `offset`.
+        """
+        count = os.preadv(self._output_fd, [buffer], offset)
+        if not count:
+            msg = f"the output ends before {offset}"
+            raise CorruptLog(msg)
+        return count
+
     def record(self, number: int) -> Record | None:
         """Record `number`, counted from 0; None beyond the last."""
         found = self.records(number, 1)

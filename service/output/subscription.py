@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from service.errors import CorruptLog, OffsetBeyondEnd, OffsetInGap, OutputDropped
 from service.output.cursor import Cursor
+from service.output.digest import STEP_BYTES, keep, kept
 from service.output.fanout import Subscriber
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Subscription:
 
     __slots__ = (
         "_cursor",
+        "_directory",
         "_encoder",
         "_follow",
         "_log",
@@ -64,6 +66,7 @@ class Subscription:
         self,
         watcher: LogWatcher,
         log: WatchedLog,
+        directory: str | os.PathLike[str],
         encoder: Encoder,
         offset: int,
         stream: int | None,
@@ -73,6 +76,7 @@ class Subscription:
         """For `open`."""
         self._watcher = watcher
         self._log = log
+        self._directory = directory
         self._encoder = encoder
         self._stream = stream
         self._follow = follow
@@ -83,6 +87,8 @@ class Subscription:
             encoder.marks_gaps and _may_lack(state, offset, stream)
         ):
             self.length = encoder.length(state.size(stream) - offset)
+        if encoder.needs_previous and offset:
+            encoder.begin_after(self._byte_before(offset))
 
     @classmethod
     def open(
@@ -114,7 +120,7 @@ class Subscription:
             check_end(log.state.end, at_least)
             gap = None if encoder.marks_gaps else log.state.gap.of(stream)
             begin = _checked(offset, log.state.size(stream), gap)
-            return cls(watcher, log, encoder, begin, stream, follow=follow)
+            return cls(watcher, log, directory, encoder, begin, stream, follow=follow)
         except BaseException:
             log.release()
             raise
@@ -138,9 +144,27 @@ class Subscription:
         """The log's state as last seen; `complete` is meaningful when `copy_to` has returned."""
         return self._log.state
 
-    async def copy_to(self, sink: Sink) -> None:
+    async def digest(self) -> str | None:
+        """The SHA-256 of a log that nobody writes any more; None when some of it was dropped.
+
+        Raises:
+            CorruptLog: there is less than its header says.
+            OSError: the disk fails.
+        """
+        state = self.state
+        if state.gap.end:
+            return None
+        digest = kept(self._directory) if state.closed else None
+        if digest is None:
+            digest = await self._log.digest(state.end)
+            if state.closed:
+                await self._log.in_thread(keep, self._directory, digest)
+        return digest
+
+    async def copy_to(self, sink: Sink, *, digests: bool = False) -> None:
         """Writes the output from `offset` on, encoded, until the log is finished and all of it is
-        written; the encoder's head and end are the caller's.
+        written; the encoder's head and end are the caller's. `digests`: the digest will be asked
+        for, and is computed meanwhile.
 
         Cancelled while it waits for output it loses nothing: called again, it goes on from there.
 
@@ -152,6 +176,7 @@ class Subscription:
             OSError: the disk fails, or the kernel refuses a watch.
         """
         encoder, stream = self._encoder, self._stream
+        digests = digests and not (self.state.closed and kept(self._directory))
         while True:
             state = self._log.state if self._follow else self.opening
             try:
@@ -164,6 +189,8 @@ class Subscription:
                 continue
             if chunks:
                 await sink.write(encoder.encode(chunks))
+                if digests:
+                    self._hash_on(state)
                 if self._cursor.offset < state.size(stream):
                     # A sink that never has to wait would keep the loop from the others.
                     await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
@@ -179,6 +206,19 @@ class Subscription:
                 finally:
                     self._log.leave(subscriber)
                     self._cursor.offset = subscriber.offset
+
+    def _hash_on(self, state: LogState) -> None:
+        # In steps: threads cost more than they save for little of it, which is left for the end.
+        if state.end - self._log.hashed >= STEP_BYTES and not state.gap.end:
+            self._log.hash_on(state.end)
+
+    def _byte_before(self, offset: int) -> bytes:
+        """Nothing when it was dropped."""
+        try:
+            chunks = Cursor(self._log.reader, offset - 1, self._stream).next_chunks(limit=1)
+        except OutputDropped:
+            return b""
+        return chunks[0].data
 
     def _skip(self, dropped: OutputDropped) -> tuple[int, int]:
         """Goes on behind what was dropped; tells what of it this reader wanted."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from service.errors import OutputError
+from service.output.digest import LogDigest
 from service.output.fanout import FanOut
 
 if TYPE_CHECKING:
@@ -40,7 +41,18 @@ class WatchedLog:
         fan_outs: those who wait for it to change.
     """
 
-    __slots__ = ("_error", "_key", "_users", "_watch", "_watcher", "fan_outs", "reader", "state")
+    __slots__ = (
+        "_digest",
+        "_error",
+        "_hashing",
+        "_key",
+        "_users",
+        "_watch",
+        "_watcher",
+        "fan_outs",
+        "reader",
+        "state",
+    )
 
     def __init__(self, watcher: LogWatcher, key: str, reader: LogReader) -> None:
         self._watcher = watcher
@@ -48,6 +60,8 @@ class WatchedLog:
         self._users = 0
         self._watch: int | None = None
         self._error: Exception | None = None
+        self._digest = LogDigest()
+        self._hashing: asyncio.Future[None] | None = None
         self.fan_outs: list[FanOut] = []
         self.reader = reader
         self.state: LogState = reader.whole_state()
@@ -86,11 +100,33 @@ class WatchedLog:
 
         A cancelled caller goes at once; the files stay open until the thread has finished.
         """
-        # Not a task: those are cancelled when the loop ends, and the thread would still read.
-        call = self._watcher.loop.run_in_executor(None, partial(function, *args, **kwargs))
-        self.hold()
-        call.add_done_callback(self._thread_ended)
-        return await asyncio.shield(call)
+        return await asyncio.shield(self._begin_in_thread(function, *args, **kwargs))
+
+    def hash_on(self, end: int) -> asyncio.Future[None] | None:
+        """Takes the digest of the log one step further towards `end`, in a thread. Returns that
+        step, or the one that is under way, or None when it has come to `end`.
+        """
+        if self._hashing is not None and not self._hashing.done():
+            return self._hashing
+        self._hashing = None
+        if self._digest.offset < end:
+            self._hashing = self._begin_in_thread(self._digest.advance, self.reader, end)
+        return self._hashing
+
+    @property
+    def hashed(self) -> int:
+        """How far the digest has come."""
+        return self._digest.offset
+
+    async def digest(self, end: int) -> str:
+        """The digest of the log, which has `end` bytes, and will never have more.
+
+        Raises:
+            CorruptLog: it has less.
+        """
+        while (step := self.hash_on(end)) is not None:
+            await asyncio.shield(step)
+        return self._digest.hex()
 
     def hold(self) -> None:
         """Counts one user more."""
@@ -120,6 +156,14 @@ class WatchedLog:
                 fan_out.push(state)
             self._drop_empty()
 
+    def beat(self, time_ns: int) -> None:
+        """Tells readers who have all there is that their streams are alive."""
+        beating = [fan_out for fan_out in self.fan_outs if fan_out.beats]
+        for fan_out in beating:
+            fan_out.beat(time_ns)
+        if not beating:
+            self._watcher.keep_alive.discard(self.beat)
+
     def fail(self, error: Exception) -> None:
         """Makes all who wait, and who will wait, fail with this error."""
         self._error = error
@@ -133,6 +177,8 @@ class WatchedLog:
             if fan_out.suits(stream, encoder):
                 return fan_out
         fan_out = FanOut(self.reader, subscriber.offset, stream, encoder)
+        if fan_out.beats:
+            self._watcher.keep_alive.add(self.beat)
         self.fan_outs.append(fan_out)
         return fan_out
 
@@ -145,6 +191,15 @@ class WatchedLog:
         if self._watch is None and self._error is None:
             self._watch = self._watcher.start_watching(self)
             self.refresh()
+
+    def _begin_in_thread(
+        self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> asyncio.Future[_R]:
+        # Not a task: those are cancelled when the loop ends, and the thread would still read.
+        call = self._watcher.loop.run_in_executor(None, partial(function, *args, **kwargs))
+        self.hold()
+        call.add_done_callback(self._thread_ended)
+        return call
 
     def _thread_ended(self, call: asyncio.Future[_R]) -> None:
         self.release()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.errors import WatcherClosed
 from service.output.inotify import OVERFLOW, Inotify
+from service.output.keep_alive import HEARTBEAT_S, KeepAlive
 from service.output.reader import LogReader
 from service.output.watched_log import WatchedLog
 
@@ -29,9 +30,18 @@ _POLL_S = 0.5
 
 
 class LogWatcher:
-    """Wakes the readers in one event loop, from `open` to `close`; for that loop's thread."""
+    """Wakes the readers in one event loop, from `open` to `close`; for that loop's thread.
 
-    def __init__(self, on_refusal: Callable[[str], None] | None = None) -> None:
+    Attributes:
+        keep_alive: tells them that silent streams are alive.
+    """
+
+    def __init__(
+        self,
+        on_refusal: Callable[[str], None] | None = None,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         """`on_refusal` is told why logs are polled instead of watched, when that begins."""
         self._on_refusal = on_refusal
         self._is_open = False
@@ -40,6 +50,7 @@ class LogWatcher:
         self._unwatched: set[WatchedLog] = set()
         self._poll: asyncio.TimerHandle | None = None
         self._logs: dict[str, WatchedLog] = {}
+        self.keep_alive = KeepAlive(heartbeat_s)
         self._by_watch: dict[int, set[WatchedLog]] = {}
         self.loop: asyncio.AbstractEventLoop
 
@@ -54,6 +65,7 @@ class LogWatcher:
         if not self._is_open:
             return
         self._is_open = False
+        self.keep_alive.close()
         if self._inotify is not None:
             # Always before the close: uvloop aborts the process otherwise.
             self.loop.remove_reader(self._inotify.fd)

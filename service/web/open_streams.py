@@ -12,6 +12,11 @@ LOOK_S: Final = 15.0
 
 
 class Stream(Protocol):
+    """One of them; `format_name` is what it is counted as."""
+
+    @property
+    def format_name(self) -> str: ...
+
     def is_dead(self) -> bool:
         """Whether its client is gone, and hasn't said so."""
 
@@ -39,14 +44,14 @@ class OpenStreams:
 
     def add(self, stream: Stream) -> None:
         self._streams.add(stream)
-        self._metrics.attached()
+        self._metrics.attached(stream.format_name)
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._abort_dead)
 
     def discard(self, stream: Stream) -> None:
         """It has ended. To be called once."""
         self._streams.discard(stream)
-        self._metrics.detached()
+        self._metrics.detached(stream.format_name)
 
     def abort(self) -> None:
         """Abort all of them."""

@@ -8,6 +8,7 @@ plain close would look like a clean end.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from types import TracebackType
@@ -52,6 +53,7 @@ class StreamingResponse:
         "_can_write",
         "_has_body",
         "_http",
+        "_is_complete",
         "_is_framed",
         "_length",
         "_request",
@@ -59,6 +61,7 @@ class StreamingResponse:
         "_sent",
         "_streams",
         "_transport",
+        "format_name",
         "takes_trailers",
         "trailers",
     )
@@ -72,10 +75,12 @@ class StreamingResponse:
         *,
         status: int = 200,
         announced: Iterable[str] = (),
+        format_name: str = "text",
     ) -> None:
         """`length`: bytes that will be written, for a Content-Length; None: nobody knows.
-        `announced`: names of trailers that there may be.
+        `announced`: names of trailers that there may be. `format_name`: what it is counted as.
         """
+        self.format_name = format_name
         self._request: Any = request  # the app's own: what is said of it on its end is kept there
         self._http: Any = request.stream
         connection = connection_of(request)
@@ -83,6 +88,7 @@ class StreamingResponse:
         self._transport: Any = connection.transport
         self._length = length
         self._sent = 0
+        self._is_complete = False
         self._is_framed = length is None and request.version != "1.0"
         self._has_body = request.method != "HEAD"
         self.trailers: dict[str, str] | None = None
@@ -167,6 +173,13 @@ class StreamingResponse:
             write_parts(transport, b"%x\r\n" % length, data, b"\r\n")
         return True
 
+    async def linger(self, seconds: float) -> None:
+        """All was written; leave the response open for so long, unless the client closes it, which
+        cancels this: then nothing was cut.
+        """
+        self._is_complete = True
+        await asyncio.sleep(seconds)  # noqa: TID251 - a bound on the wait for the client
+
     async def flush(self) -> None:
         """Return once all that was written is with the kernel: an abort after it takes nothing away
         (but over HTTP/1.0, where an abort is a reset).
@@ -180,7 +193,7 @@ class StreamingResponse:
         self._http.keep_alive = False
         self._http.response_func = None
         self._http.stage = Stage.IDLE
-        self._request.was_cut = True
+        self._request.was_cut = not self._is_complete
         abort(self._transport, reset=not self._is_framed and self._length is None)
 
     async def _send_plain_head(

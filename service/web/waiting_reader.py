@@ -14,10 +14,11 @@ from service.web.request import Request
 class _WaitingReader:
     """As the open streams see it."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "format_name")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, format_name: str) -> None:
         self._request: Final = request
+        self.format_name = format_name
 
     def is_dead(self) -> bool:
         """Whether the client is gone, and hasn't said so."""
@@ -32,9 +33,9 @@ class _WaitingReader:
 
 
 @contextmanager
-def counted(request: Request) -> Iterator[None]:
-    """Within the block the caller is one of the readers that are attached."""
-    streams, reader = request.app.ctx.open_streams, _WaitingReader(request)
+def counted(request: Request, format_name: str) -> Iterator[None]:
+    """Within the block the caller is one of the readers of that format that are attached."""
+    streams, reader = request.app.ctx.open_streams, _WaitingReader(request, format_name)
     streams.add(reader)
     try:
         yield

@@ -5,71 +5,33 @@ The clients submit, attach and kill; what they get is read by what was generated
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import documents
 import msgspec
 import pytest
+from node_modules import CLIENTS, IS_CI, installed, ran
 from running import Service
 
 from service.api.description import document
 from service.api.routes import ROUTES
 
-IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
-CLIENTS = Path(__file__).parents[1] / "clients"
 PROGRAMS = Path(sys.executable).parent
 RECIPE = (
     (documents.ROOT / "deploy" / "HOWTO.md").read_text().partition("\n## Generate a client\n")[2]
 )
-# Seconds: a fuse. Each takes five on an idle machine, the installation twenty.
-FUSE_S = 280
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-def ran(*command: str | Path, directory: Path, **environment: str) -> str:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBRUNNER_")}  # noqa: TID251 - where npm keeps its cache
-    done = subprocess.run(
-        command,
-        cwd=directory,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=FUSE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-10_000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="session")
 def modules() -> Path:
-    """The programs of `tests/clients/package.json`, installed once in the user's cache."""
-    npm = shutil.which("npm")
-    if npm is None and not IS_CI:
-        pytest.skip("npm isn't installed")
-    assert npm is not None
-    wanted = CLIENTS / "package.json"
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # noqa: TID251 - as npm's own
-    name = hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
-    place = caches / "jobrunner-tests" / name
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # several processes run tests
-        if not (place / "installed").exists():
-            shutil.copy(wanted, place)
-            flags = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-            ran(npm, "install", "--prefer-offline", *flags, directory=place)
-            (place / "installed").touch()
-    return place / "node_modules"
+    return installed()
 
 
 @pytest.fixture

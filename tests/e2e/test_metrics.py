@@ -60,7 +60,7 @@ def test_what_happens_to_jobs_is_counted(state_dir: Path, gate: Gate, flags: tup
         with attached(service, live) as lines:
             assert next(lines) == "ready"
             seen = numbers(service)
-            assert seen["attached_readers"] == 1
+            assert seen['attached_readers{format="text"}'] == 1
         gate.open()
         service.wait(live)
 
@@ -163,7 +163,7 @@ def test_no_counter_falls_and_no_reader_stays_when_workers_end(
         outputs = [answer.iter_raw() for answer in answers]  # kept: dropped, they are closed
         assert {next(output) for output in outputs} == {b"ready\n"}
         before = numbers(service)
-        assert before["attached_readers"] == 4
+        assert before['attached_readers{format="text"}'] == 4
         end(service)
         for client in streams:
             client.close()
@@ -199,10 +199,10 @@ def test_readers_are_counted_out_when_they_go(service: Service, gate: Gate):
     job_id = service.submit(f"echo ready; read -r _ < {gate}; echo more")
     with attached(service, job_id) as lines:
         assert next(lines) == "ready"
-        assert numbers(service)["attached_readers"] == 1
+        assert numbers(service)['attached_readers{format="text"}'] == 1
         gate.open()
         assert list(lines) == ["more"]
-    assert numbers(service)["attached_readers"] == 0
+    assert numbers(service)['attached_readers{format="text"}'] == 0
 
 
 def test_a_service_that_was_killed_begins_anew(state_dir: Path):

@@ -160,7 +160,7 @@ def test_a_client_that_is_gone_is_no_reader_any_more(site: Site, service: Servic
         text = service.client.get("/metrics").text
         return sum(
             int(float(n))
-            for n in re.findall(r"^jobrunner_attached_readers (\S+)$", text, re.MULTILINE)
+            for n in re.findall(r"^jobrunner_attached_readers{[^}]*} (\S+)$", text, re.MULTILINE)
         )
 
     job_id = submit(site, "echo first; sleep 600")

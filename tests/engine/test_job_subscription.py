@@ -20,6 +20,7 @@ from service.errors import (
 )
 from service.files.job import JobFiles, job_files
 from service.jobs.lifecycle import State
+from service.jobs.record import JobRecord
 from service.output.chunk import Chunk
 from service.output.formats.encoder import Encoder
 from service.output.formats.plain_text import PlainText
@@ -64,6 +65,11 @@ class Jobs:
             self.recorded = self.log.end
             self.log.close(complete=True)
         self.becomes(state)
+
+    def show(self, job_id: str) -> JobRecord:
+        return JobRecord(
+            seq=1, id=job_id, spec=b"", commands=(), created_at=1, state=self.state(job_id)
+        )
 
     def state(self, job_id: str) -> State:
         assert job_id == JOB

@@ -28,7 +28,8 @@ from service.metrics.shared import WorkerSlot
 metrics = Metrics(WorkerSlot(Path(sys.argv[1])))
 print("ready", flush=True)
 for line in sys.stdin:
-    getattr(metrics, line.strip())()
+    verb, *words = line.split()
+    getattr(metrics, verb)(*words)
     print("done", flush=True)
 """
 
@@ -43,8 +44,8 @@ class Worker:
         )
         assert self.process.stdout.readline() == "ready\n"
 
-    def do(self, verb):
-        self.process.stdin.write(f"{verb}\n")
+    def do(self, *words):
+        self.process.stdin.write(" ".join(words) + "\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n"
 
@@ -112,19 +113,19 @@ def test_each_worker_shows_the_sum_of_all(state_dir, mine, start):
     mine.submitted()
     for worker in others:
         worker.do("submitted")
-        worker.do("attached")
+        worker.do("attached", "text")
     assert numbers(mine)["jobrunner_jobs_submitted_total"] == 3
-    assert numbers(mine)["jobrunner_attached_readers"] == 2
+    assert numbers(mine)['jobrunner_attached_readers{format="text"}'] == 2
 
 
 def test_what_a_killed_worker_counted_stays_and_what_it_had_open_goes(state_dir, mine, start):
     worker = start()
     worker.do("submitted")
-    worker.do("attached")
-    mine.attached()
+    worker.do("attached", "text")
+    mine.attached("text")
     worker.kill()
     assert numbers(mine)["jobrunner_jobs_submitted_total"] == 1
-    assert numbers(mine)["jobrunner_attached_readers"] == 1
+    assert numbers(mine)['jobrunner_attached_readers{format="text"}'] == 1
 
 
 def test_who_comes_after_a_killed_worker_goes_on_with_its_numbers(state_dir, mine, start):
@@ -132,9 +133,9 @@ def test_who_comes_after_a_killed_worker_goes_on_with_its_numbers(state_dir, min
     for deaths in range(1, 4):
         worker = start()
         worker.do("submitted")
-        worker.do("attached")
+        worker.do("attached", "text")
         assert numbers(mine)["jobrunner_jobs_submitted_total"] == deaths
-        assert numbers(mine)["jobrunner_attached_readers"] == 1
+        assert numbers(mine)['jobrunner_attached_readers{format="text"}'] == 1
         before = before or files(state_dir)
         assert files(state_dir) == before
         worker.kill()

@@ -27,6 +27,8 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
         case.query.pop("state", None)
     if case.query:
         _without_contradictions(case.query)
+    if case.path.endswith(("/attach", "/output")):
+        _in_format(case)
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if isinstance(case.body, dict):
@@ -40,6 +42,17 @@ def _without_contradictions(query: dict[str, Any]) -> None:
         query.pop("order", None)
     if "since" in query:
         query.pop("until", None)
+
+
+def _in_format(case: Any) -> None:
+    """Of output: times are in text, lines are records."""
+    query = case.query or {}
+    timestamps, lines = query.get("timestamps"), query.get("lines")
+    if timestamps not in (None, False, "false", "0"):
+        query["format"] = "text"
+        query.pop("lines", None)
+    elif lines not in (None, False, "false", "0"):
+        query["format"] = "ndjson"
 
 
 def _without_what_is_the_box_s(job: dict[str, Any]) -> None:

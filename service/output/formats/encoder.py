@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from service.output.chunk import Chunk
 
-__all__ = ["Encoder", "Options"]
+__all__ = ["DEFAULT", "Encoder", "Options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Options:
         marks_gaps: what was dropped is told of. Without it the stream is cut there.
         timestamps: each line begins with the time at which it came.
         lines: a record for each line.
-        origin_ns: when the job started, for formats that count from there; 0: unknown.
+        origin_ns: when the job started, for formats that count from there; 0: it didn't.
     """
 
     stream: int | None = None
@@ -43,7 +43,7 @@ class Options:
     origin_ns: int = 0
 
 
-_DEFAULT = Options()
+DEFAULT = Options()
 
 
 class Encoder(ABC):
@@ -53,6 +53,9 @@ class Encoder(ABC):
         needs_attribution: chunks are to be of one run each, every field known. Without it they
             are coalesced, which is quicker: the index isn't read.
         tells_end: `end` shows what it is given.
+        beats: `heartbeat` returns something.
+        needs_previous: `begin_after` is to be called when it doesn't begin at the start.
+        needs_origin: it counts from the start of the job, so that is to be known at its head.
         options: what the reader wants.
         state: all that the next bytes depend on, beside the chunk and the options.
     """
@@ -61,8 +64,11 @@ class Encoder(ABC):
 
     needs_attribution: ClassVar[bool] = False
     tells_end: ClassVar[bool] = False
+    beats: ClassVar[bool] = False
+    needs_previous: ClassVar[bool] = False
+    needs_origin: ClassVar[bool] = False
 
-    def __init__(self, options: Options = _DEFAULT) -> None:
+    def __init__(self, options: Options = DEFAULT) -> None:
         self.options = options
         self.state: Hashable = None
 
@@ -75,6 +81,10 @@ class Encoder(ABC):
         """What comes before the first chunk."""
         return b""
 
+    def begin_after(self, previous: bytes) -> None:
+        """`previous` is the byte before the first one; an empty one was dropped."""
+        raise NotImplementedError
+
     @abstractmethod
     def chunk(self, chunk: Chunk) -> bytes:
         """The chunk; b"" when it only changes the state."""
@@ -84,11 +94,8 @@ class Encoder(ABC):
         raise NotImplementedError
 
     def heartbeat(self, offset: int, time_ns: int) -> bytes:
-        """What tells a reader who has all output up to `offset` that the stream is alive; b"" when
-        the format has no such thing.
-        """
-        del offset, time_ns
-        return b""
+        """What tells a reader who has all output up to `offset` that the stream is alive."""
+        raise NotImplementedError
 
     def end(self, record: Mapping[str, object], offset: int) -> bytes:
         """What comes behind the last chunk of output that is complete, and ends at `offset`.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
+from service.output.formats.gap_line import gap_line
+from service.output.formats.timestamped_text import TimestampedText
 
 if TYPE_CHECKING:
     from service.output.chunk import Chunk
@@ -65,12 +67,9 @@ class MarkedPlainText(Encoder):
         return output_bytes
 
 
-def gap_line(start: int, end: int) -> bytes:
-    """The line in the place of what was dropped."""
-    return b"[jobrunner: %d bytes dropped]\n" % (end - start)
-
-
 def _make(options: Options) -> Encoder:
+    if options.timestamps:
+        return TimestampedText(options)
     # Neither looks at its options: readers of both streams and of one share an encoder.
     return MarkedPlainText() if options.marks_gaps else PlainText()
 

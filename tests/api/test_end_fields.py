@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.api.end_record import FIELDS, as_fields, end_record
+from service.api.end_fields import FIELDS, as_fields
+from service.engine.end_record import end_record
 from service.jobs.lifecycle import Reason, State
 from service.jobs.record import JobRecord
 from service.output.index import LogState
@@ -13,7 +14,7 @@ def record(**values):
 
 
 def test_counts_are_those_of_the_log_and_what_is_null_has_no_field():
-    end = end_record(record(state=State.EXITED, exit_code=0), LogState(10, 7, closed=True))
+    end = end_record(record(state=State.EXITED, exit_code=0), LogState(10, 7, closed=True), None)
     assert as_fields(end) == {
         "Jobrunner-State": "exited",
         "Jobrunner-ExitCode": "0",
@@ -25,7 +26,7 @@ def test_counts_are_those_of_the_log_and_what_is_null_has_no_field():
 
 def test_every_field_is_announced_and_ascii():
     killed = record(state=State.KILLED, reason=Reason.IDLE_TIMEOUT, exit_code=1, signal="SIGTERM")
-    fields = as_fields(end_record(killed, LogState()))
+    fields = as_fields(end_record(killed, LogState(), "0" * 64))
     assert tuple(fields) == FIELDS
     assert fields["Jobrunner-Reason"] == "idle-timeout"
     assert all(value.isascii() and value.isprintable() for value in fields.values())
