@@ -115,7 +115,8 @@ class KeptSession:
         """The connection, waited for when it is down. Raises: Unavailable."""
         if self._session is None or not self.is_up:
             try:
-                await asyncio.wait_for(self._is_up.wait(), REPLY_TIMEOUT_S)
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    await self._is_up.wait()
             except TimeoutError as exc:
                 raise Unavailable(_UNREACHABLE) from exc
         if self._heartbeat.is_unheard:

@@ -41,6 +41,18 @@ def look_at(pid: int) -> Process | None:
     )
 
 
+def starved_s(pid: int) -> float:
+    """Seconds that the main thread of `pid` wanted to run and had no processor; 0 where the kernel
+    doesn't tell. Source: Documentation/scheduler/sched-stats.rst, /proc/pid/schedstat.
+    """
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            _, waited, _ = file.read().split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(waited) / 1e9
+
+
 def children_of(pid: int) -> list[int]:
     """The children of all threads of `pid`; empty when it is gone.
 

@@ -33,8 +33,9 @@ _START_S: Final = SILENT_S + 30.0
 # The soft limit on descriptors that commands get: the one that this process was started with.
 # Workers raise their own later, and the supervisor would inherit that.
 _SOFT_LIMIT: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-# Seconds for a killed candidate to exit, and for one that is ready to fork and detach.
-_ENDED_S: Final = 10.0
+# Seconds for a killed candidate to exit, and for the process that it was forked from: neither waits
+# for anything but a processor.
+_ENDED_S: Final = 60.0
 # Seconds that a supervisor may stay silent when the service ends.
 _LAST_WORD_S: Final = 2.0
 # Seconds that `reach` takes, as a rule: a silent one is killed, and the next one reaps orphans.

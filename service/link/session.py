@@ -152,7 +152,9 @@ class SupervisorSession(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         _, session = await loop.create_unix_connection(lambda: cls(on_messages, on_lost), path)
         try:
-            hello = await asyncio.wait_for(session._hello, _HELLO_TIMEOUT_S)  # noqa: SLF001 - its own class
+            # Not wait_for: that of Python 3.11 forgets a cancellation that comes with the result.
+            async with asyncio.timeout(_HELLO_TIMEOUT_S):
+                hello = await session._hello  # noqa: SLF001 - its own class
         except TimeoutError as exc:
             session.close()
             raise ConnectionLost("the supervisor did not say hello") from exc

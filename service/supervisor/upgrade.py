@@ -28,6 +28,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service.host.procfs import starved_s
 from service.host.utf8_mode import OPTIONS as UTF8
 from service.link.to_supervisor import Upgrade
 from service.supervisor.process.brand import OF_NO_JOB, branded
@@ -36,8 +37,11 @@ from service.supervisor.snapshot import VERSION, Snapshot, from_json, to_json
 if TYPE_CHECKING:
     from service.supervisor.connection import Connection
 
-# Seconds that a trial may take: it imports and decodes.
+# Seconds that a trial may take: it imports and decodes. Those don't count in which it has to wait
+# for a processor.
 _TRIAL_S: Final = 30.0
+# Seconds between two looks at one whose time has passed, at least.
+_LOOK_S: Final = 1.0
 
 
 class CantResume(Exception):
@@ -59,8 +63,16 @@ class Trial:
         """
         if not self._pid:
             self._pid = _try_new_code(snapshot)
-            self._bound = self._loop.call_later(_TRIAL_S, os.kill, self._pid, signal.SIGKILL)
+            self._bound = self._loop.call_later(_TRIAL_S, self._look, 0.0)
         self._requests.append((connection, message))
+
+    def _look(self, excused_s: float) -> None:
+        """Its time has passed, if it hasn't been starved for longer than it was excused for."""
+        more_s = starved_s(self._pid) - excused_s
+        if more_s < _LOOK_S:
+            os.kill(self._pid, signal.SIGKILL)  # reaped by nobody but us, so it is still this one
+        else:
+            self._bound = self._loop.call_later(more_s, self._look, excused_s + more_s)
 
     def ended(self, pid: int) -> list[tuple[Connection, Upgrade]] | None:
         """The trial was reaped: the requests for it. None if `pid` is another process."""

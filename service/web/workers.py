@@ -17,6 +17,10 @@ from sanic.worker.constants import ProcessState
 # Seconds for workers to abort their streams and hand their jobs over. They take four at most.
 END_S: Final = 10.0
 
+# Seconds for all workers of a start to serve; then Sanic ends it. Its own thirty are too few on a
+# machine that boots, or is busy. One that fails is told of at once.
+START_S: Final = 120.0
+
 _log = structlog.get_logger("jobrunner.watchdog")
 
 
@@ -66,6 +70,7 @@ class Workers:
                 _log.error("worker_not_spawned", error=str(exc))
                 return None
 
+        manager.THRESHOLD = int(START_S * 10)  # turns of its loop, ten in a second
         manager.run = run_logged
         manager.wait_for_ack = wait
         manager._poll_monitor = poll

@@ -98,6 +98,29 @@ async def test_a_worker_introduces_itself_with_the_bounds_of_the_service(opened)
     assert await within(supervisor.received.get()) == {**common, "role": "operator"}
 
 
+async def test_a_timeout_that_passes_as_the_hello_comes_is_not_forgotten(tmp_path):
+    """Else what follows the opening would have no bound."""
+
+    class Cancelled(SupervisorSession):
+        def data_received(self, data):
+            super().data_received(data)
+            assert self._hello.done()
+            opening.cancel()
+            self.close()
+
+    supervisor = Supervisor(HELLO)
+    path = tmp_path / "supervisor.sock"
+    async with await asyncio.start_unix_server(supervisor.serve, path):
+        directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            opening = asyncio.create_task(Cancelled.open(directory, print, lambda _: None))
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        finally:
+            os.close(directory)
+        await within(supervisor.ended.wait())
+
+
 @pytest.mark.parametrize("protocol", [PROTOCOL - 1, PROTOCOL + 1, "x", None])
 async def test_a_supervisor_of_another_protocol_is_refused(opened, protocol):
     with pytest.raises(OtherProtocol, match=f"speaks protocol {protocol}, this release"):

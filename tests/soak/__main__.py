@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -20,8 +21,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
+_SESSION = Path(__file__).with_name("session.py")
 # Computes for as long as its standard input is open, which is as long as this program lives.
 _BUSY = """
 import select, sys
@@ -39,6 +40,8 @@ with tempfile.TemporaryFile() as file:
         file.flush()
         os.fsync(file.fileno())
 """
+# Seconds after which a test hangs, however little it gets of the processors.
+HANGS_S = 3600
 # One of so many processes writes: it spends most of its time waiting, which counts as load as well.
 _WRITER_OF = 6
 
@@ -61,23 +64,25 @@ def busy(processes: int) -> Iterator[None]:
             process.communicate()
 
 
-def failures(report: Path) -> Iterator[tuple[str, str]]:
-    """The tests that failed by that report, and why."""
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
-        for bad in (*case.findall("failure"), *case.findall("error")):
-            name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
-            yield name, bad.get("message", "").partition("\n")[0][:200]
+def failures(told: Path) -> dict[str, str]:
+    """The tests that failed, and the last line of why: `session.py` has written them down."""
+    if not told.exists():
+        return {}
+    reports = [json.loads(line) for line in told.read_text().splitlines()]
+    return {r["test"]: f"{r['when']}: {r['why'].rstrip().rpartition(chr(10))[2]}" for r in reports}
 
 
-def run(number: int, directory: Path, at_once: int, arguments: list[str]) -> tuple[int, Path, Path]:
-    """pytest's exit status, its report and its output."""
-    report, output = directory / f"{number}.xml", directory / f"{number}.log"
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(at_once), "--dist", "worksteal"]
+def run(number: int, directory: Path, at_once: int, arguments: list[str]) -> tuple[int, Path]:
+    """pytest's exit status, and the file of what failed; its output and a report are beside it."""
+    told, output = directory / f"{number}.jsonl", directory / f"{number}.log"
+    told.unlink(missing_ok=True)
+    command = [sys.executable, str(_SESSION), str(told), "-q", "-n", str(at_once)]
     # A test's time-out is a bound on a test that hangs, and counts on the processors being free.
-    command += [f"--junitxml={report}", "--timeout=600", "-m", "not slow", *arguments]
+    command += [f"--timeout={HANGS_S}", "--dist", "worksteal", "-m", "not slow"]
+    command += [f"--junitxml={output.with_suffix('.xml')}", *arguments]
     with output.open("wb") as file:
         status = subprocess.run(command, stdout=file, stderr=file, check=False).returncode
-    return status, report, output
+    return status, told
 
 
 def main() -> int:
@@ -93,18 +98,18 @@ def main() -> int:
     with busy(options.busy):
         for number in range(1, options.rounds + 1):
             begun = time.monotonic()
-            status, report, output = run(number, options.directory, options.at_once, arguments)
-            found = dict(failures(report)) if report.exists() else {}
+            status, told = run(number, options.directory, options.at_once, arguments)
+            found = failures(told)
             failed.update(found.keys())
             broken += status != 0 and not found
             took_s, (average, *_) = time.monotonic() - begun, os.getloadavg()
             print(
                 f"round {number}: {len(found)} failed, status {status}, {took_s:.0f} s,"
-                f" load {average:.1f}; {output}",
+                f" load {average:.1f}; {told}",
                 flush=True,
             )
             for name, why in found.items():
-                print(f"    {name}: {why}", flush=True)
+                print(f"    {name}: {why[:200]}", flush=True)
     for name, times in failed.most_common():
         print(f"{times} of {options.rounds}: {name}")
     return 1 if failed or broken else 0

@@ -5,15 +5,18 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from service.host.procfs import starved_s
 from service.output.index import STDOUT
 from service.output.writer import LogWriter
+from service.supervisor import upgrade
 from service.supervisor.snapshot import VERSION, Snapshot, SocketSnapshot, to_json
 from service.supervisor.trial import can_follow
-from service.supervisor.upgrade import CantResume, execute
+from service.supervisor.upgrade import CantResume, Trial, execute
 
 
 def test_a_log_is_handed_over_with_what_it_could_only_hold(tmp_path):
@@ -73,6 +76,41 @@ def ready(fifo):
 @pytest.fixture
 def go(fifo):
     return fifo()
+
+
+class Clock:
+    """A loop whose time a test lets pass."""
+
+    def __init__(self):
+        self.set = []
+
+    def call_later(self, seconds, callback, *arguments):
+        self.set.append((seconds, callback, arguments))
+
+    def passes(self):
+        seconds, callback, arguments = self.set.pop()
+        callback(*arguments)
+        return seconds
+
+
+def test_a_trial_that_hangs_is_ended_and_one_without_a_processor_is_waited_for(monkeypatch):
+    starved = iter([40.0, 45.0, 45.5])
+    clock = Clock()
+    with subprocess.Popen(["sleep", "1000"]) as trial:
+        monkeypatch.setattr(upgrade, "_try_new_code", lambda _: trial.pid)
+        monkeypatch.setattr(upgrade, "starved_s", lambda pid: next(starved) * (pid == trial.pid))
+        Trial(clock).request(None, {"type": "upgrade"}, None)
+        assert clock.passes() == upgrade._TRIAL_S
+        assert clock.passes() == 40
+        assert trial.poll() is None
+        assert clock.passes() == 5  # half a second more is no reason
+        assert clock.set == []
+        assert trial.wait() == -signal.SIGKILL
+
+
+def test_what_a_process_waits_for_a_processor_is_known_unless_it_is_gone():
+    assert starved_s(os.getpid()) > 0
+    assert starved_s(2**22) == 0
 
 
 def test_two_who_ask_at_once_get_one_upgrade(plain_supervisor):
