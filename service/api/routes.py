@@ -7,6 +7,7 @@ from typing import Any, Final
 from service.api import (
     attach,
     change,
+    events,
     health,
     jobs,
     listing,
@@ -27,6 +28,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *change.routes,
     *attach.routes,
     *output.routes,
+    *events.routes,
     *health.routes,
     *metrics.routes,
     *openapi.routes,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from service.engine.change_feed import ChangeFeed
 from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
@@ -83,6 +84,7 @@ class Engine:
         self._is_closing = False
         self._records_check = RecordsCheck(store)
         self._waiters = Waiters()
+        self.feed = ChangeFeed(store)
         self._removal = Removal(settings, store)
         self._cleaning = Cleaning(settings, store, self._waiters, self._removal)
         self._retention = Retention(settings, store, self._cleaning.retire)
@@ -113,6 +115,7 @@ class Engine:
         """End the readers, finish what was begun, then hand all jobs over."""
         self._is_closing = True
         self._log_watcher.close()
+        self.feed.close()
         self._waiters.notify_all()
         self._removal.close()
         await self._tasks.cancel_kept()

@@ -4,8 +4,9 @@ Rules
 1. Never a live job; and a finished one is kept KEPT_S, whatever the settings say.
 2. Nothing polls. A pass runs when this process has stored the end of a job, when it starts, and
    when its one timer says that the next job is due; with nothing to become due there is no timer.
-3. A pass also forgets the idempotency keys of jobs that were cleaned long ago (`KEY_RETENTION`).
-   No timer waits for them: an expired key counts as forgotten already.
+3. A pass also forgets the idempotency keys of jobs that were cleaned long ago (`KEY_RETENTION`),
+   and their tombstones. No timer waits for them: an expired key counts as forgotten already, and a
+   tombstone that is told for longer does no harm.
 4. Any process may run a pass at any time: a job is cleaned by whoever deletes its record, and only
    that one removes its files. A reader that has the files open reads on.
 
@@ -38,6 +39,8 @@ from service.store import Finished, Store, Totals
 
 # Seconds that whoever submitted a job has to fetch how it ended.
 KEPT_S: Final = 60
+# Seconds that a consumer of changes has to hear of a job that was cleaned: a week.
+TOMBSTONES_KEPT_S: Final = 7 * 24 * 3600
 # Jobs per transaction and thread call: a pass over many lets the loop serve in between.
 _BATCH: Final = 100
 # Seconds for one job: a disk that is read for the first time shows some hundred thousand files.
@@ -144,6 +147,7 @@ class Retention:
             await self._measure_new()
             await self._clean_due()
             await self._forget_keys()
+            await self._forget_tombstones()
         except (JobrunnerError, OSError) as exc:
             _log.error("retention_failed", error=str(exc))
             self._arm(_RETRY_S)
@@ -191,6 +195,11 @@ class Retention:
         )
         if await stored(forget) == _BATCH:
             self._arm(0.0)  # the loop serves before the next batch
+
+    async def _forget_tombstones(self) -> None:
+        before = self._now() - TOMBSTONES_KEPT_S * _NS
+        if await stored(lambda: self._store.changes.forget(before=before, limit=_BATCH)) == _BATCH:
+            self._arm(0.0)
 
     async def _measure(self, job_ids: list[str]) -> None:
         usage = await asyncio.to_thread(self._usage_of, job_ids)

@@ -1,5 +1,6 @@
 """The records of jobs, in one SQLite file."""
 
+from service.store.changes import Change, Changes, sees
 from service.store.finished import Finished, Leftover, Totals
 from service.store.free_space import FreeSpace
 from service.store.lists import Page, Query
@@ -11,6 +12,8 @@ from service.store.selection import Selection
 from service.store.store import DuplicateKey, Overtaken, Store
 
 __all__ = [
+    "Change",
+    "Changes",
     "DuplicateKey",
     "Finished",
     "FreeSpace",
@@ -27,4 +30,5 @@ __all__ = [
     "StoreError",
     "Totals",
     "readable",
+    "sees",
 ]

@@ -84,10 +84,6 @@ class ChangedJobs:
         """A number below 2**32 that other records hardly have. Raises: Unavailable."""
         return int(self._database.row("SELECT number FROM origin")[0])
 
-    def version(self) -> int:
-        """It is another one once another connection has committed. Raises: Unavailable."""
-        return int(self._database.row("PRAGMA data_version")[0])
-
     def behind(self, after: int, visible: Visibility, *, limit: int) -> Changes:
         """The first changes behind `after` that are visible, at most `limit`; fewer as well when
         many of others are passed over. Raises: Unavailable.

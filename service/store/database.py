@@ -45,6 +45,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         """Raises: StoreError, with a sentence for the operator."""
+        self.log_path = path.with_name(f"{path.name}-wal")  # SQLite's write-ahead log
         self.reserve = Reserve(path)
         self.checkpoints = Checkpoints(path, _connect)
         self._is_locked = False
