@@ -28,7 +28,8 @@ _log = structlog.get_logger("jobrunner.audit")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `action`: `submit`, `change`, `attach`, `kill`, `clean`, `refuse`. `client_ip`
+    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `clean`,
+    `refuse`. `client_ip`
     (`of` in the file): the address that the request came from. `job` and `code` where there is one;
     `code` is that of the problem document.
 

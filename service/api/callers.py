@@ -27,7 +27,12 @@ def check_sees(request: Request, job_id: str) -> None:
 
 
 def audit(
-    request: Request, action: str, job_id: str, *, code: str | None = None, always: bool = False
+    request: Request,
+    action: str,
+    job_id: str | None,
+    *,
+    code: str | None = None,
+    always: bool = False,
 ) -> None:
     """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
     principal = request.principal
@@ -37,8 +42,9 @@ def audit(
         "principal": principal.name,
         "token": principal.token,
         "client_ip": ip,
-        "job": job_id,
     }
+    if job_id is not None:
+        fields |= {"job": job_id}
     if code is not None:
         fields |= {"code": code, "request": f"{request.method} {request.path}"}
     if always:

@@ -7,7 +7,6 @@ consumer that comes back after days gets each job's latest state once, in the or
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +16,15 @@ from sanic import HTTPResponse
 
 from service.access.scopes import Scope
 from service.api import forms
+from service.api.callers import audit
 from service.api.job_view import job_view
 from service.api.negotiation import negotiated
 from service.api.parameters import header, optional, query
-from service.api.records import RECORDS, RECORDS_FORM, STREAM_HEADERS, framing
+from service.api.records import RECORDS, RECORDS_FORM, STREAM_HEADERS, framing, heartbeat
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
 from service.engine.change_feed import ChangeFeed, Step, Told
+from service.engine.engine import Engine
 from service.errors import BadHeader, BadQuery, JobrunnerError, NotAcceptable
 from service.jobs.visibility import Visibility
 from service.output.formats.format import Format
@@ -37,9 +38,6 @@ from service.web.timeouts import no_response_timeout
 routes: Final = Routes()
 
 _MAX_SEQ: Final = 2**63 - 1
-# Seconds without a change that is told after which a reader is told that the stream is alive; it is
-# seen to every few seconds.
-_HEARTBEAT_S: Final = 14.0
 # Views that are made in the event loop: to wake a thread takes longer than to read one index.
 _FEW: Final = 4
 
@@ -110,8 +108,11 @@ async def events(request: Request, given: Events) -> HTTPResponse | None:
     check_room(request)
     if given.last_event_id is not None and not given.follow and _is_end(feed, after, visible):
         return HTTPResponse(status=204)
-    response = StreamingResponse(request, dict(STREAM_HEADERS), wanted.content_type, None)
-    told = _Stream(feed, visible, framing(wanted.format), ctx.settings, response, after)
+    audit(request, "follow", None)
+    response = StreamingResponse(
+        request, dict(STREAM_HEADERS), wanted.content_type, None, format_name=wanted.format.name
+    )
+    told = _Stream(ctx.engine, visible, framing(wanted.format), ctx.settings, response, after)
     with feed.following(), no_response_timeout(request):
         try:
             async with response:
@@ -146,19 +147,19 @@ class _Stream:
 
     def __init__(
         self,
-        feed: ChangeFeed,
+        engine: Engine,
         visible: Visibility,
         encoder: RecordEncoder,
         settings: Settings,
         response: StreamingResponse,
         after: int,
     ) -> None:
-        self._feed = feed
+        self._feed = engine.feed
+        self._keep_alive = engine.keep_alive
         self._visible = visible
         self._encoder = encoder
         self._settings = settings
         self._response = response
-        self._last_at = 0.0
         self.after = after
 
     async def run(self, *, follow: bool) -> None:
@@ -173,10 +174,12 @@ class _Stream:
                 break
             await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
         while follow:
-            await self._feed.wait(self.after)
+            with self._keep_alive.during(self._beat):
+                await self._feed.wait(self.after)
             await self._tell(self._feed.read(self.after, self._visible))
-            if asyncio.get_running_loop().time() - self._last_at >= _HEARTBEAT_S:
-                await self._write(self._encoder.heartbeat(self.after, time.time_ns()))
+
+    def _beat(self, time_ns: int) -> None:
+        self._response.try_write(heartbeat(self._encoder, {"Seq": self.after}, time_ns))
 
     async def _tell(self, step: Step) -> Step:
         fresh = [told for told in step.found if told.body is None]
@@ -194,7 +197,6 @@ class _Stream:
     async def _write(self, data: bytes) -> None:
         if data:
             await self._response.write(data)
-            self._last_at = asyncio.get_running_loop().time()
 
 
 def _render(changes: list[Told], settings: Settings) -> None:

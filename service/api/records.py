@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from service.api import forms
@@ -9,6 +10,8 @@ from service.output.formats.format import Format
 from service.output.formats.ndjson import FORMATS as NDJSON
 from service.output.formats.records import RecordEncoder
 from service.output.formats.sse import FORMATS as SSE
+from service.output.formats.sse import Sse
+from service.output.formats.times import rfc3339_ns
 
 RECORDS: Final[tuple[Format, ...]] = (*NDJSON, *SSE)
 """The first one is for callers that take any."""
@@ -22,6 +25,13 @@ STREAM_HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
+
+
+def heartbeat(encoder: RecordEncoder, place: Mapping[str, object], time_ns: int) -> bytes:
+    """What says that a silent stream is alive; as a record it tells where the reader is."""
+    if isinstance(encoder, Sse):
+        return encoder.heartbeat(0, time_ns)
+    return encoder.record("heartbeat", {**place, "Time": rfc3339_ns(time_ns)}, 0)
 
 
 def framing(wanted: Format) -> RecordEncoder:

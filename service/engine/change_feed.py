@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,8 +24,6 @@ BATCH: Final = 100
 # Changes that are kept, and bytes of their specs and views.
 _KEPT: Final = 1000
 _KEPT_BYTES: Final = 8 << 20
-# Seconds after which all are woken at the latest: each may have to tell that it is alive.
-_WAKE_S: Final = 5.0
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -63,21 +61,27 @@ class ChangeFeed:
         self._begin = 0  # the number behind which `_recent` has all changes
         self._head = 0  # up to which it has them
         self._news = asyncio.Event()
-        self._woken_at = 0.0
+        self._listeners: set[Callable[[], None]] = set()
         self._is_closed = False
 
     @contextmanager
-    def following(self) -> Iterator[None]:
-        """While somebody reads or waits. Raises: Unavailable."""
-        self._check_open()
+    def following(self, listener: Callable[[], None] | None = None) -> Iterator[None]:
+        """While somebody reads or waits. `listener` is called whenever there is something new, and
+        when this worker stops. Raises: Unavailable.
+        """
+        self.check_open()
         if not self._followers:
             self._begin = self._head = self._store.changes.last()
             self._watch.open()
         self._followers += 1
+        if listener is not None:
+            self._listeners.add(listener)
         try:
             yield
         finally:
             self._followers -= 1
+            if listener is not None:
+                self._listeners.discard(listener)
             if not self._followers:
                 self._watch.close()
                 self._recent.clear()
@@ -110,12 +114,12 @@ class ChangeFeed:
         return Step([Told(change) for change in step.found], step.until, step.is_last)
 
     async def wait(self, after: int) -> None:
-        """Return once there are changes behind `after`, or some seconds are over. Raises:
-        Unavailable, when this worker stops.
+        """Return once there are changes behind `after`. Raises: Unavailable, when this worker
+        stops.
         """
-        if self._head <= after and not self._is_closed:
+        while self._head <= after and not self._is_closed:
             await self._news.wait()
-        self._check_open()
+        self.check_open()
 
     def _look(self) -> bool:
         before = self._head
@@ -128,9 +132,7 @@ class ChangeFeed:
                     break
         except JobrunnerError as exc:
             _log.warning("changes_not_read", why=exc.detail)
-        now = asyncio.get_running_loop().time()
-        if self._head > before or now - self._woken_at >= _WAKE_S:
-            self._woken_at = now
+        if self._head > before:
             self._wake()
         return self._head > before
 
@@ -147,8 +149,11 @@ class ChangeFeed:
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+        for listener in list(self._listeners):
+            listener()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises: Unavailable, when this worker stops."""
         if self._is_closed:
             raise Unavailable("This worker is stopping.")
 

@@ -18,7 +18,7 @@ from service.output.fanout import Subscriber
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from service.output.chunk import Chunk
@@ -206,6 +206,35 @@ class Subscription:
                 finally:
                     self._log.leave(subscriber)
                     self._cursor.offset = subscriber.offset
+
+    async def next_piece(self) -> bytes | None:
+        """What comes next, encoded; perhaps nothing, as the encoder holds it back. None: all that
+        there is now was given. For a reader that isn't in a `copy_to`, with gaps marked.
+
+        Raises: as `copy_to`.
+        """
+        state = self._log.state
+        try:
+            chunks = await self._read(state)
+        except OutputDropped as dropped:
+            return self._encoder.gap(*self._skip(dropped))
+        if not chunks:
+            return None
+        self._hash_on(state)
+        return self._encoder.encode(chunks)
+
+    def call_on_change(self, bell: Callable[[], None]) -> None:
+        """Has `bell` called whenever the log has changed, until `close_silently`."""
+        self._log.add_bell(bell)
+
+    def close_silently(self, bell: Callable[[], None]) -> None:
+        """Closes, and `bell` is called no more."""
+        self._log.remove_bell(bell)
+        self.close()
+
+    def refresh(self) -> None:
+        """Looks how far the log is, without waiting to be told."""
+        self._log.refresh()
 
     def _hash_on(self, state: LogState) -> None:
         # In steps: threads cost more than they save for little of it, which is left for the end.

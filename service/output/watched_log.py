@@ -42,6 +42,7 @@ class WatchedLog:
     """
 
     __slots__ = (
+        "_bells",
         "_digest",
         "_error",
         "_hashing",
@@ -60,6 +61,7 @@ class WatchedLog:
         self._users = 0
         self._watch: int | None = None
         self._error: Exception | None = None
+        self._bells: set[Callable[[], None]] = set()
         self._digest = LogDigest()
         self._hashing: asyncio.Future[None] | None = None
         self.fan_outs: list[FanOut] = []
@@ -155,6 +157,25 @@ class WatchedLog:
             for fan_out in self.fan_outs:
                 fan_out.push(state)
             self._drop_empty()
+            self._ring()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for it to change."""
+        return bool(self.fan_outs or self._bells)
+
+    def add_bell(self, bell: Callable[[], None]) -> None:
+        """Have `bell` called whenever it has changed, for one who reads on by itself."""
+        self._bells.add(bell)
+        self._start_watching()
+
+    def remove_bell(self, bell: Callable[[], None]) -> None:
+        """Not any more; doing it again does nothing."""
+        self._bells.discard(bell)
+
+    def _ring(self) -> None:
+        for bell in list(self._bells):
+            bell()
 
     def beat(self, time_ns: int) -> None:
         """Tells readers who have all there is that their streams are alive."""
@@ -170,6 +191,7 @@ class WatchedLog:
         for fan_out in self.fan_outs:
             fan_out.let_go()
         self.fan_outs = []
+        self._ring()
 
     def _fan_out_for(self, subscriber: Subscriber, stream: int | None) -> FanOut:
         encoder = subscriber.encoder

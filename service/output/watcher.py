@@ -164,7 +164,7 @@ class LogWatcher:
         """Looks at every log that can't be watched, and for which somebody waits."""
         self._poll = None
         for log in list(self._unwatched):
-            if log.fan_outs:
+            if log.is_awaited:
                 log.refresh()
             else:
                 self._unwatched.discard(log)  # it asks again with the next who waits

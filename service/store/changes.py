@@ -13,13 +13,16 @@ Rules
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
 from service.jobs.visibility import All, Nothing, Only, Visibility
 from service.store.database import Database
 from service.store.rows import COLUMNS, id_of, record_of
+from service.store.selection import Condition, Selection, finished_source, live_source
 
 # The number of the change that the statement around it makes: two look-ups at the end of an index.
 NEXT: Final = (
@@ -106,6 +109,54 @@ class ChangedJobs:
         rows = self._database.rows(_TOMBSTONES, (graves,)) if graves != _NO_NUMBERS else []
         found |= {row[0]: Change(row[0], id_of(row[1]), row[2], None) for row in rows}
         return [found[number] for number, _, _ in numbers]
+
+    def of_jobs(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The number of the last change of each of these jobs, which are told by their own numbers;
+        a job that doesn't exist is missing. Raises: Unavailable.
+        """
+        sql = "SELECT seq, changed FROM jobs WHERE seq IN (SELECT value FROM json_each(?))"
+        return dict(self._database.rows(sql, (json.dumps(list(numbers)),)))
+
+    def cleaned(self, numbers: Iterable[int], visible: Visibility, *, since: int) -> dict[int, str]:
+        """The visible ones of these jobs that were cleaned behind the change `since`: their IDs, by
+        their own numbers. Raises: Unavailable.
+        """
+        rows = self._database.rows(
+            "SELECT job, id, principal FROM tombstones"
+            " WHERE changed > ? AND job IN (SELECT value FROM json_each(?))",
+            (since, json.dumps(list(numbers))),
+        )
+        return {job: id_of(job_id) for job, job_id, principal in rows if sees(visible, principal)}
+
+    def begin(self, selection: Selection, visible: Visibility) -> tuple[int, int, list[int]]:
+        """For somebody who begins now: the last change, the number of the last job, and the numbers
+        of the running jobs of a selection. Raises: Unavailable.
+        """
+        running = replace(selection, states=selection.states & {State.RUNNING})
+        source = live_source(running, visible)
+        with self._database.reading():
+            sql = f"SELECT jobs.seq FROM {source.sql} ORDER BY jobs.seq"  # noqa: S608 - values are bound
+            numbers = [row[0] for row in self._database.rows(sql, source.values)]
+            (last,) = self._database.row("SELECT coalesce(max(seq), 0) FROM jobs")
+            return self.last(), last, numbers
+
+    def finished_before(
+        self,
+        selection: Selection,
+        visible: Visibility,
+        *,
+        change: int,
+        after: int,
+        last: int,
+        limit: int,
+    ) -> list[int]:
+        """The numbers, above `after` and up to `last`, of finished jobs of a selection that haven't
+        changed behind `change`; oldest first. Raises: Unavailable.
+        """
+        bounds = Condition("jobs.seq > ? AND jobs.seq <= ? AND changed <= ?", (after, last, change))
+        source = finished_source(selection, visible, bounds)
+        sql = f"SELECT jobs.seq FROM {source.sql} ORDER BY jobs.seq LIMIT ?"  # noqa: S608 - values are bound
+        return [row[0] for row in self._database.rows(sql, (*source.values, limit))]
 
     def forget(self, *, before: int, limit: int) -> int:
         """Delete at most `limit` tombstones of jobs that were cleaned earlier than `before`; how

@@ -75,7 +75,7 @@ class FinishedJobs:
             (job_id,),
         )
         db.execute(
-            f"INSERT INTO tombstones SELECT {NEXT}, id, principal, ? FROM jobs"  # noqa: S608 - constants
+            f"INSERT INTO tombstones SELECT {NEXT}, seq, id, principal, ? FROM jobs"  # noqa: S608 - constants
             f" WHERE id = ? AND state NOT IN ({LIVE_SQL})",
             (at, job_id),
         )

@@ -187,6 +187,7 @@ UPDATE jobs SET changed = seq;
 CREATE INDEX jobs_by_change ON jobs (changed, principal);
 CREATE TABLE tombstones (
     changed INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL,
     id TEXT NOT NULL,
     principal TEXT,
     cleaned_at INTEGER NOT NULL

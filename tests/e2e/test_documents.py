@@ -137,6 +137,16 @@ def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     assert json.loads(killed)["State"] == "exited"
 
 
+def test_another_system_is_told_of_each_end_once(service: Service, tmp_path: Path) -> None:
+    (command,) = blocks(recipe("Tell another system how jobs ended"))
+    command = command.replace("localhost:8080", service.url)
+    assert ran(command, tmp_path).returncode == 0  # what others have left here
+    ended = [service.run("exit 3")["ID"], service.run("true")["ID"]]
+    told = ran(command, tmp_path)
+    assert told.stdout.splitlines() == [f"{ended[0]} exited 3", f"{ended[1]} exited 0"]
+    assert ran(command, tmp_path).stdout == ""
+
+
 def test_a_second_start_by_cron_on_the_same_day_runs_nothing(
     service: Service, tmp_path: Path
 ) -> None:

@@ -71,9 +71,8 @@ def test_an_event_source_is_told_the_same_and_stops(service: Service):
         "no",
     )
     (told,) = changes(service, after=before)
-    head, event, *rest = answer.text.split("\n\n")
-    assert (head, rest) == ("retry: 1000", [""])
-    (number, kind, data) = event.split("\n")
+    retry, number, kind, data, *rest = answer.text.split("\n")
+    assert (retry, rest) == ("retry: 1000", ["", ""])
     assert (number, kind) == (f"id: {told['Seq']}", "event: change")
     assert httpx.Response(200, text=data.removeprefix("data: ")).json()["ID"] == job_id
     asked = {"params": {"format": "sse", "after": 0}}

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from service.output.chunk import Chunk
 
-__all__ = ["MAX_LINE_BYTES", "GapRecord", "OutputRecord", "RecordEncoder"]
+__all__ = ["MAX_LINE_BYTES", "GapRecord", "OutputRecord", "RecordEncoder", "encode_json"]
 
 MAX_LINE_BYTES = 64 * 1024
 """A longer line is told in pieces: bounds what is held back for one that doesn't end."""
 
-_encode = msgspec.json.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
 
 
 class OutputRecord(msgspec.Struct, rename="pascal", gc=False):
@@ -107,9 +107,9 @@ class RecordEncoder(Encoder):
 
     def record(self, kind: str, body: object, place: int, *, suffix: str = "") -> bytes:
         """Any record: `body` becomes its JSON object; after it the reader is at `place`."""
-        raw = _encode(body)
+        raw = encode_json(body)
         if members := self.members(place):
-            raw = _encode(members)[:-1] + b"," + raw[1:]
+            raw = encode_json(members)[:-1] + b"," + raw[1:]
         return self.frame(kind, raw, f"{place}{suffix}")
 
     def chunk(self, chunk: Chunk) -> bytes:
