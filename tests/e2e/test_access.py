@@ -128,6 +128,7 @@ OTHERS = [
     ("DELETE", "/", "run"),
     ("POST", "/clean", "run"),
     ("PATCH", "/{ID}", "run"),
+    ("GET", "/events", "read"),
     ("GET", "/metrics", "read"),
     ("GET", "/openapi.json", "read"),
     ("GET", "/health/live", None),
