@@ -65,6 +65,11 @@ class StateDir:
         return self.path / DRAIN
 
     @property
+    def kept(self) -> Path:
+        """A file for each job with processes that outlive it (`supervisor.kept`)."""
+        return self.path / "kept"
+
+    @property
     def start_lock(self) -> Path:
         """Locked by the one candidate that is to become the supervisor."""
         return self.path / "supervisor.start.lock"

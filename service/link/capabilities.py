@@ -31,6 +31,8 @@ SCRIPT_FILE: Final = "script_file"
 GROUPS: Final = "groups"
 # It accepts no job and starts none that is pending, while it is asked to (`drain`).
 DRAIN: Final = "drain"
+# What a command leaves may outlive the job (`keep`, `end_kept`).
+KEEP: Final = "keep"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -47,4 +49,5 @@ CAPABILITIES: Final = (
     SCRIPT_FILE,
     GROUPS,
     DRAIN,
+    KEEP,
 )

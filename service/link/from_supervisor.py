@@ -67,6 +67,13 @@ class DrainReply(_Reply):
     pending: Count  # jobs that wait
 
 
+class EndKeptReply(_Reply):
+    """To `end_kept`. It isn't ok when the job has left nothing running."""
+
+    kill: NotRequired[KillReceipt]  # it is ok; the same to a repeat
+    is_gone: NotRequired[bool]  # it is ok: no process is there; else some are stuck in the kernel
+
+
 class OrphanedLogReply(_Reply):
     """To `close_orphaned_log`."""
 
@@ -225,7 +232,7 @@ class LeftProcess(TypedDict):
 
 
 class Finished(TypedDict):
-    """Nothing of the job is left. Its last event."""
+    """Nothing of the job is left, but for what its commands have kept. Its last event."""
 
     name: Literal["finished"]
     outcome: Outcome
@@ -235,6 +242,7 @@ class Finished(TypedDict):
     kill: KillReceipt | None  # None: it wasn't killed
     usage: Usage | None  # None: no command was spawned
     left: NotRequired[Sequence[LeftProcess]]  # what was ended with the job; missing: nothing
+    kept: NotRequired[Sequence[LeftProcess]]  # what goes on, as its command asked; missing: nothing
     lasted_s: NotRequired[Seconds]  # since its first command, by a clock that nobody sets
 
 
@@ -287,7 +295,14 @@ class Adopt(TypedDict):
 
 
 AnyReply: TypeAlias = (
-    Reply | ClaimReply | DrainReply | OrphanedLogReply | PriorityReply | UsageReply | ProcessesReply
+    Reply
+    | ClaimReply
+    | DrainReply
+    | EndKeptReply
+    | OrphanedLogReply
+    | PriorityReply
+    | UsageReply
+    | ProcessesReply
 )
 # What a worker is told without having asked.
 Notification: TypeAlias = Adopt | SlotGranted | SlotRevoked | Event | JobChanged | Rejected

@@ -32,6 +32,12 @@ A job
 6. A supervisor that ends kills the jobs that run. Those that wait stay pending in the records, for
    the next supervisor: `slot_revoked` says so to the worker of one that had a slot already.
 
+What outlives a job
+A job that has ended by itself may have left processes running, those of commands with `keep`: the
+event `finished` names them. `end_kept` ends them later, after a restart of the supervisor too. The
+supervisor keeps a file for each such job (`service.supervisor.kept`), with the receipt in the end,
+until the service process that has stored the receipt removes it.
+
 A drain
 `drain` has every `claim` of a new job refused and no `slot_granted` sent, until `resume`; jobs that
 have a slot go on, with all of their commands. Workers hear of it by the supervisor's hello and by

@@ -31,6 +31,7 @@ from service.link.from_supervisor import (
     ClaimReply,
     DrainingChanged,
     DrainReply,
+    EndKeptReply,
     Notification,
     OrphanedLogReply,
     PriorityReply,
@@ -45,6 +46,7 @@ from service.link.to_supervisor import (
     Claim,
     CloseOrphanedLog,
     Drain,
+    EndKept,
     Hello,
     Kill,
     ListProcesses,
@@ -213,6 +215,8 @@ class SupervisorSession(asyncio.Protocol):
     ) -> ClaimReply: ...
     @overload
     async def request(self, message: CloseOrphanedLog) -> OrphanedLogReply: ...
+    @overload
+    async def request(self, message: EndKept) -> EndKeptReply: ...
     @overload
     async def request(self, message: SetPriority) -> PriorityReply: ...
     @overload

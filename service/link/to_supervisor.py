@@ -87,6 +87,7 @@ class StartKeys(TypedDict):
     as_service_user: NotRequired[bool]  # it runs as the supervisor's user, not as the job's
     no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
     one_pipe: NotRequired[bool]  # both streams of output are one pipe, and logged as stdout
+    keep: NotRequired[bool]  # what it leaves goes on when the job has ended by itself
 
     script: NotRequired[Text]  # put into the command's script file, which is gone after it
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
@@ -200,6 +201,19 @@ class CloseOrphanedLog(_Request):
     job: JobId
 
 
+class EndKept(_Request):
+    """End the processes that a finished job has left running. See `EndKeptReply`, which comes when
+    they are gone. A repeat sends its signal as well, and may shorten the grace.
+    """
+
+    type: Literal["end_kept"]
+    job: JobId
+    signal: Signal  # as in `Kill`
+    grace_s: Seconds
+    reason: str
+    requested_at: TimeNs
+
+
 class Shutdown(_Request):
     """Kill all jobs that run and exit. The sender drives them from now on, to store how they ended;
     pending ones stay pending, see `SlotRevoked`. The reply comes when all are released, just before
@@ -253,6 +267,7 @@ ToSupervisor: TypeAlias = (
     | Release
     | Publish
     | CloseOrphanedLog
+    | EndKept
     | Shutdown
     | Drain
     | Resume

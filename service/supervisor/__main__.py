@@ -7,7 +7,8 @@ Guarantees
    that finds a supervisor in service exits at once.
 3. A supervisor that holds the locks and can't be reached gets a signal; when it stays silent, it is
    killed.
-4. Processes that a dead supervisor left are killed before the socket exists.
+4. Processes that a dead supervisor left are killed before the socket exists, but for what jobs
+   that were over had kept.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from service.link.incumbent import SILENT_S, Stuck, take_over
 from service.paths import StateDir
 from service.state_dir import fault
 from service.supervisor import signals, upgrade
+from service.supervisor.kept.files import KeptFiles, known_of
 from service.supervisor.layout import lay_out
 from service.supervisor.process.cgroup import Cgroups
 from service.supervisor.process.controllers import open_controllers
 from service.supervisor.process.job_cgroup import Controllers
 from service.supervisor.process.marks import mark_of
-from service.supervisor.process.orphans import reap_orphans
+from service.supervisor.process.orphans import processes_of, reap_orphans
 from service.supervisor.process.spawn import reset_dispositions
 from service.supervisor.serve import Supervisor
 from service.supervisor.snapshot import Snapshot, SocketSnapshot
@@ -122,8 +124,7 @@ def _begin(
     _become_subreaper()
     lay_out(state_dir)
     cgroups, controllers = _cgroups(options.cgroup, directory)
-    swept = reap_orphans(StateDir(state_dir).jobs, mark_of(directory))
-    swept += sum(kept.reap_orphans() for kept in (cgroups, controllers) if kept is not None)
+    swept = _sweep(state_dir, mark_of(directory), cgroups, controllers)
     listener, file = bind(directory)
     files = SocketSnapshot(listener=listener, file=file, lock=lock, directory=directory)
     child_soft = options.soft_limit if options.soft_limit >= 0 else None
@@ -132,6 +133,22 @@ def _begin(
     log_event("supervisor_started", pid=os.getpid(), nonce=nonce, swept=swept, cgroup=bool(cgroups))
     _tell_ready(options.ready_fd)
     return Snapshot(nonce=nonce, socket=files, child_soft=child_soft), cgroups, controllers
+
+
+def _sweep(
+    state_dir: Path, mark: str, cgroups: Cgroups | None, controllers: Controllers | None
+) -> int:
+    """Kill what a dead supervisor left, but for what is kept; how much was found."""
+    files = KeptFiles(state_dir)
+    kept = known_of(files.living())
+    swept = reap_orphans(StateDir(state_dir).jobs, mark, kept)
+    for job_id, processes in list(kept.items()):
+        if not processes_of({job_id: processes}, mark):
+            del kept[job_id]
+            files.remove(job_id)
+    return swept + sum(
+        each.reap_orphans(kept.keys()) for each in (cgroups, controllers) if each is not None
+    )
 
 
 def _open(state_dir: Path) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from signal import SIGKILL
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from service.host.event_log import log_event
@@ -15,6 +17,7 @@ from service.host.procfs import look_at
 from service.link import to_supervisor as messages
 from service.link.protocol import PROTOCOL
 from service.link.validation import InvalidMessage, checker
+from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.runner import Job
 from service.supervisor.orphaned_log import close_orphaned_log
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from service.link.from_supervisor import (
         AnyReply,
         ClaimReply,
+        EndKeptReply,
+        KillReceipt,
         PriorityReply,
         ProcessesReply,
         Reply,
@@ -40,6 +45,7 @@ _Request: TypeAlias = (
     | messages.MeasureUsage
     | messages.ListProcesses
     | messages.CloseOrphanedLog
+    | messages.EndKept
     | messages.Resume
     | messages.Upgrade
 )
@@ -168,9 +174,11 @@ def _list_processes(
 ) -> None:
     entry = server.register.get(message["job"])
     request_id = message.get("request_id", 0)
-    reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": entry is not None}
+    found = server.runtime.kept.members(message["job"])
     if entry is not None:
         found = [p for pid in entry.job.pids() if (p := look_at(pid)) and not p.is_dead]
+    reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": found is not None}
+    if found is not None:
         reply["processes"] = [(p.pid, p.started) for p in found]
     _reply(connection, message, reply)
 
@@ -209,7 +217,26 @@ def _close_orphaned_log(
     server: Server, connection: Connection, message: messages.CloseOrphanedLog
 ) -> None:
     state_dir, request_id = server.runtime.state_dir, message.get("request_id", 0)
+    kept, job_id = server.runtime.kept, message["job"]
+    # Its supervisor died before anybody had stored that it was over: it is lost as a whole.
+    request = KillRequest(SIGKILL, 0, "lost", time_ns())
+    kept.end(job_id, request, lambda *_: kept.forget(job_id))
     _reply(connection, message, close_orphaned_log(state_dir, message["job"], request_id))
+
+
+def _end_kept(server: Server, connection: Connection, message: messages.EndKept) -> None:
+    reply: EndKeptReply = {"type": "reply", "request_id": message.get("request_id", 0), "ok": False}
+
+    def done(receipt: KillReceipt, is_gone: bool) -> None:  # noqa: FBT001 - see Done
+        reply["ok"], reply["kill"], reply["is_gone"] = True, receipt, is_gone
+        _reply(connection, message, reply)
+        server.exit_if_done()
+
+    request = KillRequest(
+        message["signal"], message["grace_s"], message["reason"], message["requested_at"]
+    )
+    if not server.runtime.kept.end(message["job"], request, done):
+        _reply(connection, message, reply)
 
 
 def _shutdown(server: Server, connection: Connection, message: messages.Shutdown) -> None:
@@ -269,6 +296,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "release": _entry(messages.Release, _release),
     "publish": _entry(messages.Publish, _publish),
     "close_orphaned_log": _entry(messages.CloseOrphanedLog, _close_orphaned_log),
+    "end_kept": _entry(messages.EndKept, _end_kept),
     "shutdown": _entry(messages.Shutdown, _shutdown),
     "drain": _entry(messages.Drain, _drain),
     "resume": _entry(messages.Resume, _resume),

@@ -11,6 +11,8 @@ from service.supervisor import upgrade
 from service.supervisor.connection import Connection
 from service.supervisor.job.runner import Job
 from service.supervisor.job.runtime import Runtime
+from service.supervisor.kept.files import KeptFiles
+from service.supervisor.kept.jobs import KeptJobs
 from service.supervisor.process.attribution import Attribution
 from service.supervisor.process.marks import mark_of
 from service.supervisor.process.oom_score import OomScore
@@ -58,6 +60,19 @@ class Supervisor:
         self._oom = OomScore(snapshot.oom_of_jobs)
         self._files = SocketFile(loop, state_dir, snapshot)
         stalls = StallTimer(loop)
+        mark = mark_of(snapshot.socket.directory)
+        commands: dict[int, Job] = {}
+        self._attribution = Attribution(commands, mark)
+        self._kept = KeptJobs(
+            loop,
+            KeptFiles(state_dir),
+            snapshot.nonce,
+            mark,
+            self._attribution,
+            self._make_tree,
+            controllers,
+        )
+        self._kept.resume()  # before jobs that live, to which a session's number may belong now
         self._runtime = Runtime(
             loop=loop,
             state_dir=str(state_dir),
@@ -67,10 +82,11 @@ class Supervisor:
             make_tree=self._make_tree,
             emit=self._emit,
             controllers=controllers,
-            mark=mark_of(snapshot.socket.directory),
+            mark=mark,
             on_spawned=self._oom.set_for,
+            kept=self._kept,
+            commands=commands,
         )
-        self._attribution = Attribution(self._runtime.commands, self._runtime.mark)
         self._server = Server(
             self._runtime,
             snapshot,
@@ -110,8 +126,8 @@ class Supervisor:
         job = self._runtime.commands.pop(pid, None)
         if job is not None:
             job.reaped(pid, status, used)
-        else:
-            self._server.trial_ended(pid, status)
+        elif not self._server.trial_ended(pid, status):
+            self._kept.reaped(pid)
 
     def _check_trees(self) -> None:
         for job in list(self._runtime.tree_checks):

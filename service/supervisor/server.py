@@ -272,7 +272,13 @@ class Server:
         self.held_back.answer_if_done()
         if self.shutdown.is_under_way:
             self.shutdown.end_if_done()
-        elif not (self._connections or len(self.register) or self._stay or self._idle is not None):
+        elif not (
+            self._connections
+            or len(self.register)
+            or self._stay
+            or self._idle is not None
+            or self.runtime.kept.is_ending
+        ):
             self._idle = self.runtime.loop.call_later(IDLE_S, self._end)
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
+from service.supervisor.job.background import Background
 from service.supervisor.job.effects import Timer
 from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.limits import LimitsSnapshot
@@ -48,6 +49,7 @@ class JobSnapshot:
     limits: LimitsSnapshot
     usage: Usage
     left: list[dict[str, Any]] = field(default_factory=list)
+    background: Background = field(default_factory=Background)
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(claimed=0.0))
 
     @property

@@ -6,24 +6,23 @@ may take for ever. Source: proc(5), /proc/pid/comm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
-from service.host.procfs import look_at
+from service.host.procfs import Process
 from service.link.from_supervisor import LeftProcess
 
 # Entries of one record; more of the same say nothing.
 MAX_LEFT: Final = 100
 
 
-def left_among(pids: Iterable[int]) -> list[LeftProcess]:
-    """Those that live, by their numbers."""
+def left_among(processes: Collection[Process]) -> list[LeftProcess]:
+    """By their numbers; one that is gone meanwhile is left out."""
     found: list[LeftProcess] = []
-    for pid in sorted(pids):
+    for pid in sorted(process.pid for process in processes):
         if len(found) == MAX_LEFT:
             break
-        process = look_at(pid)
-        if process is not None and not process.is_dead and (name := _name(pid)) is not None:
+        if (name := _name(pid)) is not None:
             found.append({"pid": pid, "command": name})
     return found
 

@@ -166,10 +166,12 @@ class JobMachine:
         return self._kill(request, now)
 
     @on(Input.TREE_CHECKED)
-    def tree_checked(self, *, is_alive: bool, now: float) -> list[Effect]:
-        """After `CheckTree`, and after each batch of deaths while `needs_tree_checks`."""
+    def tree_checked(self, *, is_alive: bool, now: float, keeps: bool = False) -> list[Effect]:
+        """After `CheckTree`, and after each batch of deaths while `needs_tree_checks`. `keeps`:
+        processes may outlive the job, of which `is_alive` says nothing.
+        """
         if self.phase is Phase.ENDING and not is_alive:
-            return self._close()
+            return self._close(keeps=keeps)
         if self.escalation.kill_sent and is_alive:
             return [SignalTree(signal.SIGKILL)]
         if self.phase is Phase.ENDING and not self.escalation.has_begun:
@@ -278,11 +280,13 @@ class JobMachine:
         self.ending.killed = killed
         return [*self.deadlines.stop(), CheckTree()]
 
-    def _close(self) -> list[Effect]:
+    def _close(self, *, keeps: bool = False) -> list[Effect]:
         effects = self.escalation.stop()
         if not self.streams.have_ended:
             self._enter(Phase.CLOSING)
-            return [*effects, Arm(Timer.CLOSING, self.command.drain_s), Drain()]
+            # What holds a pipe now goes on, so there is nothing to wait for.
+            wait_s = 0.0 if keeps else self.command.drain_s
+            return [*effects, Arm(Timer.CLOSING, wait_s), Drain()]
         if not self.teardown.is_over:
             self._enter(Phase.CLOSING)
             return effects

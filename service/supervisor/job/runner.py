@@ -10,12 +10,14 @@ import resource
 import signal
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import cast
 
 from service.host.event_log import log_event
 from service.link.from_supervisor import Finished, LeftProcess, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
+from service.supervisor.job.background import Background
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN
 from service.supervisor.job.exit_hooks import ExitHooks
@@ -29,9 +31,10 @@ from service.supervisor.job.spawning import command_of, prepare, spawn_command, 
 from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
+from service.supervisor.process.attribution import now as ticks_now
 from service.supervisor.process.marks import marked
 from service.supervisor.process.spawn import Refused, Spawned
-from service.supervisor.process.tree import Tree
+from service.supervisor.process.tree import Choice, Tree
 from service.supervisor.snapshot import JobSnapshot
 
 
@@ -39,6 +42,7 @@ class Job:
     """A live job. When `machine.phase` is FINISHED nothing is left of it but its record."""
 
     __slots__ = (
+        "_background",
         "_grace_s",
         "_hooks",
         "_is_kill_reported",
@@ -69,6 +73,7 @@ class Job:
         self._limits = LimitEnforcer()
         self._usage = Usage()
         self._left: list[LeftProcess] = []
+        self._background = Background()
         self.stopwatch = Stopwatch()
         self._is_log_unclosed = False
         self._is_kill_reported = False
@@ -87,6 +92,7 @@ class Job:
             limits=self._limits.snapshot(),
             usage=self._usage,
             left=[dict(process) for process in self._left],
+            background=self._background,
             stopwatch=self.stopwatch,
         )
 
@@ -101,6 +107,7 @@ class Job:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
         job._left = cast("list[LeftProcess]", snapshot.left)
+        job._background = snapshot.background
         job.stopwatch = snapshot.stopwatch
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
@@ -190,10 +197,20 @@ class Job:
 
     def check_tree(self) -> None:
         """A process has died: see whether any of the tree is alive."""
-        is_alive = self._tree is not None and self._tree.is_alive()
+        choice, now = self._choice, self._runtime.loop.time()
+        is_alive = self._tree is not None and self._tree.is_alive(choice)
         if is_alive and self._tree is not None and self.machine.has_ended_by_itself:
-            self._left = left_among(self._tree.pids())
-        self._apply(self.machine.tree_checked(is_alive=is_alive, now=self._runtime.loop.time()))
+            members = self._tree.members()
+            self._left = left_among(members if choice is None else choice(members))
+        keeps = choice is not None
+        self._apply(self.machine.tree_checked(is_alive=is_alive, now=now, keeps=keeps))
+
+    @property
+    def _choice(self) -> Choice | None:
+        """Which of its processes end with the job; None: all."""
+        if self.is_being_killed or not self._background.keeps:
+            return None
+        return partial(self._background.ending, self.id)
 
     def _apply(self, effects: list[fx.Effect]) -> None:
         """Carry them out; the first kill is reported before its effects."""
@@ -218,7 +235,7 @@ class Job:
                 self._apply(self._spawn())
             case fx.SignalTree():
                 if self._tree is not None:
-                    self._tree.signal(effect.signal)
+                    self._tree.signal(effect.signal, self._choice)
             case fx.CheckTree():
                 self.check_tree()
             case fx.Arm():
@@ -244,6 +261,8 @@ class Job:
     def _spawn(self) -> list[fx.Effect]:
         request = self._request
         assert request is not None  # noqa: S101 - only `start` makes the machine ask for it
+        keep = request.get("keep", False)
+        self._background.started(request["command"], ticks_now(), is_kept=keep)
         spawned = None
         try:
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
@@ -317,15 +336,33 @@ class Job:
         now = self._runtime.loop.time()
         self._apply(self.machine.log_failed(sentence, time.time_ns(), now))
 
+    def _let_go(self) -> list[LeftProcess]:
+        """Signal nothing any more; what goes on, with the job's cgroup and limits."""
+        tree = self._tree
+        if tree is not None and self._choice is not None and (members := tree.members()):
+            kept = left_among(members)
+            try:
+                self._runtime.kept.add(self.id, tree)
+            except OSError as exc:
+                # Nobody would know of them after a restart.
+                log_event("nothing_kept", level="error", job=self.id, error=str(exc))
+                tree.signal(signal.SIGKILL)
+                self._left = [*self._left, *kept]
+            else:
+                return kept
+        if tree is not None:
+            tree.close()
+        self._limits.close()
+        return []
+
     def _finish(self, effect: fx.Finish) -> None:
         receipt, usage = self.machine.receipt(0), None
         if self._tree is not None:
             receipt = self.machine.receipt(self._tree.found, is_unsure=self._tree.is_unsure)
             usage = self._usage.report(self._tree.cpu_s(), self._limits.peak_bytes())
-            self._tree.close()
+        kept = self._let_go()
         self._timers.clear()
         self._hooks.close()
-        self._limits.close()
         self._runtime.tree_checks.discard(self)
         event: Finished = {
             "name": "finished",
@@ -338,6 +375,8 @@ class Job:
         }
         if self._left:
             event["left"] = self._left
+        if kept:
+            event["kept"] = kept
         if (lasted_s := self.stopwatch.since_start()) is not None:
             event["lasted_s"] = lasted_s
         self._runtime.emit(self, event)

@@ -16,6 +16,7 @@ from service.supervisor.unclosed import UnclosedLogs
 
 if TYPE_CHECKING:
     from service.supervisor.job.runner import Job
+    from service.supervisor.kept.jobs import KeptJobs
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Runtime:
     emit: Callable[[Job, EventBody], None]
     on_spawned: Callable[[int], None]
     mark: str
+    kept: KeptJobs
     controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)
     tree_checks: set[Job] = field(default_factory=set)

@@ -46,7 +46,8 @@ _LIST_BYTES: Final = 1 << 20
 
 class Attribution:
     """The live jobs of one supervisor, and the strangers among its children. `sessions`: session →
-    job ID; a number that is reused changes its job.
+    job ID; a number that is reused changes its job. `kept`: pid → job ID, of children that aren't
+    reaped and are known to be of a job that is over; so they cost the others nothing.
     """
 
     def __init__(self, own: Collection[int], mark: str) -> None:
@@ -54,6 +55,7 @@ class Attribution:
         the caller, but for those with the brand of no job. `mark` identifies the state directory.
         """
         self.sessions: dict[int, str] = {}
+        self.kept: dict[int, str] = {}
         self._own = own
         self._mark = mark
         self._since: dict[str, int] = {}
@@ -82,11 +84,14 @@ class Attribution:
         if self._children < 0:
             return self.strangers()
         listed = map(int, os.pread(self._children, _LIST_BYTES, 0).split())
-        return {pid for pid in listed if pid not in self._own}
+        return {pid for pid in listed if pid not in self._own and pid not in self.kept}
 
     def strangers(self) -> set[int]:
-        """The children that this process didn't start, on the lists of all of its threads."""
-        return {pid for pid in children_of(os.getpid()) if pid not in self._own}
+        """The children that this process didn't start, on the lists of all of its threads; without
+        those of jobs that are over.
+        """
+        found = children_of(os.getpid())
+        return {pid for pid in found if pid not in self._own and pid not in self.kept}
 
     def is_of(self, pid: int, job_id: str) -> bool | None:
         """Whether this stranger comes from that live job; None: nobody can tell."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -149,9 +149,12 @@ class Cgroups:
             os.mkdir(path, 0o755)
         return Cgroup(path, self._home)
 
-    def reap_orphans(self) -> int:
-        """Kill what a dead supervisor left and wait until it is gone; the number of jobs found."""
-        orphans = [entry for entry in self._path.iterdir() if entry.is_dir()]
+    def reap_orphans(self, kept: Collection[str] = ()) -> int:
+        """Kill what a dead supervisor left, but for the `kept` jobs, and wait until it is gone; the
+        number of jobs found.
+        """
+        found = (entry for entry in self._path.iterdir() if entry.is_dir())
+        orphans = [entry for entry in found if entry.name not in kept]
         for entry in orphans:
             _write(str(entry / "cgroup.kill"), b"1")
         for entry in orphans:

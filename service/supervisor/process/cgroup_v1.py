@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
@@ -98,10 +98,11 @@ class Hierarchies:
     def resume(self, job_id: str, oom_seen: int) -> JobDirectories:
         return JobDirectories(self._directories(job_id), self._lingering, oom_seen=oom_seen)
 
-    def reap_orphans(self) -> int:
+    def reap_orphans(self, kept: Collection[str] = ()) -> int:
         jobs = set()
         for base in self._bases.values():
-            for directory in [entry for entry in Path(base).iterdir() if entry.is_dir()]:
+            found = [entry for entry in Path(base).iterdir() if entry.is_dir()]
+            for directory in [entry for entry in found if entry.name not in kept]:
                 jobs.add(directory.name)
                 for inner, _, _ in os.walk(directory, topdown=False):
                     _empty(inner)

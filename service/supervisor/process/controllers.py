@@ -11,7 +11,7 @@ Source: Documentation/admin-guide/cgroup-v2.rst in the kernel's tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -105,7 +105,7 @@ class UnifiedControllers:
             return None
         return UnifiedCgroup(f"{self._cgroups.path}/{job_id}", oom_seen=oom_seen)
 
-    def reap_orphans(self) -> int:
+    def reap_orphans(self, kept: Collection[str] = ()) -> int:  # noqa: ARG002 - as above
         return 0  # `Cgroups.reap_orphans` has done it
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -50,8 +51,10 @@ class Controllers(Protocol):
     def resume(self, job_id: str, oom_seen: int) -> JobCgroup | None:
         """The same job in the next image of this process; None if there are no controllers now."""
 
-    def reap_orphans(self) -> int:
-        """Kill and remove what the jobs of a dead supervisor left; the number of these jobs."""
+    def reap_orphans(self, kept: Collection[str] = ()) -> int:
+        """Kill and remove what the jobs of a dead supervisor left, but for the `kept` ones; the
+        number of these jobs.
+        """
 
     def close(self) -> None:
         """Remove what is empty."""

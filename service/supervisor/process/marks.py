@@ -14,6 +14,8 @@ from service.link.to_supervisor import Start
 
 JOB_VARIABLE: Final = "JOBRUNNER_JOB_ID"
 STATE_VARIABLE: Final = "JOBRUNNER_STATE"
+# Which command of the job; what a command starts may have lost it.
+COMMAND_VARIABLE: Final = "JOBRUNNER_COMMAND"
 MARKS: Final = (JOB_VARIABLE, STATE_VARIABLE)
 
 

@@ -1,6 +1,7 @@
 """Orphans: processes of jobs whose supervisor is dead, killed before a new one takes claims.
 
-Run while the lock is held, so no job of this state directory can be live. A process belongs to one
+Run while the lock is held, so no job of this state directory can be live. What jobs that were over
+have kept is left alone, and all that descends from it. A process belongs to a job
 when its environment names this state directory and a job that has a directory here, when it has the
 brand of a job of this state directory, when it descends from such a process, or when it shares a
 session with one; and, where cgroups are used, when it is in a job's cgroup. A copy of the directory
@@ -13,8 +14,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from service.host.procfs import (
     Process,
@@ -24,19 +27,23 @@ from service.host.procfs import (
     signal_process,
     variables_of,
 )
-from service.supervisor.process.brand import is_brand
+from service.supervisor.process.brand import brand_of, is_brand
 from service.supervisor.process.marks import JOB_VARIABLE, STATE_VARIABLE
 
 # Seconds for a killed process to go: KILL acts in milliseconds.
 _GONE_S = 10.0
 
+# Job → processes of it that are known, by pid and start time.
+Known: TypeAlias = Mapping[str, Collection[tuple[int, int]]]
+_NONE: Final[Known] = {}
 
-def reap_orphans(jobs_directory: Path, mark: str) -> int:
-    """Kill every process that a job of this directory left, until none is found; their number.
-    `mark` identifies the state directory.
+
+def reap_orphans(jobs_directory: Path, mark: str, kept: Known = _NONE) -> int:
+    """Kill every process that a job of this directory left, but for the `kept` ones, until none is
+    found; their number. `mark` identifies the state directory.
     """
     killed: set[tuple[int, int]] = set()
-    while survivors := _survivors(jobs_directory, mark):
+    while survivors := _survivors(jobs_directory, mark, kept):
         fresh = [p for p in survivors if (p.pid, p.started) not in killed]
         if not fresh:
             return len(killed)  # what is still there is stuck in the kernel
@@ -46,9 +53,23 @@ def reap_orphans(jobs_directory: Path, mark: str) -> int:
     return len(killed)
 
 
-def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
-    processes = {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
+def processes_of(jobs: Known, mark: str) -> list[Process]:
+    """Every living process of these jobs, as far as it is known, marked or branded, or comes from
+    such a one.
+    """
+    processes = _all()
+    return _living(_family(_seeds_of(jobs, mark, processes), processes, _own_line(processes)))
+
+
+def _all() -> dict[int, Process]:
+    return {p.pid: p for pid in all_pids() if (p := look_at(pid)) is not None}
+
+
+def _survivors(jobs_directory: Path, mark: str, kept: Known) -> list[Process]:
+    processes = _all()
     excluded = _own_line(processes)
+    if kept:
+        excluded |= {p.pid for p in _family(_seeds_of(kept, mark, processes), processes, excluded)}
     names = set(os.listdir(jobs_directory)) if jobs_directory.is_dir() else set()
     ours = {
         pid
@@ -56,6 +77,40 @@ def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
         if not processes[pid].is_dead
         and ((names and _is_marked(pid, names, mark, jobs_directory)) or _is_branded(pid, mark))
     }
+    return _living(_family(ours, processes, excluded))
+
+
+def _living(found: list[Process]) -> list[Process]:
+    return [process for process in found if not process.is_dead]
+
+
+def _seeds_of(jobs: Known, mark: str, processes: Mapping[int, Process]) -> set[int]:
+    """Those that show by themselves that they are of one of these jobs."""
+    known = {process for of_job in jobs.values() for process in of_job}
+    brands = {brand_of(mark, job_id) for job_id in jobs}
+    return {
+        p.pid
+        for p in processes.values()
+        if not p.is_dead
+        and ((p.pid, p.started) in known or _is_of(p.pid, jobs.keys(), brands, mark))
+    }
+
+
+def _is_of(pid: int, job_ids: Collection[str], brands: Collection[int], mark: str) -> bool:
+    number = realtime_limit_of(pid)
+    if number is not None and is_brand(number, mark):
+        return number in brands
+    variables = variables_of(pid)
+    if variables.get(STATE_VARIABLE.encode()) != mark.encode():
+        return False
+    return os.fsdecode(variables.get(JOB_VARIABLE.encode(), b"")) in job_ids
+
+
+def _family(
+    seeds: set[int], processes: Mapping[int, Process], excluded: Collection[int]
+) -> list[Process]:
+    """These, and all that descends from them or shares a session with them."""
+    ours = seeds - set(excluded)
     grown = True
     while grown:
         sessions = _sessions_of(ours, processes)
@@ -66,10 +121,10 @@ def _survivors(jobs_directory: Path, mark: str) -> list[Process]:
         }
         grown = not more <= ours
         ours |= more
-    return [processes[pid] for pid in ours if not processes[pid].is_dead]
+    return [processes[pid] for pid in ours]
 
 
-def _sessions_of(ours: set[int], processes: dict[int, Process]) -> set[int]:
+def _sessions_of(ours: set[int], processes: Mapping[int, Process]) -> set[int]:
     """The sessions that these lead, or whose leader is gone. A child of the dead supervisor that
     hasn't begun a session yet has the supervisor's, which may be that of half the host: 0 is the
     session of the first process and of all that it starts.

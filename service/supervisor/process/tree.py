@@ -12,14 +12,18 @@ Where nobody can say whose an orphan is, `is_unsure` says so.
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from service.host.procfs import Process, descendants_of, look_at, signal_process
 from service.supervisor.process.attribution import Attribution, now
 from service.supervisor.process.brand import branded
 from service.supervisor.process.cgroup import Cgroup
+
+# Those of these members that are meant.
+Choice: TypeAlias = Callable[[Collection[Process]], Collection[Process]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,13 +105,16 @@ class Tree:
         # The session lives on as long as a member does, and its number isn't reused before.
         self._commands.discard(pid)
 
-    def signal(self, number: int) -> None:
-        """Signal every member; KILL is repeated until no new one turns up.
+    def signal(self, number: int, choice: Choice | None = None) -> None:
+        """Signal every member, or those that `choice` names; KILL is repeated until no new one
+        turns up.
 
         A process that forks between the look and the signal is found by the next look: its parent's
         death brings one.
         """
-        if self._cgroup is None or number != signal.SIGKILL:
+        if choice is not None:
+            self._signal_each(number, choice=choice)
+        elif self._cgroup is None or number != signal.SIGKILL:
             self._signal_each(number)
         elif self._is_within(inside := set(self._cgroup.pids())):
             # Counted and not identified: one write kills all, and nothing is looked at again.
@@ -123,14 +130,24 @@ class Tree:
             self._is_killed = True
             self._signal_each(number, uncounted)
 
-    def is_alive(self) -> bool:
-        """Whether a member lives now; zombies are dead."""
+    def is_alive(self, choice: Choice | None = None) -> bool:
+        """Whether a member lives now, one of those that `choice` names; zombies are dead."""
+        if choice is not None:
+            return bool(choice(self._look()))
         if self._cgroup is not None and self._cgroup.is_populated():
             return True
         self.is_unsure = False
         if not (self._commands or self._known or self._attribution.adopted()):
             return False
         return bool(self._look())
+
+    def members(self) -> list[Process]:
+        """Every member that lives now."""
+        return self._look()
+
+    def add(self, processes: Collection[Process]) -> None:
+        """These are members as well: they were found by other means."""
+        self._known.update((process.pid, process.started) for process in processes)
 
     def pids(self) -> list[int]:
         """Every member that lives now. Zombies may be among them."""
@@ -156,6 +173,11 @@ class Tree:
         self._sessions.clear()
         if self._cgroup is not None:
             self._cgroup.remove()
+
+    def forget_signals(self) -> None:
+        """What was signalled so far isn't counted any more."""
+        self._seen.clear()
+        self._counted, self._is_killed = 0, False
 
     def snapshot(self) -> TreeSnapshot:
         """What is known of the members. Changes nothing."""
@@ -196,11 +218,14 @@ class Tree:
         strangers = self._attribution.strangers() - inside
         return all(self._attribution.is_of(pid, self._id) is False for pid in strangers)
 
-    def _signal_each(self, number: int, uncounted: Collection[int] = ()) -> None:
+    def _signal_each(
+        self, number: int, uncounted: Collection[int] = (), choice: Choice | None = None
+    ) -> None:
         signalled: set[tuple[int, int]] = set()
         while True:
-            fresh = [p for p in self._look() if (p.pid, p.started) not in signalled]
-            if number == signal.SIGKILL and self._cgroup is not None:
+            members = self._look() if choice is None else choice(self._look())
+            fresh = [p for p in members if (p.pid, p.started) not in signalled]
+            if number == signal.SIGKILL and self._cgroup is not None and choice is None:
                 self._cgroup.kill()
             # Parents first: a shell that waits would see its child's death, and exit, before it got
             # a signal that it has a trap for.

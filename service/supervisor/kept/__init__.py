@@ -1,0 +1,1 @@
+"""Processes that outlive their jobs, as these asked for."""
