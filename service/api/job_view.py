@@ -59,7 +59,7 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         usage=_usage(record, now),
         output=_output(record, files),
         kill=_kill(record.kill),
-        left=[LeftView(process.pid, process.command) for process in record.left],
+        left=[LeftView(process.pid, process.command, process.is_kept) for process in record.left],
     )
 
 

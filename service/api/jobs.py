@@ -117,10 +117,14 @@ class Kill(HowToKill, OfJob):
         path="/{ID}",
         operation="kill",
         meaning=(
-            "Kill the job, with all its processes. For one that is finished, or unknown: nothing."
+            "Kill the job, with all its processes; of one that is finished, those that it has left"
+            " running."
         ),
         parameters=Kill,
-        details="With `wait` the response comes when all processes are gone.",
+        details=(
+            "With `wait` the response comes when all processes are gone. Of a job that is unknown"
+            " `State` is null."
+        ),
         scope=Scope.RUN,
         successes=(Success(200, "Its state then.", Killed),),
         problems=(errors.BadQuery, errors.UnsupportedMediaType),
@@ -131,11 +135,12 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
     engine, job_id = request.app.ctx.engine, given.job_id
     if not sees(request, job_id):
         return json_response(Killed(job_id, None))
-    audit(request, "kill", job_id, always=engine.is_live(job_id))
+    audit(request, "kill", job_id, always=engine.is_live(job_id) or engine.has_kept(job_id))
     state = await engine.kill(job_id, signal=given.signal, grace_s=given.grace_s)
     if given.wait and state is not None:
         with no_response_timeout(request):
             state = (await engine.wait(job_id)).state
+            await engine.wait_kept_ended(job_id)
     return json_response(Killed(job_id, state.value if state else None))
 
 

@@ -42,6 +42,10 @@ _OF_COMMANDS: Final[dict[str, str]] = {
         "`host`: that of this host; `none`: none, the default where there is a sandbox."
     ),
     "Stderr": "The stream that standard error is logged as; `stdout`: both are one pipe.",
+    "Background": (
+        "What becomes of processes that it leaves running: `end`: they end with the job; `keep`:"
+        " they go on until the job is killed or cleaned."
+    ),
     "Shell": "The shell and its options; the command line comes after them.",
     "DockerCommand.Shell": "Whether the image's `sh -c` runs the command line.",
     "Image": "The image as Docker writes it: `[Registry/]Repository[:Tag]`.",
@@ -85,7 +89,7 @@ _OF_VIEWS: Final[dict[str, str]] = {
     "JobView.Limits": "What it may use at most; null: unlimited.",
     "Usage": "What it has used, so far while it runs.",
     "Output": "What there is of its output.",
-    "Kill": "The receipt of its kill, or null.",
+    "Kill": "The receipt of its kill, or of the end of what it had kept, or null.",
     "Left": "Processes that ran on when its last command was over.",
     "JobView.Processes": "Its processes now, where they were asked for; null unless it runs.",
     "Bytes": "Bytes that it has written.",
@@ -106,6 +110,7 @@ _OF_VIEWS: Final[dict[str, str]] = {
     "PID": "The number of the process.",
     "Parent": "The number of its parent.",
     "Command": "Its arguments, with blanks between: at most 1000 characters.",
+    "Kept": "Whether it was left running when the job was over; otherwise it was ended.",
     "LeftView.Command": "The name that the kernel has for it.",
     "ProcessView.Memory": f"{_BYTES_OF_MEMORY} that are resident.",
 }

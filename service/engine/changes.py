@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.engine.kept import KeptProcesses
 from service.engine.patient_writes import LogKeeper
 from service.engine.retention import Retention
 from service.engine.waiters import Waiters
@@ -19,6 +20,9 @@ class Changes:
     def finished(self, job_id: str) -> None:
         """The end of a job of this process is stored."""
 
+    def kept(self, job_id: str) -> None:
+        """That end is stored, of a job that was to be killed, and that has kept processes."""
+
     def is_awaited(self, _job_id: str) -> bool:
         """Whether a caller waits for any change of the job, not only for its end."""
         return True
@@ -27,10 +31,17 @@ class Changes:
 class WorkerChanges(Changes):
     """That of a worker."""
 
-    def __init__(self, waiters: Waiters, retention: Retention, log_keeper: LogKeeper) -> None:
+    def __init__(
+        self,
+        waiters: Waiters,
+        retention: Retention,
+        log_keeper: LogKeeper,
+        kept_processes: KeptProcesses,
+    ) -> None:
         self._waiters = waiters
         self._retention = retention
         self._log_keeper = log_keeper
+        self._kept = kept_processes
 
     def changed(self, job_id: str, state: State) -> None:
         self._waiters.notify(job_id, finished=state not in LIVE)
@@ -39,6 +50,9 @@ class WorkerChanges(Changes):
 
     def finished(self, job_id: str) -> None:
         self._retention.finished(job_id)
+
+    def kept(self, job_id: str) -> None:
+        self._kept.finished(job_id)
 
     def is_awaited(self, job_id: str) -> bool:
         return self._waiters.has_state_waiters(job_id)

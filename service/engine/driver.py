@@ -193,6 +193,8 @@ class Driver:
             self._changes.changed(job_id, state)
         for job_id in outbox.dropped:
             self._changes.finished(job_id)
+        for job_id in outbox.kept:
+            self._changes.kept(job_id)
         for claim in outbox.to_recover:
             self.unrecovered.put_nowait(claim)
 

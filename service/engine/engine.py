@@ -19,6 +19,7 @@ from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
 from service.engine.job_subscription import JobSubscription
+from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
 from service.engine.measures import Measures
 from service.engine.patient_writes import LogKeeper
@@ -86,18 +87,19 @@ class Engine:
         self._waiters = Waiters()
         self.feed = ChangeFeed(store)
         self._removal = Removal(settings, store)
-        self._cleaning = Cleaning(settings, store, self._waiters, self._removal)
+        self._session = KeptSession(settings, beats.beat_worker if beats else _nothing)
+        self._kept = KeptProcesses(settings, store, self._session, self._publish)
+        self._cleaning = Cleaning(settings, store, self._waiters, self._removal, self._kept)
         self._retention = Retention(settings, store, self._cleaning.retire)
         log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
-        self._changes = WorkerChanges(self._waiters, self._retention, log_keeper)
+        self._changes = WorkerChanges(self._waiters, self._retention, log_keeper, self._kept)
         writer = RecordWriter(store, metrics)
-        self._session = KeptSession(settings, beats.beat_worker if beats else _nothing)
         self._driver = Driver(settings, store, writer, self._changes)
         self._recovery = Recovery(settings, store, writer, self._driver)
         self._submissions = Submissions(
             settings, store, self._session, self._driver, metrics, log_keeper
         )
-        self._kills = Kills(store, self._session, self._driver)
+        self._kills = Kills(store, self._session, self._driver, self._kept)
         self._priorities = Priorities(store, self._session)
         self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
         self._live_usage = UsageOfJobs(self._session)
@@ -105,7 +107,7 @@ class Engine:
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
-        listeners = (self._driver, self._recovery, self._changes)
+        listeners = (self._driver, self._recovery, self._changes, self._kept)
         await self._session.open(self._driver.received, listeners)
         self._log_watcher.open()
         self._tasks.keep(self._removal.run, name="removal")
@@ -119,6 +121,7 @@ class Engine:
         self._waiters.notify_all()
         self._removal.close()
         await self._tasks.cancel_kept()
+        await self._kept.close()
         await self._tasks.finish()
         await self._session.close()
         await self._recovery.close()
@@ -231,6 +234,22 @@ class Engine:
         """Return once the job is finished, or gone. Raises: Unavailable."""
         await self._wait_until(job_id, lambda: not self.is_live(job_id), to_end=True)
 
+    async def wait_kept_ended(self, job_id: str) -> None:
+        """Return once the processes that the job has kept are ended, if `kill` was to end some.
+
+        Raises: InsufficientStorage, Unavailable.
+        """
+        await self._kept.wait(job_id)
+
+    def has_kept(self, job_id: str) -> bool:
+        """Whether a finished job has left processes running, as far as is known."""
+        return self._kept.has(job_id)
+
+    @property
+    def jobs_with_kept(self) -> int:
+        """How many such jobs there are."""
+        return self._kept.count()
+
     async def wait_started(self, job_id: str) -> None:
         """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned;
         Unavailable.
@@ -290,7 +309,9 @@ class Engine:
 
     async def processes(self, record: JobRecord) -> list[ProcessNow] | None:
         """The processes that the job has now; None when that can't be told."""
-        return await self._live_usage.processes(record.id) if record.state in LIVE else []
+        if record.state in LIVE or self._kept.has(record.id):
+            return await self._live_usage.processes(record.id)
+        return []
 
     async def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
         """One page of the jobs that are `visible`. Raises: Unavailable."""
@@ -356,6 +377,10 @@ class Engine:
         if (left := self._store.finished.leftover(job_id)) is not None:
             self._retention.files_left()
             raise FilesLeft(job_id, left.path, left.why)
+
+    def _publish(self, job_id: str, state: State) -> None:
+        self._changes.changed(job_id, state)
+        self._session.send({"type": "publish", "job": job_id, "state": state.value})
 
     def _check_open(self) -> None:
         if self._is_closing:

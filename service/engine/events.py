@@ -120,7 +120,7 @@ def _finished(record: JobRecord, event: Finished) -> tuple[JobRecord, Trigger]:
     reason = None
     if event["kill"] is not None:
         trigger = "kill"
-        kill = _receipt(event["kill"])
+        kill = receipt_of(event["kill"])
         reason = kill.reason
         record = replace(record, kill=kill)
     ended = _end(
@@ -164,9 +164,16 @@ def _with_usage(record: JobRecord, event: Finished) -> JobRecord:
     outcome = replace(
         record.commands[ran[-1]],
         usage=Usage(usage["cpu_s"], usage["peak_bytes"], event.get("lasted_s")),
-        left=tuple(Left(process["pid"], process["command"]) for process in event.get("left", ())),
+        left=_left(event),
     )
     return _with_outcome(record, ran[-1], outcome)
+
+
+def _left(event: Finished) -> tuple[Left, ...]:
+    """What was ended with the job, and what it has kept, by their numbers."""
+    ended = [Left(p["pid"], p["command"]) for p in event.get("left", ())]
+    kept = [Left(p["pid"], p["command"], is_kept=True) for p in event.get("kept", ())]
+    return tuple(sorted(ended + kept, key=lambda process: process.pid))
 
 
 def _with_outcome(record: JobRecord, number: int, outcome: CommandOutcome) -> JobRecord:
@@ -183,7 +190,8 @@ def _kill(fields: KillRequested | KillReceipt) -> Kill:
     )
 
 
-def _receipt(receipt: KillReceipt) -> Kill:
+def receipt_of(receipt: KillReceipt) -> Kill:
+    """A kill as it went."""
     return replace(
         _kill(receipt),
         later=tuple(

@@ -7,6 +7,7 @@ import time
 import structlog
 
 from service.engine.driver import Driver
+from service.engine.kept import KeptProcesses
 from service.engine.session import KeptSession
 from service.errors import JobrunnerError
 from service.jobs.fields import DEFAULT_GRACE_S
@@ -21,10 +22,13 @@ _log = structlog.get_logger("jobrunner.engine")
 class Kills:
     """Those that callers of one worker request."""
 
-    def __init__(self, store: Store, session: KeptSession, driver: Driver) -> None:
+    def __init__(
+        self, store: Store, session: KeptSession, driver: Driver, kept: KeptProcesses
+    ) -> None:
         self._store = store
         self._session = session
         self._driver = driver
+        self._kept = kept
 
     async def request(self, job_id: str, signal: int, grace_s: float | None) -> State | None:
         """See `Engine.kill`."""
@@ -43,6 +47,8 @@ class Kills:
             _log.error("kill_not_recorded", job=job_id, error=exc.detail)
             state = self._store.state_of(job_id)
         if state not in LIVE:
+            if state is not None and self._kept.has(job_id):
+                self._kept.begin(job_id, kill)
             return state
         message: to_supervisor.Kill = {
             "type": "kill",

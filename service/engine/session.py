@@ -14,7 +14,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, overload
 
 import structlog
 
@@ -23,10 +23,10 @@ from service.engine.backoff import Backoff
 from service.engine.heartbeat import Heartbeat
 from service.engine.tasks import OwnedTasks
 from service.errors import Unavailable
-from service.link.from_supervisor import Notification, Reply, SupervisorHello
+from service.link.from_supervisor import EndKeptReply, Notification, Reply, SupervisorHello
 from service.link.launch import SupervisorFailed, connect_or_start, start
 from service.link.session import REPLY_TIMEOUT_S, ConnectionLost, SupervisorSession
-from service.link.to_supervisor import Kill, MakeLog
+from service.link.to_supervisor import EndKept, Kill, MakeLog, Publish
 from service.settings import Settings
 
 # Seconds until the next try when no supervisor can be started: something is broken on this host.
@@ -124,12 +124,16 @@ class KeptSession:
         assert self._session is not None  # noqa: S101 - it is up
         return self._session
 
-    async def request(self, message: Kill | MakeLog) -> Reply:
+    @overload
+    async def request(self, message: EndKept, timeout_s: float) -> EndKeptReply: ...
+    @overload
+    async def request(self, message: Kill | MakeLog) -> Reply: ...
+    async def request(self, message: Any, timeout_s: float = REPLY_TIMEOUT_S) -> Any:
         """Ask the supervisor; asked again when the connection is lost meanwhile, so `message` must
         be one that may come twice, or late. Raises: Unavailable.
         """
         try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 while True:
                     session = await self.current()
                     try:
@@ -138,6 +142,11 @@ class KeptSession:
                         _log.info("request_repeated", request=message["type"])
         except TimeoutError as exc:
             raise Unavailable(_SILENT) from exc
+
+    def send(self, message: Publish) -> None:
+        """Without a connection nothing is sent."""
+        if self._session is not None:
+            self._session.send(message)
 
     async def _connect(self) -> None:
         settings = self._settings

@@ -44,11 +44,12 @@ class LiveUsage(msgspec.Struct, frozen=True):
     processes: int
 
 
-class Left(msgspec.Struct, frozen=True):
-    """A process that was running when its job had ended by itself."""
+class Left(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that was running when its job had ended by itself. `is_kept`: it went on."""
 
     pid: int
     command: str
+    is_kept: bool = False
 
 
 class CommandOutcome(
@@ -174,7 +175,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def left(self) -> tuple[Left, ...]:
-        """What was running when the job had ended by itself, and was ended with it."""
+        """What was running when the job had ended by itself, and was ended with it or kept."""
         return next((o.left for o in self.commands if o.left), ())
 
     @property

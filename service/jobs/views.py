@@ -68,10 +68,11 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 class LeftView(msgspec.Struct, frozen=True, rename="pascal"):
-    """A process that was running when its job had ended by itself, and was ended with it."""
+    """A process that was running when its job had ended by itself."""
 
     pid: int = msgspec.field(name="PID")
     command: str
+    kept: bool
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):

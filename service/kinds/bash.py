@@ -18,7 +18,7 @@ from service.kinds.kind import Kind, Site
 from service.kinds.plan import CannotRun, Context, Plan
 from service.kinds.sandbox import in_pid_namespace, in_sandbox
 from service.kinds.shells import Shell, errors_in_shell, is_too_long
-from service.link.capabilities import ONE_PIPE, SCRIPT_FILE
+from service.link.capabilities import KEEP, ONE_PIPE, SCRIPT_FILE
 from service.settings import Settings
 
 
@@ -33,12 +33,14 @@ class BashCommand(
 ):
     """`network`: `host`, that of this host, or `none`, the default where there is a sandbox.
     `stderr`: the stream that standard error is logged as; `stdout`: both are one pipe. `shell`: the
-    shell and its options; the command line comes after them.
+    shell and its options; the command line comes after them. `background`: what becomes of
+    processes that it leaves running when the job is over.
     """
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None
     stderr: Literal["stderr", "stdout"] = "stderr"
+    background: Literal["end", "keep"] = "end"
     shell: Shell | None = None
 
 
@@ -59,21 +61,30 @@ class Bash(Kind):
             why = "can't be kept: this service has no sandbox (JOBRUNNER_SANDBOX)"
             yield FieldError(f"{pointer}/Network", why)
 
+        if spec.background == "keep" and (why := _why_not_keep(site.settings)):
+            yield FieldError(f"{pointer}/Background", f"can't be kept: {why}")
+
     def needs(self, spec: BashCommand) -> Iterator[tuple[str, str]]:
         if spec.stderr == "stdout":
             yield "Stderr", ONE_PIPE
+        if spec.background == "keep":
+            yield "Background", KEEP
         if is_too_long(spec.command_line):
             yield "CommandLine", SCRIPT_FILE
 
     def plan(self, spec: BashCommand, context: Context) -> Plan:
         """The argv, with the shell that the service's own PATH finds."""
+        if spec.background == "keep" and (why := _why_not_keep(context.settings)):
+            raise CannotRun(f"What the command leaves can't be kept: {why}.")
         if not is_too_long(spec.command_line):
             plan = self._plan(spec, context, spec.command_line)
         else:
             file = context.files.script(context.number)
             plan = self._plan(spec, context, shells.reading(file), file)
             plan = replace(plan, script=spec.command_line)
-        return plan if spec.stderr == "stderr" else replace(plan, one_pipe=True)
+        if spec.stderr == "stderr" and spec.background == "end":
+            return plan
+        return replace(plan, one_pipe=spec.stderr == "stdout", keeps=spec.background == "keep")
 
     def _plan(
         self, spec: BashCommand, context: Context, line: str, script: str | None = None
@@ -97,6 +108,16 @@ class Bash(Kind):
 
     def fault(self, settings: Settings) -> str | None:
         return sandbox_trial.fault(settings)
+
+
+def _why_not_keep(settings: Settings) -> str | None:
+    if settings.background == "end":
+        return "this service ends what commands leave running (JOBRUNNER_BACKGROUND)"
+    if settings.sandbox != "off":
+        return "a sandbox ends all that is in it with the command (JOBRUNNER_SANDBOX)"
+    if settings.pid_namespace != "off":
+        return "a PID namespace ends all that is in it with the command (JOBRUNNER_PID_NAMESPACE)"
+    return None
 
 
 def _why_not_host(settings: Settings) -> str | None:

@@ -83,6 +83,12 @@ RULES: Final = (
         "`Network` is `none` for bash only where the service has a sandbox.",
     ),
     Rule(
+        "/Commands/*/Background",
+        "can't be kept: (?!the supervisor that runs )",
+        "`Background` is `keep` only where the service allows it (`JOBRUNNER_BACKGROUND`), and has"
+        " neither sandbox nor PID namespaces.",
+    ),
+    Rule(
         "/Commands/*/Network",
         "expected a network that this service allows",
         "`Network` of a container is one that the service allows (`JOBRUNNER_NETWORKS`).",

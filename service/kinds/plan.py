@@ -57,7 +57,8 @@ class Plan:
     `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
     `script` is put into the file of this command (`JobFiles.script`), which the program reads.
-    `one_pipe`: both streams of output are one pipe, so that their order is kept.
+    `one_pipe`: both streams of output are one pipe, so that their order is kept. `keeps`: what it
+    leaves running goes on when the job is over.
 
     `status_probe` is run by the supervisor when the wait status is in one of the ranges `probe_if`:
     it finds out how the command really ended. `cleanup` is run when the command ended in the
@@ -74,6 +75,7 @@ class Plan:
     fd_options_index: int = 0
     sets_no_new_privs: bool = False
     one_pipe: bool = False
+    keeps: bool = False
     script: str = ""
     status_probe: tuple[str, ...] = ()
     probe_if: tuple[tuple[int, int], ...] = ()
@@ -100,6 +102,8 @@ class Plan:
             keys["fd_options_index"] = self.fd_options_index
         if self.one_pipe:
             keys["one_pipe"] = True
+        if self.keeps:
+            keys["keep"] = True
         if self.script:
             keys["script"] = self.script
         if self.input:

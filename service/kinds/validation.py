@@ -81,6 +81,16 @@ def _commands(body: JobBody, site: Site) -> tuple[CommandSpec, ...]:
     return tuple(specs)
 
 
+def _keys_of_other_kinds(raw: dict[str, Any], kind: Kind, pointer: str) -> Iterator[FieldError]:
+    known = keys_of(kind.spec)
+    if raw.keys() <= known:
+        return
+    for key in raw.keys() - known:
+        if others := sorted(k.name for k in KINDS.values() if key in keys_of(k.spec)):
+            detail = f"a key of commands of the kind {' or '.join(others)}, this one is {kind.name}"
+            yield FieldError(f"{pointer}/{key}", f"{detail}; expected {', '.join(sorted(known))}")
+
+
 def _kind(raw: dict[str, Any], pointer: str) -> Kind:
     name = raw.get("Kind", DEFAULT_KIND)
     if not isinstance(name, str) or name not in KINDS:
@@ -91,6 +101,7 @@ def _kind(raw: dict[str, Any], pointer: str) -> Kind:
 
 
 def _command(raw: dict[str, Any], kind: Kind, pointer: str, site: Site) -> CommandSpec:
+    refuse_if_any(_keys_of_other_kinds(raw, kind, pointer))
     spec = convert(raw, kind.spec, pointer)
     refuse_if_any(chain(errors_in_command(spec, pointer), kind.errors_in(spec, pointer, site)))
     return spec

@@ -24,6 +24,7 @@ class Stored(Collector):
     jobs: Mapping[State, int]
     disk_bytes: int
     with_leftovers: int = 0
+    with_kept: int = 0
     free_bytes: int = 0
     free_inodes: int | None = None  # where they are counted
     is_draining: bool = False
@@ -42,6 +43,11 @@ class Stored(Collector):
             "jobrunner_jobs_with_leftovers",
             "Jobs that were to be cleaned, and of which a file can't be removed.",
             value=self.with_leftovers,
+        )
+        yield GaugeMetricFamily(
+            "jobrunner_jobs_with_kept_processes",
+            'Finished jobs that have left processes running (`"Background": "keep"`).',
+            value=self.with_kept,
         )
         yield GaugeMetricFamily(
             "jobrunner_free_bytes",

@@ -22,6 +22,7 @@ CHECKS: Final = (
     Check("service", state_checks.service_process, Severity.WARNING),
     Check("records", state_checks.records, Severity.PROBLEM),
     Check("supervisor", state_checks.supervisor, Severity.PROBLEM),
+    Check("kept processes", state_checks.kept, Severity.WARNING),
     Check("drain", state_checks.drain, Severity.WARNING),
     Check("free space", host_checks.free_space, Severity.PROBLEM),
     Check("open files", host_checks.open_files, Severity.WARNING),

@@ -17,7 +17,7 @@ from service.paths import StateDir
 from service.settings import Settings
 from service.store.schema import VERSION
 
-# Jobs with leftovers that are named.
+# Jobs with leftovers, or with kept processes, that are named.
 _LISTED: Final = 5
 _AS_SERVICE_USER: Final = "Run this as the service's user."
 _RESUME: Final = "Run `jobrunner resume` to have it take jobs again."
@@ -152,6 +152,20 @@ def drain(settings: Settings) -> Iterator[str | Fault]:
         yield Fault("The service drains: it takes no new job, and starts no pending one.", _RESUME)
     else:
         yield "The service doesn't drain."
+
+
+def kept(settings: Settings) -> Iterator[str | Fault]:
+    """How many finished jobs have left processes running."""
+    try:
+        jobs = sorted(path.name for path in StateDir(settings.state_dir).kept.glob("[!.]*"))
+    except OSError as exc:
+        yield Fault(f"Can't see what jobs have left running: {exc.strerror}.", _AS_SERVICE_USER)
+        return
+    if not jobs:
+        yield "No finished job has left processes running."
+        return
+    names = ", ".join(jobs[:_LISTED]) + (", …" if len(jobs) > _LISTED else "")
+    yield f"{len(jobs)} finished jobs have left processes running, as they asked to: {names}."
 
 
 def _is_held(path: Path) -> bool:

@@ -49,6 +49,13 @@ class PrivilegeSettings:
         " bubblewrap: it sees and signals no other process, and none of its own outlives it; a"
         " sandbox has one anyway",
     )
+    background: str = setting(
+        one_of("keep", "end"),
+        "keep",
+        "'keep' or 'end'",
+        '`end`: no command may leave processes running when its job is over (`"Background": "keep"`'
+        " is refused)",
+    )
     networks: tuple[str, ...] = setting(
         words(NETWORK_NAME),
         "",

@@ -142,6 +142,7 @@ BEYOND = [
     (SETTINGS, command(Shell=["bash", "-c", LONG]), "as the kernel takes no more"),
     (STRICT, command(Network="host"), "host's network"),
     (SETTINGS, command(Network="none"), "no sandbox"),
+    (STRICT, command(Background="keep"), "a sandbox ends all"),
     (SETTINGS, container(Network="other"), "network that this service allows"),
     (STRICT, container(Image="alpine"), "image that this service allows"),
     (SETTINGS, container(CommandLine="a 'b"), "words as a shell"),

@@ -56,6 +56,7 @@ COMMAND_KEYS = {
     "ContinueOnFailure",
     "Network",
     "Stderr",
+    "Background",
     "Shell",
     "State",
     "ExitCode",

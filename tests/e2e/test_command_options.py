@@ -156,7 +156,8 @@ def test_what_a_job_leaves_is_told_and_ended(service: Service) -> None:
     view = service.run("\n".join(lines))
     sleep, tail = map(int, service.output(view["ID"]).split())
     assert view["State"] == "exited"
-    left = [{"PID": sleep, "Command": "sleep"}, {"PID": tail, "Command": "tail"}]
+    names = {sleep: "sleep", tail: "tail"}
+    left = [{"PID": pid, "Command": name, "Kept": False} for pid, name in names.items()]
     assert view["Left"] == sorted(left, key=lambda process: process["PID"])
     assert not [pid for pid in (sleep, tail) if Path(f"/proc/{pid}").exists()]
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from service.engine.start_message import start_message
+from service.errors import InvalidJob
 from service.files.job import JobFiles
 from service.jobs.decoding import decode_object
 from service.kinds import Context, Plan
@@ -56,6 +57,19 @@ def test_a_job_has_its_own_environment_and_none_of_the_programs():
     assert not {"hook_env", "as_service_user", "fd_options"} & start.keys()
     allowed = message(0, run_as=RunAs("some", 1000, 1000, "/home/some"), allow_new_privileges=True)
     assert "no_new_privs" not in allowed
+
+
+def test_what_a_command_leaves_is_kept_where_nothing_ends_it():
+    body = b'{"Commands": [{"CommandLine": "true", "Background": "keep"}, {"CommandLine": "a"}]}'
+    spec = validate_job(decode_object(body), SETTINGS)
+    starts = [start_message(SETTINGS, "some-id", spec, number) for number in range(2)]
+    assert [start.get("keep") for start in starts] == [True, None]
+    # A job that was pending when the settings changed.
+    for changes in ({"sandbox": "bwrap"}, {"pid_namespace": "on"}, {"background": "end"}):
+        changed = replace(SETTINGS, **changes)
+        assert "can't be kept" in start_message(changed, "some-id", spec, 0)["refusal"]
+        with pytest.raises(InvalidJob, match="can't be kept"):
+            validate_job(decode_object(body), changed)
 
 
 def test_a_sandbox_is_made_without_the_variables_that_it_hands_on():

@@ -145,7 +145,7 @@ def test_json_that_is_no_object_is_told_as_such(body, got):
         ({"Commands": [{}]}, "/Commands/0/CommandLine", "expected this key, got none"),
         ({"Commands": [{"CommandLine": []}]}, "/Commands/0/CommandLine", "got array"),
         ({"Commands": [{"CommandLine": "x"}, {"CommandLine": "x", "A/B": 1}]}, "/Commands/1/A~1B",
-         "unknown key; expected one of CommandLine, ContinueOnFailure, Environment, Kind,"),
+         "unknown key; expected one of Background, CommandLine, ContinueOnFailure,"),
         ({"CommandLine": "x", "Kind": "bash"}, "/Kind", 'a key of a command: expected {"Commands": [{"Kind": …}]}'),
         ({"Image": "busybox", "Commands": []}, "/Image", "a key of a command"),
         ({"CommandLine": "x", "Comandline": "y"}, "/Comandline", "unknown key"),
