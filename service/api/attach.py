@@ -129,6 +129,7 @@ async def stream_output(
     wanted: Negotiated,
     more: dict[str, str] | None = None,
     *,
+    status: int = 200,
     lingers: bool = False,
 ) -> None:
     """Send what comes, with `more` headers; what can't be sent to its end is cut. `lingers`: a
@@ -142,6 +143,7 @@ async def stream_output(
         headers,
         wanted.content_type,
         output.length,
+        status=status,
         announced=FIELDS,
         format_name=wanted.format.name,
     )

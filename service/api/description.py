@@ -101,7 +101,8 @@ def document(routes: Iterable[Route[Any]], prefix: str = "") -> dict[str, Any]:
         path[route.method.lower()] = _operation(route)
         if route.method == "GET":
             path["head"] = _head(path["get"])
-    bodies = {success.body for route in routes for success in route.successes}
+    successes = [success for route in routes for success in route.successes]
+    bodies = {body for each in successes for body in (each.body, each.or_body)}
     bodies |= {route.body for route in routes}
     described = schemas(*sorted(bodies - {None, dict}, key=str))  # type: ignore[arg-type]
     components: dict[str, Any] = {
@@ -179,7 +180,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "description": success.meaning,
-        "content": {kind: _content(kind, success.body) for kind in success.content},
+        "content": {kind: _content(kind, success) for kind in success.content},
     }
     if success.headers:
         described["headers"] = _headers(*success.headers)
@@ -194,13 +195,17 @@ def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
     return described
 
 
-def _content(kind: str, body: type | None) -> dict[str, Any]:
+def _content(kind: str, success: Success) -> dict[str, Any]:
     """What a response of this media type has: a JSON body, text or bytes."""
-    if body is None:
+    body, other = success.body, success.or_body
+    if body is None or kind != JSON:
         is_text = kind.startswith("text/")
         return {"schema": {"type": "string"} if is_text else {"type": "string", "format": "binary"}}
     if body is dict:
         return {"schema": {"type": "object"}}
+    if other is not None:
+        either = {"anyOf": [reference(other), reference(body)]}
+        return {"schema": either, "examples": examples_of(body) | examples_of(other)}
     return {"schema": reference(body), "examples": examples_of(body)}
 
 

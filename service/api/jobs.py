@@ -13,13 +13,12 @@ from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees, sees
 from service.api.how_to_kill import HowToKill
-from service.api.job_view import job_view, process_views
+from service.api.job_view import process_views
 from service.api.parameters import OfJob, optional, query
+from service.api.present_view import excerpt_parameter, present_view
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
-from service.jobs.record import JobRecord
 from service.jobs.views import Accepted, JobView, Killed
-from service.web.context import Context
 from service.web.fd_reserve import Cost
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout
@@ -38,6 +37,7 @@ class Show(OfJob):
     processes: bool = query(
         forms.flag(), "Whether to list the processes that the job has now.", default=False
     )
+    excerpt_bytes: int | None = excerpt_parameter()
 
 
 @routes.add(
@@ -58,17 +58,11 @@ async def show(request: Request, given: Show) -> HTTPResponse:
     ctx = request.app.ctx
     check_sees(request, given.job_id)
     record = ctx.engine.show(given.job_id)
-    view = await _present_view(ctx, record)
+    view = await present_view(ctx, record, given.excerpt_bytes)
     if given.processes:
         found = await ctx.engine.processes(record)
         view = replace(view, processes=process_views(found))
     return json_response(view)
-
-
-async def _present_view(ctx: Context, record: JobRecord) -> JobView:
-    used = await ctx.engine.usage([record])
-    # Not in a thread: to wake one takes longer than to read one index.
-    return job_view(record, ctx.settings, used.get(record.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +70,7 @@ class Wait(OfJob):
     timeout_s: float | None = optional(
         forms.seconds(), "Seconds after which to answer in any case.", name="timeout"
     )
+    excerpt_bytes: int | None = excerpt_parameter()
 
 
 @routes.add(
@@ -103,7 +98,7 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
     check_sees(request, given.job_id)
     with no_response_timeout(request):
         record = await ctx.engine.wait(given.job_id, given.timeout_s)
-    return json_response(await _present_view(ctx, record))
+    return json_response(await present_view(ctx, record, given.excerpt_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

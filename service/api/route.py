@@ -39,11 +39,14 @@ Handler = Callable[[Request, P], Awaitable[HTTPResponse | None]]
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """A response that is no problem: a JSON body of the type `body`, or `content` as it is."""
+    """A response that is no problem: a JSON body of the type `body`, or `content` as it is.
+    `or_body`: the type that it has instead, where parameters ask for that.
+    """
 
     status: int
     meaning: str
     body: type | None = None
+    or_body: type | None = None
     content: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
 

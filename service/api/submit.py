@@ -13,13 +13,16 @@ from service.access.scopes import Scope
 from service.api.callers import audit
 from service.api.forms import Form, Unfit
 from service.api.jobs import LINKS_OF_JOB
+from service.api.negotiation import MEDIA_TYPES
+from service.api.one_call import OneCall, check_one_call, respond
 from service.api.parameters import header
 from service.api.responses import json_response
-from service.api.route import Route, Routes, Success
+from service.api.route import JSON, Route, Routes, Success
+from service.errors import BadQuery, InsufficientStorage
 from service.jobs.ceilings import check_ceilings
 from service.jobs.decoding import decode_object
 from service.jobs.spec import JobBody, JobSpec
-from service.jobs.views import Accepted
+from service.jobs.views import Accepted, JobView
 from service.kinds.validation import validate_job
 from service.settings import Settings
 from service.web.fd_reserve import Cost
@@ -51,7 +54,7 @@ _KEY: Final = Form(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submit:
+class Submit(OneCall):
     key: str | None = header(
         _KEY, "Repeated with the same body it leads to the same job.", name="Idempotency-Key"
     )
@@ -66,7 +69,8 @@ class Submit:
         parameters=Submit,
         details=(
             "A job is one `CommandLine`, or a list of `Commands` that run one after the other. With"
-            " an `Idempotency-Key` a submission that got no response can be sent again."
+            " an `Idempotency-Key` a submission that got no response can be sent again. With `wait`"
+            " or `attach` the whole run is one request; a caller that goes away changes nothing."
         ),
         any_query=True,
         body=JobBody,
@@ -75,33 +79,47 @@ class Submit:
         successes=(
             Success(
                 201,
-                "Stored: it will run, or be reported as not run.",
+                "Stored: it will run, or be reported as not run. With `wait` its view, with"
+                " `attach` its output.",
                 Accepted,
+                JobView,
+                content=(JSON, *MEDIA_TYPES),
                 headers=("Location",),
             ),
             Success(
-                200, "That key and body led to this job before.", Accepted, headers=("Location",)
+                200,
+                "That key and body led to this job before.",
+                Accepted,
+                JobView,
+                content=(JSON, *MEDIA_TYPES),
+                headers=("Location",),
             ),
         ),
         problems=(
             errors.BadHeader,
+            BadQuery,
+            errors.UnknownJob,
+            errors.NotAcceptable,
             errors.Draining,
             errors.MalformedBody,
             errors.UnsupportedMediaType,
             errors.InvalidJob,
             errors.IdempotencyKeyReused,
-            errors.InsufficientStorage,
+            InsufficientStorage,
         ),
         links=LINKS_OF_JOB,
     )
 )
-async def submit(request: Request, given: Submit) -> HTTPResponse:
-    """Store a job: 201, or 200 when the idempotency key was used for the same body before.
+async def submit(request: Request, given: Submit) -> HTTPResponse | None:
+    """Store a job: 201, or 200 when the idempotency key was used for the same body before. Then
+    answer with its ID, with its view, or with its output; None, as that is sent when this returns.
 
-    Raises: MalformedBody, InvalidJob, IdempotencyKeyReused, InsufficientStorage, TooManyRequests,
-        Draining, Unavailable.
+    Raises: BadQuery, NotAcceptable, MalformedBody, InvalidJob, IdempotencyKeyReused,
+        InsufficientStorage, TooManyRequests, Draining, Unavailable; UnknownJob, when there is
+        something to wait for and the job was cleaned.
     """
     ctx, principal = request.app.ctx, request.principal
+    check_one_call(request, given)  # whatever refuses comes before the job is stored
     spec = await _parsed(request.body, ctx.settings)
     check_ceilings(spec, principal.ceilings)
     # The engine has a time limit of its own, and takes back what it has begun. With Sanic's the
@@ -110,9 +128,11 @@ async def submit(request: Request, given: Submit) -> HTTPResponse:
         submission = await ctx.engine.submit(
             spec, key=given.key, principal=principal.name, ceilings=principal.ceilings
         )
-    audit(request, "submit", submission.id, always=submission.created)
-    status = 201 if submission.created else 200
-    headers = {"Location": f"{ctx.settings.prefix}/{submission.id}"}
+        audit(request, "submit", submission.id, always=submission.created)
+        status = 201 if submission.created else 200
+        headers = {"Location": f"{ctx.settings.prefix}/{submission.id}"}
+        if given.is_one_call:
+            return await respond(request, given, submission.id, status, headers)
     return json_response(Accepted(submission.id), status=status, headers=headers)
 
 

@@ -34,6 +34,18 @@ class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
     gaps: list[tuple[int, int]]
 
 
+class ExcerptView(msgspec.Struct, frozen=True, rename="pascal"):
+    """Both ends of the output, in at most as many bytes as were asked for; replacement characters
+    stand for what isn't UTF-8. `text` has the bytes of `head` and of `tail`, (from, to), and a mark
+    in the place of those that are `elided`.
+    """
+
+    text: str
+    head: tuple[int, int]
+    tail: tuple[int, int]
+    elided: tuple[int, int] | None
+
+
 class KillView(msgspec.Struct, frozen=True, rename="pascal"):
     """The receipt of a kill."""
 
@@ -104,6 +116,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     kill: KillView | None
     left: list[LeftView]
     processes: list[ProcessView] | msgspec.UnsetType | None = msgspec.UNSET
+    excerpt: ExcerptView | msgspec.UnsetType = msgspec.UNSET
 
 
 class OutcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):

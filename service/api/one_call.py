@@ -1,0 +1,139 @@
+"""A whole run in one request: a submission that is answered with the job's view or its output.
+
+Once the job is stored there is no error any more that would hide that: an answer that can't be
+given is the job as it stands, or a stream that is cut.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sanic import HTTPResponse
+
+from service.api import forms
+from service.api.attach import stream_output
+from service.api.callers import audit
+from service.api.parameters import optional, query
+from service.api.present_view import excerpt_parameter, present_view
+from service.api.reading import InFormat, in_format
+from service.api.responses import json_response
+from service.api.room import check_room
+from service.engine.engine import Engine
+from service.errors import BadQuery, InsufficientStorage, Unavailable
+from service.jobs.record import JobRecord
+from service.web.request import Request
+from service.web.streaming import StreamAborted, StreamingResponse
+
+# What a parameter is about that says how to answer.
+_NEEDED: Final = {"output": "wait", "format": "attach", "gaps": "attach"}
+
+_log = structlog.get_logger("jobrunner.api")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCall(InFormat):
+    """How a submission is to be answered."""
+
+    wait_s: float | None = optional(
+        forms.seconds(),
+        "Seconds to wait for the end of the job; the answer is its view, as it is then.",
+        name="wait",
+    )
+    excerpt_bytes: int | None = excerpt_parameter()
+    attach: bool = query(
+        forms.flag(), "Whether to answer with the output, live until the job ends.", default=False
+    )
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether the answer is more than the job's ID."""
+        return self.attach or self.wait_s is not None
+
+
+def check_one_call(request: Request, given: OneCall) -> None:
+    """Refuse what can't be answered, before the job is stored.
+
+    Raises: BadQuery, NotAcceptable, Unavailable.
+    """
+    _check_agreement(given)
+    if given.attach:
+        in_format(request, given)
+        check_room(request)
+
+
+async def respond(
+    request: Request, given: OneCall, job_id: str, status: int, headers: dict[str, str]
+) -> HTTPResponse | None:
+    """The answer about a job that is stored; None, when it is sent as this returns.
+
+    Raises: UnknownJob, when it was cleaned; Unavailable.
+    """
+    if given.wait_s is None:
+        await _attach(request, given, job_id, status, headers)
+        return None
+    ctx = request.app.ctx
+    record = await _finished(ctx.engine, job_id, given.wait_s)
+    view = await present_view(ctx, record, given.excerpt_bytes)
+    return json_response(view, status=status, headers=headers)
+
+
+async def _finished(engine: Engine, job_id: str, wait_s: float) -> JobRecord:
+    try:
+        return await engine.wait(job_id, wait_s)
+    except Unavailable:
+        # This worker stops. The job was taken, so its caller isn't told of an error.
+        return engine.show(job_id)
+
+
+async def _attach(
+    request: Request, given: OneCall, job_id: str, status: int, headers: dict[str, str]
+) -> None:
+    wanted = in_format(request, given)
+    audit(request, "attach", job_id)
+    encoder = wanted.format.encoder(marks_gaps=given.marks_gaps)
+    output = request.app.ctx.engine.follow(job_id, encoder, offset=0, stream=None, follow=True)
+    async with AsyncExitStack() as opened:
+        try:
+            await opened.enter_async_context(output)
+        except (Unavailable, InsufficientStorage) as exc:
+            await _cut(
+                StreamingResponse(request, headers, wanted.content_type, None, status=status)
+            )
+            _log.info("stream_cut", job=job_id, offset=0, why=str(exc))
+        else:
+            await stream_output(
+                request, job_id, output, wanted.content_type, headers, status=status
+            )
+
+
+async def _cut(response: StreamingResponse) -> None:
+    """Of a job that was taken its caller learns where it is, and that its output isn't whole."""
+    with suppress(StreamAborted):
+        async with response:
+            raise StreamAborted
+
+
+def _check_agreement(given: OneCall) -> None:
+    """Raises: BadQuery, for parameters that contradict each other, or need one that isn't given."""
+    asked = {
+        "wait": given.wait_s,
+        "output": given.excerpt_bytes,
+        "format": given.format,
+        "gaps": given.marks_gaps,
+    }
+    names = [name for name, value in asked.items() if value is not None]
+    if given.attach:
+        for name in ("wait", "output"):
+            if name in names:
+                raise BadQuery(
+                    f"The query parameters 'attach' and {name!r} contradict each other: the answer"
+                    " is either the output or the job's view."
+                )
+        return
+    for name in names:
+        needed = _NEEDED.get(name)
+        if needed is not None and needed not in names:
+            raise BadQuery(f"The query parameter {name!r} is for answers that {needed!r} asks for.")
