@@ -72,7 +72,9 @@ def test_the_tour_runs_from_top_to_bottom(service: Service, tmp_path: Path) -> N
     answers = [json.loads(line) for line in shown.stdout.splitlines() if line.startswith("{")]
     assert all("status" not in answer for answer in answers), answers
     states = [answer["State"] for answer in answers if "State" in answer]
-    assert states == ["exited", "exited", "killed"]
+    assert states == ["exited", "exited", "exited", "killed"]
+    (one_call,) = (answer for answer in answers if "Excerpt" in answer)
+    assert (one_call["ExitCode"], one_call["Excerpt"]["Text"]) == (3, "testing\n1 test failed\n")
 
 
 def test_a_ci_job_shows_the_output_and_exits_as_the_job_did(
@@ -124,6 +126,17 @@ def test_a_retry_of_curl_begins_again_and_only_its_own_file_is_emptied(
     assert (tmp_path / "out").read_bytes() == whole[:10] * (tries - 1) + whole
 
 
+@pytest.mark.parametrize("resume", [0, 1])
+def test_a_download_goes_on_where_it_stopped_and_ends_whole(
+    service: Service, tmp_path: Path, resume: int
+) -> None:
+    submit, *resumes = blocks(recipe("Download the output while it grows"))
+    assert len(resumes) == 2
+    commands = f"{submit}{resumes[resume]}{resumes[resume]}seq 100000 | cmp - out.log\n"
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
+
+
 def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     service: Service, tmp_path: Path
 ) -> None:
@@ -131,7 +144,9 @@ def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
     assert shown.returncode == 0, shown.stderr
     job, *output, killed = shown.stdout.splitlines()
-    assert (json.loads(job)["State"], json.loads(job)["ExitCode"]) == ("exited", 0)
+    view = json.loads(job)
+    assert (view["State"], view["ExitCode"]) == ("exited", 0)
+    assert view["Excerpt"]["Text"].endswith("\n100000\ndone\n")
     assert output[-2:] == ["100000", "done"]
     assert len("\n".join(output)) == 1999
     assert json.loads(killed)["State"] == "exited"

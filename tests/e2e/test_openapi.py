@@ -128,8 +128,11 @@ def test_a_view_has_the_keys_described_and_no_others(service: Service):
     job_id = service.submit("sleep 600")
     service.kill(job_id, wait="true")
     view = service.show(job_id)
-    # `Processes` is there when it is asked for.
-    assert set(view) == keys(schemas, "JobView") - {"Processes"}
+    # These two are there when they are asked for.
+    assert set(view) == keys(schemas, "JobView") - {"Processes", "Excerpt"}
+    asked = service.client.get(f"/{job_id}?processes=true&output=9").json()
+    assert set(asked) == keys(schemas, "JobView")
+    assert set(asked["Excerpt"]) == keys(schemas, "ExcerptView")
     assert set(view) == set(schemas["JobView"]["required"])
     assert set(view["Output"]) == keys(schemas, "OutputView")
     assert set(view["Kill"]) == keys(schemas, "KillView")
