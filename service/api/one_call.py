@@ -28,7 +28,13 @@ from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 
 # What a parameter is about that says how to answer.
-_NEEDED: Final = {"output": "wait", "format": "attach", "gaps": "attach"}
+_NEEDED: Final = {
+    "output": "wait",
+    "format": "attach",
+    "gaps": "attach",
+    "timestamps": "attach",
+    "lines": "attach",
+}
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -93,19 +99,28 @@ async def _attach(
 ) -> None:
     wanted = in_format(request, given)
     audit(request, "attach", job_id)
-    encoder = wanted.format.encoder(marks_gaps=given.marks_gaps)
+    encoder = wanted.format.encoder(
+        marks_gaps=given.marks_gaps, timestamps=given.timestamps, lines=given.lines
+    )
     output = request.app.ctx.engine.follow(job_id, encoder, offset=0, stream=None, follow=True)
     async with AsyncExitStack() as opened:
         try:
             await opened.enter_async_context(output)
         except (Unavailable, InsufficientStorage) as exc:
             await _cut(
-                StreamingResponse(request, headers, wanted.content_type, None, status=status)
+                StreamingResponse(
+                    request,
+                    headers,
+                    wanted.content_type,
+                    None,
+                    status=status,
+                    format_name=wanted.format.name,
+                )
             )
             _log.info("stream_cut", job=job_id, offset=0, why=str(exc))
         else:
             await stream_output(
-                request, job_id, output, wanted.content_type, headers, status=status
+                request, job_id, output, wanted, headers, status=status, lingers=True
             )
 
 
@@ -123,6 +138,8 @@ def _check_agreement(given: OneCall) -> None:
         "output": given.excerpt_bytes,
         "format": given.format,
         "gaps": given.marks_gaps,
+        "timestamps": given.timestamps or None,
+        "lines": given.lines or None,
     }
     names = [name for name, value in asked.items() if value is not None]
     if given.attach:

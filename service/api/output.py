@@ -156,7 +156,7 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
 async def _respond(
     request: Request, given: Output, wanted: Negotiated, stored: StoredOutput
 ) -> HTTPResponse | None:
-    is_plain = wanted.format in plain_text.FORMATS
+    is_plain = wanted.format in plain_text.FORMATS and not given.timestamps
     asked = _asked(request, given) if is_plain else Selection(given.offset)
     await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))

@@ -4,6 +4,8 @@ caller goes away."""
 from __future__ import annotations
 
 import concurrent.futures
+import json
+import re
 import socket
 from typing import Any
 
@@ -99,6 +101,15 @@ def test_the_output_comes_live_in_the_format_that_is_asked_for(
     assert post(service, "attach=true&format=bytes", "printf x").headers["content-type"] == (
         "application/octet-stream"
     )
+
+
+def test_events_end_with_how_the_job_ended(service: Service) -> None:
+    answer = post(service, "attach=true&format=ndjson", "echo hi; exit 3")
+    records = [json.loads(line) for line in answer.text.splitlines()]
+    assert [record["Type"] for record in records] == ["output", "end"]
+    assert (records[0]["Text"], records[1]["ExitCode"]) == ("hi\n", 3)
+    stamped = post(service, "attach=true&timestamps=true", "echo hi").text
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\S+Z hi\n", stamped)
 
 
 @pytest.mark.parametrize("query", ["wait=60", "attach=true"])

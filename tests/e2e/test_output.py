@@ -225,6 +225,18 @@ def test_an_offset_is_a_selection_without_ranges(service, finished):
 
 
 @pytest.mark.parametrize(
+    "query", ["timestamps=true", "format=ndjson", "format=sse", "lines=true&format=sse"]
+)
+def test_what_is_written_in_another_form_has_no_ranges(service, finished, query):
+    answer = get(service, finished, "3-", f"?{query}")
+    assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none")
+    assert "etag" not in answer.headers
+    assert "content-range" not in answer.headers
+    assert answer.headers["jobrunner-next"] == "12"
+    assert answer.content != get(service, finished).content
+
+
+@pytest.mark.parametrize(
     ("query", "named"),
     [
         ("wait=61", "'wait'"),
