@@ -130,7 +130,7 @@ def test_hooks_run_environments_that_tox_has():
 
 def shown_by_ci(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [root / ".ci/run", "--show"], capture_output=True, text=True, check=False, timeout=60
+        [root / ".ci/run", "--show"], capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -229,7 +229,7 @@ def test_systemd_accepts_the_units(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     ours = [line for line in verified.stderr.splitlines() if "jobrunner" in line]
     assert (verified.returncode, ours) == (0, [])

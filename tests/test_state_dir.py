@@ -17,7 +17,7 @@ from service import state_dir
 from service.store import Store
 
 # Seconds: a fuse.
-FUSE_S = 120
+FUSE_S = 300
 
 
 def refusal(directory: Path, *arguments: str) -> str:

@@ -26,7 +26,7 @@ def test_lines_of_several_processes_never_mix(tmp_path):
         subprocess.Popen([sys.executable, "-P", "-c", WRITER, str(tmp_path), name])
         for name in ("a", "b", "c")
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0, 0]
     lines = lines_of(tmp_path)
     for name in ("a", "b", "c"):
         assert [x["job"] for x in lines if x["principal"] == name] == [str(n) for n in range(500)]

@@ -45,7 +45,7 @@ def test_every_route_of_the_app_is_described_and_nothing_else(described, tmp_pat
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     served = {(path, method) for path, methods in json.loads(asked.stdout) for method in methods}
     told = {

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 JSON = {"Content-Type": "application/json"}
 RUNS = {"CommandLine": "true"}
 # Seconds: a fuse.
-FUSE_S = 120.0
+FUSE_S = 300.0
 
 
 @pytest.fixture(scope="module")

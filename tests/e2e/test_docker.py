@@ -304,7 +304,7 @@ def test_pull_progress_goes_to_the_commands_stderr(
     service: Service, registry: Registry, dockerd: Dockerd
 ):
     job_id = service.submit(job(docker(Image=registry.image)))
-    assert registry.asked.wait(60)
+    assert registry.asked.wait(300)
     with attached(service, job_id, stream="stderr") as lines:
         assert "Unable to find image" in next(lines)
         registry.opened.set()

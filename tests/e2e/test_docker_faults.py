@@ -21,7 +21,7 @@ from watching import Watched
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.slow]
 
 # Seconds: a fuse.
-FUSE_S = 60
+FUSE_S = 300
 # Prints a line when it is up, then one for each line that the test gives it, then ends with 7.
 ASKED = "mkfifo go; exec 3<>go; echo ready; read -r _ <&3; echo on; read -r _ <&3; echo end; exit 7"
 

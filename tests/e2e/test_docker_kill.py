@@ -103,7 +103,7 @@ def test_killed_at_once_after_its_submission_nothing_is_left(service: Service, d
 def test_killed_during_the_pull(service: Service, dockerd: Dockerd):
     with serving() as registry:
         job_id = service.submit(job(docker(Image=registry.image)))
-        assert registry.asked.wait(60)
+        assert registry.asked.wait(300)
         assert service.kill(job_id, wait="true")["State"] == "killed"
     view = service.show(job_id)
     assert outcome(view) == ("killed", None, "SIGTERM")

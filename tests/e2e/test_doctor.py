@@ -22,7 +22,7 @@ from service.link.protocol import PROTOCOL
 pytestmark = pytest.mark.e2e
 
 # Seconds: a fuse.
-FUSE_S = 120
+FUSE_S = 300
 
 
 def run_doctor(

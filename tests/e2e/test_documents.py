@@ -45,7 +45,7 @@ def ran(commands: str, directory: Path, **environment: str) -> subprocess.Comple
         ["bash", "-euo", "pipefail", "-c", commands],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
         cwd=directory,
         env=inherited | environment,

@@ -178,7 +178,7 @@ def test_a_stop_that_drains_lets_jobs_finish_and_pending_ones_wait_for_the_next_
             assert service.show(pending)["State"] == "pending"
             gate.open()
             assert output.read() == b"begun\n"  # whole: it is still served
-        assert service.process.wait(120) == 0
+        assert service.process.wait(300) == 0
         with again(service) as successor:
             view = successor.show(job_id)
             assert (view["State"], view["ExitCode"]) == ("exited", 6)
@@ -210,7 +210,7 @@ def test_a_stop_that_drains_leaves_what_runs_after_a_bound_or_a_second_signal(
                 service.process.send_signal(signal.SIGTERM)
             if how == "kill":
                 service.crash()
-            assert service.process.wait(120) == (-signal.SIGKILL if how == "kill" else 0)
+            assert service.process.wait(300) == (-signal.SIGKILL if how == "kill" else 0)
             assert process.alive()
         with again(service) as successor:
             assert successor.run("true")["ExitCode"] == 0  # the drain is over

@@ -25,7 +25,7 @@ BEGIN_LIMITED = (
 )
 LIMITED = ("-c", BEGIN_LIMITED)
 # Seconds: a fuse.
-FUSE_S = 120
+FUSE_S = 300
 
 
 @pytest.fixture

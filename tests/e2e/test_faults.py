@@ -388,7 +388,7 @@ def upgrade(service: Service) -> subprocess.CompletedProcess[str]:
         env={"JOBRUNNER_STATE_DIR": str(service.state_dir)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 CASES = 10_000
 SEED = 20_261_124
 # Seconds: a fuse.
-FUSE_S = 120
+FUSE_S = 300
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 REQUESTS = [

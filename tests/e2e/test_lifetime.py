@@ -192,7 +192,7 @@ def test_stopping_service_ends_its_jobs_and_itself(
         with Watched([*pids, service.supervisor_pid()]) as processes, ExitStack() as stack:
             reader = stack.enter_context(service.client.stream("GET", f"/{stubborn}/attach"))
             stop(service)
-            assert service.process.wait(60) == 0
+            assert service.process.wait(300) == 0
             left = processes.alive()
             # A stream that was cut is never taken for one that ended.
             with pytest.raises(httpx.HTTPError):
@@ -270,7 +270,7 @@ def test_a_start_that_fails_ends_no_job_that_was_left(
         with socket.create_server(("127.0.0.1", 0)) as taken:
             refused = Service(state_dir, *flags, port=taken.getsockname()[1])
             refused.wait_for_line("Address already in use")
-            assert refused.process.wait(60) != 0
+            assert refused.process.wait(300) != 0
             refused.client.close()
             refused.process.stdout.close()
         with again(first) as next_one:
@@ -360,7 +360,7 @@ def test_service_that_is_stopped_while_it_starts_stops(state_dir: Path, line: st
         workers = [re.search(r"pid\W+(\d+)", service.wait_for_line(line))]
         with Watched(int(match[1]) for match in workers if match) as processes:
             stop(service)
-            assert service.process.wait(60) == 0
+            assert service.process.wait(300) == 0
             processes.wait_gone()
         with socket.create_server(("127.0.0.1", service.port)):
             pass

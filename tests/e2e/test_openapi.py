@@ -65,7 +65,7 @@ def test_the_service_answers_as_it_is_described(harmless: Service, tmp_path: Pat
             "--seed=1",
             "--max-examples=10",
             f"--exclude-checks={UNFIT}",
-            "--request-timeout=30",
+            "--request-timeout=300",
             "--no-color",
         ],
         cwd=tmp_path,

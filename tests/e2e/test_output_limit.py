@@ -102,7 +102,7 @@ def test_curl_reports_the_cut(service, flooded):
     job_id, start, end = flooded
     for offset, status, length in ((0, 18, start), (end, 0, TOTAL - end)):
         url = f"{service.url}/{job_id}/attach?gaps=cut&offset={offset}"
-        curl = subprocess.run(["curl", "-sN", url], capture_output=True, check=False, timeout=60)
+        curl = subprocess.run(["curl", "-sN", url], capture_output=True, check=False, timeout=300)
         assert (curl.returncode, len(curl.stdout)) == (status, length)
 
 
@@ -286,7 +286,7 @@ def test_the_limit_holds_on_after_an_upgrade_of_the_supervisor(state_dir: Path, 
         ((start, before),) = service.show(job_id)["Output"]["Gaps"]
         upgrade = [sys.executable, "-m", "service", "supervisor", "upgrade"]
         environment = {**os.environ, "JOBRUNNER_STATE_DIR": str(state_dir)}  # noqa: TID251 - a person's shell
-        subprocess.run(upgrade, check=True, capture_output=True, timeout=60, env=environment)
+        subprocess.run(upgrade, check=True, capture_output=True, timeout=300, env=environment)
         gate.open()
         view = service.wait(job_id)
         assert view["Output"] == {"Bytes": TOTAL, "Complete": True, "Gaps": view["Output"]["Gaps"]}

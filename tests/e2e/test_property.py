@@ -29,7 +29,7 @@ from watching import Watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SEQUENCES = int(os.environ.get("JOBRUNNER_TEST_SEQUENCES", "8"))  # noqa: TID251 - of the test
+SEQUENCES = int(os.environ.get("JOBRUNNER_TEST_SEQUENCES", "5"))  # noqa: TID251 - of the test
 STEPS = 15
 # How often each is drawn, relative to the others; the last three kill.
 WEIGHTS = {

@@ -102,7 +102,7 @@ def ran(commands: str, directory: Path) -> subprocess.CompletedProcess[str]:
         ["bash", "-euo", "pipefail", "-c", commands],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
         cwd=directory,
     )
@@ -151,7 +151,7 @@ def test_curl_speaks_http_2_with_it_and_waits_for_a_kill(
     gate.open()
     killed = ran(site.shell(f"curl -sSf -X DELETE 'localhost:8080/{job_id}?wait=true'"), tmp_path)
     assert json.loads(killed.stdout) == {"ID": job_id, "State": "killed"}
-    body, version = polled.communicate(timeout=60)[0].rsplit("\n", 1)
+    body, version = polled.communicate(timeout=300)[0].rsplit("\n", 1)
     assert (json.loads(body)["State"], version) == ("killed", "2")
 
 
@@ -255,7 +255,7 @@ def test_two_lines_of_shell_see_a_cut_behind_every_proxy(
             for pid in service.worker_pids():
                 os.kill(pid, signal.SIGKILL)
             workers.wait_gone()
-        hides = {name: process.wait(60) == 0 for name, process in lines.items()}
+        hides = {name: process.wait(300) == 0 for name, process in lines.items()}
         until(lambda: service.client.get("/health/ready").status_code == 200)
 
         def seen() -> dict[str, bool]:
@@ -345,7 +345,7 @@ def test_under_a_path_locations_and_links_lead_through_the_proxy(
 
         def asked(url: str, body: bytes | None = None) -> tuple[str, bytes]:
             ask = urllib.request.Request(url, body, headers)  # noqa: S310 - this test's own
-            with urllib.request.urlopen(ask, context=context, timeout=60) as answer:  # noqa: S310 - the same
+            with urllib.request.urlopen(ask, context=context, timeout=300) as answer:  # noqa: S310 - the same
                 place = urllib.parse.urljoin(url, answer.headers.get("Location", ""))
                 return place, answer.read()
 
@@ -381,7 +381,7 @@ def test_with_and_without_the_prefix_the_service_is_the_same(service: Service) -
 def test_a_prefix_that_a_route_has_is_refused(tmp_path: Path) -> None:
     service = Service(tmp_path / "jobrunner", environment={"JOBRUNNER_PREFIX": "/health/jobs"})
     try:
-        assert service.process.wait(60) == 2
+        assert service.process.wait(300) == 2
         service.wait_for_line(
             "JOBRUNNER_PREFIX is '/health/jobs', expected a path that doesn't begin with /health"
         )

@@ -18,7 +18,7 @@ from watching import Watched, in_session, of_jobs
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # Seconds: a fuse for what follows from a silence that is noticed within fifteen.
-_FUSE_S = 120.0
+_FUSE_S = 300.0
 
 
 @contextlib.contextmanager

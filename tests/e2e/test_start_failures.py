@@ -34,7 +34,7 @@ def failed(state_dir: Path, way: str, *python: str, **options: object) -> tuple[
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         start_new_session=True,
         **options,  # type: ignore[call-overload]
     )

@@ -33,7 +33,7 @@ from service.output.reader import LogReader
 pytestmark = pytest.mark.e2e
 
 # Seconds: fuses, not waits.
-FUSE_S = 120
+FUSE_S = 300
 MB = 1_000_000
 
 

@@ -98,7 +98,7 @@ def test_main_that_fails_leaves_the_jobs_to_the_next_service(state_dir: Path, ga
         running_id = waiting_job(service, gate)
         with Watched(in_session(service.process.pid)) as processes:
             assert service.client.post(f"/{how}").status_code == 200
-            assert service.process.wait(60) == 1
+            assert service.process.wait(300) == 1
             processes.wait_gone()
         service.wait_for_line("stopped_by_failure")
         if how == "fail-main":

@@ -24,7 +24,7 @@ from running import Service, running
 
 pytestmark = pytest.mark.e2e
 
-FUSE_S = 120
+FUSE_S = 300
 JOBS = 200
 WORKERS = 4
 # Connections to each worker: many, so that each worker serves several at a time.

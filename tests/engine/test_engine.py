@@ -27,7 +27,7 @@ from service.kinds.stored import encode_spec
 from service.output.reader import LogReader
 from service.store import Query, Store
 
-FUSE_S = 120
+FUSE_S = 300
 
 
 @pytest.fixture

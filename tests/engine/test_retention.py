@@ -27,7 +27,7 @@ from service.store import Finished, Store, Totals
 
 S = 1_000_000_000
 # Seconds: a fuse.
-FUSE_S = 120
+FUSE_S = 300
 
 
 def jobs(*ends, size=10):

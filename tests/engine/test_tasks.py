@@ -14,7 +14,7 @@ from service.errors import Unavailable
 from service.kinds import KINDS
 from service.kinds.settings import read_settings
 
-FUSE_S = 120
+FUSE_S = 300
 
 
 async def failing() -> None:

@@ -21,7 +21,7 @@ HELLO = {
     "unsupported_limits": {},
     "jobs": [],
 }
-FUSE_S = 120
+FUSE_S = 300
 
 
 class Supervisor:

@@ -21,7 +21,7 @@ from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
 from service.output.writer import LogWriter
 
-FUSE_S = 120
+FUSE_S = 300
 STREAMS = (None, STDOUT, STDERR)
 
 Run = tuple[int, int, bytes]

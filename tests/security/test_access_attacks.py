@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 UNBOUNDED = {"JOBRUNNER_AUTH_FAILURES": "0", "JOBRUNNER_RATE_LIMIT": "0"}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 # Seconds: a bound for a test that hangs.
-FUSE_S = 120.0
+FUSE_S = 300.0
 
 
 @pytest.fixture
@@ -454,7 +454,7 @@ def test_text_of_strangers_breaks_no_line_and_no_answer(state_dir: Path, log_for
             env={"JOBRUNNER_STATE_DIR": str(state_dir), "PATH": os.defpath, "HOME": "/"},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=300,
         ).stdout.decode()
     assert len(shown.splitlines()) >= len(HOSTILE)
     for line in [*shown.splitlines(), *service.lines]:
@@ -581,7 +581,7 @@ def test_the_ceiling_is_kept_when_the_supervisor_is_replaced(state_dir: Path) ->
             env={"JOBRUNNER_STATE_DIR": str(state_dir), "PATH": os.defpath, "HOME": "/"},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=300,
         )
         assert b"upgraded" in upgraded.stdout
         kill(service, one, mine[0])
@@ -646,7 +646,7 @@ def test_a_token_shows_its_ceilings_and_wrong_ones_make_none(
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
     create = ("create", "--scope", "run", "--name")

@@ -35,7 +35,7 @@ BEGIN_LIMITED = (
 LIMITED = ("-c", BEGIN_LIMITED)
 # Seconds that a request may take to arrive; and a fuse.
 TIMEOUT_S = 2
-FUSE_S = 120
+FUSE_S = 300
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 

@@ -25,7 +25,7 @@ from service.link.protocol import PROTOCOL
 
 _NUMBERS = itertools.count()
 
-FUSE_S = 120
+FUSE_S = 300
 """A test that hangs fails after this time; none waits for it."""
 
 

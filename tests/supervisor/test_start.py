@@ -261,7 +261,7 @@ def test_the_sweep_finds_what_an_older_release_has_started(start_supervisor, tmp
         )
     try:
         start_supervisor("--cgroup", "off")
-        assert processes["state"].wait(30) == -signal.SIGKILL
+        assert processes["state"].wait(300) == -signal.SIGKILL
         assert processes["copy"].poll() is None
     finally:
         for process in processes.values():

@@ -229,4 +229,4 @@ def test_a_term_that_comes_with_an_upgrade_ends_it(start_supervisor):
         with contextlib.suppress(AssertionError):
             client.expect("reply", request_id=1001)
         os.kill(supervisor.process.pid, signal.SIGTERM)
-        assert supervisor.process.wait(30) == 0, supervisor.log
+        assert supervisor.process.wait(300) == 0, supervisor.log

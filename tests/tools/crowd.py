@@ -21,7 +21,7 @@ from typing import Any, Self
 from running import Service
 
 # Seconds: a fuse.
-_FUSE_S = 120.0
+_FUSE_S = 300.0
 _SCRIPT = """\
 exec 3<"$GATE"
 [ "$STREAM" = 1 ] || exec >&2

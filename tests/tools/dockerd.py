@@ -25,7 +25,7 @@ from leaks import kept
 # The image that every test uses: busybox, nothing else.
 IMAGE = "test-busybox:1"
 # Seconds: fuses, not waits. A start takes half a second; a stop up to four with a container.
-FUSE_S = 120.0
+FUSE_S = 300.0
 
 _READY = "API listen on"
 

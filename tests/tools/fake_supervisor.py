@@ -34,7 +34,7 @@ from service.link.to_supervisor import (
     Upgrade,
 )
 
-FUSE_S = 30
+FUSE_S = 300
 
 Request: TypeAlias = Claim | CloseOrphanedLog | Kill | MakeLog | Shutdown | Upgrade
 # What the test says of a reply: the keys that depend on the request, without `type` and its id.

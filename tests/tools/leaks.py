@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 # Seconds: a bound for processes that were told to end, and do so at once.
-_ENDED_S = 60.0
+_ENDED_S = 300.0
 
 
 def descriptors() -> dict[int, str]:

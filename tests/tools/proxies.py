@@ -135,7 +135,7 @@ def proxied(
         with httpx.Client(
             base_url=f"https://127.0.0.1:{port}",
             headers={"Host": NAME, **headers},
-            timeout=60,
+            timeout=300,
             transport=httpx.HTTPTransport(
                 http2=True,
                 retries=9,  # of the connection: until it listens
@@ -146,7 +146,7 @@ def proxied(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(300)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

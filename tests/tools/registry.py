@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 # Seconds: a fuse.
-FUSE_S = 60.0
+FUSE_S = 300.0
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 

@@ -108,7 +108,7 @@ class Service:
         self.secrets = Secrets()
         self.client = httpx.Client(
             base_url=self.url,
-            timeout=60,
+            timeout=300,
             verify=False,  # noqa: S501 - it is plain HTTP, and loading certificates takes long
             event_hooks={"request": [self.secrets.remember]},
         )

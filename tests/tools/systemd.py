@@ -20,8 +20,8 @@ SYSTEMD = Path("/lib/systemd/systemd")
 PYTHON = Path("/usr/bin/python3")
 DEPLOY = Path(__file__).parents[2] / "deploy"
 # Seconds: fuses.
-_BOOT_FUSE_S = 60
-_COMMAND_FUSE_S = 90
+_BOOT_FUSE_S = 300
+_COMMAND_FUSE_S = 300
 
 _ALONE = (
     "unshare",

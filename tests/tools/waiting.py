@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 # Seconds: a bound for what takes moments, or, on a busy machine, a minute.
-_BOUND_S = 120.0
+_BOUND_S = 300.0
 # Seconds between two looks; less, and the looking takes the processor from what is waited for.
 _LOOK_S = 0.05
 

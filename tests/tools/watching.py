@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 # Seconds: a fuse, for a wait that is over in milliseconds.
-_FUSE_S = 120.0
+_FUSE_S = 300.0
 
 
 class Watched:
