@@ -22,7 +22,7 @@ from service.jobs.record import JobRecord
 from service.jobs.visibility import All, Nothing, Only, Visibility
 from service.store.database import Database
 from service.store.rows import COLUMNS, id_of, record_of
-from service.store.selection import Condition, Selection, finished_source, live_source
+from service.store.selection import Condition, Selection, finished_sources, live_source
 
 # The number of the change that the statement around it makes: two look-ups at the end of an index.
 NEXT: Final = (
@@ -154,9 +154,11 @@ class ChangedJobs:
         changed behind `change`; oldest first. Raises: Unavailable.
         """
         bounds = Condition("jobs.seq > ? AND jobs.seq <= ? AND changed <= ?", (after, last, change))
-        source = finished_source(selection, visible, bounds)
-        sql = f"SELECT jobs.seq FROM {source.sql} ORDER BY jobs.seq LIMIT ?"  # noqa: S608 - values are bound
-        return [row[0] for row in self._database.rows(sql, (*source.values, limit))]
+        found: list[int] = []
+        for source in finished_sources(selection, visible, bounds):
+            sql = f"SELECT jobs.seq FROM {source.sql} ORDER BY jobs.seq LIMIT ?"  # noqa: S608 - values are bound
+            found += [row[0] for row in self._database.rows(sql, (*source.values, limit))]
+        return sorted(found)[:limit]
 
     def forget(self, *, before: int, limit: int) -> int:
         """Delete at most `limit` tombstones of jobs that were cleaned earlier than `before`; how

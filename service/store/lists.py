@@ -17,11 +17,11 @@ from service.store.selection import (
     Condition,
     Selection,
     Source,
-    finished_source,
+    finished_sources,
     is_by_state_alone,
     is_narrow,
     live_source,
-    ordered_source,
+    ordered_sources,
 )
 
 # Finished jobs from which on a page is taken from an index that has them in the order of the list:
@@ -90,7 +90,7 @@ class Lists:
         if selection.states & LIVE:
             sources.append(live_source(selection, visible, bounds))
         if selection.states & FINISHED:
-            sources.append(finished_source(selection, visible, bounds))
+            sources += finished_sources(selection, visible, bounds)
         found: list[tuple[int, str]] = []
         for source in sources:
             sql = f"SELECT jobs.seq, id FROM {source.sql} ORDER BY jobs.seq LIMIT ?"  # noqa: S608 - values are bound
@@ -126,17 +126,20 @@ class Lists:
             counted = {State.EXITED: jobs - killed, State.KILLED: killed}
             return sum(count for state, count in counted.items() if state in query.states)
         if query.exit_code != 0 or is_narrow(query, visible):
-            return self._count(finished_source(query, visible))
+            return self._count(*finished_sources(query, visible))
         # Most jobs exit with 0: no index has those, but one has all others.
         every = replace(query, exit_code=None)
         failed = replace(every, has_failed=True)
-        return self._count(finished_source(every, visible)) - self._count(
-            finished_source(failed, visible)
+        return self._count(*finished_sources(every, visible)) - self._count(
+            *finished_sources(failed, visible)
         )
 
-    def _count(self, source: Source) -> int:
-        row = self._database.row(f"SELECT count(*) FROM {source.sql}", source.values)  # noqa: S608 - values are bound
-        return int(row[0])
+    def _count(self, *sources: Source) -> int:
+        count = 0
+        for source in sources:
+            sql = f"SELECT count(*) FROM {source.sql}"  # noqa: S608 - values are bound
+            count += self._database.row(sql, source.values)[0]
+        return count
 
     def _finished(
         self, query: Query, visible: Visibility, count: int
@@ -145,10 +148,10 @@ class Lists:
             return []
         behind = query.order.behind(query.after)
         if count < _MANY:
-            source = finished_source(query, visible, *behind)
+            sources = finished_sources(query, visible, *behind)
         else:
-            source = ordered_source(query, visible, query.order.by_measure, *behind)
-        return self._places(query, source, query.limit + 1)
+            sources = ordered_sources(query, visible, query.order.by_measure, *behind)
+        return [job for source in sources for job in self._places(query, source, query.limit + 1)]
 
     def _live(
         self, query: Query, visible: Visibility, used: Mapping[str, int]

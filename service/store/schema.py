@@ -181,6 +181,9 @@ CREATE TABLE leftovers (
 # The number of each job's last change (`service.store.changes`). The principal is in the index, so
 # that a caller who sees few of the jobs reads no rows of others. A cleaned job leaves a tombstone.
 # `origin` tells a cursor of these records from one of others.
+#
+# Indexes that only lists need hold jobs whose size was measured: that is stored for many jobs in
+# one transaction, in which an index costs a page of the log for all of them, not one for each.
 _V8: Final = """
 ALTER TABLE jobs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET changed = seq;
@@ -194,6 +197,14 @@ CREATE TABLE tombstones (
 );
 CREATE TABLE origin (number INTEGER NOT NULL);
 INSERT INTO origin VALUES (random() & 0xffffffff);
+DROP INDEX jobs_by_creation;
+DROP INDEX jobs_by_cpu;
+DROP INDEX jobs_by_memory;
+DROP INDEX jobs_by_output;
+CREATE INDEX jobs_by_creation ON jobs (created_at) WHERE disk_bytes IS NOT NULL;
+CREATE INDEX jobs_by_cpu ON jobs (cpu_us) WHERE disk_bytes IS NOT NULL;
+CREATE INDEX jobs_by_memory ON jobs (memory_bytes) WHERE disk_bytes IS NOT NULL;
+CREATE INDEX jobs_by_output ON jobs (coalesce(output_bytes, 0)) WHERE disk_bytes IS NOT NULL;
 """
 
 MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8)

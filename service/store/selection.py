@@ -4,7 +4,8 @@ Rules
 1. Live and finished jobs are selected apart. The live ones are few, and found by their state; what
    else is asked for is looked up in their rows.
 2. The indexes that only selections need hold finished jobs alone, so that a job enters each of them
-   once, at its end.
+   once: at its end, or with many others when its size is measured. A list by one of the latter
+   looks at the few that aren't measured yet by an index of their own.
 3. SQLite has no statistics of these tables; the index is named (`INDEXED BY`).
 """
 
@@ -63,20 +64,24 @@ def live_source(selection: Selection, visible: Visibility, *more: Condition) -> 
     return _source(f"jobs INDEXED BY {index}", _conditions(selection.live, visible), more)
 
 
-def finished_source(selection: Selection, visible: Visibility, *more: Condition) -> Source:
-    """The finished jobs of a selection, by the index that leads to the fewest of them."""
-    return _finished_source(selection, visible, _narrowest(selection, visible), more)
+def finished_sources(
+    selection: Selection, visible: Visibility, *more: Condition
+) -> tuple[Source, ...]:
+    """The finished jobs of a selection, by the index that leads to the fewest of them. No job is of
+    two sources.
+    """
+    return _finished_sources(selection, visible, _narrowest(selection, visible), more)
 
 
-def ordered_source(
+def ordered_sources(
     selection: Selection, visible: Visibility, index: str | None, *more: Condition
-) -> Source:
-    """The finished jobs of a selection, by the index that has them in the wanted order: `index`, or
-    one by number. It is left as soon as a page is full.
+) -> tuple[Source, ...]:
+    """The same by the index that has them in the wanted order: `index`, or one by number. It is
+    left as soon as a page is full.
     """
     if index is None:
         index = "jobs_by_principal" if isinstance(visible, Only) else "jobs_by_state"
-    return _finished_source(selection, visible, index, more)
+    return _finished_sources(selection, visible, index, more)
 
 
 def is_narrow(selection: Selection, visible: Visibility) -> bool:
@@ -98,10 +103,12 @@ class Condition:
     values: tuple[Any, ...] = ()
 
 
-# In the words of the indexes that hold finished jobs alone: SQLite compares them.
+# In the words of the indexes: SQLite compares them.
 _IS_FINISHED: Final = Condition("state IN ('exited', 'killed')")
-_OF_FINISHED: Final = frozenset(
-    {"jobs_by_creation", "jobs_by_exit", "jobs_by_cpu", "jobs_by_memory", "jobs_by_output"}
+_IS_MEASURED: Final = Condition("disk_bytes IS NOT NULL")
+_IS_UNMEASURED: Final = Condition("finished_at IS NOT NULL AND disk_bytes IS NULL")
+_OF_MEASURED: Final = frozenset(
+    {"jobs_by_creation", "jobs_by_cpu", "jobs_by_memory", "jobs_by_output"}
 )
 # Instead of an index: the table of labels, which has the jobs of a label by number.
 _LABELS: Final = ""
@@ -123,20 +130,24 @@ def _narrowest(selection: Selection, visible: Visibility) -> str:
     return "jobs_by_principal" if isinstance(visible, Only) else "jobs_by_state"
 
 
-def _finished_source(
+def _finished_sources(
     selection: Selection, visible: Visibility, index: str, more: tuple[Condition, ...]
-) -> Source:
+) -> tuple[Source, ...]:
     selection = selection.finished
-    if index != _LABELS:
-        if index in _OF_FINISHED:
-            more = (_IS_FINISHED, *more)
-        return _source(f"jobs INDEXED BY {index}", _conditions(selection, visible), more)
-    first, *others = selection.labels
-    conditions = _conditions(replace(selection, labels=tuple(others)), visible)
-    labelled = Condition("first.key = ? AND first.value = ?", first)
-    return _source(
-        "labels AS first CROSS JOIN jobs ON jobs.seq = first.seq", conditions, (labelled, *more)
-    )
+    if index == _LABELS:
+        first, *others = selection.labels
+        conditions = _conditions(replace(selection, labels=tuple(others)), visible)
+        labelled = Condition("first.key = ? AND first.value = ?", first)
+        tables = "labels AS first CROSS JOIN jobs ON jobs.seq = first.seq"
+        return (_source(tables, conditions, (labelled, *more)),)
+    if index in _OF_MEASURED:
+        return tuple(
+            _source(f"jobs INDEXED BY {by}", _conditions(selection, visible), (which, *more))
+            for by, which in ((index, _IS_MEASURED), ("jobs_unmeasured", _IS_UNMEASURED))
+        )
+    if index == "jobs_by_exit":
+        more = (_IS_FINISHED, *more)
+    return (_source(f"jobs INDEXED BY {index}", _conditions(selection, visible), more),)
 
 
 def _source(tables: str, conditions: Iterator[Condition], more: tuple[Condition, ...]) -> Source:
