@@ -21,6 +21,7 @@ from service.api.parameters import query
 from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
+from service.api.selecting import selection_of
 from service.engine.end_record import end_record, known_digest
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
@@ -35,12 +36,16 @@ from service.errors import (
 )
 from service.jobs.lifecycle import FINISHED
 from service.output.index import LogState
+from service.output.selection import Selection
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.timeouts import no_response_timeout
 
 routes: Final = Routes()
+
+# The offset behind the last byte of a response.
+NEXT: Final = "Jobrunner-Next"
 
 # Seconds for a reader of events to close the connection after the end, before it is closed here,
 # which it takes for a reason to connect again.
@@ -113,6 +118,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
         offset=given.offset,
         stream=given.stream,
         follow=given.follow,
+        selection=selection_for(request, given),
     )
     async with output:
         if output.descriptor is not None:
@@ -120,6 +126,14 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
         with no_response_timeout(request):
             await stream_output(request, job_id, output, wanted, lingers=True)
     return None
+
+
+def selection_for(request: Request, given: Reading) -> Selection:
+    """Which part is asked for. Raises: BadQuery; UnknownJob, Unavailable."""
+    commands = 0
+    if given.command is not None:
+        commands = len(request.app.ctx.engine.show(given.job_id).commands)
+    return selection_of(given, offset=given.offset, stream=given.stream, commands=commands)
 
 
 async def stream_output(
@@ -144,7 +158,7 @@ async def stream_output(
         wanted.content_type,
         output.length,
         status=status,
-        announced=FIELDS,
+        announced=(*FIELDS, NEXT),
         format_name=wanted.format.name,
     )
     try:
@@ -154,7 +168,7 @@ async def stream_output(
                 if lingers and wanted.format.has_event_ids:
                     await response.linger(_LINGER_S)
             if response.takes_trailers and output.end_record is not None:
-                response.trailers = as_fields(output.end_record)
+                response.trailers = as_fields(output.end_record) | {NEXT: str(output.offset)}
     except (StreamAborted, JobrunnerError, OSError) as exc:
         _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
 

@@ -34,6 +34,10 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "The offset behind the last byte of this answer.",
         {"type": "integer", "minimum": 0},
     ),
+    "Jobrunner-Elided": (
+        "With `head` or `tail_bytes`: the offsets between which nothing was sent, `FROM-TO`.",
+        {"type": "string", "pattern": "^[0-9]+-[0-9]+$"},
+    ),
     "Accept-Ranges": ("`bytes`, where a range can be asked for.", {"type": "string"}),
     "Cache-Control": (
         "`no-store` while the job is live, `private, immutable` afterwards.",

@@ -10,16 +10,18 @@ from sanic import HTTPResponse
 
 from service.access.scopes import Scope
 from service.api import forms
-from service.api.attach import end_fields, headers_from, stream_output
+from service.api.attach import end_fields, headers_from, selection_for, stream_output
 from service.api.callers import audit, check_sees
 from service.api.end_fields import FIELDS
+from service.api.matching import Wanted, head_of_part, send_lines
 from service.api.negotiation import MEDIA_TYPES, Negotiated
 from service.api.output_answer import Answer, Selection, Stored, Whole, etag_of
 from service.api.parameters import header, optional
 from service.api.ranges import RANGE, ByteRange
-from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
+from service.api.reading import Reading, contradiction, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
+from service.api.selecting import Searching, grep_of
 from service.engine.stored_output import StoredOutput
 from service.errors import (
     BadHeader,
@@ -33,6 +35,7 @@ from service.errors import (
 )
 from service.output.formats import plain_text
 from service.output.index import STDERR, STDOUT
+from service.output.selection import Selection as PartOfOutput
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
@@ -50,6 +53,7 @@ _HEADERS: Final = (
     "Accept-Ranges",
     "Cache-Control",
     "ETag",
+    "Jobrunner-Elided",
     "Jobrunner-Next",
     "Jobrunner-Offset",
     *FIELDS,
@@ -59,7 +63,7 @@ _log = structlog.get_logger("jobrunner.api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output(Reading):
+class Output(Reading, Searching):
     wait_s: float | None = optional(
         forms.seconds(_MAX_WAIT_S),
         "Seconds to wait for a byte where the answer would begin; the end of the job ends that,"
@@ -134,6 +138,9 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
     """
     ctx, job_id = request.app.ctx, given.job_id
     wanted = in_format(request, given)
+    grep = grep_of(given)
+    if grep is not None and not wanted.format.has_lines:
+        raise contradiction("grep", wanted.format, "a recording has all output")
     if given.byte_range is not None and given.offset:
         raise BadQuery(
             "The query parameter 'offset' and the header 'Range' contradict each other: both say"
@@ -150,13 +157,25 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
         if stored.descriptor is not None:
             refuse_in_reserve(stored.descriptor)
         with no_response_timeout(request):
-            return await _respond(request, given, wanted, stored)
+            selection = selection_for(request, given)
+            if grep is None:
+                return await _respond(request, given, wanted, stored, selection)
+            await _wait(request, given, wanted, stored, Selection(given.offset))
+            lines = Wanted(given.job_id, selection, grep)
+            await send_lines(request, wanted, encoder_of(wanted.format, given), stored, lines)
+            return None
 
 
 async def _respond(
-    request: Request, given: Output, wanted: Negotiated, stored: StoredOutput
+    request: Request,
+    given: Output,
+    wanted: Negotiated,
+    stored: StoredOutput,
+    selection: PartOfOutput,
 ) -> HTTPResponse | None:
-    is_plain = wanted.format in plain_text.FORMATS and not given.timestamps
+    is_part = selection.seeks or not selection.is_range
+    is_changed = is_part or given.timestamps
+    is_plain = wanted.format in plain_text.FORMATS and not is_changed
     asked = _asked(request, given) if is_plain else Selection(given.offset)
     await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
@@ -166,7 +185,7 @@ async def _respond(
         )
     marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
     if not is_plain or (marks and answer.status == 200 and stored.gap[1] > answer.begin):
-        await _send_encoded(request, given, wanted)
+        await _send_encoded(request, given, wanted, selection)
     else:
         await _send(request, given, wanted, answer, stored)
     return None
@@ -226,7 +245,9 @@ async def _send(
         _log.info("stream_cut", job=given.job_id, offset=answer.begin, why=str(exc))
 
 
-async def _send_encoded(request: Request, given: Output, wanted: Negotiated) -> None:
+async def _send_encoded(
+    request: Request, given: Output, wanted: Negotiated, selection: PartOfOutput
+) -> None:
     """What there is in another form than it is stored in."""
     subscribed = request.app.ctx.engine.follow(
         given.job_id,
@@ -234,13 +255,11 @@ async def _send_encoded(request: Request, given: Output, wanted: Negotiated) -> 
         offset=given.offset,
         stream=given.stream,
         follow=False,
+        selection=selection,
     )
     async with subscribed:
-        size = subscribed.log_state.size(given.stream)
-        more = {
-            "Cache-Control": "private, immutable" if subscribed.is_finished else "no-store",
-            "Vary": "Accept",
-            "Accept-Ranges": "none",
-            "Jobrunner-Next": str(size),
-        }
+        end = subscribed.log_state.size(given.stream) if subscribed.end is None else subscribed.end
+        more = head_of_part(end, is_finished=subscribed.is_finished)
+        if subscribed.elided is not None:
+            more["Jobrunner-Elided"] = "{}-{}".format(*subscribed.elided)
         await stream_output(request, given.job_id, subscribed, wanted, more)

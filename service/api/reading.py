@@ -9,6 +9,7 @@ from service.api import forms
 from service.api.last_event import LastEvent, last_event_id
 from service.api.negotiation import FORMAT, Negotiated, negotiated
 from service.api.parameters import OfJob, header, optional, query
+from service.api.selecting import Selecting, check_contradictions
 from service.errors import BadQuery
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
@@ -43,7 +44,7 @@ class InFormat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading(OfJob, InFormat):
+class Reading(OfJob, InFormat, Selecting):
     """The parameters that attach and output have in common."""
 
     offset: int = query(
@@ -66,12 +67,15 @@ R = TypeVar("R", bound=Reading)
 
 
 def in_format(request: Request, given: InFormat) -> Negotiated:
-    """The format of a response. Raises: NotAcceptable; BadQuery, for what that format can't."""
+    """The format of a response. Raises: NotAcceptable; BadQuery, for what that format can't, and
+    for parameters that contradict each other.
+    """
+    check_contradictions(request.args)
     found = negotiated(request, given.format)
     if given.timestamps and not found.format.has_timestamps:
-        raise _contradiction("timestamps", found.format, "only text has times in its lines")
+        raise contradiction("timestamps", found.format, "only text has times in its lines")
     if given.lines and not found.format.has_records:
-        raise _contradiction("lines", found.format, "only sse and ndjson have records")
+        raise contradiction("lines", found.format, "only sse and ndjson have records")
     return found
 
 
@@ -89,7 +93,7 @@ def resumed(wanted: Format, given: R) -> R:
     """What is asked for when a reader of events connects again: what it doesn't have yet."""
     if given.last_event is None or not wanted.has_event_ids:
         return given
-    return replace(given, offset=given.last_event.offset)
+    return replace(given, offset=given.last_event.offset, tail=None, since=None)
 
 
 def has_all(wanted: Format, given: Reading) -> bool:
@@ -97,7 +101,8 @@ def has_all(wanted: Format, given: Reading) -> bool:
     return wanted.has_event_ids and given.last_event is not None and given.last_event.is_end
 
 
-def _contradiction(name: str, wanted: Format, why: str) -> BadQuery:
+def contradiction(name: str, wanted: Format, why: str) -> BadQuery:
+    """A parameter, and a format that has no use for it."""
     return BadQuery(
         f"The query parameter {name!r} and the format {wanted.name!r} (of 'format' or 'Accept')"
         f" contradict each other: {why}."

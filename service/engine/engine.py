@@ -47,8 +47,10 @@ from service.jobs.spec import JobSpec
 from service.jobs.visibility import Sight, Visibility
 from service.link.capabilities import LOG_ON_DEMAND
 from service.metrics.series import Metrics
+from service.output import selection as output_selection
 from service.output.formats.encoder import Encoder
 from service.output.keep_alive import KeepAlive
+from service.output.search.pool import SearchPool
 from service.output.watcher import LogWatcher
 from service.settings import Settings
 from service.store import Page, Query, Selection, Store
@@ -102,6 +104,7 @@ class Engine:
         self._kills = Kills(store, self._session, self._driver, self._kept)
         self._priorities = Priorities(store, self._session)
         self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
+        self.searches = SearchPool()
         self._live_usage = UsageOfJobs(self._session)
         self._measures = Measures(settings, store, self._live_usage)
 
@@ -118,6 +121,7 @@ class Engine:
         self._is_closing = True
         self._log_watcher.close()
         self.feed.close()
+        await self.searches.close()
         self._waiters.notify_all()
         self._removal.close()
         await self._tasks.cancel_kept()
@@ -214,11 +218,25 @@ class Engine:
         return self.show(job_id)
 
     def follow(
-        self, job_id: str, encoder: Encoder, *, offset: int, stream: int | None, follow: bool
+        self,
+        job_id: str,
+        encoder: Encoder,
+        *,
+        offset: int,
+        stream: int | None,
+        follow: bool,
+        selection: output_selection.Selection = output_selection.EVERYTHING,
     ) -> JobSubscription:
-        """The job's output from `offset` on, to be entered: `async with`."""
+        """The job's output from `offset` on, or a part of that, to be entered: `async with`."""
         return JobSubscription(
-            self, self._log_watcher, job_id, encoder, offset=offset, stream=stream, follow=follow
+            self,
+            self._log_watcher,
+            job_id,
+            encoder,
+            offset=offset,
+            stream=stream,
+            follow=follow,
+            selection=selection,
         )
 
     def stored_output(self, job_id: str, *, stream: int | None) -> StoredOutput:

@@ -29,6 +29,8 @@ from service.jobs.views import EndRecord
 from service.output import digest
 from service.output.formats.encoder import Encoder
 from service.output.index import LogState
+from service.output.selected_subscription import SelectedSubscription
+from service.output.selection import EVERYTHING, Selection
 from service.output.sink import Sink
 from service.output.subscription import Subscription, check_end
 from service.output.watcher import LogWatcher
@@ -64,6 +66,7 @@ class JobSubscription:
         "_log",
         "_offset",
         "_recorded",
+        "_selection",
         "_stream",
         "_watcher",
         "end_record",
@@ -81,7 +84,9 @@ class JobSubscription:
         offset: int,
         stream: int | None,
         follow: bool,
+        selection: Selection = EVERYTHING,
     ) -> None:
+        """`selection`: which part of it; its offset and its stream are told as those."""
         self._jobs = jobs
         self._watcher = watcher
         self._job_id = job_id
@@ -89,6 +94,7 @@ class JobSubscription:
         self._offset = offset
         self._stream = stream
         self._follow = follow
+        self._selection = selection
         self._is_over = False
         self._recorded = 0  # bytes that the record tells of
         self._log: Subscription | None = None
@@ -107,12 +113,12 @@ class JobSubscription:
         self.is_finished = state in FINISHED
         self._is_over = not self._follow or self.is_finished
         self._recorded = 0 if state in LIVE else jobs.output_end(job_id)
-        self._log = self._open(self._offset)
+        self._log = await self._open(self._offset, self._selection)
         if self._log is None:
             self._check_empty()
             if self._follow and state is State.RUNNING:
                 await jobs.make_log(job_id)
-                self._log = self._open(self._offset)
+                self._log = await self._open(self._offset, self._selection)
                 if self._log is None:
                     self._check_empty()
         if self._is_over:
@@ -133,6 +139,23 @@ class JobSubscription:
     def offset(self) -> int:
         """Where the next chunk begins; 0 while there is no log."""
         return 0 if self._log is None else self._log.offset
+
+    @property
+    def end(self) -> int | None:
+        """Where the part that was selected ends; None when that isn't known yet."""
+        if isinstance(self._log, SelectedSubscription):
+            return self._log.end
+        return None
+
+    @property
+    def elided(self) -> tuple[int, int] | None:
+        """What is left out between the ends of the part that was selected."""
+        return self._log.elided if isinstance(self._log, SelectedSubscription) else None
+
+    @property
+    def has_part(self) -> bool:
+        """The part that was selected has ended, and the output may go on."""
+        return isinstance(self._log, SelectedSubscription) and self._log.is_over
 
     @property
     def log_state(self) -> LogState:
@@ -162,16 +185,19 @@ class JobSubscription:
             with self._beating(sink):
                 await jobs.wait_started(job_id)
             await jobs.make_log(job_id)
-            self._log = self._open(0)
+            # All of it is still to come, whatever the place to begin at.
+            self._log = await self._open(0, self._selection.resumed_at(0))
         if self._log is not None:
             await self._log.copy_to(sink, digests=tells_end)
-        if not self._is_over:
+        if not self._is_over and not self.has_part:
             with self._beating(sink):
                 await jobs.wait_finished(job_id)
             check_end(self.log_state.end, jobs.output_end(job_id))
         if tells_end:
             self.end_record = await self._end_record()
         told = msgspec.to_builtins(self.end_record) if encoder.tells_end else {}
+        if told and self._selection.is_bounded:
+            told["Next"] = self.offset
         if end := encoder.end(told, self.offset):
             await sink.write(end)
 
@@ -198,10 +224,12 @@ class JobSubscription:
     def _beat(self, sink: Sink, time_ns: int) -> None:
         sink.try_write(self._encoder.heartbeat(self.offset, time_ns))
 
-    def _open(self, offset: int) -> Subscription | None:
+    async def _open(self, offset: int, selection: Selection) -> Subscription | None:
         """None: there is no log."""
+        is_selected = selection.seeks or not selection.is_range
+        kind = SelectedSubscription if is_selected else Subscription
         try:
-            return Subscription.open(
+            log = kind.open(
                 self._watcher,
                 self._jobs.files(self._job_id).log,
                 self._encoder,
@@ -215,6 +243,13 @@ class JobSubscription:
             return None
         except WatcherClosed as exc:
             raise Unavailable("This worker is stopping.") from exc
+        if isinstance(log, SelectedSubscription):
+            try:
+                await log.select(replace(selection, offset=offset, stream=self._stream))
+            except BaseException:
+                log.close()
+                raise
+        return log
 
     def _check_empty(self) -> None:
         check_end(0, self._recorded)

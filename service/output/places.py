@@ -37,11 +37,18 @@ class Places(NamedTuple):
 
 
 def find_places(
-    reader: LogReader, state: LogState, wanted: Selection, begin: int, *, skips_gap: bool = False
+    reader: LogReader,
+    state: LogState,
+    wanted: Selection,
+    begin: int,
+    *,
+    skips_gap: bool = False,
+    is_last: bool = True,
 ) -> tuple[LogState, Places]:
     """Where the selection is, in the log as `state` tells of it, or as it is a moment later: it is
     told which. `begin` is what its offset came to. `skips_gap`: the reader can't be told of a gap,
-    so what lies before it isn't looked at.
+    so what lies before it isn't looked at. `is_last`: nothing comes behind those bytes, so that a
+    limit has an end as well.
 
     Raises:
         CorruptLog: the files contradict each other.
@@ -49,7 +56,7 @@ def find_places(
     """
     for _ in range(_TRIES):
         try:
-            found = _found(reader, state, wanted, begin, skips_gap=skips_gap)
+            found = _found(reader, state, wanted, begin, skips_gap=skips_gap, is_last=is_last)
         except (CorruptLog, OSError):
             now = reader.state()
             if now.gap == state.gap:
@@ -64,7 +71,13 @@ def find_places(
 
 
 def _found(
-    reader: LogReader, state: LogState, wanted: Selection, begin: int, *, skips_gap: bool
+    reader: LogReader,
+    state: LogState,
+    wanted: Selection,
+    begin: int,
+    *,
+    skips_gap: bool,
+    is_last: bool,
 ) -> Places:
     records = Records(reader, state)
     stream = wanted.stream
@@ -81,9 +94,24 @@ def _found(
     if wanted.until_ns is not None:
         place = records.since(wanted.until_ns)
         end = max(begin, records.in_stream(place, stream)) if place < state.end else None
-    if not wanted.has_ends:
-        return Places(begin, end)
-    return _ends(reader, records, wanted, begin, state.size(stream) if end is None else end)
+    last = state.size(stream) if end is None else end
+    if wanted.has_ends:
+        return _ends(reader, records, wanted, begin, last)
+    if wanted.limit is not None and is_last:
+        end = _limit(reader, records, wanted, begin, last)
+    return Places(begin, end)
+
+
+def _limit(reader: LogReader, records: Records, wanted: Selection, begin: int, end: int) -> int:
+    """Where so many bytes from `begin` on end; never in a sequence, unless that is all there is."""
+    stream, limit = wanted.stream, wanted.limit or 0
+    first, last = records.from_stream(begin, stream), records.from_stream(end, stream)
+    place = _forward(records, first, last, limit, stream, wanted.command)
+    if place >= last:
+        return end
+    found = records.in_stream(place, stream)
+    before, behind = _into_sequence(reader, records.state, found, stream)
+    return found + behind if before >= limit else found - before
 
 
 def _tail(reader: LogReader, records: Records, wanted: Selection, end: int) -> int:

@@ -78,9 +78,14 @@ class SelectedCursor:
         found._inner = copy.copy(self._inner)  # noqa: SLF001 - its own
         return found
 
+    @property
+    def is_at_elision(self) -> bool:
+        """What comes next is left out."""
+        return self._elided is not None and self.offset >= self._elided[0]
+
     def take_elision(self) -> tuple[int, int] | None:
         """What is left out here, once; None when nothing is."""
-        if self._elided is None or self.offset < self._elided[0]:
+        if self._elided is None or not self.is_at_elision:
             return None
         found, self._elided = self._elided, None
         self._inner.offset = found[1]
@@ -107,7 +112,8 @@ class SelectedCursor:
             stop = min(stop, self._run_end)
         wanted = min(READ_BYTES, stop - self.offset)
         if self.is_over or wanted <= 0:
-            self.is_over = self.is_over or (self.end is not None and self.offset >= self.end)
+            is_at_end = self.end is not None and self.offset >= self.end
+            self.is_over = self.is_over or (is_at_end and not self.is_at_elision)
             return ()
         if self._left is None:
             return self._inner.next_chunks(state, wanted, wait=wait)

@@ -48,6 +48,11 @@ class Selection:
         """Its beginning has to be searched for in the log."""
         return self.tail is not None or self.since_ns is not None
 
+    def is_searched_for(self, *, is_last: bool) -> bool:
+        """Where it begins and ends has to be searched for, in a log that grows unless `is_last`."""
+        bounded = self.limit is not None and is_last
+        return self.seeks or self.until_ns is not None or bounded or self.has_ends
+
     @property
     def has_ends(self) -> bool:
         """Only both ends are wanted."""
@@ -57,6 +62,11 @@ class Selection:
     def rewrites(self) -> bool:
         """The bytes are not sent as they are."""
         return self.strips_ansi or self.collapses_cr
+
+    @property
+    def is_bounded(self) -> bool:
+        """It may end before the output does."""
+        return self.limit is not None or self.until_ns is not None
 
     @property
     def is_range(self) -> bool:

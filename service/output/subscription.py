@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from service.output.watched_log import WatchedLog
     from service.output.watcher import LogWatcher
 
-__all__ = ["Subscription", "check_end"]
+__all__ = ["Subscription", "check_end", "checked_offset"]
 
 
 def check_end(found: int, at_least: int) -> None:
@@ -80,15 +80,9 @@ class Subscription:
         self._encoder = encoder
         self._stream = stream
         self._follow = follow
-        self._cursor = Cursor(log.reader, offset, stream, attributed=encoder.needs_attribution)
-        self.opening = state = log.state
+        self.opening = log.state
         self.length: int | None = None
-        if (state.closed or not follow) and not (
-            encoder.marks_gaps and _may_lack(state, offset, stream)
-        ):
-            self.length = encoder.length(state.size(stream) - offset)
-        if encoder.needs_previous and offset:
-            encoder.begin_after(self._byte_before(offset))
+        self._begin_at(offset)
 
     @classmethod
     def open(
@@ -119,7 +113,7 @@ class Subscription:
         try:
             check_end(log.state.end, at_least)
             gap = None if encoder.marks_gaps else log.state.gap.of(stream)
-            begin = _checked(offset, log.state.size(stream), gap)
+            begin = checked_offset(offset, log.state.size(stream), gap)
             return cls(watcher, log, directory, encoder, begin, stream, follow=follow)
         except BaseException:
             log.release()
@@ -236,6 +230,23 @@ class Subscription:
         """Looks how far the log is, without waiting to be told."""
         self._log.refresh()
 
+    def _begin_at(self, offset: int) -> None:
+        encoder, state, stream = self._encoder, self.opening, self._stream
+        self._cursor = Cursor(
+            self._log.reader, offset, stream, attributed=encoder.needs_attribution
+        )
+        if state.closed or not self._follow:
+            self.length = self._length_to(state.size(stream))
+        if encoder.needs_previous and offset:
+            encoder.begin_after(self._byte_before(offset))
+
+    def _length_to(self, end: int) -> int | None:
+        """Bytes on the wire of all up to `end`, when that is known beforehand."""
+        encoder, offset = self._encoder, self._cursor.offset
+        if encoder.marks_gaps and _may_lack(self.opening, offset, end, self._stream):
+            return None
+        return encoder.length(end - offset)
+
     def _hash_on(self, state: LogState) -> None:
         # In steps: threads cost more than they save for little of it, which is left for the end.
         if state.end - self._log.hashed >= STEP_BYTES and not state.gap.end:
@@ -268,14 +279,17 @@ class Subscription:
             return chunks
 
 
-def _may_lack(state: LogState, offset: int, stream: int | None) -> bool:
-    """Whether some of what is to be read from `offset` on was dropped, or may be meanwhile."""
-    start, end = state.gap.of(stream)
-    return end > max(start, offset) or (state.limit > 0 and not state.closed)
+def _may_lack(state: LogState, begin: int, end: int, stream: int | None) -> bool:
+    """Whether some of what is to be read was dropped, or may be meanwhile."""
+    start, until = state.gap.of(stream)
+    return max(start, begin) < min(until, end) or (state.limit > 0 and not state.closed)
 
 
-def _checked(offset: int, size: int, gap: tuple[int, int] | None) -> int:
-    """The offset from the start, of a stream with so many bytes that doesn't begin in `gap`."""
+def checked_offset(offset: int, size: int, gap: tuple[int, int] | None) -> int:
+    """The offset from the start, of a stream with so many bytes that doesn't begin in `gap`.
+
+    Raises: OffsetBeyondEnd, OffsetInGap.
+    """
     if offset > size:
         raise OffsetBeyondEnd(offset, size)
     if offset < 0:

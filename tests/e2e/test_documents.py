@@ -137,6 +137,25 @@ def test_a_download_goes_on_where_it_stopped_and_ends_whole(
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
 
 
+def test_parts_of_a_long_output_are_selected_and_searched(service: Service, tmp_path: Path) -> None:
+    commands = [
+        block.replace("localhost:8080", service.url)
+        for block in blocks(recipe("Look into a long output"))
+    ]
+    submit, parts, searches, live = commands
+    shown = [ran(submit + part, tmp_path) for part in (parts, searches, live)]
+    assert [each.returncode for each in shown] == [0, 0, 0], shown
+    part, found, tail = (each.stdout.splitlines() for each in shown)
+    error = "ERROR: no space"
+    assert part[:4] == ["step 999", "step 1000", error, error]
+    assert (part[4], part[-1]) == ("step 1", error)
+    assert any(line.startswith("[jobrunner: bytes ") for line in part)
+    assert found[:3] == ["step 999", "step 1000", error]
+    assert [json.loads(line).get("Text") for line in found[3:]] == ["step 7", "step 17", None]
+    assert json.loads(found[-1]) == {"Type": "matches", "Count": 100}
+    assert len(tail) == 10
+
+
 def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     service: Service, tmp_path: Path
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 from made_logs import MadeLog, Run
 
 from service.errors import CorruptLog, Unavailable
+from service.output.found_line import FoundLine
 from service.output.index import STDERR, STDOUT
 from service.output.search.pool import SearchPool
-from service.output.search.request import FoundGap, FoundLine, Grep, SearchRequest
+from service.output.search.request import FoundGap, Grep, SearchRequest
 from service.output.selection import EVERYTHING, Selection
 
 
@@ -25,7 +26,14 @@ def request(
         for name in ("most", "context", "inverts", "ignores_case")
         if name in more
     }
-    options = {"marks_gaps": True, "attributes": False, "counts": True, "begin": 0, **more}
+    options = {
+        "marks_gaps": True,
+        "attributes": False,
+        "counts": True,
+        "begin": 0,
+        "end": 1 << 40,
+        **more,
+    }
     return SearchRequest(
         directory=str(directory), selection=selection, grep=Grep(pattern=pattern, **grep), **options
     )

@@ -50,12 +50,16 @@ def made(found: list[Run], dropped: tuple[int, int], *, ordered: bool = True) ->
     return MadeLog(found, dropped)
 
 
-def read(log: MadeLog, wanted: Selection, *, skips_gap: bool = False) -> list[bytes | str]:
+def read(
+    log: MadeLog, wanted: Selection, *, skips_gap: bool = False, is_last: bool = True
+) -> list[bytes | str]:
     """The bytes, and between them `gap` and what was elided."""
     with tempfile.TemporaryDirectory() as name:
         opening = log.write(Path(name))
         with LogReader.open(name) as reader:
-            state, places = find_places(reader, opening, wanted, wanted.offset, skips_gap=skips_gap)
+            state, places = find_places(
+                reader, opening, wanted, wanted.offset, skips_gap=skips_gap, is_last=is_last
+            )
             assert state == opening
             cursor = SelectedCursor(reader, wanted, places, attributed=False)
             found: list[bytes | str] = [b""]

@@ -15,7 +15,7 @@ import msgspec
 
 from service.output.formats.encoder import DEFAULT, Encoder, Options
 from service.output.formats.format import Format
-from service.output.formats.gap_line import gap_line
+from service.output.formats.gap_line import elision_line, gap_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,10 @@ class Asciicast(Encoder):
         """The line that text has there."""
         return self._flush() + self._event(gap_line(start, end).decode())
 
+    def elided(self, start: int, end: int) -> bytes:
+        """The same."""
+        return self._flush() + self._event(elision_line(start, end).decode())
+
     def end(self, record: Mapping[str, object], offset: int) -> bytes:
         """What is left of a character that was not completed."""
         del record, offset
@@ -95,5 +99,6 @@ FORMATS = (
         media_types=("application/x-asciicast",),
         make=Asciicast,
         marks_gaps=True,
+        has_lines=False,
     ),
 )

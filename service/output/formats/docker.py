@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
-from service.output.formats.gap_line import gap_line
+from service.output.formats.gap_line import elision_line, gap_line
 from service.output.index import STDERR
 
 if TYPE_CHECKING:
@@ -41,8 +41,15 @@ class DockerFrames(Encoder):
 
     def gap(self, start: int, end: int) -> bytes:
         """The line that text has there."""
-        line = gap_line(start, end)
-        return _HEADER.pack(STDERR, len(line)) + line
+        return _note(gap_line(start, end))
+
+    def elided(self, start: int, end: int) -> bytes:
+        """The same."""
+        return _note(elision_line(start, end))
+
+
+def _note(line: bytes) -> bytes:
+    return _HEADER.pack(STDERR, len(line)) + line
 
 
 FORMATS = (

@@ -1,7 +1,7 @@
 """What turns one reader's chunks into bytes on the wire, without I/O.
 
 1. The calls come in this order: `head`, then any number of `chunk`, `gap` and `heartbeat`, then
-   `end`. A stream that is cut has no `end`.
+   `end`. A stream that is cut has no `end`. What is searched has `line` and `gap`, then `matches`.
 2. What the next call returns depends on its arguments, on `options`, on `state` and on the class,
    and on nothing else. Encoders of one class with the same options in one state are alike: readers
    of which that is true share one, and are given the same bytes object.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from service.output.chunk import Chunk
+    from service.output.found_line import FoundLine
 
 __all__ = ["DEFAULT", "Encoder", "Options"]
 
@@ -53,6 +54,7 @@ class Encoder(ABC):
         needs_attribution: chunks are to be of one run each, every field known. Without it they
             are coalesced, which is quicker: the index isn't read.
         tells_end: `end` shows what it is given.
+        tells_matches: `matches` does.
         beats: `heartbeat` returns something.
         needs_previous: `begin_after` is to be called when it doesn't begin at the start.
         needs_origin: it counts from the start of the job, so that is to be known at its head.
@@ -64,6 +66,7 @@ class Encoder(ABC):
 
     needs_attribution: ClassVar[bool] = False
     tells_end: ClassVar[bool] = False
+    tells_matches: ClassVar[bool] = False
     beats: ClassVar[bool] = False
     needs_previous: ClassVar[bool] = False
     needs_origin: ClassVar[bool] = False
@@ -92,6 +95,31 @@ class Encoder(ABC):
     def gap(self, start: int, end: int) -> bytes:
         """The bytes from `start` to before `end` were dropped, in the offsets of the reader."""
         raise NotImplementedError
+
+    def elided(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end` aren't wanted, in the offsets of the reader."""
+        del start, end
+        return b""
+
+    def rewritten(self, chunk: Chunk, end: int) -> bytes:
+        """A chunk that says something else than the log, which has the bytes up to `end` there."""
+        del end
+        return self.chunk(chunk)
+
+    def line(self, line: FoundLine) -> bytes:
+        """A line of an answer that has some of the lines only."""
+        data = line.chunk.data
+        chunk = line.chunk if data.endswith(b"\n") else line.chunk._replace(data=data + b"\n")
+        return (b"" if line.follows else self.between_lines()) + self.chunk(chunk)
+
+    def between_lines(self) -> bytes:
+        """What stands where lines were left out, between others that belong together."""
+        return b""
+
+    def matches(self, count: int, offset: int) -> bytes:
+        """What comes behind the last line: so many matched, up to `offset`."""
+        del count, offset
+        return b""
 
     def heartbeat(self, offset: int, time_ns: int) -> bytes:
         """What tells a reader who has all output up to `offset` that the stream is alive."""

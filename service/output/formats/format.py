@@ -27,6 +27,7 @@ class Format:
         charset: of a text format.
         has_timestamps: it can show when each line came.
         has_records: it consists of JSON objects, of lines if that is wanted.
+        has_lines: some of the lines alone make sense in it.
         has_event_ids: readers continue by the ID of the last event, and close the connection
             themselves once they have seen the end.
     """
@@ -38,6 +39,7 @@ class Format:
     charset: str = ""
     has_timestamps: bool = False
     has_records: bool = False
+    has_lines: bool = True
     has_event_ids: bool = False
 
     def content_type(self, media_type: str) -> str:

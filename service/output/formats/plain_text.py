@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
-from service.output.formats.gap_line import gap_line
+from service.output.formats.gap_line import LINES_LEFT_OUT, elision_line, gap_line
 from service.output.formats.timestamped_text import TimestampedText
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class PlainText(Encoder):
     def chunk(self, chunk: Chunk) -> bytes:
         """The bytes themselves, as the object that they came in."""
         return chunk.data
+
+    def between_lines(self) -> bytes:
+        """As `grep` has it."""
+        return LINES_LEFT_OUT
 
     def length(self, output_bytes: int) -> int | None:
         """As many bytes as there are of output."""
@@ -56,11 +60,19 @@ class MarkedPlainText(Encoder):
 
     def gap(self, start: int, end: int) -> bytes:
         """A line that says how many bytes are missing."""
-        line = gap_line(start, end)
-        if not self.state:
-            line = b"\n" + line
-        self.state = True
-        return line
+        return self._line(gap_line(start, end))
+
+    def elided(self, start: int, end: int) -> bytes:
+        """A line that says which."""
+        return self._line(elision_line(start, end))
+
+    def between_lines(self) -> bytes:
+        """As `grep` has it."""
+        return LINES_LEFT_OUT
+
+    def _line(self, line: bytes) -> bytes:
+        begun, self.state = not self.state, True
+        return b"\n" + line if begun else line
 
     def length(self, output_bytes: int) -> int | None:
         """As many bytes as there are of output."""

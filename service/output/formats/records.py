@@ -28,8 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from service.output.chunk import Chunk
+    from service.output.found_line import FoundLine
 
-__all__ = ["MAX_LINE_BYTES", "GapRecord", "OutputRecord", "RecordEncoder", "encode_json"]
+__all__ = [
+    "MAX_LINE_BYTES",
+    "GapRecord",
+    "LineRecord",
+    "MatchesRecord",
+    "OutputRecord",
+    "RecordEncoder",
+    "encode_json",
+]
 
 MAX_LINE_BYTES = 64 * 1024
 """A longer line is told in pieces: bounds what is held back for one that doesn't end."""
@@ -59,6 +68,28 @@ class GapRecord(msgspec.Struct, rename={"start": "From", "end": "To"}, gc=False)
     end: int
 
 
+class LineRecord(msgspec.Struct, rename="pascal", gc=False):
+    """A line that was searched for. One of `text` and `data` is there; `partial` where the line has
+    no end, `context` where it stands around one that matches.
+    """
+
+    line: int
+    offset: int
+    stream: str
+    command: int
+    time: str
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    data: bytes | msgspec.UnsetType = msgspec.UNSET
+    partial: bool | msgspec.UnsetType = msgspec.UNSET
+    context: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class MatchesRecord(msgspec.Struct, rename="pascal", gc=False):
+    """How many lines match."""
+
+    count: int
+
+
 class _Held(NamedTuple):
     """Bytes that are told with what follows them."""
 
@@ -86,6 +117,7 @@ class RecordEncoder(Encoder):
 
     needs_attribution: ClassVar[bool] = True
     tells_end: ClassVar[bool] = True
+    tells_matches: ClassVar[bool] = True
     beats: ClassVar[bool] = True
     state: _Held | None
 
@@ -135,6 +167,39 @@ class RecordEncoder(Encoder):
     def gap(self, start: int, end: int) -> bytes:
         """A record, behind what was held back."""
         return self._flush() + self.record("gap", GapRecord(start, end), end)
+
+    def elided(self, start: int, end: int) -> bytes:
+        """The same for what isn't wanted."""
+        return self._flush() + self.record("elided", GapRecord(start, end), end)
+
+    def rewritten(self, chunk: Chunk, end: int) -> bytes:
+        """One record, whatever became of its bytes."""
+        start = chunk.offset if self.options.stream is None else chunk.stream_offset
+        is_partial = self.options.lines and not chunk.data.endswith(b"\n")
+        data = chunk.data.removesuffix(b"\n") if self.options.lines else chunk.data
+        return self._output(start, data, chunk, chunk.time_ns, end - start, partial=is_partial)
+
+    def line(self, line: FoundLine) -> bytes:
+        """A record, which says so if it only stands around one that matches."""
+        chunk = line.chunk
+        start = chunk.offset if self.options.stream is None else chunk.stream_offset
+        record = LineRecord(
+            line.number, start, _name(chunk.stream), chunk.command, rfc3339_ns(chunk.time_ns)
+        )
+        data = chunk.data.removesuffix(b"\n")
+        try:
+            record.text = data.decode()
+        except UnicodeDecodeError:
+            record.data = data
+        if len(data) == len(chunk.data):
+            record.partial = True
+        if not line.matches:
+            record.context = True
+        return self.record("line", record, start + len(chunk.data))
+
+    def matches(self, count: int, offset: int) -> bytes:
+        """How many lines."""
+        return self.record("matches", MatchesRecord(count), offset, suffix=".end")
 
     def end(self, record: Mapping[str, object], offset: int) -> bytes:
         """The end record, behind what was held back."""

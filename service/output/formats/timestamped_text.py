@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from service.output.formats.encoder import DEFAULT, Encoder
-from service.output.formats.gap_line import gap_line
+from service.output.formats.gap_line import LINES_LEFT_OUT, elision_line, gap_line
 from service.output.formats.times import rfc3339_ns
 
 if TYPE_CHECKING:
@@ -49,8 +49,16 @@ class TimestampedText(Encoder):
 
     def gap(self, start: int, end: int) -> bytes:
         """A line that says how many bytes are missing."""
-        line = gap_line(start, end)
-        if not self.state:
-            line = b"\n" + line
-        self.state = True
-        return line
+        return self._line(gap_line(start, end))
+
+    def elided(self, start: int, end: int) -> bytes:
+        """A line that says which."""
+        return self._line(elision_line(start, end))
+
+    def between_lines(self) -> bytes:
+        """As `grep` has it."""
+        return LINES_LEFT_OUT
+
+    def _line(self, line: bytes) -> bytes:
+        begun, self.state = not self.state, True
+        return b"\n" + line if begun else line

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from service.output.chunk import Chunk
+from service.output.found_line import FoundLine
 from service.output.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-__all__ = ["FoundGap", "FoundLine", "Grep", "Part", "SearchRequest", "packed", "unpacked"]
+__all__ = ["FoundGap", "Grep", "Part", "SearchRequest", "packed", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class SearchRequest:
 
     Attributes:
         begin: what the offset of the selection came to.
+        end: of what is searched; what came later is not.
         marks_gaps: a gap is told of; else the search fails there.
         attributes: it is told whose each line is.
         counts: all lines are counted, also when no more are told of.
@@ -52,6 +54,7 @@ class SearchRequest:
     directory: str
     selection: Selection
     begin: int
+    end: int
     grep: Grep
     marks_gaps: bool
     attributes: bool
@@ -66,15 +69,6 @@ class SearchRequest:
         """From JSON."""
         selection, grep = Selection(**given.pop("selection")), Grep(**given.pop("grep"))
         return cls(selection=selection, grep=grep, **given)
-
-
-class FoundLine(NamedTuple):
-    """A line; `number` counts from 1, `follows` is False where lines are left out before it."""
-
-    chunk: Chunk
-    number: int
-    matches: bool
-    follows: bool
 
 
 class FoundGap(NamedTuple):

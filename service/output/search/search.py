@@ -8,12 +8,13 @@ from service.errors import OutputDropped
 from service.output.chunk import UNKNOWN, Chunk
 from service.output.filters.filter import Chain
 from service.output.filters.rewriting import filters
+from service.output.found_line import FoundLine
 from service.output.places import find_places
 from service.output.reader import LogReader
 from service.output.records import Records
 from service.output.search.lines import LineSearch
 from service.output.search.pattern import compiled
-from service.output.search.request import FoundGap, FoundLine, Part
+from service.output.search.request import FoundGap, Part
 from service.output.selected_cursor import SelectedCursor
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Search:
                 request.begin,
                 skips_gap=not request.marks_gaps,
             )
+            end = request.end if places.end is None else min(places.end, request.end)
+            places = places._replace(end=max(places.begin, end))
             self._cursor = SelectedCursor(self._reader, wanted, places, attributed=False)
             self._records = Records(self._reader, self._state)
         except BaseException:
