@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from encoding import CUTS, RUNS, STREAMS, after, bytes_of, chunks, of_stream, wire_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from service.output.formats.encoder import Encoder
 
 BY_NAME = {found.name: found for found in FORMATS}
-NAMES = {STDOUT: "stdout", STDERR: "stderr"}
-
-pieces = st.one_of(
-    st.sampled_from(
-        [b"line\n", b"no end", b"\n", b"\xff\x00", b"a\r\n", "€ä\U0001f600\n".encode()]
-    ),
-    st.text(max_size=5).map(str.encode),
-    st.binary(min_size=1, max_size=5),
-)
-runs = st.lists(
-    st.tuples(st.sampled_from([STDOUT, STDERR]), st.integers(0, 1), pieces), max_size=12
-)
 
 
 class Event(NamedTuple):
@@ -57,46 +45,10 @@ def of_ndjson(wire: bytes) -> list[Event]:
     return [Event(each.pop("Type"), None, each) for each in events]
 
 
-def bytes_of(body: dict[str, Any]) -> bytes:
+def data_of(body: dict[str, Any]) -> bytes:
     if "Data" in body:
         return base64.b64decode(body["Data"])
     return body["Text"].encode()
-
-
-def chunks(script: list[tuple[int, int, bytes]], cuts: frozenset[int] = frozenset()) -> list[Chunk]:
-    """The runs as a cursor reads them, cut at some places besides."""
-    found, offset, own = [], 0, {STDOUT: 0, STDERR: 0}
-    for number, (stream, command, data) in enumerate(script):
-        places = [0, *sorted(cut - offset for cut in cuts if 0 < cut - offset < len(data))]
-        for begin, end in pairwise([*places, len(data)]):
-            piece = data[begin:end]
-            chunk = Chunk(offset + begin, own[stream] + begin, stream, command, number, piece)
-            found += [chunk] if piece else []
-        offset += len(data)
-        own[stream] += len(data)
-    return found
-
-
-def after(read: list[Chunk], place: int, stream: int | None) -> list[Chunk]:
-    """What a reader of these chunks gets from `place` on."""
-    found = []
-    for chunk in read:
-        begin = chunk.offset if stream is None else chunk.stream_offset
-        skipped = max(0, place - begin)
-        if skipped < len(chunk.data):
-            found.append(
-                chunk._replace(
-                    offset=chunk.offset + skipped,
-                    stream_offset=chunk.stream_offset + skipped,
-                    data=chunk.data[skipped:],
-                )
-            )
-    return found
-
-
-def wire_of(encoder: Encoder, read: list[Chunk], end: int = 0) -> bytes:
-    body = b"".join(encoder.encode([chunk]) for chunk in read)
-    return encoder.head() + body + encoder.end({"State": "exited"}, end)
 
 
 def normalised(events: list[Event]) -> list[tuple[int, int, str, int, str]]:
@@ -104,22 +56,14 @@ def normalised(events: list[Event]) -> list[tuple[int, int, str, int, str]]:
     found = []
     for kind, _, body in events:
         if kind == "output":
-            data = bytes_of(body)
+            data = data_of(body)
             assert body["End"] - body["Offset"] == len(data)
             owner = (body["Stream"], body["Command"], body["Time"])
             found += [(body["Offset"] + n, byte, *owner) for n, byte in enumerate(data)]
     return found
 
 
-def of_stream(read: list[Chunk], stream: int | None) -> list[Chunk]:
-    return [chunk for chunk in read if stream in (None, chunk.stream)]
-
-
-streams = st.sampled_from([None, STDOUT, STDERR])
-cuts_of = st.frozensets(st.integers(0, 60))
-
-
-@given(runs, cuts_of, streams, st.sampled_from(["sse", "ndjson"]))
+@given(RUNS, CUTS, STREAMS, st.sampled_from(["sse", "ndjson"]))
 def test_chunks_leave_no_trace(script, cuts, stream, name) -> None:
     parse = of_sse if name == "sse" else of_ndjson
     whole = of_stream(chunks(script), stream)
@@ -130,11 +74,11 @@ def test_chunks_leave_no_trace(script, cuts, stream, name) -> None:
     ]
     one, other = (normalised(parse(wire)) for wire in wires)
     assert one == other
-    assert bytes(byte for _, byte, *_ in one) == b"".join(chunk.data for chunk in whole)
+    assert bytes(byte for _, byte, *_ in one) == bytes_of(whole)
     assert [offset for offset, *_ in one] == list(range(size))
 
 
-@given(runs, cuts_of, streams)
+@given(RUNS, CUTS, STREAMS)
 def test_lines_are_the_same_however_the_output_is_cut(script, cuts, stream) -> None:
     whole = of_stream(chunks(script), stream)
     cut = of_stream(chunks(script, cuts), stream)
@@ -147,12 +91,12 @@ def test_lines_are_the_same_however_the_output_is_cut(script, cuts, stream) -> N
     data = b""
     for _, _, body in one[:-1]:
         assert body["Offset"] == len(data)
-        data += bytes_of(body) + (b"" if body.get("Partial") else b"\n")
+        data += data_of(body) + (b"" if body.get("Partial") else b"\n")
         assert body["End"] == len(data)
-    assert data == b"".join(chunk.data for chunk in whole)
+    assert data == bytes_of(whole)
 
 
-@given(runs, cuts_of, cuts_of, streams, st.booleans(), st.integers(0, 40))
+@given(RUNS, CUTS, CUTS, STREAMS, st.booleans(), st.integers(0, 40))
 def test_a_reader_continues_behind_any_event(script, cuts, later, stream, lines, taken) -> None:
     def encoder() -> Encoder:
         return BY_NAME["sse"].encoder(stream=stream, lines=lines)
@@ -171,7 +115,7 @@ def test_a_reader_continues_behind_any_event(script, cuts, later, stream, lines,
         assert normalised(had + came) == normalised(events)
 
 
-@given(runs, cuts_of, streams, st.integers(0, 60))
+@given(RUNS, CUTS, STREAMS, st.integers(0, 60))
 def test_a_heartbeat_names_a_place_where_nothing_is_lost(script, cuts, stream, at) -> None:
     read = of_stream(chunks(script, cuts), stream)[:at]
     encoder = BY_NAME["ndjson"].encoder(stream=stream, lines=True)
@@ -203,7 +147,7 @@ def test_of_one_stream_a_sequence_is_whole_though_the_other_wrote_inside_of_it()
     )
     assert [event.body.get("Text") for event in only] == ["a", "€b", None]
     both = of_ndjson(wire_of(BY_NAME["ndjson"].encoder(), chunks(script)))
-    assert [bytes_of(event.body) for event in both[:-1]] == [b"a", b"\xe2", b"e", b"\x82\xacb"]
+    assert [data_of(event.body) for event in both[:-1]] == [b"a", b"\xe2", b"e", b"\x82\xacb"]
 
 
 def test_the_members_of_each_record() -> None:
@@ -249,7 +193,7 @@ def test_a_long_line_is_cut_between_characters(step) -> None:
     script = [(STDOUT, 0, data[at : at + step]) for at in range(0, len(data), step)]
     wire = wire_of(BY_NAME["ndjson"].encoder(lines=True), chunks(script))
     bodies = [event.body for event in of_ndjson(wire)[:-1]]
-    lengths = [len(bytes_of(body)) for body in bodies]
+    lengths = [len(data_of(body)) for body in bodies]
     assert lengths == [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 2, 5]
     assert [body.get("Partial") for body in bodies] == [True, True, None, None]
 
