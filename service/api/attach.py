@@ -69,7 +69,14 @@ class Attach(Reading):
         tag=Tag.OUTPUT,
         details=(
             "The response lasts as long as the job, unless `follow` is false. What was cut is asked"
-            " for again from the first byte that is missing."
+            " for again from the first byte that is missing. Of `application/x-ndjson` each line is"
+            " a JSON object with a `Type`: `output` (`Offset`, `End`, `Stream`, `Command`, `Time`,"
+            " and `Text`, or `Data` in base64 where it isn't UTF-8; with `lines` `Partial` where a"
+            " line isn't complete), `gap` (`From`, `To`), `heartbeat` (`Offset`, `Time`; every 15"
+            " seconds) and last `end`: `State`, `Reason`, `ExitCode`, `Signal`, `Bytes`, `Stdout`,"
+            " `Stderr`, `SHA256`. Of `text/event-stream` each is the data of an event of that"
+            " name, without the `Type`; the event's ID is the offset behind it, and a heartbeat is"
+            " a comment. What was cut continues at the last `End`, or by `Last-Event-ID`."
         ),
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,

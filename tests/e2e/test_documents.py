@@ -72,7 +72,7 @@ def test_the_tour_runs_from_top_to_bottom(service: Service, tmp_path: Path) -> N
     answers = [json.loads(line) for line in shown.stdout.splitlines() if line.startswith("{")]
     assert all("status" not in answer for answer in answers), answers
     states = [answer["State"] for answer in answers if "State" in answer]
-    assert states == ["exited", "exited", "exited", "killed"]
+    assert states == ["exited"] * 4 + ["killed"]
     (one_call,) = (answer for answer in answers if "Excerpt" in answer)
     assert (one_call["ExitCode"], one_call["Excerpt"]["Text"]) == (3, "testing\n1 test failed\n")
 
@@ -169,6 +169,17 @@ def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     assert output[-2:] == ["100000", "done"]
     assert len("\n".join(output)) == 1999
     assert json.loads(killed)["State"] == "exited"
+
+
+def test_output_is_read_as_records(service: Service, tmp_path: Path) -> None:
+    job_id = service.submit("echo out; echo first >&2; echo second >&2; exit 3")
+    service.wait(job_id)
+    lines, check = (
+        ran(commands.replace("localhost:8080", service.url), tmp_path, ID=job_id)
+        for commands in blocks(recipe("Read output as records"))
+    )
+    assert [line.split()[1] for line in lines.stdout.splitlines()] == ["first", "second"]
+    assert (check.returncode, check.stdout) == (3, "output: OK\n")
 
 
 def test_another_system_is_told_of_each_end_once(service: Service, tmp_path: Path) -> None:
