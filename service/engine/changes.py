@@ -21,7 +21,7 @@ class Changes:
         """The end of a job of this process is stored."""
 
     def kept(self, job_id: str) -> None:
-        """That end is stored, of a job that was to be killed, and that has kept processes."""
+        """The end of a job is stored that has kept processes."""
 
     def is_awaited(self, _job_id: str) -> bool:
         """Whether a caller waits for any change of the job, not only for its end."""

@@ -258,6 +258,8 @@ class Engine:
         Raises: InsufficientStorage, Unavailable.
         """
         await self._kept.wait(job_id)
+        # The job was live when it was requested, or another worker ends them.
+        await self._wait_until(job_id, lambda: not self._kept.is_being_ended(job_id), to_end=False)
 
     def has_kept(self, job_id: str) -> bool:
         """Whether a finished job has left processes running, as far as is known."""

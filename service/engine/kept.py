@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -36,6 +37,8 @@ from service.store import Store
 _ENDED_S: Final = 45.0
 # Seconds of grace when a job is cleaned: those that every job's leftovers have at its end.
 _CLEAN_GRACE_S: Final = 2.0
+# What is looked up in a directory is an ID, whatever a caller gives for one.
+_ID: Final = re.compile(r"[0-9a-f-]{36}")
 
 _log = structlog.get_logger("jobrunner.engine")
 
@@ -77,7 +80,7 @@ class KeptProcesses:
 
     def has(self, job_id: str) -> bool:
         """Whether a finished job has processes that are kept, or whose end isn't stored."""
-        return os.path.lexists(self._directory / job_id)
+        return _ID.fullmatch(job_id) is not None and os.path.lexists(self._directory / job_id)
 
     def count(self) -> int:
         """Of how many jobs."""
@@ -92,6 +95,12 @@ class KeptProcesses:
         task = self._tasks.begin(self._end(job_id, kill), name="kept processes")
         self._endings.setdefault(job_id, set()).add(task)
         task.add_done_callback(lambda done: self._over(job_id, done))
+
+    def is_being_ended(self, job_id: str) -> bool:
+        """Whether the end of what the job has kept was requested, and there is no receipt yet."""
+        if not self.has(job_id) or (record := self._store.get(job_id)) is None:
+            return False
+        return record.kill is not None and record.kill.found is None
 
     async def wait(self, job_id: str) -> None:
         """Return once what `begin` began is done. Raises: Unavailable, InsufficientStorage."""

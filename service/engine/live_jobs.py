@@ -127,7 +127,7 @@ class LiveJobs:
             outbox.change(job.record, before.state)
         if event["name"] == "finished":
             outbox.drop(before.id, job.state)
-            if event.get("kept") and job.record.kill is not None:
+            if event.get("kept"):
                 outbox.kept.append(before.id)
             return
         if job.state is not before.state:

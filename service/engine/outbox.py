@@ -15,8 +15,8 @@ class Outbox:
     """Filled while a batch is handled; nothing of it is sent before `dirty` is stored. `before`:
     the states that the jobs of `dirty` were in. `acks`: the last event of each job that is stored
     then. `let_go`: jobs that stay pending, for the next supervisor. `to_recover`: adopted jobs
-    whose last worker died in the middle of their recovery. `kept`: jobs that were to be killed when
-    they had ended by themselves, and that have kept processes.
+    whose last worker died in the middle of their recovery. `kept`: jobs that are over and
+    have kept processes.
     """
 
     dirty: dict[str, JobRecord] = field(default_factory=dict)

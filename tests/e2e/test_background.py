@@ -132,6 +132,26 @@ def test_a_kill_of_the_running_job_ends_it_too(service: Service, server: str):
     assert not daemon.lives
 
 
+def test_a_kill_while_others_are_being_ended_ends_it_as_well(service: Service, server: str):
+    """The job has ended by itself, and a process of another command is within its two seconds."""
+    stubborn = "trap '' TERM; sleep 600 > /dev/null 2>&1 &"
+    commands = [{"CommandLine": stubborn}, {"CommandLine": server, "Background": "keep"}]
+    job_id = service.submit({"Commands": commands})
+    daemon = Daemon(service, job_id)
+    while service.show(job_id)["Commands"][1]["State"] != "exited":
+        pass
+    service.kill(job_id, wait="true")
+    view = service.show(job_id)
+    assert (view["State"], view["Kill"]["VerifiedGone"]) == ("exited", True)
+    assert sorted(each["Kept"] for each in view["Left"]) == [False, True]
+    assert not daemon.lives
+
+
+def test_an_id_that_is_none_is_looked_up_nowhere(service: Service):
+    for job_id in ("%00", "..", "%2e%2e%2fjobs.db", "x" * 300):
+        assert service.client.delete(f"/{job_id}").status_code in (200, 400)
+
+
 def test_only_the_command_that_says_so_keeps(service: Service, server: str):
     ended = "sleep 600 > /dev/null 2>&1 &"
     commands = [

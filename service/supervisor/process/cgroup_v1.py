@@ -66,7 +66,8 @@ class JobDirectories:
         self._lingering.update(self._directories.values())
         for directory in list(self._lingering):
             with suppress(OSError):
-                os.rmdir(directory)
+                with suppress(FileNotFoundError):
+                    os.rmdir(directory)
                 self._lingering.discard(directory)
 
     def _memory(self, name: str, key: bytes = b"") -> int:
