@@ -165,7 +165,7 @@ def kept(settings: Settings) -> Iterator[str | Fault]:
         yield "No finished job has left processes running."
         return
     names = ", ".join(jobs[:_LISTED]) + (", …" if len(jobs) > _LISTED else "")
-    yield f"{len(jobs)} finished jobs have left processes running, as they asked to: {names}."
+    yield f"Finished jobs that left processes running, as they asked to: {len(jobs)} ({names})."
 
 
 def _is_held(path: Path) -> bool:

@@ -55,6 +55,7 @@ CHECKS = {
     "free space",
     "open files",
     "cgroup",
+    "kept processes",
     "drain",
     "inotify",
     "tokens",

@@ -10,18 +10,15 @@ import resource
 import signal
 import time
 from collections.abc import Generator
-from functools import partial
-from typing import cast
 
 from service.host.event_log import log_event
 from service.link.from_supervisor import Finished, LeftProcess, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
-from service.supervisor.job.background import Background
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN
 from service.supervisor.job.exit_hooks import ExitHooks
-from service.supervisor.job.left import left_among
+from service.supervisor.job.left import Leftovers
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
 from service.supervisor.job.machine import JobMachine
@@ -42,7 +39,6 @@ class Job:
     """A live job. When `machine.phase` is FINISHED nothing is left of it but its record."""
 
     __slots__ = (
-        "_background",
         "_grace_s",
         "_hooks",
         "_is_kill_reported",
@@ -72,8 +68,7 @@ class Job:
         self._hooks = ExitHooks(job_id)
         self._limits = LimitEnforcer()
         self._usage = Usage()
-        self._left: list[LeftProcess] = []
-        self._background = Background()
+        self._left = Leftovers(job_id)
         self.stopwatch = Stopwatch()
         self._is_log_unclosed = False
         self._is_kill_reported = False
@@ -91,8 +86,8 @@ class Job:
             hooks=self._hooks,
             limits=self._limits.snapshot(),
             usage=self._usage,
-            left=[dict(process) for process in self._left],
-            background=self._background,
+            left=[dict(process) for process in self._left.ended],
+            background=self._left.background,
             stopwatch=self.stopwatch,
         )
 
@@ -106,8 +101,7 @@ class Job:
         if job.is_finished:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
-        job._left = cast("list[LeftProcess]", snapshot.left)
-        job._background = snapshot.background
+        job._left.resume(snapshot.background, snapshot.left)
         job.stopwatch = snapshot.stopwatch
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
@@ -200,17 +194,14 @@ class Job:
         choice, now = self._choice, self._runtime.loop.time()
         is_alive = self._tree is not None and self._tree.is_alive(choice)
         if is_alive and self._tree is not None and self.machine.has_ended_by_itself:
-            members = self._tree.members()
-            self._left = left_among(members if choice is None else choice(members))
+            self._left.note(self._tree, choice)
         keeps = choice is not None
         self._apply(self.machine.tree_checked(is_alive=is_alive, now=now, keeps=keeps))
 
     @property
     def _choice(self) -> Choice | None:
         """Which of its processes end with the job; None: all."""
-        if self.is_being_killed or not self._background.keeps:
-            return None
-        return partial(self._background.ending, self.id)
+        return self._left.choice(is_killed=self.is_being_killed)
 
     def _apply(self, effects: list[fx.Effect]) -> None:
         """Carry them out; the first kill is reported before its effects."""
@@ -262,7 +253,7 @@ class Job:
         request = self._request
         assert request is not None  # noqa: S101 - only `start` makes the machine ask for it
         keep = request.get("keep", False)
-        self._background.started(request["command"], ticks_now(), is_kept=keep)
+        self._left.background.started(request["command"], ticks_now(), is_kept=keep)
         spawned = None
         try:
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
@@ -339,18 +330,10 @@ class Job:
     def _let_go(self) -> list[LeftProcess]:
         """Signal nothing any more; what goes on, with the job's cgroup and limits."""
         tree = self._tree
-        if tree is not None and self._choice is not None and (members := tree.members()):
-            kept = left_among(members)
-            try:
-                self._runtime.kept.add(self.id, tree)
-            except OSError as exc:
-                # Nobody would know of them after a restart.
-                log_event("nothing_kept", level="error", job=self.id, error=str(exc))
-                tree.signal(signal.SIGKILL)
-                self._left = [*self._left, *kept]
-            else:
-                return kept
         if tree is not None:
+            keep = self._runtime.kept.add
+            if self._choice is not None and (kept := self._left.let_go(tree, keep)):
+                return kept
             tree.close()
         self._limits.close()
         return []
@@ -373,8 +356,8 @@ class Job:
             "kill": receipt,
             "usage": usage,
         }
-        if self._left:
-            event["left"] = self._left
+        if self._left.ended:
+            event["left"] = self._left.ended
         if kept:
             event["kept"] = kept
         if (lasted_s := self.stopwatch.since_start()) is not None:
