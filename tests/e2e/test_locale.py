@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import Service, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # Python would use UTF-8 in the C locale by itself. Source: PEP 538, PEP 540.
 PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -13,7 +13,7 @@ from running import running
 
 from service.store import Store
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 WAYS = {
     "sanic": ("-m", "sanic", "service.app"),

@@ -28,7 +28,7 @@ from service.api import routes
 from service.cli import main
 from service.paths import StateDir
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 JSON = {"Content-Type": "application/json"}
 UNBOUNDED = {"JOBRUNNER_AUTH_FAILURES": "0", "JOBRUNNER_RATE_LIMIT": "0"}
@@ -153,7 +153,6 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "limits"),
     [*((kind, "off") for kind in REFUSED), ("host", "default"), ("wrong token", "default")],

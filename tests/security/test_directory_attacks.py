@@ -21,7 +21,7 @@ from answers import assert_problem
 from gates import Gate
 from running import Service, again, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.once]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 USER = "nobody"
 NOBODY = pwd.getpwnam(USER)

@@ -288,6 +288,7 @@ def _job(dice: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_every_program_gets_is_in_the_table(
     observed: tuple[Service, bool], seen: Seen, seed: int
@@ -324,6 +325,7 @@ def test_what_every_program_gets_is_in_the_table(
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_what_bash_and_the_supervisor_get_is_in_the_table(open_place: Path) -> None:
     is_other = os.geteuid() == 0
     environment = {"JOBRUNNER_RUN_AS": "nobody"} if is_other else {}
