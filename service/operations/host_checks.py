@@ -70,7 +70,11 @@ def cgroup(settings: Settings) -> Iterator[str | Fault]:
         f"No cgroup v2 is writable ({why}): a job's processes are found by walking the process"
         " tree, and one that drops its environment, session and parent escapes."
     )
-    yield Fault(text, "Delegate a cgroup (Delegate=yes in a systemd unit), or accept that.")
+    yield Fault(
+        text,
+        "Delegate a cgroup (Delegate=yes in a systemd unit; as an ordinary user: systemd-run --user"
+        " -p Delegate=yes jobrunner serve), or accept that.",
+    )
 
 
 def inotify(_settings: Settings) -> Iterator[str | Fault]:
