@@ -9,6 +9,7 @@ from cases import (
     calm,
     container,
     crowd,
+    formats,
     idle,
     kill,
     latency,
@@ -20,6 +21,20 @@ from cases import (
 )
 
 _ORDER = (
-    *(submit, output, latency, crowd, idle, busy, calm, kill, start, stored, container, peers),
+    *(
+        submit,
+        output,
+        formats,
+        latency,
+        crowd,
+        idle,
+        busy,
+        calm,
+        kill,
+        start,
+        stored,
+        container,
+        peers,
+    ),
 )
 CASES: dict[str, Case] = {case.name: case for module in _ORDER for case in module.CASES}

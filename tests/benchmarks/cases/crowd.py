@@ -31,13 +31,16 @@ _FUSE_S = 60.0
 _MB = 1e6
 _STAMP = re.compile(rb"(\d{20})\n")
 _LINE_BYTES = 21
+# The same in JSON, in which a newline is two bytes.
+_STAMP_IN_JSON = re.compile(rb"(\d{20})\\n")
 _BROADCASTER = Path(__file__).parents[1] / "programs" / "broadcaster.py"
 
 
 class Crowd:
     """Connections that are read until each has every line."""
 
-    def __init__(self, port: int, greeting: bytes) -> None:
+    def __init__(self, port: int, greeting: bytes, stamp: re.Pattern[bytes] = _STAMP) -> None:
+        self._stamp = stamp
         self._peers = [
             socket.create_connection(("127.0.0.1", port), _FUSE_S) for _ in range(_READERS)
         ]
@@ -74,7 +77,7 @@ class Crowd:
                     if not data:
                         raise BadAnswer(f"a stream ended {left[number]} lines early")
                     data = rest[number] + data
-                    found = _STAMP.findall(data)
+                    found = self._stamp.findall(data)
                     if found and number % 8 == 0:
                         delays_us.append((now_ns - int(found[0])) / 1000)
                     rest[number] = data[data.rfind(found[-1]) + _LINE_BYTES :] if found else data
@@ -93,17 +96,29 @@ class Crowd:
 
 @contextmanager
 def _following(lab: Lab) -> Iterator[Setup]:
+    with _followed(lab) as follow:
+        yield Setup(follow, _broadcast)
+
+
+@contextmanager
+def _following_events(lab: Lab) -> Iterator[Setup]:
+    with _followed(lab) as follow:
+        yield Setup(lambda: follow("?format=sse", _STAMP_IN_JSON), follow)
+
+
+@contextmanager
+def _followed(lab: Lab) -> Iterator[Callable[..., tuple[float, float]]]:
     _may_open(_READERS * 2 + 100)
     stamps = shlex.join(python("stamps", _LINES, _INTERVAL_S))
     gate = lab.directory / "gate"
     os.mkfifo(gate)
     with running(lab.directory / "crowd", workers=1) as service, Line(service.port) as line:
 
-        def ours() -> tuple[float, float]:
+        def follow(parameters: str = "", stamp: re.Pattern[bytes] = _STAMP) -> tuple[float, float]:
             job_id = line.submit(
                 {"CommandLine": f"read -r _ < {shlex.quote(str(gate))}; exec {stamps}"}
             )
-            crowd = Crowd(service.port, request("GET", f"/{job_id}/attach"))
+            crowd = Crowd(service.port, request("GET", f"/{job_id}/attach{parameters}"), stamp)
             before = cpu_s(of_service(service))
             with gate.open("w") as opened:
                 opened.write("go\n")
@@ -113,7 +128,7 @@ def _following(lab: Lab) -> Iterator[Setup]:
             crowd.close()
             return used, p99
 
-        yield Setup(ours, _broadcast)
+        yield follow
 
 
 def _broadcast() -> tuple[float, float]:
@@ -198,6 +213,15 @@ CASES = (
             Row("crowd: p99", "µs", "bare broadcaster", at_most(2)),
         ),
         _following,
+    ),
+    Case(
+        "events",
+        "the same as server-sent events",
+        (
+            Row("events: CPU", "s", "the same as text", at_most(1.5)),
+            Row("events: p99", "µs", "the same as text", at_most(2)),
+        ),
+        _following_events,
     ),
     Case(
         "silent",
