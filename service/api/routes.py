@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from service.api import (
     attach,
+    attach_many,
     change,
     events,
     health,
@@ -28,6 +29,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *change.routes,
     *attach.routes,
     *output.routes,
+    *attach_many.routes,
     *events.routes,
     *health.routes,
     *metrics.routes,

@@ -21,6 +21,8 @@ from service.engine.driver import Driver
 from service.engine.job_subscription import JobSubscription
 from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
+from service.engine.many_jobs import ManyJobs, ReaderOfMany
+from service.engine.many_place import Place
 from service.engine.measures import Measures
 from service.engine.patient_writes import LogKeeper
 from service.engine.priorities import Priorities
@@ -247,6 +249,11 @@ class Engine:
     def keep_alive(self) -> KeepAlive:
         """The heartbeats of this worker's streams."""
         return self._log_watcher.keep_alive
+
+    def follow_many(self, reader: ReaderOfMany, place: Place) -> ManyJobs:
+        """The output of many jobs for one reader."""
+        at_once = self._settings.max_followed_jobs
+        return ManyJobs(self, self._store, self._log_watcher, reader, place, at_once=at_once)
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone. Raises: Unavailable."""

@@ -112,6 +112,14 @@ class HttpSettings:
         "attached readers at a time in each worker, of whom each may cost half a megabyte of the"
         " kernel's memory when it doesn't read; 0: off",
     )
+    max_followed_jobs: int = setting(
+        integer(1, 1000),
+        "100",
+        "a whole number from 1 to 1000",
+        "jobs whose output one reader of many jobs (`GET /attach?…`) is given at a time; the others"
+        " are in their turn when one of those has ended. Each takes two open files of the worker,"
+        " however many read it",
+    )
     max_body: int = setting(
         integer(1024, 1 << 30),
         str(4 << 20),

@@ -128,6 +128,7 @@ OTHERS = [
     ("DELETE", "/", "run"),
     ("POST", "/clean", "run"),
     ("PATCH", "/{ID}", "run"),
+    ("GET", "/attach", "read"),
     ("GET", "/events", "read"),
     ("GET", "/metrics", "read"),
     ("GET", "/openapi.json", "read"),

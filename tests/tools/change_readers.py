@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,3 +57,42 @@ class Consumer:
                     self.take(record)
         except GONE:
             pass  # it goes on with the next one
+
+
+class Follower:
+    """Follows `/attach?…`, and goes on behind the last record after any end. Each byte must come
+    once: `output` by job, `ends` the end records by job."""
+
+    def __init__(self, service: Service, **parameters: Any) -> None:
+        self._parameters = parameters
+        self.service = service
+        self.cursor: str | None = None
+        self.output: dict[str, bytes] = {}
+        self.ends: dict[str, Record] = {}
+
+    def take(self, record: Record) -> None:
+        job, self.cursor = record["Job"], record["Cursor"]
+        assert job not in self.ends, "a record behind the end"
+        known = self.output.setdefault(job, b"")
+        if record["Type"] == "output":
+            assert record["Offset"] == len(known)
+            data = base64.b64decode(record["Data"]) if "Data" in record else record["Text"].encode()
+            assert record["End"] == len(known) + len(data)
+            self.output[job] = known + data
+        else:
+            assert record["Type"] == "end"
+            self.ends[job] = record
+
+    def follow(self, *, records_at_most: int = 1 << 30, ends: int = 1 << 30) -> None:
+        """Until the service is gone, so many records have come, or so many jobs have ended."""
+        parameters = {**self._parameters, **({"after": self.cursor} if self.cursor else {})}
+        if len(self.ends) >= ends:
+            return
+        try:
+            with records(self.service, "/attach", **parameters) as found:
+                for number, record in enumerate(found, 1):
+                    self.take(record)
+                    if number >= records_at_most or len(self.ends) >= ends:
+                        break
+        except GONE:
+            pass
