@@ -56,6 +56,9 @@ class AttachMany(Selectors):
     after: Place | None = optional(
         _CURSOR, "The `Cursor` of the last record that came: all jobs go on behind it."
     )
+    follow: bool = query(
+        forms.flag(), "Whether to go on with what comes, and with jobs that come.", default=True
+    )
     lines: bool = query(
         forms.flag(), "A record for each line, with `Partial` where it has no end.", default=False
     )
@@ -88,7 +91,8 @@ class AttachMany(Selectors):
         successes=(
             Success(
                 200,
-                "Records, until the client closes the connection. The service only cuts it.",
+                "Records, until the client closes the connection; without `follow` to the present"
+                " end. An answer that is followed never ends cleanly.",
                 content=tuple(mime for found in RECORDS for mime in found.media_types),
             ),
         ),
@@ -123,7 +127,7 @@ async def attach_many(request: Request, given: AttachMany) -> HTTPResponse | Non
         has_room=refuse_in_reserve,
         on_join=lambda job_id: audit(request, "attach", job_id),
     )
-    output = ctx.engine.follow_many(reader, place)
+    output = ctx.engine.follow_many(reader, place, follow=given.follow)
     if after is None:
         output.begin()
     response = StreamingResponse(

@@ -250,10 +250,10 @@ class Engine:
         """The heartbeats of this worker's streams."""
         return self._log_watcher.keep_alive
 
-    def follow_many(self, reader: ReaderOfMany, place: Place) -> ManyJobs:
+    def follow_many(self, reader: ReaderOfMany, place: Place, *, follow: bool) -> ManyJobs:
         """The output of many jobs for one reader."""
-        at_once = self._settings.max_followed_jobs
-        return ManyJobs(self, self._store, self._log_watcher, reader, place, at_once=at_once)
+        at_once, watcher = self._settings.max_followed_jobs, self._log_watcher
+        return ManyJobs(self, self._store, watcher, reader, place, at_once=at_once, follow=follow)
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone. Raises: Unavailable."""

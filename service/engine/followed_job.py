@@ -19,9 +19,19 @@ class FollowedJob:
     Attributes:
         is_finished: its end is stored.
         is_ready: it waits for its turn.
+        end_at_opening: where its log ended then.
     """
 
-    __slots__ = ("_bell", "_log", "encoder", "id", "is_finished", "is_ready", "number")
+    __slots__ = (
+        "_bell",
+        "_log",
+        "encoder",
+        "end_at_opening",
+        "id",
+        "is_finished",
+        "is_ready",
+        "number",
+    )
 
     def __init__(
         self,
@@ -37,6 +47,7 @@ class FollowedJob:
         self._log: Subscription | None = None
         self.is_finished = False
         self.is_ready = False
+        self.end_at_opening = 0
 
     @property
     def has_log(self) -> bool:
@@ -72,6 +83,7 @@ class FollowedJob:
             log.close()
             raise
         self._log = log
+        self.end_at_opening = log.state.end
 
     async def next_piece(self) -> bytes | None:
         """See `Subscription.next_piece`. Of a finished job None is the end of its output."""

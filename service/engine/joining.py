@@ -36,6 +36,7 @@ class Joining:
         self.place = place
         self._waiting: deque[int] = deque()
         self._over: dict[int, int] = {}  # the changes of the ends that are yet to be looked at
+        self._until: int | None = None
         self._around: Around | None = None  # the place but for the job whose turn it is
 
     def begin(self) -> None:
@@ -47,8 +48,9 @@ class Joining:
         if selection.states & FINISHED:
             self.place.backlog = Backlog(0, last_job, last)
 
-    def resume(self) -> None:
-        """Go on at the place. Raises: Unavailable."""
+    def resume(self, *, until: int | None) -> None:
+        """Go on at the place; behind the change `until` no job joins. Raises: Unavailable."""
+        self._until = until
         ended = [number for number, offset in self.place.jobs.items() if offset is None]
         changes = self._store.changes.of_jobs(ended)
         self._over = {number: changes.get(number, 0) for number in ended}
@@ -108,6 +110,8 @@ class Joining:
     def _look(self, room: int) -> bool:
         """Have those wait that have joined since; False: there may be more."""
         place = self.place
+        if self._until is not None and place.seq >= self._until:
+            return True
         step = self._feed.read(place.seq, self._visible)
         seq = step.until
         for told in step.found:

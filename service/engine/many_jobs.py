@@ -78,13 +78,16 @@ class ManyJobs:
         place: Place,
         *,
         at_once: int,
+        follow: bool = True,
     ) -> None:
+        """Without `follow` it ends once all that there was when it began is written."""
         self._jobs = jobs
         self._feed = jobs.feed
         self._store = store
         self._watcher = watcher
         self._reader = reader
         self._at_once = at_once
+        self._follow = follow
         self._joining = Joining(store, jobs.feed, reader.wanted, reader.visible, place)
         self._open: dict[int, FollowedJob] = {}
         self._ready: deque[FollowedJob] = deque()
@@ -101,7 +104,7 @@ class ManyJobs:
         return str(self._joining.place)
 
     async def copy_to(self, sink: Sink) -> None:
-        """Write records for ever.
+        """Write records for ever, or to the present end.
 
         Raises: Unavailable, when this worker stops, or has no descriptor for even one job; OSError;
             whatever the sink raises.
@@ -110,7 +113,7 @@ class ManyJobs:
         with self._feed.following(self._wake.set):
             try:
                 self._heard = self._feed.last()
-                self._joining.resume()
+                self._joining.resume(until=None if self._follow else self._heard)
                 await sink.write(self._reader.head)
                 while True:
                     self._wake.clear()
@@ -120,6 +123,8 @@ class ManyJobs:
                     if self._ready:
                         await self._turn(self._ready.popleft(), sink)
                         await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
+                    elif not self._follow:
+                        return
                     else:
                         with self._watcher.keep_alive.during(beat):
                             await self._wake.wait()
@@ -223,6 +228,8 @@ class ManyJobs:
             self._set_ready(job)
         elif is_finished:
             await self._end(job, sink)
+        if not (self._follow or is_finished) and (data is None or job.offset >= job.end_at_opening):
+            self._drop(job)
 
     async def _end(self, job: FollowedJob, sink: Sink, *, why: str | None = None) -> None:
         """Tell the end of a job, which leaves. `why`: some of its output can't be had."""
@@ -236,9 +243,12 @@ class ManyJobs:
         if why is not None:
             told["Error"] = why
         await sink.write(job.encoder.end(told, job.offset))
+        self._drop(job)
+        self._joining.leave(job.number)
+
+    def _drop(self, job: FollowedJob) -> None:
         job.close()
         del self._open[job.number]
-        self._joining.leave(job.number)
 
     async def _tell_cleaned(self, number: int, sink: Sink) -> None:
         """The end of a job that was cleaned before all of it was read."""

@@ -100,6 +100,26 @@ def test_a_job_that_was_cleaned_meanwhile_leaves(service: Service, gate: Gate):
     assert follower.output[last] == b"last\n"
 
 
+def test_what_there_is_now_is_an_answer_that_ends(service: Service, gate: Gate):
+    running = labelled(service, "now", f"echo a; read -r _ < {gate}; echo b")
+    busy = labelled(service, "now", "while :; do echo x; sleep 0.01; done")
+    ended = labelled(service, "now", "echo c")
+    service.wait(ended)
+    with service.client.stream("GET", f"/{running}/attach") as answer:
+        next(answer.iter_lines())
+    asked = {"label": "test=now", "state": "all", "follow": "false"}
+    with records(service, "/attach", **asked) as found:
+        told = list(found)
+    service.kill(busy, grace=0)
+    assert [(r["Type"], r.get("Text")) for r in told if r["Job"] == running] == [("output", "a\n")]
+    assert [r["Type"] for r in told if r["Job"] == ended] == ["output", "end"]
+    gate.open()
+    service.wait(running)
+    with records(service, "/attach", **asked, after=told[-1]["Cursor"]) as found:
+        rest = [r for r in found if r["Job"] == running]
+    assert [(r["Type"], r.get("Text")) for r in rest] == [("output", "b\n"), ("end", None)]
+
+
 def test_lines_bytes_and_both_streams_come_as_records(service: Service):
     job_id = labelled(service, "forms", r"printf 'one\n\377\ntw'")
     service.wait(job_id)
@@ -117,7 +137,7 @@ def test_lines_bytes_and_both_streams_come_as_records(service: Service):
 
 
 def test_a_flood_does_not_keep_another_job_from_its_turn(service: Service, gate: Gate):
-    flood = labelled(service, "fair", "cat /dev/zero")
+    flood = labelled(service, "fair", "head -c 200000000 /dev/zero; exec sleep infinity")
     quiet = labelled(service, "fair", f"read -r _ < {gate}; echo here")
     try:
         with records(service, "/attach", label="test=fair", format="ndjson") as found:

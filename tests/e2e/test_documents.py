@@ -192,6 +192,15 @@ def test_another_system_is_told_of_each_end_once(service: Service, tmp_path: Pat
     assert ran(command, tmp_path).stdout == ""
 
 
+def test_the_lines_of_many_jobs_are_shown_with_their_jobs(service: Service, tmp_path: Path) -> None:
+    labels = {"build": "1234"}
+    jobs = [service.run({"CommandLine": f"echo {n}", "Labels": labels})["ID"] for n in "ab"]
+    (command,) = blocks(recipe("Show the output of many jobs"))
+    shown = ran(command.replace("localhost:8080", service.url), tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines() == [f"{jobs[0][:8]} a", f"{jobs[1][:8]} b"]
+
+
 def test_a_second_start_by_cron_on_the_same_day_runs_nothing(
     service: Service, tmp_path: Path
 ) -> None:
