@@ -29,12 +29,15 @@ class AbandonedThreads:
         future.set_running_or_notify_cancel()  # whoever gives up doesn't cancel it
 
         def run() -> None:
+            # The place is free before anybody has the result: they may ask again at once.
             try:
-                future.set_result(work())
+                result = work()
             except BaseException as exc:  # noqa: BLE001 - it is the caller's
-                future.set_exception(exc)
-            finally:
                 self._free.release()
+                future.set_exception(exc)
+            else:
+                self._free.release()
+                future.set_result(result)
 
         threading.Thread(target=run, name="abandonable", daemon=True).start()
         return await asyncio.wrap_future(future)
