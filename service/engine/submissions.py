@@ -7,7 +7,6 @@ there leaves nothing: the worker that is handed its place in the register releas
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 import uuid
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from service.errors import (
 from service.jobs.ceilings import Ceilings
 from service.jobs.record import CommandOutcome, JobRecord
 from service.jobs.spec import JobSpec
+from service.kinds.canonical import hash_of, is_stored_as
 from service.kinds.stored import encode_spec
 from service.link.from_supervisor import ClaimReply
 from service.link.session import REPLY_TIMEOUT_S, ConnectionLost
@@ -104,7 +104,7 @@ class Submissions:
     ) -> Submission:
         """See `Engine.submit`."""
         data = encode_spec(spec)
-        key_hash = hashlib.sha256(data).digest() if key is not None else None
+        key_hash = hash_of(spec) if key is not None else None
         request = _Request(spec, data, key, key_hash, principal, ceilings)
         return await while_locked(lambda: self._submit(request))
 
@@ -201,9 +201,16 @@ class Submissions:
         if found is None:
             return None
         job_id, stored_hash = found
-        if stored_hash != request.key_hash:
+        if stored_hash != request.key_hash and not self._is_same(job_id, request):
             key = (request.key or "")[:80]
             raise IdempotencyKeyReused(
                 f"The Idempotency-Key {key!r} was used for another body, for job {job_id}."
             )
         return Submission(job_id, created=False)
+
+    def _is_same(self, job_id: str, request: _Request) -> bool:
+        """Whether the job was asked for by the same body, though its hash is of a release that
+        compared another form.
+        """
+        record = self._store.get(job_id)
+        return record is not None and is_stored_as(record.spec, request.key_hash or b"")

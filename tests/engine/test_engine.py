@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import select
 import signal
@@ -300,6 +301,20 @@ async def test_a_key_is_for_one_body(open_engine):
         await engine.submit(spec("false"), key="k")
     again = await engine.submit(spec("true"), key="k")
     assert (again.id, again.created) == (job_id, False)
+
+
+async def test_a_key_of_an_older_release_leads_to_its_job(open_engine):
+    engine = await open_engine()
+    job_id = (await engine.submit(spec("true"), key="k")).id
+    await ended(engine, job_id)
+    stored = '{"Commands":[{"Kind":"bash","CommandLine":"true"}]}'  # it knew no more keys
+    engine.store.connection.execute("UPDATE specs SET spec = ?", (stored,))
+    old = hashlib.sha256(stored.encode()).digest()
+    engine.store.connection.execute("UPDATE jobs SET idempotency_hash = ?", (old,))
+    again = await engine.submit(spec("true"), key="k")
+    assert (again.id, again.created) == (job_id, False)
+    with pytest.raises(IdempotencyKeyReused):
+        await engine.submit(spec("false"), key="k")
 
 
 async def test_a_key_goes_with_its_job_where_none_is_kept(open_engine):
