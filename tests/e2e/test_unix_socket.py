@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from running import Service
+from watching import Watched
 
 pytestmark = [
     pytest.mark.e2e,
@@ -42,6 +44,7 @@ def service(path: Path, request: pytest.FixtureRequest) -> Iterator[Service]:
         yield service
     finally:
         service.close()
+    assert not path.exists()
 
 
 @pytest.mark.usefixtures("service")
@@ -77,3 +80,33 @@ def test_who_is_in_the_group_may_connect_and_nobody_else(
     )
     assert done.stderr.rpartition("\n")[0].rpartition("\n")[2].partition(":")[0] == error
     assert bool(done.returncode) is bool(error)
+
+
+def test_every_connection_is_served_while_any_worker_is_replaced(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = tmp_path_factory.mktemp("u")  # a short name: that of a socket has 107 bytes
+    path = place / "s"
+    environment = {"JOBRUNNER_SOCKET_MODE": "660", "JOBRUNNER_SOCKET_GROUP": str(GROUP)}
+    service = Service(place / "state", "--unix", str(path), environment=environment, workers=2)
+    try:
+        service.wait_for_line("worker_ready", 2)
+        before = path.stat()
+        for ready, worker in enumerate(reversed(service.worker_pids()), start=3):
+            with Watched([worker]) as watched:
+                os.kill(worker, signal.SIGKILL)
+                watched.wait_gone()
+            for _ in range(40):
+                with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=60) as one:
+                    assert one.get("http://localhost/health/live").status_code == 200
+            service.wait_for_line("worker_ready", ready)
+        after = path.stat()
+        assert (after.st_ino, after.st_mode, after.st_gid) == (
+            before.st_ino,
+            before.st_mode,
+            before.st_gid,
+        )
+    finally:
+        service.close()
+    assert not path.exists()
+    assert list(place.glob("s.*")) == []
