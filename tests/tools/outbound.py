@@ -334,6 +334,17 @@ PROGRAMS: Final = (
         descriptors={0: _NULL, 1: _LOG, 2: _LOG, None: "*"},
     ),
     Program(
+        "search",  # what is searched for comes through the socket
+        ("service.output.search.pool",),
+        User.SERVICE,
+        _IN_ROOT,
+        argv=("-P",),
+        options=(Option("-c", By.US),),
+        operands=(("directory of the package", By.US),),
+        environment={"*": By.OPERATOR},
+        descriptors={0: "socket:*", None: "*"},
+    ),
+    Program(
         "sanic (what `jobrunner serve` becomes)",
         ("service.cli.serve",),
         User.SERVICE,
