@@ -31,11 +31,7 @@ class BashCommand(
     tag_field="Kind",
     tag="bash",
 ):
-    """`network`: `host`, that of this host, or `none`, the default where there is a sandbox.
-    `stderr`: the stream that standard error is logged as; `stdout`: both are one pipe. `shell`: the
-    shell and its options; the command line comes after them. `background`: what becomes of
-    processes that it leaves running when the job is over.
-    """
+    """A command line that a shell runs."""
 
     command_line: CommandLine
     network: Literal["none", "host"] | None = None
