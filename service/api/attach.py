@@ -6,6 +6,7 @@ them is sent and the stream is cut, so that no program takes what comes for what
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,9 @@ from service.api import forms
 from service.api.callers import audit, check_sees
 from service.api.end_fields import FIELDS, as_fields
 from service.api.negotiation import MEDIA_TYPES, Negotiated
-from service.api.parameters import query
+from service.api.output_answer import etag_of
+from service.api.parameters import header, query
+from service.api.ranges import FOLLOWING, RANGE, ByteRange, check_begin
 from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
@@ -35,6 +38,8 @@ from service.errors import (
     UnknownJob,
 )
 from service.jobs.lifecycle import FINISHED
+from service.output.formats import plain_text
+from service.output.formats.format import Format
 from service.output.index import LogState
 from service.output.selection import Selection
 from service.web.fd_reserve import Cost, refuse_in_reserve
@@ -57,6 +62,29 @@ _log = structlog.get_logger("jobrunner.api")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attach(Reading):
     follow: bool = query(forms.flag(), "Whether to go on until the job ends.", default=True)
+    byte_range: ByteRange | None = header(
+        RANGE,
+        f"`bytes=N-{FOLLOWING}`: from byte N on, and live (RFC 8673). Any other is ignored.",
+        name="Range",
+    )
+    if_range: str | None = header(
+        forms.text(), "The `ETag` of `output` with which the range is meant.", name="If-Range"
+    )
+
+    def followed_from(self, wanted: Format, selection: Selection) -> int | None:
+        """Where a range begins that is to be followed; None: no such range is asked for, or not of
+        the bytes as they are stored.
+
+        Raises: BadQuery.
+        """
+        if self.byte_range is None or not self.byte_range.follows or not self.follow:
+            return None
+        check_begin(self.offset, self.byte_range)
+        is_changed = selection.seeks or self.timestamps or self.marks_gaps
+        if wanted not in plain_text.FORMATS or is_changed or not selection.is_range:
+            return None
+        is_meant = self.if_range in (None, etag_of(self.job_id, self.stream))
+        return self.byte_range.first if is_meant else None
 
 
 @routes.add(
@@ -86,6 +114,12 @@ class Attach(Reading):
                 "The output. An answer that ends cleanly is whole; else it is cut.",
                 content=MEDIA_TYPES,
                 headers=("Jobrunner-Offset", *FIELDS),
+            ),
+            Success(
+                206,
+                "The range, live.",
+                content=tuple(mime for found in plain_text.FORMATS for mime in found.media_types),
+                headers=("Content-Range", "ETag", "Jobrunner-Offset", *FIELDS),
             ),
             Success(
                 204, "The reader has had the event `end`: it need not connect again.", content=()
@@ -119,19 +153,60 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "attach", job_id)
-    output = ctx.engine.follow(
-        job_id,
+    selection = selection_for(request, given)
+    first = None if request.method != "GET" else given.followed_from(wanted.format, selection)
+    with no_response_timeout(request):
+        if first is not None:
+            return await _stream_range(request, given, wanted, first)
+        await _stream(request, given, wanted, selection)
+    return None
+
+
+async def _stream(
+    request: Request, given: Attach, wanted: Negotiated, selection: Selection
+) -> None:
+    output = request.app.ctx.engine.follow(
+        given.job_id,
         encoder_of(wanted.format, given),
         offset=given.offset,
         stream=given.stream,
         follow=given.follow,
-        selection=selection_for(request, given),
+        selection=selection,
     )
     async with output:
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
-        with no_response_timeout(request):
-            await stream_output(request, job_id, output, wanted, lingers=True)
+        await stream_output(request, given.job_id, output, wanted, lingers=True)
+
+
+async def _stream_range(
+    request: Request, given: Attach, wanted: Negotiated, begin: int
+) -> HTTPResponse | None:
+    """From byte `begin` on, or from the end of the gap that it is in."""
+    first = begin
+    async with AsyncExitStack() as opened:
+        try:
+            output = await opened.enter_async_context(_subscription(request, given, wanted, first))
+        except OffsetInGap as exc:
+            first = exc.gap[1]
+            output = await opened.enter_async_context(_subscription(request, given, wanted, first))
+        except OffsetBeyondEnd as exc:
+            return _unsatisfied(exc.end, wanted)
+        size = output.log_state.size(given.stream)
+        if output.is_finished and first == size:
+            if begin == size:
+                return _unsatisfied(size, wanted)
+            # All behind was dropped: no range, and no 416 either, which is taken for complete.
+            await _stream(request, given, wanted, Selection(stream=given.stream))
+            return None
+        last = f"{size - 1}/{size}" if output.is_finished else f"{FOLLOWING}/*"
+        more = {
+            "Content-Range": f"bytes {first}-{last}",
+            "ETag": etag_of(given.job_id, given.stream),
+        }
+        if output.descriptor is not None:
+            refuse_in_reserve(output.descriptor)
+        await stream_output(request, given.job_id, output, wanted, more, status=206)
     return None
 
 
@@ -141,6 +216,23 @@ def selection_for(request: Request, given: Reading) -> Selection:
     if given.command is not None:
         commands = len(request.app.ctx.engine.show(given.job_id).commands)
     return selection_of(given, offset=given.offset, stream=given.stream, commands=commands)
+
+
+def _subscription(
+    request: Request, given: Attach, wanted: Negotiated, offset: int
+) -> JobSubscription:
+    encoder = wanted.format.encoder(stream=given.stream, marks_gaps=False)
+    return request.app.ctx.engine.follow(
+        given.job_id, encoder, offset=offset, stream=given.stream, follow=True
+    )
+
+
+def _unsatisfied(size: int, wanted: Negotiated) -> HTTPResponse:
+    return HTTPResponse(
+        status=416,
+        headers={"Content-Range": f"bytes */{size}"},
+        content_type=wanted.content_type,
+    )
 
 
 async def stream_output(

@@ -17,7 +17,7 @@ from service.api.matching import Wanted, head_of_part, send_lines
 from service.api.negotiation import MEDIA_TYPES, Negotiated
 from service.api.output_answer import Answer, Selection, Stored, Whole, etag_of
 from service.api.parameters import header, optional
-from service.api.ranges import RANGE, ByteRange
+from service.api.ranges import RANGE, ByteRange, check_begin
 from service.api.reading import Reading, contradiction, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
@@ -34,7 +34,6 @@ from service.errors import (
     UnknownJob,
 )
 from service.output.formats import plain_text
-from service.output.index import STDERR, STDOUT
 from service.output.selection import Selection as PartOfOutput
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
@@ -48,7 +47,6 @@ routes: Final = Routes()
 _MAX_WAIT_S: Final = 60
 # The same for a range that begins at the end of what there is.
 _RANGE_WAIT_S: Final = 20.0
-_STREAM_NAMES: Final = {None: None, STDOUT: "stdout", STDERR: "stderr"}
 _HEADERS: Final = (
     "Accept-Ranges",
     "Cache-Control",
@@ -141,11 +139,7 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
     grep = grep_of(given)
     if grep is not None and not wanted.format.has_lines:
         raise contradiction("grep", wanted.format, "a recording has all output")
-    if given.byte_range is not None and given.offset:
-        raise BadQuery(
-            "The query parameter 'offset' and the header 'Range' contradict each other: both say"
-            " where to begin."
-        )
+    check_begin(given.offset, given.byte_range)
     check_sees(request, job_id)
     ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
     if has_all(wanted.format, given):
@@ -196,7 +190,7 @@ def _asked(request: Request, given: Output) -> Whole | Selection:
     if given.offset or given.marks_gaps:
         return Selection(given.offset)
     return Whole(
-        etag=etag_of(given.job_id, _STREAM_NAMES[given.stream]),
+        etag=etag_of(given.job_id, given.stream),
         wanted=given.byte_range if request.method == "GET" else None,  # of HEAD ranges mean nothing
         if_range=given.if_range,
         if_none_match=given.if_none_match,

@@ -11,9 +11,13 @@ Source: RFC 9110, sections 13 and 14.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from service.api.ranges import ByteRange
 from service.errors import OffsetBeyondEnd
+from service.output.index import STDERR, STDOUT
+
+_SUFFIXES: Final = {None: "", STDOUT: "-stdout", STDERR: "-stderr"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +109,9 @@ class Selection:
         return Answer(200, begin, stored.size, _head(stored) | {"Accept-Ranges": "none"})
 
 
-def etag_of(job_id: str, stream: str | None) -> str:
+def etag_of(job_id: str, stream: int | None) -> str:
     """The name of a log, or of one of its streams. It never changes: every prefix is immutable."""
-    return f'"{job_id}"' if stream is None else f'"{job_id}-{stream}"'
+    return f'"{job_id}{_SUFFIXES[stream]}"'
 
 
 def _head(stored: Stored) -> dict[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.api.forms import Form
+from service.errors import BadQuery
 
 # The last byte of a range that is to go on while the log grows. Source: RFC 8673, section 2.
 FOLLOWING: Final = 2**53 - 1
@@ -61,6 +62,15 @@ class ByteRange:
         if begin < until:
             return until, min(size, max(end, until + end - begin))
         return begin, end
+
+
+def check_begin(offset: int, wanted: ByteRange | None) -> None:
+    """Raises: BadQuery, when both say where to begin."""
+    if offset and wanted is not None:
+        raise BadQuery(
+            "The query parameter 'offset' and the header 'Range' contradict each other: both say"
+            " where to begin."
+        )
 
 
 def parse_range(text: str) -> ByteRange | None:

@@ -5,6 +5,7 @@ import pytest
 from service.api.output_answer import Selection, Stored, Whole, etag_of
 from service.api.ranges import parse_range
 from service.errors import OffsetBeyondEnd
+from service.output.index import STDERR, STDOUT
 
 ETAG = etag_of("0b8f", None)
 LIVE = Stored(10, (0, 0), is_finished=False)
@@ -69,9 +70,7 @@ def test_the_name_of_a_log_is_the_same_while_it_grows_and_afterwards():
     etags = {asked().answer(stored).headers["ETag"] for stored in (LIVE, FINISHED)}
     assert etags == {ETAG}
     assert not ETAG.startswith("W/")
-    assert (
-        len({ETAG, etag_of("0b8f", "stdout"), etag_of("0b8f", "stderr"), etag_of("1", None)}) == 4
-    )
+    assert len({ETAG, etag_of("0b8f", STDOUT), etag_of("0b8f", STDERR), etag_of("1", None)}) == 4
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ something else, than was asked for."""
 from __future__ import annotations
 
 import concurrent.futures
+import filecmp
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,8 @@ from answers import assert_problem
 from gates import Gate, lines
 from running import Service, running
 from waiting import until
+
+from service.api.ranges import FOLLOWING
 
 pytestmark = pytest.mark.e2e
 
@@ -249,6 +254,60 @@ def test_a_bad_value_is_refused_by_name(service, finished, query, named):
     assert named in assert_problem(get(service, finished, query=f"?{query}"), 400)["detail"]
 
 
+# ------------------------------------------------------------------------ ranges that are followed
+
+
+def follow(service: Service, job_id: str, first: int, query: str = "", **headers: str) -> Any:
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    headers["Range"] = f"bytes={first}-{FOLLOWING}"
+    return service.client.stream("GET", f"/{job_id}/attach{query}", headers=headers)
+
+
+def test_a_range_of_attach_that_has_no_end_is_followed_to_the_end_of_the_job(
+    service, growing, gate
+):
+    with follow(service, growing, 4) as answer:
+        assert answer.status_code == 206
+        assert answer.headers["content-range"] == f"bytes 4-{FOLLOWING}/*"
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert answer.headers["etag"] == f'"{growing}"'
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"4567\n."
+        gate.open(3)
+        assert b"".join(pieces) == b"0123456789" * 3
+
+
+def test_such_a_range_of_a_finished_job_has_an_end(service, finished):
+    with follow(service, finished, 4, "?stream=stdout") as answer:
+        assert answer.headers["content-range"] == "bytes 4-9/10"
+        assert (answer.status_code, answer.read()) == (206, TEXT[4:])
+    for beyond in (10, 11):
+        with follow(service, finished, beyond, "?stream=stdout") as answer:
+            assert answer.headers["content-range"] == "bytes */10"
+            assert (answer.status_code, answer.read()) == (416, b"")
+
+
+def test_attach_ignores_what_is_no_such_range(service, finished):
+    for headers in ({"Range": "bytes=4-"}, {"Range": f"bytes=4-{FOLLOWING}", "If-Range": '"x"'}):
+        answer = service.client.get(f"/{finished}/attach", headers=headers)
+        assert (answer.status_code, len(answer.content)) == (200, 12)
+    for query in ("?format=ndjson", "?gaps=mark", "?follow=false", "?timestamps=true"):
+        with follow(service, finished, 4, query) as answer:
+            assert answer.status_code == 200
+    with follow(service, finished, 4, "?offset=1") as answer:
+        answer.read()
+        assert "'Range'" in assert_problem(answer, 400)["detail"]
+
+
+def test_such_a_range_goes_on_behind_a_gap(service, gapped):
+    job_id, start, end, size = gapped
+    with follow(service, job_id, start + 1) as answer:
+        assert answer.headers["content-range"] == f"bytes {end}-{size - 1}/{size}"
+        assert len(answer.read()) == size - end
+    with follow(service, job_id, 0) as answer, pytest.raises(httpx.RemoteProtocolError):
+        answer.read()
+
+
 # ---------------------------------------------------------------------------------------- a gap
 
 
@@ -320,3 +379,54 @@ def test_a_download_never_joins_what_lies_around_a_gap(
     for _ in range(2):
         assert ran(*options, output, str(out), f"{service.url}/{job_id}/output") != 0
         assert out.stat().st_size == start
+
+
+# A random 40 MB at a time, also kept in a file to compare with.
+PIECES = 5
+PIECE_BYTES = 40_000_000
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["curl", "-sS", "--limit-rate", "30M", "-C", "-", "-o"],
+        ["wget", "-q", "--limit-rate=30m", "-cO"],
+    ],
+    ids=["curl", "wget"],
+)
+def test_a_download_of_a_growing_log_that_is_cut_again_and_again_ends_whole(
+    state_dir: Path, tmp_path: Path, gate: Gate, program: list[str]
+) -> None:
+    out = tmp_path / "out"
+    with running(state_dir, workers=2) as service:
+        job_id = service.submit(
+            f"for i in $(seq {PIECES}); do head -c {PIECE_BYTES} /dev/urandom | tee -a copy;"
+            f" read -r _ < {gate}; done"
+        )
+        command = [*program, str(out), f"{service.url}/{job_id}/output"]
+        workers = list(service.worker_pids())
+        until(lambda: service.show(job_id)["Output"]["Bytes"] == PIECE_BYTES)
+        cuts = 0
+        while cuts <= PIECES:
+            before = size_of(out)
+            with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+                until(lambda: size_of(out) > before + 1_000_000 or process.poll() is not None)  # noqa: B023 - called here
+                if process.poll() is not None:
+                    continue  # it had what there was
+                if cuts % 2 and workers:
+                    os.kill(workers.pop(), signal.SIGKILL)
+                process.kill()
+            cuts += 1
+            gate.open()
+        view = service.wait(job_id)
+        assert (view["ExitCode"], view["Output"]["Bytes"]) == (0, PIECES * PIECE_BYTES)
+        assert size_of(out) < PIECES * PIECE_BYTES
+        for _ in range(2):
+            assert ran(*command) == 0
+            assert filecmp.cmp(out, Path(view["WorkingDir"], "copy"), shallow=False)
