@@ -22,11 +22,11 @@ class BadAnswer(Exception):
     """The service answered something else than the benchmark needs."""
 
 
-def post(body: object) -> bytes:
+def post(body: object, query: str = "") -> bytes:
     """The request that submits `body`."""
     data = json.dumps(body).encode()
     head = (
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST /{query} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data
@@ -162,12 +162,13 @@ class Frames:
             self._skip = size + 2
 
 
-def run_jobs(port: int, body: object, total: int, at_once: int) -> float:
+def run_jobs(port: int, body: object, total: int, at_once: int, query: str = "") -> float:
     """Run `total` jobs, each from its POST until it is finished; the seconds that it took.
 
-    `at_once` connections, each with one job at a time. Raises: BadAnswer, unless each exits with 0.
+    `at_once` connections, each with one job at a time. With a `query` the answer to the POST is the
+    finished job; without, that of a second request is. Raises: BadAnswer, unless each exits with 0.
     """
-    submission = post(body)
+    submission = post(body, query)
     lines = {line.socket.fileno(): line for line in (Line(port) for _ in range(at_once))}
     poller = select.epoll()
     for descriptor in lines:
@@ -187,7 +188,7 @@ def run_jobs(port: int, body: object, total: int, at_once: int) -> float:
             if (answer := line.feed()) is None:
                 continue
             status, content = answer
-            if not waiting[descriptor]:
+            if not waiting[descriptor] and not query:
                 if status != 201:
                     raise BadAnswer(f"{status}: {content[:200]!r}")
                 line.socket.send(request("GET", f"/{json.loads(content)['ID']}/wait"))

@@ -49,6 +49,17 @@ def _beside(lab: Lab) -> Iterator[Setup]:
         yield Setup(lambda: rate(full.port), lambda: rate(empty.port))
 
 
+@contextmanager
+def _in_one_call(lab: Lab) -> Iterator[Setup]:
+    body = {"CommandLine": "echo done"}
+    with running(lab.directory / "one-call", workers=1) as service:
+
+        def rate(query: str) -> tuple[float]:
+            return (lab.jobs / run_jobs(service.port, body, lab.jobs, at_once=4, query=query),)
+
+        yield Setup(lambda: rate("?wait=60&output=2000"), lambda: rate(""))
+
+
 CASES = (
     submit("submit-4", at_once=4, goal=at_least(0.70)),
     submit("submit-1", at_once=1, goal=at_least(0.65)),
@@ -58,5 +69,11 @@ CASES = (
         "jobs per second, 4 at a time, with 1000 idle jobs running, against a service without any",
         (Row("submit-beside", "/s", "no idle jobs", at_least(0.9)),),
         _beside,
+    ),
+    Case(
+        "one-call",
+        "jobs per second, 4 at a time, each in one request that also has both ends of its output",
+        (Row("one-call", "/s", "two requests", at_least(1)),),
+        _in_one_call,
     ),
 )
