@@ -19,7 +19,7 @@ from waiting import until
 pytestmark = pytest.mark.e2e
 
 # Seconds: a fuse.
-FUSE_S = 100
+FUSE_S = 300
 
 
 def post(service: Service, query: str, command: str, **headers: str) -> httpx.Response:

@@ -24,7 +24,7 @@ from service.api.ranges import FOLLOWING
 pytestmark = pytest.mark.e2e
 
 # Seconds: a fuse.
-FUSE_S = 100
+FUSE_S = 300
 TEXT = b"0123456789"
 
 
