@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.errors import BadQuery
@@ -45,7 +45,8 @@ def reference(text: bytes, pattern: str, *, inverts=False, context=0, most=None)
     offset = 100
     table = []
     for number, line in enumerate(lines):
-        content = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        content = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+        content = content.decode("utf-8", "surrogateescape")
         if (found_in(own, content) is not None) != inverts:
             hits.append(number)
         table.append((number + 1, offset, line))
@@ -69,6 +70,8 @@ def found_in(own: re.Pattern[str], content: str) -> re.Match[str] | None:
 
 @settings(deadline=None, max_examples=150)
 @given(texts, cuts, st.sampled_from(PATTERNS), st.booleans(), st.integers(0, 3))
+@example(text=b"\r", where=[], pattern="^$", inverts=False, context=0)
+@example(text=b"\r", where=[], pattern=r"\Aa|^$", inverts=False, context=0)
 def test_the_lines_are_those_that_re_finds_whatever_the_pieces(
     text, where, pattern, inverts, context
 ):

@@ -161,7 +161,7 @@ class LineSearch:
             text = lines.text[begin:end]
             if self._filter is not None and rewrites:
                 text = self._filter.feed(text) + self._filter.finish()
-            content = text.removesuffix(b"\n").removesuffix(b"\r")
+            content = text[:-2] if text.endswith(b"\r\n") else text.removesuffix(b"\n")
             hit = self._pattern.search(content, 0) is not None
             self._one(lines.offset(begin), text, hit=hit)
 
