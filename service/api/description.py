@@ -95,6 +95,8 @@ TAGS: Final[dict[Tag, str]] = {
     Tag.SERVICE: "The service itself: its health, its numbers, its description.",
 }
 
+EVENT_STREAM: Final = "text/event-stream"
+
 
 def document(routes: Iterable[Route[Any]], prefix: str = "") -> dict[str, Any]:
     """The description as JSON has it, of a service that callers find below `prefix`."""
@@ -202,6 +204,9 @@ def _success(success: Success, route: Route[Any]) -> dict[str, Any]:
 def _content(kind: str, success: Success) -> dict[str, Any]:
     """What a response of this media type has: a JSON body, text or bytes."""
     body, other = success.body, success.or_body
+    if kind == EVENT_STREAM:
+        # Some readers of a description take an event for what is described, some all of the text.
+        return {"schema": {}}
     if body is None or kind != JSON:
         is_text = kind.startswith("text/")
         return {"schema": {"type": "string"} if is_text else {"type": "string", "format": "binary"}}
