@@ -15,7 +15,7 @@ from service.settings.jobs import JobSettings
 from service.settings.privileges import PrivilegeSettings
 from service.settings.readers import OF_JOBS
 from service.settings.state import StateSettings, default_state_dir
-from service.settings.unknown import Unknown, unknown_variables
+from service.settings.unknown import OF_CLIENTS, Unknown, unknown_variables
 
 # What a job may see of the service's environment, with all of the locale.
 _BASE_VARIABLES: Final = frozenset({"PATH", "HOME", "USER", "LANG", "TZ"})
@@ -120,7 +120,7 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
             **read_group(cls, env),
             base_environment=base,
             program_environment=program,
-            unknown=unknown_variables(env, known, OF_JOBS),
+            unknown=unknown_variables(env, known, OF_JOBS | OF_CLIENTS),
             kinds={group: group(**read_group(group, env)) for group in kinds},
         )
 

@@ -9,6 +9,9 @@ from typing import Final
 
 from service.settings.declaration import PREFIX
 
+OF_CLIENTS: Final = frozenset({"JOBRUNNER_URL", "JOBRUNNER_TOKEN", "JOBRUNNER_TOKEN_FILE"})
+"""What clients take. A shell that calls a service and starts one has them."""
+
 # From 0 to 1, by difflib, without the prefix: a swapped letter passes, or one more word.
 _SIMILAR: Final = 0.6
 

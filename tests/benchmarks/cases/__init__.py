@@ -7,6 +7,7 @@ from case import Case
 from cases import (
     busy,
     calm,
+    client,
     container,
     crowd,
     formats,
@@ -27,6 +28,7 @@ _ORDER = (
         output,
         formats,
         parts,
+        client,
         latency,
         crowd,
         idle,

@@ -1,0 +1,149 @@
+"""What a client does with jobs, as flows: each method of the clients is one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from service.client import requests
+from service.client.calls import call, decoded, opened
+from service.client.failures import CommandFailed
+from service.client.output import Place, Stream, read_bytes
+from service.client.requests import Command, job_of
+from service.client.results import Event, OutputBytes, Receipt, Result
+from service.client.retrying import Attempts, Policy
+from service.client.steps import READ, Emit, Failure, Flow, Nothing, taking
+from service.client.wire import LineSplitter, WireChange, event_record
+from service.errors import UnknownJob
+from service.jobs.views import Accepted, JobView, Killed, Listing
+
+
+def submit(policy: Policy, job: Mapping[str, Any], key: str | None) -> Nothing[str]:
+    """The ID of the job that is submitted."""
+    answer = yield from call(policy, requests.submit_request(job, key))
+    return decoded(answer, Accepted).id
+
+
+def show(policy: Policy, job_id: str, *, processes: bool = False) -> Nothing[JobView]:
+    """The job as it is now."""
+    answer = yield from call(policy, requests.show_request(job_id, processes=processes))
+    return decoded(answer, JobView)
+
+
+def wait(policy: Policy, job_id: str, timeout_s: float | None) -> Nothing[JobView]:
+    """The finished job. Raises: TimeoutError."""
+    deadline = None if timeout_s is None else policy.clock() + timeout_s
+    while True:
+        left_s = None if deadline is None else max(0.0, deadline - policy.clock())
+        poll_s = requests.POLL_S if left_s is None else min(requests.POLL_S, left_s)
+        request = requests.wait_request(job_id, poll_s)
+        answer = yield from call(policy, request, is_patient=True)
+        view = decoded(answer, JobView)
+        if view.state in ("exited", "killed"):
+            return view
+        if deadline is not None and policy.clock() >= deadline:
+            raise TimeoutError(f"The job {job_id} is {view.state} after {timeout_s:g} s.")
+
+
+def request_kill(
+    policy: Policy, job_id: str, signal: str | None, grace_s: float | None
+) -> Nothing[str]:
+    """The state of the job then. Raises: UnknownJob."""
+    answer = yield from call(policy, requests.kill_request(job_id, signal, grace_s))
+    state = decoded(answer, Killed).state
+    if state is None:
+        raise UnknownJob(job_id)
+    return state
+
+
+def kill(
+    policy: Policy,
+    job_id: str,
+    signal: str | None,
+    grace_s: float | None,
+    timeout_s: float | None,
+) -> Nothing[Receipt | None]:
+    """The receipt, once the job has ended; None, when it had ended by itself."""
+    yield from request_kill(policy, job_id, signal, grace_s)
+    view = yield from wait(policy, job_id, timeout_s)
+    return view.kill
+
+
+def clean(policy: Policy, job_id: str) -> Nothing[None]:
+    """Forget a finished job. Raises: JobIsLive, FilesLeft, UnknownJob."""
+    yield from call(policy, requests.clean_request(job_id))
+
+
+def run(policy: Policy, command: Command, key: str | None, *, check: bool) -> Nothing[Result]:
+    """A job from its submission to its end. Raises: CommandFailed."""
+    job_id = yield from submit(policy, job_of(command), key)
+    view = yield from wait(policy, job_id, None)
+    stdout, stderr = b"", b""
+    if view.output.bytes:
+        stdout = yield from _whole(policy, job_id, "stdout")
+        stderr = yield from _whole(policy, job_id, "stderr")
+    result = Result(
+        exit_code=view.exit_code, stdout=OutputBytes(stdout), stderr=OutputBytes(stderr), job=view
+    )
+    if check and not result.ok:
+        raise CommandFailed(result)
+    return result
+
+
+def _whole(policy: Policy, job_id: str, stream: Stream) -> Nothing[bytes]:
+    parts: list[bytes] = []
+    place = Place(job_id=job_id, stream=stream)
+    yield from taking(read_bytes(policy, place, gaps="mark", follow=True), parts.append)
+    return b"".join(parts)
+
+
+def jobs(policy: Policy, selectors: Sequence[tuple[str, str]]) -> Flow[JobView, None]:
+    """The jobs that are selected, a page at a time."""
+    after: str | None = None
+    while True:
+        answer = yield from call(policy, requests.page_request(selectors, after))
+        page = decoded(answer, Listing)
+        for view in page.jobs or ():
+            yield Emit(view)
+        if not page.next:
+            return
+        after = page.next
+
+
+def events(policy: Policy, seen: Seen, *, follow: bool) -> Flow[Event, None]:
+    """The changes behind `seen`; without `follow` as far as there are any now.
+
+    A response that ends cleanly is believed once there is nothing behind it.
+    """
+    attempts = Attempts(policy, is_patient=True)
+    while True:
+        request = requests.events_request(seen.seq, follow=follow)
+        yield from opened(policy, request, attempts)
+        before, splitter = seen.seq, LineSplitter()
+        lost: Failure | None = Failure("the response ended before its end") if follow else None
+        while got := (yield READ):
+            if isinstance(got, Failure):
+                lost = got
+                break
+            for event in _events_in(splitter.feed(got)):
+                attempts.progressed()
+                seen.seq = event.seq
+                yield Emit(event)
+        if lost is not None or any(splitter.rest()):
+            yield from attempts.pause(lost or Failure("a record was cut"), request)
+        elif seen.seq == before:
+            return
+
+
+def _events_in(lines: Sequence[bytes]) -> Iterator[Event]:
+    for line in lines:
+        record, view = event_record(line)
+        if isinstance(record, WireChange):
+            yield Event(seq=record.seq, job_id=record.id, view=view)
+
+
+class Seen:
+    """The last change that a reader of changes has; `offset` of a reader of output."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq

@@ -1,0 +1,131 @@
+"""Each request to the service, built; no I/O."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+from uuid import uuid4
+
+import msgspec
+
+from service.client.steps import SILENCE_S, Request
+
+Command: TypeAlias = str | Sequence[str] | Mapping[str, Any]
+"""A command line for bash, the words of one, or a job as the service takes it."""
+
+# Seconds that one request waits for a job: less than proxies do.
+POLL_S: Final = 20.0
+PAGE: Final = 100
+_NDJSON: Final = ("Accept", "application/x-ndjson")
+
+
+def job_of(command: Command) -> dict[str, Any]:
+    """The job to submit.
+
+    >>> job_of(["echo", "two words"])
+    {'CommandLine': "echo 'two words'"}
+    """
+    if isinstance(command, str):
+        return {"CommandLine": command}
+    if isinstance(command, Mapping):
+        return dict(command)
+    return {"CommandLine": shlex.join(command)}
+
+
+def submit_request(job: Mapping[str, Any], key: str | None) -> Request:
+    """With a key of its own when none is given: so it can be sent again."""
+    headers = (("Content-Type", "application/json"), ("Idempotency-Key", key or str(uuid4())))
+    return Request(method="POST", path="/", headers=headers, body=msgspec.json.encode(job))
+
+
+def show_request(job_id: str, *, processes: bool) -> Request:
+    """A job, with the processes that it has if that is wanted."""
+    query = (("processes", "true"),) if processes else ()
+    return Request(path=f"/{_id(job_id)}", query=query)
+
+
+def wait_request(job_id: str, timeout_s: float) -> Request:
+    """A job when it is finished, or after so many seconds."""
+    return Request(
+        path=f"/{_id(job_id)}/wait",
+        query=(("timeout", f"{timeout_s:.3f}"),),
+        silence_s=timeout_s + SILENCE_S,
+    )
+
+
+def kill_request(job_id: str, signal: str | None, grace_s: float | None) -> Request:
+    """Kill a job; None is as the service or the job has it."""
+    query = [("signal", signal)] if signal is not None else []
+    if grace_s is not None:
+        query.append(("grace", f"{grace_s:g}"))
+    return Request(method="DELETE", path=f"/{_id(job_id)}", query=tuple(query))
+
+
+def clean_request(job_id: str) -> Request:
+    """Forget a job. A repeat would tell of an unknown job."""
+    return Request(method="POST", path=f"/{_id(job_id)}/clean", is_repeatable=False)
+
+
+def stored_request(job_id: str, offset: int, stream: str | None) -> Request:
+    """What there is of the output, as bytes."""
+    query = (("offset", f"{offset}"), *_stream(stream), ("follow", "false"))
+    accept = ("Accept", "application/octet-stream")
+    return Request(path=f"/{_id(job_id)}/attach", query=query, headers=(accept,))
+
+
+def follow_request(
+    job_id: str, offset: int, stream: str | None, *, lines: bool, follow: bool
+) -> Request:
+    """The output as records."""
+    query = [("offset", f"{offset}"), *_stream(stream)]
+    if lines:
+        query.append(("lines", "true"))
+    if not follow:
+        query.append(("follow", "false"))
+    return Request(path=f"/{_id(job_id)}/attach", query=tuple(query), headers=(_NDJSON,))
+
+
+def page_request(selectors: Sequence[tuple[str, str]], after: str | None) -> Request:
+    """A page of jobs."""
+    query = [*selectors, ("view", "full"), ("limit", f"{PAGE}")]
+    if after is not None:
+        query.append(("after", after))
+    return Request(path="/", query=tuple(query))
+
+
+def events_request(after: int, *, follow: bool) -> Request:
+    """The changes of jobs behind the one of that number."""
+    query = (("after", f"{after}"), ("follow", "true" if follow else "false"))
+    return Request(path="/events", query=query, headers=(_NDJSON,))
+
+
+def selectors_of(
+    *,
+    state: str | Iterable[str] | None = None,
+    label: str | Iterable[str] | Mapping[str, str] | None = None,
+    **others: str | None,
+) -> list[tuple[str, str]]:
+    """The query that selects jobs.
+
+    >>> selectors_of(state=["exited", "killed"], label={"team": "db"}, name=None)
+    [('state', 'exited,killed'), ('label', 'team=db')]
+    """
+    found = []
+    if state is not None:
+        found.append(("state", state if isinstance(state, str) else ",".join(state)))
+    if isinstance(label, Mapping):
+        label = [f"{name}={value}" for name, value in label.items()]
+    elif isinstance(label, str):
+        label = [label]
+    found += [("label", each) for each in label or ()]
+    return found + [(name, value) for name, value in others.items() if value is not None]
+
+
+def _id(job_id: str) -> str:
+    return quote(job_id, safe="")
+
+
+def _stream(stream: str | None) -> tuple[tuple[str, str], ...]:
+    return () if stream is None else (("stream", stream),)

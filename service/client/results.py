@@ -1,0 +1,99 @@
+"""What the client returns beside the views of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from service.jobs.views import JobView, KillView
+
+Receipt: TypeAlias = KillView
+"""The proof of a kill: which signals were sent, and whether all processes were seen gone."""
+
+
+class OutputBytes(bytes):
+    r"""Bytes of output.
+
+    >>> OutputBytes(b"na\xc3\xafve \xff").text
+    'naïve �'
+    """
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """As text; what isn't UTF-8 is replaced."""
+        return self.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A job that has ended, with its output.
+
+    `exit_code` is None where there is none: a signal ended it, or it couldn't be started; then
+    `job` says more. Where output was dropped (`OutputLimit`), a line stands in its place.
+    """
+
+    exit_code: int | None
+    stdout: OutputBytes
+    stderr: OutputBytes
+    job: JobView
+
+    @property
+    def ok(self) -> bool:
+        """It exited with 0."""
+        return self.exit_code == 0 and self.job.state == "exited"
+
+    @property
+    def ending(self) -> str:
+        """How it ended, as part of a sentence."""
+        job = self.job
+        if job.error is not None:
+            return f"couldn't be run: {job.error.rstrip('.')}"
+        if job.state == "killed":
+            return f"was killed ({job.reason})"
+        if job.signal is not None:
+            return f"was ended by {job.signal}"
+        return f"exited with {self.exit_code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A piece of output: the bytes from `offset` to before `end`, of one stream of one command.
+
+    `time` is when it came (RFC 3339, UTC, nanoseconds). With `lines` it is a line, without its
+    newline; `is_partial`: one that has no end, or a piece of one that is longer than 64 KiB.
+    """
+
+    offset: int
+    end: int
+    stream: str
+    command: int
+    time: str
+    data: OutputBytes
+    is_partial: bool = False
+
+    @property
+    def text(self) -> str:
+        """As text; what isn't UTF-8 is replaced."""
+        return self.data.text
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Output from `start` to before `end` that was dropped, as it went beyond its limit."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A change of a job: `view` is the job after it, None when it was cleaned.
+
+    `seq` is what `events(after=)` takes.
+    """
+
+    seq: int
+    job_id: str
+    view: JobView | None

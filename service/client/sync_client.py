@@ -1,0 +1,254 @@
+"""`Client` and `Job`: the service as a library with blocking calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+from service.client import flows
+from service.client.address import address_of
+from service.client.flows import Seen
+from service.client.http import Verify
+from service.client.output import Gaps, Place, Stream, read_bytes, read_lines, read_records
+from service.client.requests import Command, selectors_of
+from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
+from service.client.retrying import Policy, Retry, quietly
+from service.client.steps import mapped
+from service.client.sync_rim import Connections, OutputReading, Reading, run
+from service.jobs.views import JobView
+
+
+class Client:
+    r"""A service. Any number of threads may use one client.
+
+    Args:
+        url: `http://host:port`, `https://host/prefix` or `unix:///path/of/socket`; else that of
+            JOBRUNNER_URL, else http://127.0.0.1:8080.
+        token: else that of JOBRUNNER_TOKEN, or in the file of JOBRUNNER_TOKEN_FILE.
+        timeout: seconds in which a request is sent again while the service doesn't answer. What
+            follows a job goes on for ever once the service has answered.
+        verify: for https: a context, the path of a CA's certificate, or False.
+        on_retry: is called before something is tried again.
+
+    >>> client = Client()
+    >>> client.run("echo hello").stdout.text
+    'hello\n'
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = 10.0,
+        verify: Verify = True,
+        on_retry: Callable[[Retry], None] = quietly,
+    ) -> None:
+        address = address_of(url, token)
+        self.url = address.url
+        self._policy = Policy(url=address.url, timeout_s=timeout, on_retry=on_retry)
+        self._connections = Connections(address, verify)
+
+    def run(self, command: Command, *, check: bool = False, key: str | None = None) -> Result:
+        """Run a job to its end, and return its output and exit code.
+
+        `command` is a line for bash, the words of one, or a job as `submit` takes it.
+
+        >>> client.run(["sh", "-c", "echo oops >&2; exit 3"]).exit_code
+        3
+
+        Raises: CommandFailed, with `check`, unless it exits with 0.
+        """
+        return run(self._connections, flows.run(self._policy, command, key, check=check))
+
+    def submit(self, job: Mapping[str, Any], *, key: str | None = None) -> Job:
+        """Submit a job, and return when it is stored.
+
+        The keys are those of `POST /`. With the same `key` (Idempotency-Key) the same job is
+        returned, whoever died in between.
+
+        >>> job = client.submit({"CommandLine": "echo hello", "Name": "greeting"})
+        >>> job.wait().exit_code
+        0
+        """
+        return Job(self, run(self._connections, flows.submit(self._policy, job, key)))
+
+    def job(self, job_id: str) -> Job:
+        """The job with this ID; nothing is asked yet."""
+        return Job(self, job_id)
+
+    def jobs(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        label: str | Iterable[str] | Mapping[str, str] | None = None,
+        name: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        exit_code: int | str | None = None,
+        reason: str | None = None,
+        order: str | None = None,
+    ) -> Reading[Job]:
+        """The jobs that are selected, each with its `view`; the live ones when nothing says which.
+
+        They are asked for a page at a time. `state="all"` is all of them.
+
+        >>> listed = client.run({"CommandLine": "true", "Name": "listed"}).job
+        >>> [job.view.name for job in client.jobs(state="all", name="listed")]
+        ['listed']
+        """
+        selectors = selectors_of(
+            state=state,
+            label=label,
+            name=name,
+            since=since,
+            until=until,
+            exit=None if exit_code is None else str(exit_code),
+            reason=reason,
+            order=order,
+        )
+        found = flows.jobs(self._policy, selectors)
+        return Reading(self._connections, mapped(found, lambda view: [Job(self, view.id, view)]))
+
+    def events(self, *, after: int = 0, follow: bool = False) -> Reading[Event]:
+        """The changes of jobs behind number `after`: of each job its latest state.
+
+        >>> finished = client.run("true").job
+        >>> events = list(client.events())
+        >>> events[-1].view.state
+        'exited'
+        >>> list(client.events(after=events[-1].seq))
+        []
+        """
+        flow = flows.events(self._policy, Seen(after), follow=follow)
+        return Reading(self._connections, flow)
+
+    def close(self) -> None:
+        """End everything that waits, in any thread, with ClientClosed."""
+        self._connections.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+
+class Job:
+    """A job of a service. `view` is what was last heard of it, None before anything was."""
+
+    def __init__(self, client: Client, job_id: str, view: JobView | None = None) -> None:
+        self.id = job_id
+        self.view = view
+        self._policy = client._policy  # noqa: SLF001 - one thing in two classes
+        self._connections = client._connections  # noqa: SLF001 - the same
+
+    def show(self, *, processes: bool = False) -> JobView:
+        """The job as it is now.
+
+        >>> job.show().state
+        'exited'
+        """
+        flow = flows.show(self._policy, self.id, processes=processes)
+        self.view = run(self._connections, flow)
+        return self.view
+
+    def wait(self, timeout: float | None = None) -> JobView:
+        """The job once it has ended. Raises: TimeoutError."""
+        self.view = run(self._connections, flows.wait(self._policy, self.id, timeout))
+        return self.view
+
+    def stream(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        gaps: Gaps = "cut",
+        follow: bool = True,
+    ) -> OutputReading[bytes]:
+        r"""The output as bytes, from `offset` on, until the job has ended.
+
+        Both streams, or one, whose bytes `offset` then counts; a negative one counts from the end.
+        Where output was dropped OffsetInGap is raised, or, with `gaps="mark"`, a line stands.
+
+        >>> b"".join(job.stream())
+        b'hello\n'
+        """
+        place = Place(job_id=self.id, offset=offset, stream=stream)
+        flow = read_bytes(self._policy, place, gaps=gaps, follow=follow)
+        return OutputReading(self._connections, flow, place)
+
+    def lines(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        gaps: Gaps = "mark",
+        follow: bool = True,
+    ) -> Reading[OutputBytes]:
+        """The same in lines, without their newlines; `.text` is a line as text.
+
+        >>> [line.text for line in job.lines()]
+        ['hello']
+        """
+        place = Place(job_id=self.id, offset=offset, stream=stream)
+        flow = read_lines(self._policy, place, gaps=gaps, follow=follow)
+        return Reading(self._connections, flow)
+
+    def records(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        lines: bool = False,
+        follow: bool = True,
+    ) -> OutputReading[Record | Gap]:
+        """The output in pieces that say when and from where they came.
+
+        >>> [(record.stream, record.text) for record in job.records(lines=True)]
+        [('stdout', 'hello')]
+        """
+        place = Place(job_id=self.id, offset=offset, stream=stream)
+        flow = read_records(self._policy, place, lines=lines, follow=follow)
+        return OutputReading(self._connections, flow, place)
+
+    def kill(
+        self,
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        timeout: float | None = None,
+    ) -> Receipt | None:
+        """Kill the job, wait until it has ended, and return the receipt.
+
+        None: it had ended by itself. `signal` comes first, KILL `grace` seconds later.
+
+        >>> client.submit({"CommandLine": "sleep 1000"}).kill().verified_gone
+        True
+
+        Raises: UnknownJob; TimeoutError.
+        """
+        flow = flows.kill(self._policy, self.id, signal, grace, timeout)
+        return run(self._connections, flow)
+
+    def request_kill(self, *, signal: str | None = None, grace: float | None = None) -> str:
+        """The same without the wait: the state of the job then."""
+        return run(self._connections, flows.request_kill(self._policy, self.id, signal, grace))
+
+    def clean(self) -> None:
+        """Forget the finished job: record, output, working directory.
+
+        >>> finished = client.run("true").job
+        >>> client.job(finished.id).clean()
+        >>> client.job(finished.id).show()
+        Traceback (most recent call last):
+            ...
+        service.errors.jobs.UnknownJob: There is no job with the ID ...
+        """
+        run(self._connections, flows.clean(self._policy, self.id))
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
