@@ -344,7 +344,7 @@ class Engine:
         """One page of the jobs that are `visible`. Raises: Unavailable."""
         used = await self._measures.of(query, visible)
         self._driver.settle()
-        return self._store.lists.page(query, visible, full=full, used=used)
+        return await self._store.searches.page(query, visible, full=full, used=used)
 
     def files(self, job_id: str) -> JobFiles:
         """Where the job's files are; its directory exists from its first command on, its log from

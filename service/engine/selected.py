@@ -152,11 +152,13 @@ class SelectedJobs:
     async def _batches(
         self, selection: Selection, visible: Visibility, limit: int, size: int, touched: Touched
     ) -> AsyncIterator[list[str]]:
-        lists = self._store.lists
-        after, last = 0, lists.last_seq()
+        searches = self._store.searches
+        after, last = 0, searches.near.last_seq()
         while True:
             wanted = min(size, limit)
-            found = lists.ids(selection, visible, after=after, last=last, limit=max(1, wanted))
+            found = await searches.ids(
+                selection, visible, after=after, last=last, limit=max(1, wanted)
+            )
             if not found:
                 return
             if not wanted or self._is_closing() or touched.has_more:

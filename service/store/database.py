@@ -15,10 +15,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from service.errors import InsufficientStorage, JobrunnerError, RecordsLocked, Unavailable
+from service.errors import InsufficientStorage, RecordsLocked
 from service.store.checkpoint import Checkpoints
+from service.store.reading import PerhapsInsufficientStorage, Reading, translation
 from service.store.reserve import Reserve
 from service.store.schema import StoreError, migrate
 
@@ -28,19 +29,10 @@ _BUSY_S: Final = 0.025
 _START_BUSY_S: Final = 5.0
 # Bytes that the log keeps on disk when SQLite has restarted it by itself.
 _LOG_KEPT_BYTES: Final = 4 << 20
-# SQLite reports an I/O error when a quota is exceeded, and when its index can't grow.
-_MAY_BE_ROOM: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
-# The part of an extended result code of SQLite that is the primary one.
-_PRIMARY: Final = 0xFF
-
 _T = TypeVar("_T")
 
 
-class _PerhapsInsufficientStorage(Unavailable):
-    """An I/O error that may be due to a quota."""
-
-
-class Database:
+class Database(Reading):
     """The connection to the records in one file."""
 
     def __init__(self, path: Path) -> None:
@@ -52,21 +44,13 @@ class Database:
         try:
             path.touch(mode=0o600)
             with ExitStack() as undo:
-                self._db = undo.enter_context(closing(_connect(path)))
+                super().__init__(undo.enter_context(closing(_connect(path))))
                 self._db.execute("PRAGMA foreign_keys = ON")
                 migrate(self._db)
                 self._wait_for_others(_BUSY_S)
                 undo.pop_all()
         except (sqlite3.Error, OSError) as exc:
             raise StoreError(f"The records in {path} can't be opened: {exc}.") from exc
-
-    def close(self) -> None:
-        self._db.close()
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """For statements within `transaction`, `writing` or `translated`."""
-        return self._db
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -87,19 +71,6 @@ class Database:
                     self._db.execute("ROLLBACK")  # type: ignore[unreachable]  # BEGIN changed it
         self.checkpoints.committed()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """What is read within it is of one moment. Raises: InsufficientStorage, Unavailable."""
-        if self._db.in_transaction:
-            yield
-            return
-        with translated():
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-
     def atomically(self, work: Callable[[], _T]) -> _T:
         """`work` in one transaction; on a full disk again with each portion of the reserve.
 
@@ -119,7 +90,7 @@ class Database:
         while True:
             try:
                 return write()
-            except (InsufficientStorage, _PerhapsInsufficientStorage):
+            except (InsufficientStorage, PerhapsInsufficientStorage):
                 if is_part or not self.reserve.give_up():
                     raise
 
@@ -131,7 +102,7 @@ class Database:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as exc:
-            error = _translation(exc)
+            error = translation(exc)
             if isinstance(error, RecordsLocked) and not self._is_locked:
                 self._is_locked = True
                 self._wait_for_others(0.0)
@@ -143,65 +114,11 @@ class Database:
     def _wait_for_others(self, seconds: float) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
-    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """All rows of a query. Text that isn't UTF-8 comes as bytes, which no column holds.
-
-        Raises: InsufficientStorage, Unavailable.
-        """
-        with translated():
-            try:
-                return self._db.execute(sql, values).fetchall()
-            except sqlite3.OperationalError as exc:
-                if getattr(exc, "sqlite_errorcode", None) is not None:
-                    raise
-                # Not SQLite but Python refuses such text.
-                self._db.text_factory = _text_or_bytes
-                try:
-                    return self._db.execute(sql, values).fetchall()
-                finally:
-                    self._db.text_factory = str
-
-    def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
-        """The first row of a query, or None. Raises: InsufficientStorage, Unavailable."""
-        with translated():
-            return self._db.execute(sql, values).fetchone()
-
     def check(self) -> None:
         """Whether a record could be written, without writing any. Raises: Unavailable."""
         with self.writing():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("ROLLBACK")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Errors of SQLite as the service's own.
-
-    Raises: InsufficientStorage, RecordsLocked, Unavailable.
-    """
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.Error as exc:
-        raise _translation(exc) from exc
-
-
-def _translation(error: sqlite3.Error) -> JobrunnerError:
-    code = getattr(error, "sqlite_errorcode", 0)
-    if code == sqlite3.SQLITE_FULL:
-        return InsufficientStorage("The disk that holds the records is full.")
-    if code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return RecordsLocked("Another process has locked the records.")
-    kind = _PerhapsInsufficientStorage if code in _MAY_BE_ROOM else Unavailable
-    return kind(f"The records can't be reached now: {error}.")
-
-
-def _text_or_bytes(text: bytes) -> str | bytes:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return text
 
 
 def _connect(path: Path) -> sqlite3.Connection:

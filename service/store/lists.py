@@ -10,8 +10,8 @@ from typing import Final
 from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.jobs.record import JobRecord
 from service.jobs.visibility import All, Only, Sight, Visibility
-from service.store.database import Database
 from service.store.order import Order, Position
+from service.store.reading import Reading
 from service.store.rows import COLUMNS, id_of, record_of
 from service.store.selection import (
     Condition,
@@ -51,7 +51,7 @@ class Page:
 class Lists:
     """Reads for callers who may see a part of the jobs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reading) -> None:
         self._database = database
 
     def page(

@@ -30,6 +30,7 @@ from service.store.rows import (
     record_of,
     state_of,
 )
+from service.store.searches import Searches
 
 
 class DuplicateKey(Exception):
@@ -47,10 +48,15 @@ class Store(Database):
         """Raises: StoreError, with a sentence for the operator."""
         super().__init__(path)
         self.lists = Lists(self)
+        self.searches = Searches(path, self.lists)
         self.kills = KillRequests(self)
         self.finished = FinishedJobs(self)
         self.keys = IdempotencyKeys(self)
         self.changes = ChangedJobs(self)
+
+    def close(self) -> None:
+        self.searches.close()
+        super().close()
 
     def insert(
         self,
