@@ -206,7 +206,9 @@ async def _stream_range(
         }
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
-        await stream_output(request, given.job_id, output, wanted, more, status=206)
+        await stream_output(
+            request, given.job_id, output, wanted, more, status=206, has_length=first == begin
+        )
     return None
 
 
@@ -244,9 +246,11 @@ async def stream_output(
     *,
     status: int = 200,
     lingers: bool = False,
+    has_length: bool = True,
 ) -> None:
     """Send what comes, with `more` headers; what can't be sent to its end is cut. `lingers`: a
-    reader of events has some time to close the connection itself.
+    reader of events has some time to close the connection itself; `has_length`: there is a
+    Content-Length, if the length is known.
     """
     headers = headers_from(output.offset) | (more or {})
     if output.is_finished:
@@ -255,7 +259,7 @@ async def stream_output(
         request,
         headers,
         wanted.content_type,
-        output.length,
+        output.length if has_length else None,
         status=status,
         announced=(*FIELDS, NEXT),
         format_name=wanted.format.name,

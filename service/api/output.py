@@ -218,7 +218,7 @@ async def _send(
 ) -> None:
     """The bytes as they are stored."""
     headers = headers_from(answer.begin) | answer.headers | {"Jobrunner-Next": str(answer.end)}
-    length: int | None = answer.end - answer.begin
+    length: int | None = None if answer.skips else answer.end - answer.begin
     if stored.is_finished:
         headers |= end_fields(request, given.job_id, stored.log_state)
     elif request.method == "HEAD":

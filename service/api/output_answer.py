@@ -3,7 +3,8 @@
 Clients that resume were read for these rules. `curl -C -` takes every 416 as "already complete" and
 looks at nothing but the first number of `Content-Range`; `wget -c` takes a 416 for success when it
 has at least the 416's `Content-Length`. So a 416 is empty, and nothing but the end of the output
-leads to one.
+leads to one. And a range that begins behind the place that was asked for has no `Content-Length`:
+with one that happens to be the size of what curl already has, curl takes that for the whole.
 
 Source: RFC 9110, sections 13 and 14.
 """
@@ -31,12 +32,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The bytes from `begin` to before `end`, with these headers; no body with 304 and 416."""
+    """The bytes from `begin` to before `end`, with these headers; no body with 304 and 416.
+    `skips`: they begin behind the place that was asked for, as what lies there was dropped.
+    """
 
     status: int
     begin: int
     end: int
     headers: dict[str, str]
+    skips: bool = False
 
     @property
     def has_body(self) -> bool:
@@ -79,7 +83,9 @@ class Whole:
             if begin < end:  # else all that is left was dropped: no range, and no 416 either
                 size = stored.size if stored.is_finished else "*"
                 content_range = f"bytes {begin}-{end - 1}/{size}"
-                return Answer(206, begin, end, headers | {"Content-Range": content_range})
+                headers |= {"Content-Range": content_range}
+                skips = begin != self.range.begin(stored.size)
+                return Answer(206, begin, end, headers, skips=skips)
         return Answer(200, 0, stored.size, headers)
 
     def _is_known(self) -> bool:
