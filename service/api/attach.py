@@ -24,7 +24,7 @@ from service.api.ranges import FOLLOWING, RANGE, ByteRange, check_begin
 from service.api.reading import Reading, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
-from service.api.selecting import selection_of
+from service.api.selecting import AGREEMENT, selection_of
 from service.engine.end_record import end_record, known_digest
 from service.engine.job_subscription import JobSubscription
 from service.errors import (
@@ -64,7 +64,8 @@ class Attach(Reading):
     follow: bool = query(forms.flag(), "Whether to go on until the job ends.", default=True)
     byte_range: ByteRange | None = header(
         RANGE,
-        f"`bytes=N-{FOLLOWING}`: from byte N on, and live (RFC 8673). Any other is ignored.",
+        f"`bytes=N-{FOLLOWING}`: from byte N on, and live (RFC 8673), not with an `offset`. Any"
+        " other is ignored.",
         name="Range",
     )
     if_range: str | None = header(
@@ -106,6 +107,7 @@ class Attach(Reading):
             " name, without the `Type`; the event's ID is the offset behind it, and a heartbeat is"
             " a comment. What was cut continues at the last `End`, or by `Last-Event-ID`."
         ),
+        agreement=AGREEMENT,
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(
@@ -250,7 +252,7 @@ async def stream_output(
 ) -> None:
     """Send what comes, with `more` headers; what can't be sent to its end is cut. `lingers`: a
     reader of events has some time to close the connection itself; `has_length`: there is a
-    Content-Length, if the length is known.
+    Content-Length, if it is known.
     """
     headers = headers_from(output.offset) | (more or {})
     if output.is_finished:

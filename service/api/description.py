@@ -160,7 +160,9 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
 
 def _told(route: Route[Any]) -> str:
     needed = "No token is needed." if route.is_public else f"Needs the scope `{route.scope}`."
-    return " ".join(part for part in (route.meaning, route.details, needed) if part)
+    names = {p.name for p in parameters(route.parameters).values()}
+    together = " ".join(route.agreement.among(names).told())
+    return " ".join(part for part in (route.meaning, route.details, together, needed) if part)
 
 
 def _head(get: dict[str, Any]) -> dict[str, Any]:
@@ -243,8 +245,18 @@ def _problems(route: Route[Any]) -> dict[str, Any]:
             response["headers"] = _headers("WWW-Authenticate")
         elif status in ranged:
             response["headers"] = _headers("Content-Range")
+            response["content"] |= _of_no_range(route)
         described[str(status)] = response
     return described
+
+
+def _of_no_range(route: Route[Any]) -> dict[str, Any]:
+    """The content of a response to a range of which there is nothing: none, of the type that the
+    range would have had.
+    """
+    empty = {"schema": {"type": "string", "maxLength": 0}}
+    kinds = [kind for each in route.successes if each.status == 206 for kind in each.content]
+    return dict.fromkeys(kinds, empty)
 
 
 def _codes(status: int, route: Route[Any]) -> list[str]:

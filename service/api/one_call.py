@@ -14,6 +14,7 @@ import structlog
 from sanic import HTTPResponse
 
 from service.api import forms
+from service.api.agreement import Agreement, Contradiction, Need
 from service.api.attach import stream_output
 from service.api.callers import audit
 from service.api.parameters import optional, query
@@ -22,19 +23,26 @@ from service.api.reading import InFormat, in_format
 from service.api.responses import json_response
 from service.api.room import check_room
 from service.engine.engine import Engine
-from service.errors import BadQuery, InsufficientStorage, Unavailable
+from service.errors import InsufficientStorage, Unavailable
 from service.jobs.record import JobRecord
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 
-# What a parameter is about that says how to answer.
-_NEEDED: Final = {
-    "output": "wait",
-    "format": "attach",
-    "gaps": "attach",
-    "timestamps": "attach",
-    "lines": "attach",
-}
+_EITHER: Final = "the answer is either the output or the job's view"
+AGREEMENT: Final = Agreement(
+    contradictions=(
+        Contradiction("attach", "wait", _EITHER),
+        Contradiction("attach", "output", _EITHER),
+    ),
+    needs=(
+        Need("output", "wait"),
+        Need("format", "attach"),
+        Need("gaps", "attach"),
+        Need("timestamps", "attach"),
+        Need("lines", "attach"),
+    ),
+    words=("`timestamps` is for text, `lines` for `sse` and `ndjson`.",),
+)
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -134,6 +142,7 @@ async def _cut(response: StreamingResponse) -> None:
 def _check_agreement(given: OneCall) -> None:
     """Raises: BadQuery, for parameters that contradict each other, or need one that isn't given."""
     asked = {
+        "attach": given.attach or None,
         "wait": given.wait_s,
         "output": given.excerpt_bytes,
         "format": given.format,
@@ -141,16 +150,4 @@ def _check_agreement(given: OneCall) -> None:
         "timestamps": given.timestamps or None,
         "lines": given.lines or None,
     }
-    names = [name for name, value in asked.items() if value is not None]
-    if given.attach:
-        for name in ("wait", "output"):
-            if name in names:
-                raise BadQuery(
-                    f"The query parameters 'attach' and {name!r} contradict each other: the answer"
-                    " is either the output or the job's view."
-                )
-        return
-    for name in names:
-        needed = _NEEDED.get(name)
-        if needed is not None and needed not in names:
-            raise BadQuery(f"The query parameter {name!r} is for answers that {needed!r} asks for.")
+    AGREEMENT.check([name for name, value in asked.items() if value is not None])

@@ -21,7 +21,7 @@ from service.api.ranges import RANGE, ByteRange, check_begin
 from service.api.reading import Reading, contradiction, encoder_of, has_all, in_format, resumed
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
-from service.api.selecting import Searching, grep_of
+from service.api.selecting import AGREEMENT, Searching, grep_of
 from service.engine.stored_output import StoredOutput
 from service.errors import (
     BadHeader,
@@ -69,7 +69,10 @@ class Output(Reading, Searching):
         name="wait",
     )
     byte_range: ByteRange | None = header(
-        RANGE, "`bytes=N-M`, `bytes=N-` or `bytes=-N`; anything else is ignored.", name="Range"
+        RANGE,
+        "`bytes=N-M`, `bytes=N-` or `bytes=-N`, the first of several; anything else is ignored."
+        " Not with an `offset`, which says where to begin, too.",
+        name="Range",
     )
     if_range: str | None = header(
         forms.text(),
@@ -95,6 +98,7 @@ class Output(Reading, Searching):
             "`Jobrunner-Next` is the offset behind the last byte of the answer. A range begins"
             " there, or an `offset`, that is to have what comes next; `wait` makes it a long poll."
         ),
+        agreement=AGREEMENT,
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(

@@ -9,7 +9,7 @@ from service.api import forms
 from service.api.last_event import LastEvent, last_event_id
 from service.api.negotiation import FORMAT, Negotiated, negotiated
 from service.api.parameters import OfJob, header, optional, query
-from service.api.selecting import Selecting, check_contradictions
+from service.api.selecting import AGREEMENT, Selecting
 from service.errors import BadQuery
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
@@ -70,7 +70,7 @@ def in_format(request: Request, given: InFormat) -> Negotiated:
     """The format of a response. Raises: NotAcceptable; BadQuery, for what that format can't, and
     for parameters that contradict each other.
     """
-    check_contradictions(request.args)
+    AGREEMENT.check(request.args)
     found = negotiated(request, given.format)
     if given.timestamps and not found.format.has_timestamps:
         raise contradiction("timestamps", found.format, "only text has times in its lines")

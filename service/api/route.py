@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from sanic import HTTPResponse
 
 from service.access.scopes import Scope
+from service.api.agreement import NOTHING_AGREED, Agreement
 from service.api.parameters import Where, parameters
 from service.errors import JobrunnerError
 from service.web.fd_reserve import Cost
@@ -67,7 +68,8 @@ class Route(Generic[P]):
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
     `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent.
-    `details`: what a caller should know beyond the `meaning`, as sentences.
+    `details`: what a caller should know beyond the `meaning`, as sentences; `agreement`: which
+    parameters go together.
     """
 
     method: str
@@ -85,6 +87,7 @@ class Route(Generic[P]):
     cost: Cost = Cost.SHORT
     tag: Tag = Tag.JOBS
     details: str = ""
+    agreement: Agreement = NOTHING_AGREED
 
     def __post_init__(self) -> None:
         """Raises: ValueError, for a declaration that contradicts itself."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from service.api import forms
+from service.api.agreement import Agreement, Contradiction, Need
 from service.api.forms import Form, Unfit
 from service.api.moments import MOMENT, Moment
 from service.api.parameters import optional, query
@@ -23,20 +23,25 @@ _MAX_LINES: Final = 1_000_000_000
 # Lines around a match are kept until it is found.
 _MAX_CONTEXT: Final = 100
 
-# Of two that are given together: why that can't be meant.
-CONTRADICTIONS: Final = (
-    ("offset", "tail", "both say where to begin"),
-    ("limit", "head", "both bound the size"),
-    ("limit", "tail_bytes", "both bound the size"),
-    ("grep", "head", "lines are found in all that is read, not in its ends"),
-    ("grep", "tail_bytes", "lines are found in all that is read, not in its ends"),
-)
-# What means nothing alone.
-NEEDS: Final = (
-    ("invert", "grep"),
-    ("ignore_case", "grep"),
-    ("context", "grep"),
-    ("max", "grep"),
+# Each route takes some of them.
+AGREEMENT: Final = Agreement(
+    contradictions=(
+        Contradiction("offset", "tail", "both say where to begin"),
+        Contradiction("limit", "head", "both bound the size"),
+        Contradiction("limit", "tail_bytes", "both bound the size"),
+        Contradiction("grep", "head", "lines are found in all that is read, not in its ends"),
+        Contradiction("grep", "tail_bytes", "lines are found in all that is read, not in its ends"),
+    ),
+    needs=(
+        Need("invert", "grep"),
+        Need("ignore_case", "grep"),
+        Need("context", "grep"),
+        Need("max", "grep"),
+    ),
+    words=(
+        "A `since` is earlier than `until`.",
+        "`timestamps` is for text, `lines` for `sse` and `ndjson`.",
+    ),
 )
 
 
@@ -82,7 +87,7 @@ class Searching:
             f"a pattern of at most {MAX_PATTERN} characters",
             {"type": "string", "maxLength": MAX_PATTERN},
         ),
-        "Only the lines that match this pattern, in the syntax of RE2.",
+        "Only the lines that match this pattern, in the syntax of RE2; not with `asciicast`.",
     )
     inverts: bool = query(
         forms.flag(), "Lines that don't match instead.", default=False, name="invert"
@@ -114,18 +119,6 @@ class Searching:
     tail_bytes: int | None = optional(
         forms.integer(0, MAX_BYTES), "Only so many bytes from the end, and those of `head`."
     )
-
-
-def check_contradictions(given: Collection[str]) -> None:
-    """`given`: the names of the query parameters of a request. Raises: BadQuery."""
-    for first, second, why in CONTRADICTIONS:
-        if first in given and second in given:
-            raise BadQuery(
-                f"The query parameters {first!r} and {second!r} contradict each other: {why}."
-            )
-    for name, needed in NEEDS:
-        if name in given and needed not in given:
-            raise BadQuery(f"The query parameter {name!r} means nothing without {needed!r}.")
 
 
 def selection_of(given: Selecting, *, offset: int, stream: int | None, commands: int) -> Selection:

@@ -14,7 +14,7 @@ from service.api.callers import audit
 from service.api.forms import Form, Unfit
 from service.api.jobs import LINKS_OF_JOB
 from service.api.negotiation import MEDIA_TYPES
-from service.api.one_call import OneCall, check_one_call, respond
+from service.api.one_call import AGREEMENT, OneCall, check_one_call, respond
 from service.api.parameters import header
 from service.api.responses import json_response
 from service.api.route import JSON, Route, Routes, Success
@@ -72,6 +72,7 @@ class Submit(OneCall):
             " an `Idempotency-Key` a submission that got no response can be sent again. With `wait`"
             " or `attach` the whole run is one request; a caller that goes away changes nothing."
         ),
+        agreement=AGREEMENT,
         any_query=True,
         body=JobBody,
         scope=Scope.RUN,

@@ -6,6 +6,7 @@ is refused. They depend on settings, on the host or on bytes, or stand between o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -126,3 +127,17 @@ RULES: Final = (
         "`Limits.Memory` of a job with a container is 0 or at least 6 MiB.",
     ),
 )
+
+
+def rules_of(pointer: str, detail: str) -> list[Rule]:
+    """Those that an error at that pointer may be of."""
+    return [
+        rule
+        for rule in RULES
+        if re.fullmatch(_pattern(rule.at), pointer, re.DOTALL) and re.match(rule.error, detail)
+    ]
+
+
+def _pattern(at: str) -> str:
+    steps = {"**": ".*", "*": "[^/]*"}
+    return "".join(steps.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*)", at))
