@@ -20,6 +20,7 @@ from service.output.selection import Selection
 from service.output.subscription import checked_offset
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
+from service.web.waiting_reader import counted
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -58,8 +59,11 @@ async def send_lines(
         search, part = None, _NOTHING
         if stored.descriptor is not None:
             asked = _request(request, encoder, stored, what, begin)
-            search = await stack.enter_async_context(request.app.ctx.engine.searches.search(asked))
-            part = await search.next()
+            with counted(request, wanted.format.name):  # others may be searched before
+                search = await stack.enter_async_context(
+                    request.app.ctx.engine.searches.search(asked)
+                )
+                part = await search.next()
         head = head_of_part(stored.size, is_finished=stored.is_finished)
         response = StreamingResponse(
             request,

@@ -151,6 +151,10 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
     given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "output", job_id)
+    if grep is not None:
+        with counted(request, wanted.format.name):
+            # Not here: it holds the interpreter, and so the event loop, as long as it takes.
+            await ctx.engine.searches.check(grep)
     async with ctx.engine.stored_output(job_id, stream=given.stream) as stored:
         if stored.descriptor is not None:
             refuse_in_reserve(stored.descriptor)

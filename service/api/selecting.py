@@ -13,7 +13,7 @@ from service.api.moments import MOMENT, Moment
 from service.api.parameters import optional, query
 from service.errors import BadQuery
 from service.jobs.fields import MAX_COMMANDS
-from service.output.search.pattern import MAX_PATTERN, compiled
+from service.output.search.pattern import MAX_PATTERN
 from service.output.search.request import Grep
 from service.output.selection import Selection
 
@@ -157,10 +157,9 @@ def selection_of(given: Selecting, *, offset: int, stream: int | None, commands:
 
 
 def grep_of(given: Searching) -> Grep | None:
-    """What is searched for; None: nothing. Raises: BadQuery, for what is no pattern."""
+    """What is searched for, which may be no pattern; None: nothing."""
     if given.grep is None:
         return None
-    compiled(given.grep, ignores_case=given.ignores_case)
     return Grep(
         pattern=given.grep,
         inverts=given.inverts,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import httpx
 import pytest
-from running import Service
+from running import Service, running
 from waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
@@ -118,3 +119,27 @@ def test_a_gap_is_told_of_in_every_part_that_has_it(service):
     assert mark in get("since=1h&stream=stdout")
     with pytest.raises(httpx.RemoteProtocolError):
         service.client.get(f"/{job}/output?grep=.&gaps=cut")
+
+
+def test_searches_that_wait_for_their_turn_are_readers_and_no_worker_compiles_a_pattern(state_dir):
+    bound = {"JOBRUNNER_MAX_READERS": "1"}
+    with (
+        running(state_dir, environment=bound) as service,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+        path = f"/{service.run('echo needle')['ID']}/output?grep="
+        assert service.client.get(path + "(").status_code == 400
+        (worker,) = service.worker_pids()
+        assert "/re2/" not in Path(f"/proc/{worker}/maps").read_text()
+        stopped = searchers(service)
+        assert stopped
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        waiting = pool.submit(httpx.get, service.url + path + "needle", timeout=FUSE_S)
+        try:
+            until(lambda: 'readers{format="text"} 1' in service.client.get("/metrics").text)
+            assert service.client.get(path + "needle").status_code == 503
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        assert waiting.result().text == "needle\n"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from made_logs import MadeLog, Run
 
-from service.errors import CorruptLog, Unavailable
+from service.errors import BadQuery, CorruptLog, Unavailable
 from service.output.found_line import FoundLine
 from service.output.index import STDERR, STDOUT
+from service.output.search import search
 from service.output.search.pool import SearchPool
 from service.output.search.request import FoundGap, Grep, SearchRequest
 from service.output.selection import EVERYTHING, Selection
@@ -195,3 +196,39 @@ def test_a_process_that_dies_fails_its_searches_and_is_replaced(run_stock, job_d
             await all_of(pool, request(job_dir, "x"))
 
     run_stock(check())
+
+
+def test_a_pattern_that_is_expensive_to_compile_holds_no_event_loop_up(run):
+    async def check():
+        pool = SearchPool()
+        with pytest.raises(BadQuery, match="missing \\)"):
+            await pool.check(Grep(pattern="("))
+        compiling = asyncio.ensure_future(pool.check(Grep(pattern=r"[^\pL\pN\pS]{200}")))
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            if not compiling.done():
+                asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        await compiling
+        assert turns > 100
+        await pool.close()
+
+    run(check())
+
+
+def test_a_part_is_bounded_in_time_as_well(job_dir, monkeypatch):
+    MadeLog([Run(STDOUT, 0, 1, b"some line\n" * 300_000)]).write(job_dir)
+    monkeypatch.setattr(search, "_PART_S", 0)
+    searching = search.Search(request(job_dir, "nothing"))
+    parts = [searching.next()]
+    while not parts[-1].is_last:
+        parts.append(searching.next())
+    searching.close()
+    assert len(parts) > 10
+    assert [part.offset for part in parts] == sorted({part.offset for part in parts[:-1]}) + [
+        parts[-1].offset
+    ]

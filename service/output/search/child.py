@@ -14,8 +14,9 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 
-from service.errors import JobrunnerError
-from service.output.search.request import SearchRequest, packed, unpacked
+from service.errors import BadQuery, JobrunnerError
+from service.output.search.pattern import compiled
+from service.output.search.request import Grep, SearchRequest, packed, unpacked
 from service.output.search.search import Search
 
 __all__ = ["main"]
@@ -60,6 +61,8 @@ class _Server:
     def _handle(self, message: dict[str, Any]) -> None:
         number = message["number"]
         match message["do"]:
+            case "check":
+                self._check(number, Grep(**message["grep"]))
             case "open":
                 self._open(number, message["request"])
             case "next":
@@ -70,23 +73,33 @@ class _Server:
                 if found := self._searches.pop(number, None):
                     found.close()
 
+    def _check(self, number: int, grep: Grep) -> None:
+        reply: dict[str, Any] = {"number": number}
+        try:
+            compiled(grep.pattern, ignores_case=grep.ignores_case)
+        except (JobrunnerError, MemoryError) as error:
+            reply |= _failure(error)
+        self._connection.sendall(packed(reply))
+
     def _open(self, number: int, request: dict[str, Any]) -> None:
+        reply: dict[str, Any] = {"number": number}
         try:
             self._searches[number] = Search(SearchRequest.unpack(request))
         except (JobrunnerError, OSError, MemoryError) as error:
-            self._connection.sendall(packed({"number": number, "error": _told(error)}))
-        else:
-            self._connection.sendall(packed({"number": number}))
+            reply |= _failure(error)
+        self._connection.sendall(packed(reply))
 
     def _next(self, number: int) -> dict[str, Any]:
         try:
             return {"number": number, "part": self._searches[number].next().pack()}
         except (JobrunnerError, OSError, MemoryError) as error:
-            return {"number": number, "error": _told(error)}
+            return {"number": number, **_failure(error)}
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _failure(error: Exception) -> dict[str, str]:
+    if isinstance(error, BadQuery):
+        return {"refused": error.detail}
+    return {"error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> None:

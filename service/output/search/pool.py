@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.errors import CorruptLog, Unavailable
-from service.output.search.request import Part, SearchRequest, packed, unpacked
+from service.errors import BadQuery, CorruptLog, Unavailable
+from service.output.search.request import Grep, Part, SearchRequest, packed, unpacked
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,6 +46,14 @@ class SearchPool:
     def search(self, request: SearchRequest) -> RunningSearch:
         """A search, to be entered: `async with`."""
         return RunningSearch(self, request)
+
+    async def check(self, grep: Grep) -> None:
+        """Compiles its pattern, which may take half a second. Raises: BadQuery, Unavailable."""
+        process = await self.process()
+        try:
+            await process.check(grep)
+        finally:
+            process.give_back()
 
     async def close(self) -> None:
         """Ends all of them, and what they search."""
@@ -81,7 +89,7 @@ class RunningSearch:
         self._number = 0
 
     async def __aenter__(self) -> Self:
-        """Raises: Unavailable, CorruptLog."""
+        """Raises: BadQuery, Unavailable, CorruptLog."""
         self._process = await self._pool.process()
         try:
             self._number = await self._process.open(self._request)
@@ -164,8 +172,13 @@ class _Process:
         if not self.searches:
             self._idle = self._loop.call_later(_IDLE_S, self._writer.close)
 
+    async def check(self, grep: Grep) -> None:
+        """Raises: BadQuery, Unavailable."""
+        self._last += 1
+        await self.ask("check", self._last, grep=grep.pack())
+
     async def open(self, request: SearchRequest) -> int:
-        """The search's number. Raises: CorruptLog, Unavailable."""
+        """The search's number. Raises: BadQuery, CorruptLog, Unavailable."""
         self._last += 1
         number = self._last
         try:
@@ -176,7 +189,7 @@ class _Process:
         return number
 
     async def ask(self, what: str, number: int, **more: object) -> dict[str, Any]:
-        """Raises: CorruptLog, Unavailable."""
+        """Raises: BadQuery, CorruptLog, Unavailable."""
         if self._is_gone:
             raise self._gone()
         reply: asyncio.Future[dict[str, Any]] = self._loop.create_future()
@@ -186,6 +199,8 @@ class _Process:
             message = await reply
         finally:
             self._replies.pop(number, None)
+        if why := message.get("refused"):
+            raise BadQuery(why)
         if why := message.get("error"):
             raise CorruptLog(f"the output can't be searched: {why}")
         return message

@@ -38,6 +38,10 @@ class Grep:
     context: int = 0
     most: int | None = None
 
+    def pack(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from service.errors import OutputDropped
@@ -28,6 +29,9 @@ __all__ = ["Search"]
 
 _READ_BYTES: Final = 4 << 20
 """Of the log for one part: some milliseconds, so that many searches take turns."""
+
+_PART_S: Final = 0.05
+"""The same in seconds, for patterns whose every byte costs much."""
 
 _FOUND_BYTES: Final = 128 << 10
 """Of what is found in one part, about."""
@@ -81,6 +85,7 @@ class Search:
         found: list[FoundLine | FoundGap] = []
         begin, size = self._cursor.offset, 0
         is_last, until = False, None
+        until_s = time.monotonic() + _PART_S
         while not is_last and size < _FOUND_BYTES and self._cursor.offset - begin < _READ_BYTES:
             try:
                 lines, is_last = self._step()
@@ -94,6 +99,8 @@ class Search:
                 is_last, until = True, dropped.until
             found += map(self._found, lines)
             size += sum(len(line.text) + _LINE_BYTES for line in lines)
+            if time.monotonic() > until_s:
+                break
         return Part(
             found=found,
             is_last=is_last,
