@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from service.errors import JobrunnerError
+from service.errors import JobrunnerError, OffsetBeyondEnd
 from service.output import digest
 from service.output.formats.job_records import JobRecords
 from service.output.index import LogState
@@ -69,13 +69,17 @@ class FollowedJob:
     def open(
         self, watcher: LogWatcher, directory: str, offset: int, has_room: Callable[[int], None]
     ) -> None:
-        """Open its log; nothing happens when there is none. Raises: as `Subscription.open`; what
-        `has_room` raises when it is told a descriptor.
+        """Open its log; nothing happens when there is none. Raises: as `Subscription.open`;
+        CorruptLog, when it ends before `offset`; what `has_room` raises when it is told a
+        descriptor.
         """
         try:
             log = Subscription.open(watcher, directory, self.encoder, offset)
         except FileNotFoundError:
             return
+        except OffsetBeyondEnd as exc:
+            check_end(exc.end, offset)  # it was told up to there
+            raise
         try:
             has_room(log.descriptor)
             log.call_on_change(self._bell)

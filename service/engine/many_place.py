@@ -17,6 +17,7 @@ _VERSION: Final = b"\x01"
 _WORD_BYTES: Final = 4
 # Bytes of a number: less than 2**63.
 _MAX_VARINT_BYTES: Final = 9
+_MAX_NUMBER: Final = 2**63 - 1
 # Characters of a cursor: more than the head of a request can have.
 MAX_CHARS: Final = 20_000
 
@@ -111,7 +112,7 @@ def parse_place(text: str) -> Place:
     for delta, value in zip(entries[::2], entries[1::2], strict=True):
         number += delta
         place.jobs[number] = value - 1 if value else None
-    if str(place) != text:  # another spelling
+    if number > _MAX_NUMBER or str(place) != text:  # another spelling
         raise InvalidPlace(text)
     return place
 

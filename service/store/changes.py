@@ -32,6 +32,9 @@ NEXT: Final = (
 _LAST: Final = f"SELECT {NEXT} - 1"
 # Changes that are looked at in one step, in the index alone: about a millisecond.
 _SCANNED: Final = 1000
+# Bytes of records after which a step ends: a script may have a megabyte. So many are read at once.
+_RECORD_BYTES: Final = 1 << 20
+_READ_AT_ONCE: Final = 10
 _NUMBERS: Final = """
 SELECT changed, principal, seq FROM (
     SELECT * FROM (SELECT changed, principal, seq FROM jobs INDEXED BY jobs_by_change
@@ -89,17 +92,28 @@ class ChangedJobs:
 
     def behind(self, after: int, visible: Visibility, *, limit: int) -> Changes:
         """The first changes behind `after` that are visible, at most `limit`; fewer as well when
-        many of others are passed over. Raises: Unavailable.
+        many of others are passed over, or when their records are large. Raises: Unavailable.
         """
         with self._database.reading():
             last = self.last()
             numbers = self._database.rows(_NUMBERS, (after, _SCANNED, after, _SCANNED, _SCANNED))
             seen = [row for row in numbers if sees(visible, row[1])][:limit]
-            if len(seen) == limit:
-                until = seen[-1][0]
+            found = self._read_some(seen)
+            if len(found) == limit or len(found) < len(seen):
+                until = found[-1].seq
             else:
                 until = numbers[-1][0] if len(numbers) == _SCANNED else last
-            return Changes(self._read(seen), max(until, after), is_last=until >= last)
+            return Changes(found, max(until, after), is_last=until >= last)
+
+    def _read_some(self, numbers: list[tuple[int, str | None, int | None]]) -> list[Change]:
+        """The first of these, as many as are read without holding others up."""
+        found: list[Change] = []
+        size = 0
+        while len(found) < len(numbers) and size < _RECORD_BYTES:
+            more = self._read(numbers[len(found) : len(found) + _READ_AT_ONCE])
+            size += sum(len(each.record.spec) for each in more if each.record is not None)
+            found += more
+        return found
 
     def _read(self, numbers: list[tuple[int, str | None, int | None]]) -> list[Change]:
         jobs = json.dumps([seq for _, _, seq in numbers if seq is not None])

@@ -100,6 +100,18 @@ def test_a_job_that_was_cleaned_meanwhile_leaves(service: Service, gate: Gate):
     assert follower.output[last] == b"last\n"
 
 
+def test_a_log_that_lost_bytes_which_were_told_ends_its_job_and_no_other(service: Service):
+    damaged = labelled(service, "shorter", "echo all of it")
+    service.wait(damaged)
+    follower = Follower(service, label="test=shorter", state="all")
+    follower.follow(records_at_most=1)
+    os.truncate(service.state_dir / "logs" / damaged / "output", 3)
+    labelled(service, "shorter", "echo whole")
+    follower.follow(ends=2)
+    assert "3 bytes" in follower.ends[damaged]["Error"]
+    assert b"whole\n" in follower.output.values()
+
+
 def test_what_there_is_now_is_an_answer_that_ends(service: Service, gate: Gate):
     running = labelled(service, "now", f"echo a; read -r _ < {gate}; echo b")
     busy = labelled(service, "now", "while :; do echo x; sleep 0.01; done")

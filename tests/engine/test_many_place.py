@@ -52,6 +52,12 @@ def test_what_is_none_is_refused(text):
         parse_place(text)
 
 
+def test_a_number_that_no_job_can_have_is_refused():
+    jobs = {2**63 - 1: 0, 2**63: 0}
+    with pytest.raises(InvalidPlace):
+        parse_place(str(Place(1, 1, 0, 0, None, jobs)))
+
+
 @given(PLACES, st.data())
 def test_no_cursor_that_was_shortened_or_changed_passes_for_another_spelling(place, data):
     text = str(place)

@@ -13,9 +13,9 @@ from made_logs import MadeLog, Run
 from service.errors import BadQuery, CorruptLog, Unavailable
 from service.output.found_line import FoundLine
 from service.output.index import STDERR, STDOUT
-from service.output.search import search
 from service.output.search.pool import SearchPool
 from service.output.search.request import FoundGap, Grep, SearchRequest
+from service.output.search.search import Search
 from service.output.selection import EVERYTHING, Selection
 
 
@@ -222,8 +222,8 @@ def test_a_pattern_that_is_expensive_to_compile_holds_no_event_loop_up(run):
 
 def test_a_part_is_bounded_in_time_as_well(job_dir, monkeypatch):
     MadeLog([Run(STDOUT, 0, 1, b"some line\n" * 300_000)]).write(job_dir)
-    monkeypatch.setattr(search, "_PART_S", 0)
-    searching = search.Search(request(job_dir, "nothing"))
+    monkeypatch.setattr("service.output.search.search._PART_S", 0)
+    searching = Search(request(job_dir, "nothing"))
     parts = [searching.next()]
     while not parts[-1].is_last:
         parts.append(searching.next())

@@ -141,6 +141,17 @@ def test_pages_of_any_size_tell_the_same(store):
     assert all(told(store, limit=limit) == told(store) for limit in range(1, 12))
 
 
+def test_a_step_of_large_records_is_shorter_and_nothing_is_left_out(store):
+    record = JobRecord(
+        id="", created_at=1, spec=b'"%s"' % (b"x" * 300_000), commands=(CommandOutcome(),)
+    )
+    for number in range(30):
+        store.insert(replace(record, id=f"{number}"))
+    step = store.changes.behind(0, ALL, limit=100)
+    assert (len(step.found), step.until, step.is_last) == (10, 10, False)
+    assert [seq for seq, _, _ in told(store)] == list(range(1, 31))
+
+
 def test_numbers_grow_over_connections_and_a_reader_sees_those_of_others(store, tmp_path):
     with contextlib.closing(Store(tmp_path / "jobs.db")) as other:
         inserted(other, "a")
