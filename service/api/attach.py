@@ -67,6 +67,7 @@ class Attach(Reading):
         f"`bytes=N-{FOLLOWING}`: from byte N on, and live (RFC 8673), not with an `offset`. Any"
         " other is ignored.",
         name="Range",
+        is_joined=True,
     )
     if_range: str | None = header(
         forms.text(), "The `ETag` of `output` with which the range is meant.", name="If-Range"
@@ -232,11 +233,8 @@ def _subscription(
 
 
 def _unsatisfied(size: int, wanted: Negotiated) -> HTTPResponse:
-    return HTTPResponse(
-        status=416,
-        headers={"Content-Range": f"bytes */{size}"},
-        content_type=wanted.content_type,
-    )
+    headers = {"Content-Range": f"bytes */{size}"}
+    return HTTPResponse(status=416, headers=headers, content_type=wanted.content_type)
 
 
 async def stream_output(

@@ -73,6 +73,7 @@ class Output(Reading, Searching):
         "`bytes=N-M`, `bytes=N-` or `bytes=-N`, the first of several; anything else is ignored."
         " Not with an `offset`, which says where to begin, too.",
         name="Range",
+        is_joined=True,
     )
     if_range: str | None = header(
         forms.text(),
@@ -83,6 +84,7 @@ class Output(Reading, Searching):
         forms.text(),
         "`ETag`s that the caller has; ignored while the job is live.",
         name="If-None-Match",
+        is_joined=True,
     )
 
 

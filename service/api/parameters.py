@@ -39,7 +39,7 @@ class Where(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A declared parameter. `default` None: it has none; `is_repeated`: it may come several times,
-    and its value is a tuple.
+    and its value is a tuple; `is_joined`: a header that is a list, whose lines make one.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Parameter:
     where: Where
     default: Any = None
     is_repeated: bool = False
+    is_joined: bool = False
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema, as a form of OpenAPI has it."""
@@ -75,9 +76,11 @@ def repeated(form: Form[T], meaning: str, *, name: str = "") -> tuple[T, ...]:
     return cast("tuple[T, ...]", dataclasses.field(default=(), metadata={_DECLARED: declared}))
 
 
-def header(form: Form[T], meaning: str, *, name: str) -> T | None:
-    """Declare a header that may be sent once, and is None when it isn't."""
-    declared = Parameter(name, form, meaning, Where.HEADER)
+def header(form: Form[T], meaning: str, *, name: str, is_joined: bool = False) -> T | None:
+    """Declare a header that is None when it isn't sent. It may be sent once, or with `is_joined`
+    in several lines, which mean one with commas between them. Source: RFC 9110, section 5.3.
+    """
+    declared = Parameter(name, form, meaning, Where.HEADER, is_joined=is_joined)
     return cast("T | None", dataclasses.field(default=None, metadata={_DECLARED: declared}))
 
 
@@ -180,6 +183,8 @@ def _parse(parameter: Parameter, text: str) -> Any:
 
 
 def _parse_header(parameter: Parameter, texts: list[str]) -> Any:
+    if parameter.is_joined:
+        texts = [", ".join(texts)]
     try:
         if len(texts) > 1:
             raise Unfit(texts[0])

@@ -70,7 +70,8 @@ def in_format(request: Request, given: InFormat) -> Negotiated:
     """The format of a response. Raises: NotAcceptable; BadQuery, for what that format can't, and
     for parameters that contradict each other.
     """
-    AGREEMENT.check(request.args)
+    # `request.args` has no parameter with an empty value: an empty pattern is one.
+    AGREEMENT.check(request.get_args(keep_blank_values=True))
     found = negotiated(request, given.format)
     if given.timestamps and not found.format.has_timestamps:
         raise contradiction("timestamps", found.format, "only text has times in its lines")

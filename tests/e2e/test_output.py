@@ -114,6 +114,18 @@ def test_what_is_no_range_is_ignored(service, finished, range_):
     assert seen(answer) == (200, TEXT, None)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_range_in_several_lines_is_none_and_etags_in_several_lines_are_a_list(
+    service, finished, method
+):
+    url = f"/{finished}/output"
+    ranges = [("Range", "bytes=0-1"), ("Range", "bytes=3-4")]
+    answer = service.client.request(method, url, headers=ranges)
+    assert (answer.status_code, answer.headers["content-length"]) == (200, "12")
+    tags = [("If-None-Match", '"x"'), ("If-None-Match", answer.headers["etag"])]
+    assert service.client.request(method, url, headers=tags).status_code == 304
+
+
 def test_a_job_without_output_has_no_byte(service):
     job_id = service.run("true")["ID"]
     assert seen(get(service, job_id)) == (200, b"", None)

@@ -252,6 +252,7 @@ def test_a_job_without_output_has_no_line(service):
         ("context=1", ["'context'", "'grep'"]),
         ("max=1", ["'max'", "'grep'"]),
         ("invert=true", ["'invert'", "'grep'"]),
+        ("grep=&head=1", ["'grep'", "'head'"]),
         ("ignore_case=true", ["'ignore_case'", "'grep'"]),
         ("since=1s&until=1h", ["'since'", "'until'"]),
         ("grep=a&format=asciicast", ["'grep'", "'asciicast'"]),
@@ -270,6 +271,10 @@ def test_bad_values_and_contradictions_are_named(service, job, query, named):
     answer = get(service, job, query)
     assert_problem(answer, 400)
     assert all(word in answer.json()["detail"] for word in named), answer.text
+
+
+def test_an_empty_pattern_is_one(service, job):
+    assert get(service, job, "grep=&max=1").text.count("\n") == 1
 
 
 @pytest.mark.parametrize(
