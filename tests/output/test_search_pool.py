@@ -8,11 +8,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import re2
 from made_logs import MadeLog, Run
 
 from service.errors import BadQuery, CorruptLog, Unavailable
 from service.output.found_line import FoundLine
 from service.output.index import STDERR, STDOUT
+from service.output.search.pattern import compiled
 from service.output.search.pool import SearchPool
 from service.output.search.request import FoundGap, Grep, SearchRequest
 from service.output.search.search import Search
@@ -232,3 +234,46 @@ def test_a_part_is_bounded_in_time_as_well(job_dir, monkeypatch):
     assert [part.offset for part in parts] == sorted({part.offset for part in parts[:-1]}) + [
         parts[-1].offset
     ]
+
+
+def test_what_nobody_waits_for_any_more_takes_no_turn(run):
+    async def check():
+        pool = SearchPool()
+        await asyncio.gather(*(pool.check(Grep(pattern=each)) for each in "xy"))
+        pids = {process._process.pid for process in pool._processes}
+        assert len(pids) == 2  # as many as there may be
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            waiting = [
+                asyncio.ensure_future(pool.check(Grep(pattern=rf"[^\pL\pN\pS]{{{100 + n}}}")))
+                for n in range(50)
+            ]
+            await asyncio.wait(waiting, timeout=0.1)
+            for each in waiting:
+                each.cancel()
+            await asyncio.wait(waiting)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        before = seconds_used(pids)
+        await asyncio.gather(*(pool.check(Grep(pattern="x")) for _ in range(10)))
+        # Each of them would take a quarter of a second.
+        assert seconds_used(pids) - before < 3
+        await pool.close()
+
+    run(check())
+
+
+def seconds_used(pids: set[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_engine_keeps_no_compiled_patterns():
+    assert compiled("one").search(b"one", 0) is not None
+    assert compiled("(?i)two").search(b"TWO", 0) is not None
+    assert re2._Regexp._make.cache_info().currsize == 0

@@ -35,14 +35,13 @@ class _Server:
         self._connection = connection
         self._received = b""
         self._searches: dict[int, Search] = {}
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[dict[str, Any]] = deque()  # each asks for a turn
 
     def serve(self) -> None:
         """Returns when the other end is closed."""
         while self._receive(wait=not self._waiting):
             if self._waiting:
-                number = self._waiting.popleft()
-                self._connection.sendall(packed(self._next(number)))
+                self._connection.sendall(packed(self._answer(self._waiting.popleft())))
 
     def _receive(self, *, wait: bool) -> bool:
         try:
@@ -59,47 +58,36 @@ class _Server:
         return bool(data)
 
     def _handle(self, message: dict[str, Any]) -> None:
+        if message["do"] != "close":
+            self._waiting.append(message)
+            return
+        number = message["number"]
+        # One that is closed asks for at most one turn.
+        for waiting in [each for each in self._waiting if each["number"] == number]:
+            self._waiting.remove(waiting)
+        if found := self._searches.pop(number, None):
+            found.close()
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = {"number": message["number"]}
+        try:
+            return reply | self._do(message)
+        except BadQuery as error:
+            return reply | {"refused": error.detail}
+        except (JobrunnerError, OSError, MemoryError) as error:
+            return reply | {"error": f"{type(error).__name__}: {error}"}
+
+    def _do(self, message: dict[str, Any]) -> dict[str, Any]:
         number = message["number"]
         match message["do"]:
             case "check":
-                self._check(number, Grep(**message["grep"]))
+                grep = Grep(**message["grep"])
+                compiled(grep.pattern, ignores_case=grep.ignores_case)
             case "open":
-                self._open(number, message["request"])
+                self._searches[number] = Search(SearchRequest.unpack(message["request"]))
             case "next":
-                self._waiting.append(number)
-            case "close":
-                with suppress(ValueError):
-                    self._waiting.remove(number)
-                if found := self._searches.pop(number, None):
-                    found.close()
-
-    def _check(self, number: int, grep: Grep) -> None:
-        reply: dict[str, Any] = {"number": number}
-        try:
-            compiled(grep.pattern, ignores_case=grep.ignores_case)
-        except (JobrunnerError, MemoryError) as error:
-            reply |= _failure(error)
-        self._connection.sendall(packed(reply))
-
-    def _open(self, number: int, request: dict[str, Any]) -> None:
-        reply: dict[str, Any] = {"number": number}
-        try:
-            self._searches[number] = Search(SearchRequest.unpack(request))
-        except (JobrunnerError, OSError, MemoryError) as error:
-            reply |= _failure(error)
-        self._connection.sendall(packed(reply))
-
-    def _next(self, number: int) -> dict[str, Any]:
-        try:
-            return {"number": number, "part": self._searches[number].next().pack()}
-        except (JobrunnerError, OSError, MemoryError) as error:
-            return {"number": number, **_failure(error)}
-
-
-def _failure(error: Exception) -> dict[str, str]:
-    if isinstance(error, BadQuery):
-        return {"refused": error.detail}
-    return {"error": f"{type(error).__name__}: {error}"}
+                return {"part": self._searches[number].next().pack()}
+        return {}
 
 
 def main() -> None:

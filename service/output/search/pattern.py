@@ -9,6 +9,7 @@ r"""A pattern, compiled by an engine whose time grows with the text and nothing 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from service.errors import BadQuery
@@ -49,6 +50,11 @@ class Pattern:
         self.takes_many = takes_many
 
 
+_KEPT: Final = 8
+"""Compiled patterns that are kept for the next search: each may take that memory twice."""
+
+
+@lru_cache(_KEPT)
 def compiled(pattern: str, *, ignores_case: bool = False) -> Pattern:
     """Raises: BadQuery."""
     import re2  # noqa: PLC0415 - takes as long to load as the rest of a worker's modules together
@@ -66,6 +72,8 @@ def compiled(pattern: str, *, ignores_case: bool = False) -> Pattern:
         re2.compile(pattern.encode(), options)  # what closes our group opens none of its own
     except re2.error as error:
         raise _bad(f"{_reason(error)} (the syntax is that of RE2)") from error
+    finally:
+        re2.purge()  # it keeps the last 128 of them, and their caches
     return Pattern(found.search, takes_many=not _NEEDS_LINES.search(pattern))
 
 

@@ -175,7 +175,12 @@ class _Process:
     async def check(self, grep: Grep) -> None:
         """Raises: BadQuery, Unavailable."""
         self._last += 1
-        await self.ask("check", self._last, grep=grep.pack())
+        number = self._last
+        try:
+            await self.ask("check", number, grep=grep.pack())
+        except BaseException:
+            self.end(number)
+            raise
 
     async def open(self, request: SearchRequest) -> int:
         """The search's number. Raises: BadQuery, CorruptLog, Unavailable."""
