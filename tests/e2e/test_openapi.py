@@ -37,7 +37,7 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 415, 422, 428, 429, 431,
 """
 # They take DELETE for what makes a job go away; that is `clean`.
 UNFIT = "use_after_free,ensure_resource_availability"
-# Seconds: a fuse. It takes fifteen.
+# Seconds: a fuse. It takes two minutes, on a busy machine five.
 FUSE_S = 800
 
 
