@@ -81,6 +81,8 @@ def keep(directory: str | os.PathLike[str], digest: str) -> None:
         fd = open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             os.write(fd, f"{digest}  {OUTPUT_NAME}\n".encode())
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
         finally:
             os.close(fd)
-        os.replace(temporary, path)

@@ -113,9 +113,10 @@ class HttpSettings:
         " kernel's memory when it doesn't read; 0: off",
     )
     max_followed_jobs: int = setting(
-        integer(1, 1000),
+        # The cursor is as long as that, and comes back in the head of a request.
+        integer(1, 500),
         "100",
-        "a whole number from 1 to 1000",
+        "a whole number from 1 to 500",
         "jobs whose output one reader of many jobs (`GET /attach?…`) is given at a time; the others"
         " are in their turn when one of those has ended. Each takes two open files of the worker,"
         " however many read it",

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.many_place import Backlog, InvalidPlace, Place, parse_place
+from service.settings import SettingError, Settings
 
 NUMBERS = st.integers(0, 2**62)
 WORDS = st.integers(0, 2**32 - 1)
@@ -50,6 +51,18 @@ def test_a_cursor_of_a_hundred_jobs_is_short():
 def test_what_is_none_is_refused(text):
     with pytest.raises(InvalidPlace):
         parse_place(text)
+
+
+def test_a_cursor_of_as_many_jobs_as_may_be_followed_fits_into_a_request():
+    most = 500
+    environment = {"JOBRUNNER_STATE_DIR": "/state", "JOBRUNNER_MAX_FOLLOWED_JOBS": f"{most}"}
+    assert Settings.from_environment(environment).max_followed_jobs == most
+    with pytest.raises(SettingError):
+        Settings.from_environment({**environment, "JOBRUNNER_MAX_FOLLOWED_JOBS": f"{most + 1}"})
+    followed = {10**9 + 200 * n: 10**11 for n in range(most)}
+    waiting = dict.fromkeys(range(2 * 10**9, 2 * 10**9 + 200 * most, 200), 0)
+    place = Place(2**32 - 1, 2**32 - 1, 2**62, 10**9, Backlog(1, 10**9, 10**9), followed | waiting)
+    assert len(str(place)) < 7500  # of the 8192 bytes of a head
 
 
 def test_a_number_that_no_job_can_have_is_refused():

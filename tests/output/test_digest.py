@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import resource
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -123,3 +124,13 @@ def test_a_log_with_a_gap_has_none(job_dir, make_pipe) -> None:
 
     assert asyncio.run(scenario()) is None
     assert digest.kept(job_dir) is None
+
+
+def test_what_could_not_be_written_leaves_no_file(job_dir) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # as a full disk: a file, but no byte
+    try:
+        digest.keep(job_dir, digest.EMPTY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [path for path in job_dir.iterdir() if digest.DIGEST_NAME in path.name]
