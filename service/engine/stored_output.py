@@ -16,7 +16,7 @@ from service.errors import Unavailable, WatcherClosed
 from service.jobs.lifecycle import FINISHED, LIVE
 from service.output.index import LogState
 from service.output.part import copy_part, wait_beyond
-from service.output.sink import Sink
+from service.output.sink import FileSink
 from service.output.subscription import check_end
 from service.output.watched_log import WatchedLog
 from service.output.watcher import LogWatcher
@@ -98,7 +98,7 @@ class StoredOutput:
             raise Unavailable("This worker is stopping.") from exc
         self._look()
 
-    async def copy_to(self, sink: Sink, begin: int, end: int) -> None:
+    async def copy_to(self, sink: FileSink, begin: int, end: int) -> None:
         """Write the bytes from `begin` to before `end`, at most `size`.
 
         Raises: OutputDropped, where a byte was dropped; CorruptLog; OSError; whatever the sink

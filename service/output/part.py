@@ -13,16 +13,17 @@ from service.output.formats.plain_text import PlainText
 
 if TYPE_CHECKING:
     from service.output.index import LogState
-    from service.output.sink import Sink
+    from service.output.sink import FileSink
     from service.output.watched_log import WatchedLog
 
 __all__ = ["copy_part", "wait_beyond"]
 
 
 async def copy_part(
-    log: WatchedLog, sink: Sink, begin: int, end: int, stream: int | None, state: LogState
+    log: WatchedLog, sink: FileSink, begin: int, end: int, stream: int | None, state: LogState
 ) -> None:
-    """Writes the bytes from `begin` to before `end`, which `state` has.
+    """Writes the bytes from `begin` to before `end`, which `state` has. A large part whose bytes
+    are in the file as they are sent, and stay there, goes from the file as far as it is in memory.
 
     Raises:
         OutputDropped: a byte was dropped.
@@ -30,7 +31,12 @@ async def copy_part(
         OSError: the disk fails.
     """
     cursor = Cursor(log.reader, begin, stream)
+    is_sent = stream is None and _is_fixed(state, begin, end)
     while cursor.offset < end:
+        if is_sent and end - cursor.offset > READ_BYTES:
+            cursor.offset = await sink.send_file(log.reader, cursor.offset, end)
+            if cursor.offset == end:
+                return
         wanted = min(READ_BYTES, end - cursor.offset)
         try:
             chunks = cursor.next_chunks(state, wanted, wait=False)
@@ -43,6 +49,14 @@ async def copy_part(
         if cursor.offset < end:
             # A sink that never has to wait would keep the loop from the others.
             await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
+
+
+def _is_fixed(state: LogState, begin: int, end: int) -> bool:
+    """Whether no byte of the part was dropped, or ever will be: the kernel sends pages of the file
+    later, as they are then.
+    """
+    start, behind = state.gap.of(None)
+    return not state.limit or (state.closed and (end <= start or begin >= behind))
 
 
 async def wait_beyond(log: WatchedLog, offset: int, stream: int | None) -> None:

@@ -179,6 +179,34 @@ class LogReader:
             self._last_chunk = (offset, data)
         return data
 
+    def send_now(self, descriptor: int, offset: int, limit: int) -> int | None:
+        """Sends bytes of both streams from `offset` on, at most `limit`, to a socket that doesn't
+        wait. They are to be below the end, and none that may be dropped: the kernel sends what is
+        there when it comes to that.
+
+        Returns: how many were sent; 0 when the socket takes none now; None when they aren't in
+            memory, or the file system can't.
+
+        Raises:
+            CorruptLog: the file ends before `offset`.
+            OSError: the other side is gone, or the disk fails.
+        """
+        length = self._in_memory(offset, limit)
+        if not length:
+            return None
+        try:
+            sent = os.sendfile(descriptor, self._output_fd, offset, length)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                return None
+            raise
+        if not sent:
+            msg = f"the output ends before {offset}"
+            raise CorruptLog(msg)
+        return sent
+
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fills the buffer, or the beginning of it; returns how many bytes that were.
 
@@ -226,20 +254,38 @@ class LogReader:
             os.close(runs_fd)
 
     def _read_now(self, length: int, offset: int) -> bytes:
-        if not self._can_refuse_to_wait:
-            return os.pread(self._output_fd, length, offset)
-        try:
-            if length <= _COPIED_BYTES:
+        if length <= _COPIED_BYTES and self._can_refuse_to_wait:
+            try:
                 count = os.preadv(self._output_fd, [_scratch.view[:length]], offset, os.RWF_NOWAIT)
                 return bytes(_scratch.view[:count])
-            # What is read without waiting has to be copied out of a buffer made beforehand, which
-            # takes half of the throughput. So it is asked at some places whether they are in
-            # memory; when one between them isn't, the read waits for that.
-            for place in (*range(offset, offset + length, _PROBED_BYTES), offset + length - 1):
-                os.preadv(self._output_fd, [_scratch.view[:1]], place, os.RWF_NOWAIT)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
-            # The file system can't: on those that don't (tmpfs), reading is quick anyway.
-            self._can_refuse_to_wait = False
+            except OSError as error:
+                self._cannot_refuse(error)
+        # What is read without waiting has to be copied out of a buffer made beforehand, which
+        # takes half of the throughput. So it is asked whether the bytes are in memory.
+        elif self._in_memory(offset, length) < length:
+            raise BlockingIOError(errno.EAGAIN, "the bytes are not in memory")
         return os.pread(self._output_fd, length, offset)
+
+    def _in_memory(self, offset: int, length: int) -> int:
+        """How many of the bytes are, asked at some places; when one between them isn't, a read
+        waits for that.
+        """
+        if not self._can_refuse_to_wait:
+            return length
+        ahead: int
+        for ahead in (*range(0, length, _PROBED_BYTES), length - 1):
+            try:
+                os.preadv(self._output_fd, [_scratch.view[:1]], offset + ahead, os.RWF_NOWAIT)
+            except BlockingIOError:
+                return ahead
+            except OSError as error:
+                self._cannot_refuse(error)
+                return length
+        return length
+
+    def _cannot_refuse(self, error: OSError) -> None:
+        """Raises the error, unless it says that the file system can't."""
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise error
+        # On those that can't (tmpfs), reading is quick anyway.
+        self._can_refuse_to_wait = False

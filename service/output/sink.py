@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Sink"]
+__all__ = ["FileSink", "FileSource", "Sink"]
 
 
 class Sink(Protocol):
@@ -27,4 +27,25 @@ class Sink(Protocol):
     async def flush(self) -> None:
         """Returns once all that was taken is on its way, so that no end of the stream can take it
         back; also when the reader is gone.
+        """
+
+
+class FileSource(Protocol):
+    """Bytes of a file that never change."""
+
+    def send_now(self, descriptor: int, offset: int, limit: int) -> int | None:
+        """Sends up to `limit` of them to a socket, without waiting for it or for the disk.
+
+        Returns: how many; 0 when the socket takes none now; None when they aren't in memory, or
+            can't be sent without being read.
+        """
+
+
+class FileSink(Sink, Protocol):
+    """A sink that may take bytes from a file as well."""
+
+    async def send_file(self, source: FileSource, begin: int, end: int) -> int:
+        """Takes those from `begin` to before `end`, as `write` does.
+
+        Returns: how far it came: before the `end`, the next ones are to be written.
         """

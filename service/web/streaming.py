@@ -19,11 +19,13 @@ from sanic.compat import Header
 from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 
+from service.output.sink import FileSource
 from service.web import trailers
 from service.web.abort import abort
 from service.web.asyncio_compat import write_parts
 from service.web.connection import connection_of
 from service.web.dead_peers import is_dead
+from service.web.file_sending import FileSending, takes_files
 from service.web.request import Request
 
 # Bytes that the kernel keeps for a client that reads nothing (it doubles the number given); without
@@ -40,9 +42,9 @@ class StreamAborted(Exception):
 
 
 class StreamingResponse:
-    """The body of one response, a `Sink`. Entered, it sends the head; left without an error, the
-    end; left with one, or with fewer bytes than `length`, it aborts the connection. Meanwhile it
-    stands in `app.ctx.open_streams`.
+    """The body of one response, a `FileSink`. Entered, it sends the head; left without an error,
+    the end; left with one, or with fewer bytes than `length`, it aborts the connection. Meanwhile
+    it stands in `app.ctx.open_streams`.
 
     Attributes:
         takes_trailers: the client wants them, and the response is chunked.
@@ -172,6 +174,28 @@ class StreamingResponse:
         else:
             write_parts(transport, b"%x\r\n" % length, data, b"\r\n")
         return True
+
+    async def send_file(self, source: FileSource, begin: int, end: int) -> int:
+        """Send bytes of a file once the client has taken what was sent before; the offset that was
+        reached. The others are for `write`.
+        """
+        transport = self._transport
+        if self._is_framed or not self._has_body or not takes_files(transport):
+            return begin
+        await self.flush()
+        if transport.is_closing():
+            raise StreamAborted("the client is gone")
+        if transport.get_write_buffer_size():
+            return begin  # these bytes would overtake those
+        sending = FileSending(transport, source, begin, end)
+        try:
+            await sending.run()
+        except ConnectionError as exc:
+            raise StreamAborted("the client is gone") from exc
+        finally:
+            self._sent += sending.offset - begin
+        transport.set_write_buffer_limits()  # as they were before the flush
+        return sending.offset
 
     async def linger(self, seconds: float) -> None:
         """All was written; leave the response open for so long, unless the client closes it, which

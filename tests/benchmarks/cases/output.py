@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from case import Case, Lab, Row, Setup, at_least
@@ -20,8 +21,8 @@ def _flood(lab: Lab) -> str:
     return f"head -c {lab.size_bytes} /dev/zero"
 
 
-def _read(line: Line, job_id: str, expected_bytes: int) -> None:
-    got = line.open_stream(f"/{job_id}/attach").count()
+def _read(line: Line, job_id: str, expected_bytes: int, path: str = "attach") -> None:
+    got = line.open_stream(f"/{job_id}/{path}").count()
     if got != expected_bytes:
         raise BadAnswer(f"{got} bytes came, {expected_bytes} were written")
 
@@ -59,14 +60,14 @@ def _seconds_to_file(flood: str, copy: Path) -> float:
 
 
 @contextmanager
-def _replay(lab: Lab) -> Iterator[Setup]:
-    with running(lab.directory / "replay", workers=1) as service, Line(service.port) as line:
+def _finished(lab: Lab, path: str) -> Iterator[Setup]:
+    with running(lab.directory / path, workers=1) as service, Line(service.port) as line:
         job_id = line.submit({"CommandLine": _flood(lab)})
         line.ask(request("GET", f"/{job_id}/wait"))
 
         def ours() -> tuple[float]:
             started_s = time.monotonic()
-            _read(line, job_id, lab.size_bytes)
+            _read(line, job_id, lab.size_bytes, path)
             return (lab.size_bytes / (time.monotonic() - started_s) / _MB,)
 
         def bare() -> tuple[float]:
@@ -106,7 +107,13 @@ CASES = (
         "replay",
         "the output of a finished job of --size bytes, to one reader",
         (Row("replay", "MB/s", "head | cat > /dev/null", at_least(0.7)),),
-        _replay,
+        partial(_finished, path="attach"),
+    ),
+    Case(
+        "output",
+        "the same as a download, with its length",
+        (Row("output", "MB/s", "head | cat > /dev/null", at_least(0.7)),),
+        partial(_finished, path="output"),
     ),
     Case(
         "replay-4",
