@@ -179,7 +179,8 @@ async def _stream(
     async with output:
         if output.descriptor is not None:
             refuse_in_reserve(output.descriptor)
-        await stream_output(request, given.job_id, output, wanted, lingers=True)
+        more = {} if output.end is None else {NEXT: str(output.end)}
+        await stream_output(request, given.job_id, output, wanted, more, lingers=True)
 
 
 async def _stream_range(

@@ -24,22 +24,25 @@ from service.web.waiting_reader import counted
 
 _log = structlog.get_logger("jobrunner.api")
 
-_NOTHING: Final = Part(found=(), is_last=True, count=0, offset=0)
+_NOTHING: Final = Part(found=(), is_last=True, count=0, offset=0, end=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Lines of the output of a job."""
+    """Lines of the output of a job. `is_relative`: of another part of it a moment later."""
 
     job_id: str
     selection: Selection
     grep: Grep
+    is_relative: bool
 
 
-def head_of_part(end: int, *, is_finished: bool) -> dict[str, str]:
-    """Header fields of a part of the output that ends there, or of one that was rewritten."""
+def head_of_part(end: int, *, is_constant: bool) -> dict[str, str]:
+    """Header fields of a part of the output that ends there, or of one that was rewritten.
+    `is_constant`: the same request always has the same answer.
+    """
     return {
-        "Cache-Control": "private, immutable" if is_finished else "no-store",
+        "Cache-Control": "private, immutable" if is_constant else "no-store",
         "Vary": "Accept",
         "Accept-Ranges": "none",
         "Jobrunner-Next": str(end),
@@ -54,6 +57,7 @@ async def send_lines(
     Raises: OffsetBeyondEnd, OffsetInGap, Unavailable; CorruptLog, before the response begins.
     """
     gap = None if encoder.marks_gaps else stored.gap
+    is_constant = stored.is_finished and not what.is_relative
     begin = checked_offset(what.selection.offset, stored.size, gap)
     async with AsyncExitStack() as stack:
         search, part = None, _NOTHING
@@ -64,7 +68,7 @@ async def send_lines(
                     request.app.ctx.engine.searches.search(asked)
                 )
                 part = await search.next()
-        head = head_of_part(stored.size, is_finished=stored.is_finished)
+        head = head_of_part(part.end, is_constant=is_constant)
         response = StreamingResponse(
             request,
             headers_from(begin) | head,

@@ -17,13 +17,13 @@ from service.api import forms
 from service.api.agreement import Agreement, Contradiction, Need
 from service.api.attach import stream_output
 from service.api.callers import audit
-from service.api.parameters import optional, query
+from service.api.parameters import optional, parameters, query
 from service.api.present_view import excerpt_parameter, present_view
 from service.api.reading import InFormat, in_format
 from service.api.responses import json_response
 from service.api.room import check_room
 from service.engine.engine import Engine
-from service.errors import InsufficientStorage, Unavailable
+from service.errors import BadQuery, InsufficientStorage, Unavailable
 from service.jobs.record import JobRecord
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
@@ -43,6 +43,9 @@ AGREEMENT: Final = Agreement(
     ),
     words=("`timestamps` is for text, `lines` for `sse` and `ndjson`.",),
 )
+
+# Characters of an unknown name that an error repeats.
+_MAX_QUOTED: Final = 80
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -67,12 +70,17 @@ class OneCall(InFormat):
         return self.attach or self.wait_s is not None
 
 
+_KNOWN: Final = sorted(each.name for each in parameters(OneCall).values())
+
+
 def check_one_call(request: Request, given: OneCall) -> None:
     """Refuse what can't be answered, before the job is stored.
 
     Raises: BadQuery, NotAcceptable, Unavailable.
     """
     _check_agreement(given)
+    if given.is_one_call:
+        _check_known(request)
     if given.attach:
         in_format(request, given)
         check_room(request)
@@ -137,6 +145,20 @@ async def _cut(response: StreamingResponse) -> None:
     with suppress(StreamAborted):
         async with response:
             raise StreamAborted
+
+
+def _check_known(request: Request) -> None:
+    """A submission ignores what it doesn't know; one that says how it is to be answered doesn't: a
+    part of the output that was asked for would be taken for what came.
+
+    Raises: BadQuery.
+    """
+    for name in request.get_args(keep_blank_values=True):
+        if name not in _KNOWN:
+            raise BadQuery(
+                f"Unknown query parameter {name[:_MAX_QUOTED]!r} beside 'wait' or 'attach';"
+                f" expected: {', '.join(_KNOWN)}."
+            )
 
 
 def _check_agreement(given: OneCall) -> None:

@@ -35,6 +35,7 @@ from service.errors import (
 )
 from service.output.formats import plain_text
 from service.output.selection import Selection as PartOfOutput
+from service.output.subscription import checked_offset
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
@@ -164,8 +165,8 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
             selection = selection_for(request, given)
             if grep is None:
                 return await _respond(request, given, wanted, stored, selection)
-            await _wait(request, given, wanted, stored, Selection(given.offset))
-            lines = Wanted(given.job_id, selection, grep)
+            selection = await _begun(request, given, wanted, stored, selection)
+            lines = Wanted(given.job_id, selection, grep, given.is_relative)
             await send_lines(request, wanted, encoder_of(wanted.format, given), stored, lines)
             return None
 
@@ -180,17 +181,23 @@ async def _respond(
     is_part = selection.seeks or not selection.is_range
     is_changed = is_part or given.timestamps
     is_plain = wanted.format in plain_text.FORMATS and not is_changed
+    marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
     asked = _asked(request, given) if is_plain else Selection(given.offset)
-    await _wait(request, given, wanted, stored, asked)
+    if is_part:
+        selection = await _begun(request, given, wanted, stored, selection)
+    else:
+        await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
     if not answer.has_body:
         return HTTPResponse(
             status=answer.status, headers=answer.headers, content_type=wanted.content_type
         )
-    marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
     if not is_plain or (marks and answer.status == 200 and stored.gap[1] > answer.begin):
         await _send_encoded(request, given, wanted, selection)
     else:
+        if given.byte_range is None:
+            # Else not a byte of it could be sent, and the caller would come again for ever.
+            checked_offset(answer.begin, stored.size, stored.gap)
         await _send(request, given, wanted, answer, stored)
     return None
 
@@ -221,6 +228,22 @@ async def _wait(
     if wait_s and is_at_end and not stored.is_finished and request.method == "GET":
         with counted(request, wanted.format.name):
             await stored.wait_for_more(wait_s)
+
+
+async def _begun(
+    request: Request,
+    given: Output,
+    wanted: Negotiated,
+    stored: StoredOutput,
+    selection: PartOfOutput,
+) -> PartOfOutput:
+    """The part, once there is a byte where it begins. That place stays the same meanwhile."""
+    if given.wait_s and selection.seeks:
+        skips_gap = not encoder_of(wanted.format, given).marks_gaps
+        begin = await stored.begin_of(selection, skips_gap=skips_gap)
+        selection = selection.resumed_at(begin)
+    await _wait(request, given, wanted, stored, Selection(selection.offset))
+    return selection
 
 
 async def _send(
@@ -256,14 +279,15 @@ async def _send_encoded(
     subscribed = request.app.ctx.engine.follow(
         given.job_id,
         encoder_of(wanted.format, given),
-        offset=given.offset,
+        offset=selection.offset,
         stream=given.stream,
         follow=False,
         selection=selection,
     )
     async with subscribed:
         end = subscribed.log_state.size(given.stream) if subscribed.end is None else subscribed.end
-        more = head_of_part(end, is_finished=subscribed.is_finished)
+        is_constant = subscribed.is_finished and not given.is_relative
+        more = head_of_part(end, is_constant=is_constant)
         if subscribed.elided is not None:
             more["Jobrunner-Elided"] = "{}-{}".format(*subscribed.elided)
         await stream_output(request, given.job_id, subscribed, wanted, more)

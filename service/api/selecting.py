@@ -70,6 +70,11 @@ class Selecting:
         "End after so many bytes of output; never inside a sequence of UTF-8, unless that is all.",
     )
 
+    @property
+    def is_relative(self) -> bool:
+        """Which part it is depends on when that is asked."""
+        return any(each is not None and each.is_back for each in (self.since, self.until))
+
 
 def _pattern(given: str) -> str:
     if len(given) > MAX_PATTERN:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +17,10 @@ from service.errors import Unavailable, WatcherClosed
 from service.jobs.lifecycle import FINISHED, LIVE
 from service.output.index import LogState
 from service.output.part import copy_part, wait_beyond
+from service.output.places import find_places
+from service.output.selection import Selection
 from service.output.sink import FileSink
-from service.output.subscription import check_end
+from service.output.subscription import check_end, checked_offset
 from service.output.watched_log import WatchedLog
 from service.output.watcher import LogWatcher
 
@@ -82,6 +85,20 @@ class StoredOutput:
     def descriptor(self) -> int | None:
         """One of those that the log is read through; None while there is no log."""
         return None if self._log is None else self._log.reader.index_fd
+
+    async def begin_of(self, selection: Selection, *, skips_gap: bool) -> int:
+        """Where that part begins, of what there was; `size`: there is nothing of it.
+
+        Raises: OffsetBeyondEnd; CorruptLog; OSError.
+        """
+        begin = checked_offset(selection.offset, self.size, None)
+        if self._log is None:
+            return begin
+        find = partial(find_places, skips_gap=skips_gap)
+        _, places = await self._log.in_thread(
+            find, self._log.reader, self.log_state, selection, begin
+        )
+        return places.begin
 
     async def wait_for_more(self, timeout_s: float) -> None:
         """Return once there are more than `size` bytes, the job is finished, or the time is over;

@@ -162,6 +162,8 @@ def test_a_worker_that_stops_shows_the_job_that_it_took(state_dir: Any, gate: Ga
         ("format=text", ["'format'", "'attach'"]),
         ("wait=1&gaps=cut", ["'gaps'", "'attach'"]),
         ("attach=true&format=x", ["'format'"]),
+        ("attach=true&tail=1", ["'tail'", "timestamps"]),
+        ("wait=1&ouput=1", ["'ouput'", "output"]),
     ],
 )
 def test_what_contradicts_itself_is_refused_and_nothing_is_stored(
@@ -177,6 +179,7 @@ def test_an_unacceptable_format_stores_nothing(service: Service) -> None:
     before = every_id(service)
     assert_problem(post(service, "attach=true", "echo no", Accept="image/png"), 406)
     assert every_id(service) == before
+    assert post(service, "verbose=1", "true").status_code == 201  # as before
     # Of an answer in JSON the header says nothing, as before.
     assert post(service, "wait=60", "true", Accept="image/png").status_code == 201
 

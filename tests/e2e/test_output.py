@@ -190,6 +190,21 @@ def reading(service: Service) -> int:
     return sum(int(float(line.split()[1])) for line in lines)
 
 
+@pytest.mark.parametrize("begin", ["tail=0", "since=2040-01-01T00:00:00Z"])
+@pytest.mark.parametrize("format_", ["text", "ndjson", "text&grep=."])
+def test_who_wants_only_what_comes_waits_for_it(service, growing, gate, begin, format_):
+    query = f"?{begin}&wait=60&format={format_}"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(get, service, growing, "", query)
+        until(lambda: reading(service) == 1)
+        gate.open()
+        answer = asked.result(FUSE_S)
+    assert b"0123456789" in answer.content
+    assert b"." not in answer.content.replace(b"Z", b"").split(b'"End"')[0]
+    assert (answer.headers["jobrunner-offset"], answer.headers["jobrunner-next"]) == ("10", "20")
+    assert "etag" not in answer.headers
+
+
 @pytest.mark.parametrize("wait", ["0", "0.1"])
 def test_who_does_not_wait_any_longer_is_told_that_there_is_nothing(service, growing, wait):
     assert seen(get(service, growing, "10-", f"?wait={wait}")) == (416, b"", "bytes */10")
@@ -342,6 +357,16 @@ def test_a_range_ends_where_bytes_were_dropped_and_goes_on_behind_them(service, 
         assert then.headers["content-range"] == f"bytes {end}-{size - 1}/{size}"
         assert ("content-length" in then.headers) is (offset == end)
     assert then.content.endswith(b"%015d\n" % 99999)
+
+
+@pytest.mark.parametrize("format_", ["bytes", "docker", "ndjson&gaps=cut"])
+def test_an_offset_among_dropped_bytes_is_refused_with_where_it_goes_on(service, gapped, format_):
+    job_id, start, end, size = gapped
+    for offset in (start, start + 1, end - 1):
+        answer = get(service, job_id, query=f"?offset={offset}&format={format_}")
+        document = assert_problem(answer, 416)
+        assert (document["gap"], document["end"]) == ([start, end], size)
+    assert get(service, job_id, query=f"?offset={end}&format={format_}").status_code == 200
 
 
 def test_text_marks_the_gap_and_has_no_ranges_then(service, gapped):

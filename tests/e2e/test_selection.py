@@ -97,6 +97,8 @@ def test_parts_of_a_size_are_read_on_at_jobrunner_next(service, job):
 def test_a_limited_stream_is_whole_and_says_where_it_ended(service, job):
     *_, end = records(ok(service, job, "limit=20", "attach", **NDJSON))
     assert (end["Type"], end["Next"], end["State"]) == ("end", 20, "exited")
+    plain = ok(service, job, "limit=20", "attach")
+    assert (plain.content, plain.headers["jobrunner-next"]) == (WHOLE[:20], "20")
     piped = ok(service, job, "limit=20&command=0", "attach", TE="trailers")
     assert piped.content == WHOLE[:20]
 
@@ -230,6 +232,26 @@ def test_what_grep_is_asked_for_beside_a_pattern(service, job):
     assert stamped.endswith("Z line 42\n")
     partial = records(ok(service, job, "grep=ERR&ansi=strip", **NDJSON))[0]
     assert (partial["Text"], partial["Partial"]) == ("éERR", True)
+
+
+def test_a_search_in_parts_is_read_on_at_jobrunner_next(service, job):
+    begin, end = WHOLE.index(b"line 10\n"), WHOLE.index(LAST)
+    got, offset = b"", begin
+    while offset < end:
+        answer = ok(service, job, f"grep=7$&offset={offset}&limit=80")  # ten lines
+        assert int(answer.headers["jobrunner-next"]) == offset + 80
+        got += answer.content
+        offset += 80
+    assert got == ok(service, job, f"grep=7$&offset={begin}").content
+    events = ok(service, job, f"grep=7$&offset={begin}&limit=80&format=sse").text
+    assert f"id: {begin + 80}.end\nevent: matches\n" in events
+
+
+def test_a_part_that_depends_on_when_it_is_asked_for_is_not_kept(service, job):
+    for query in ("tail=1", "since=1970-01-01T00:00:00Z", "grep=line", "tail=1&grep=line"):
+        assert ok(service, job, query).headers["cache-control"] == "private, immutable"
+    for query in ("since=1h", "until=1s", "grep=line&since=1h"):
+        assert ok(service, job, query).headers["cache-control"] == "no-store"
 
 
 def test_a_job_without_output_has_no_line(service):

@@ -91,6 +91,7 @@ class Part:
         is_last: there is no more.
         count: lines that match, so far.
         offset: up to where was searched.
+        end: up to where will be searched.
         dropped_until: the search ends here: what follows was dropped, up to there.
     """
 
@@ -98,6 +99,7 @@ class Part:
     is_last: bool
     count: int
     offset: int
+    end: int
     dropped_until: int | None = None
 
     def pack(self) -> dict[str, Any]:
@@ -112,6 +114,7 @@ class Part:
             "is_last": self.is_last,
             "count": self.count,
             "offset": self.offset,
+            "end": self.end,
             "dropped_until": self.dropped_until,
         }
 

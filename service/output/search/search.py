@@ -68,7 +68,8 @@ class Search:
                 skips_gap=not request.marks_gaps,
             )
             end = request.end if places.end is None else min(places.end, request.end)
-            places = places._replace(end=max(places.begin, end))
+            self._end = max(places.begin, end)
+            places = places._replace(end=self._end)
             self._cursor = SelectedCursor(self._reader, wanted, places, attributed=False)
             self._records = Records(self._reader, self._state)
         except BaseException:
@@ -106,6 +107,7 @@ class Search:
             is_last=is_last,
             count=self._lines.count,
             offset=self._cursor.offset,
+            end=self._end,
             dropped_until=until,
         )
 
