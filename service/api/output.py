@@ -154,10 +154,6 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
     given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "output", job_id)
-    if grep is not None:
-        with counted(request, wanted.format.name):
-            # Not here: it holds the interpreter, and so the event loop, as long as it takes.
-            await ctx.engine.searches.check(grep)
     async with ctx.engine.stored_output(job_id, stream=given.stream) as stored:
         if stored.descriptor is not None:
             refuse_in_reserve(stored.descriptor)
@@ -165,7 +161,12 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
             selection = selection_for(request, given)
             if grep is None:
                 return await _respond(request, given, wanted, stored, selection)
-            selection = await _begun(request, given, wanted, stored, selection)
+            # The place first: what comes from now on isn't what comes after the others' searches.
+            selection = await _settled(given, wanted, stored, selection)
+            with counted(request, wanted.format.name):
+                # Not here: it holds the interpreter, and so the event loop, as long as it takes.
+                await ctx.engine.searches.check(grep)
+            await _wait(request, given, wanted, stored, Selection(selection.offset))
             lines = Wanted(given.job_id, selection, grep, given.is_relative)
             await send_lines(request, wanted, encoder_of(wanted.format, given), stored, lines)
             return None
@@ -184,9 +185,9 @@ async def _respond(
     marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
     asked = _asked(request, given) if is_plain else Selection(given.offset)
     if is_part:
-        selection = await _begun(request, given, wanted, stored, selection)
-    else:
-        await _wait(request, given, wanted, stored, asked)
+        selection = await _settled(given, wanted, stored, selection)
+        asked = Selection(selection.offset)
+    await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
     if not answer.has_body:
         return HTTPResponse(
@@ -230,20 +231,14 @@ async def _wait(
             await stored.wait_for_more(wait_s)
 
 
-async def _begun(
-    request: Request,
-    given: Output,
-    wanted: Negotiated,
-    stored: StoredOutput,
-    selection: PartOfOutput,
+async def _settled(
+    given: Output, wanted: Negotiated, stored: StoredOutput, selection: PartOfOutput
 ) -> PartOfOutput:
-    """The part, once there is a byte where it begins. That place stays the same meanwhile."""
-    if given.wait_s and selection.seeks:
-        skips_gap = not encoder_of(wanted.format, given).marks_gaps
-        begin = await stored.begin_of(selection, skips_gap=skips_gap)
-        selection = selection.resumed_at(begin)
-    await _wait(request, given, wanted, stored, Selection(selection.offset))
-    return selection
+    """The part; where it begins stays the same while its caller waits for a byte there."""
+    if not (given.wait_s and selection.seeks):
+        return selection
+    skips_gap = not encoder_of(wanted.format, given).marks_gaps
+    return selection.resumed_at(await stored.begin_of(selection, skips_gap=skips_gap))
 
 
 async def _send(
