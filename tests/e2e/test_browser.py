@@ -217,8 +217,9 @@ def test_the_page_of_the_recipe_shows_the_output_and_the_end(
 ) -> None:
     service, token = named
     howto = (documents.ROOT / "deploy" / "HOWTO.md").read_text()
-    _, _, script = howto.partition("```js\n")
-    script = script.partition("```")[0].replace("https://jobs.example.org", service.url)
+    first = "const url = "
+    _, _, script = howto.partition(f"```js\n{first}")
+    script = first + script.partition("```")[0].replace("https://jobs.example.org", service.url)
     page.goto(f"{NAMED}:{site}/")
     run = f"async (token) => {{ const seen = [], show = (text) => seen.push(text); {script}; return seen.join(''); }}"
     assert page.evaluate(run, token) == "testing\npassed\nexited 0"
