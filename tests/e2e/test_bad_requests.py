@@ -376,7 +376,7 @@ def test_bad_parameter_of_a_wait_is_400(service: Service, finished: str, query: 
         "stream=1",
         "follow=maybe",
         "follow=",
-        "tail=1",
+        "grep=x",
     ],
 )
 def test_bad_parameter_of_an_attach_is_400(service: Service, finished: str, query: str):

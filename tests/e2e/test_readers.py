@@ -21,12 +21,9 @@ from gates import Gate
 from node_modules import CLIENTS, FUSE_S, IS_CI, installed, ran
 from running import Service, running
 
-if IS_CI:
-    import docker
-    import httpx_sse
-else:
-    docker = pytest.importorskip("docker")
-    httpx_sse = pytest.importorskip("httpx_sse")
+_REASON = "clients of others are installed in one environment only"
+docker = pytest.importorskip("docker", reason=_REASON)
+httpx_sse = pytest.importorskip("httpx_sse", reason=_REASON)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

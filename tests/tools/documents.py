@@ -119,7 +119,7 @@ def series() -> str:
     from service.metrics.series import Metrics
 
     registry = Metrics().registry
-    families = [*Stored(dict.fromkeys(State, 0), 0, 0, 0, 0).collect(), *registry.collect()]
+    families = [*Stored(dict.fromkeys(State, 0), 0, free_inodes=0).collect(), *registry.collect()]
 
     def labels(family: Metric) -> str:
         declared = registry._names_to_collectors.get(family.name)
