@@ -42,9 +42,30 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         yield box
 
 
-def job(box: Box, line: str) -> str:
+@pytest.fixture(scope="module")
+def without_cgroups(box: Box) -> str:
+    """Where another service of that user listens, which has no cgroups."""
+    url = "http://127.0.0.1:8081"
+    start = "cd; JOBRUNNER_CGROUP=off JOBRUNNER_PORT=8081 JOBRUNNER_STATE_DIR=/home/builder/other"
+    box.run(
+        *("setpriv", "--reuid", USER, "--regid", USER, "--init-groups"),
+        *("env", f"HOME=/home/{USER}", "PATH=/opt/jobrunner/bin:/usr/bin:/bin"),
+        *(
+            "sh",
+            "-c",
+            f"{start} setsid jobrunner serve --single-process </dev/null >/dev/null 2>&1 &",
+        ),
+    )
+    box.run(
+        *("curl", "-sSf", "--retry", "60", "--retry-connrefused", "--retry-delay", "1"),
+        f"{url}/health/ready",
+    )
+    return url
+
+
+def job(box: Box, line: str, *, url: str = "http://127.0.0.1:8080") -> str:
     body = json.dumps({"CommandLine": line})
-    answer = box.curl("-H", "Content-Type: application/json", "-d", body, "/")
+    answer = box.run("curl", "-sSf", "-H", "Content-Type: application/json", "-d", body, f"{url}/")
     return str(json.loads(answer)["ID"])
 
 
@@ -59,10 +80,26 @@ def test_a_job_has_a_cgroup_of_its_own_below_the_users(box: Box) -> None:
 def test_nothing_that_left_its_environment_and_session_outlives_the_job(box: Box, how: str) -> None:
     line = "setsid env -i sleep 600 & echo $!"
     job_id = job(box, f"{line}; wait" if how == "killed" else line)
+    pid = box.curl(f"/{job_id}/output?wait=60").strip()
+    assert pid
     if how == "killed":
         box.curl("-X", "DELETE", f"/{job_id}?grace=0&wait=true")
-    pid = box.curl(f"/{job_id}/attach").strip()
     view: dict[str, Any] = json.loads(box.curl(f"/{job_id}/wait"))
     assert view["State"] == how
     assert view["Kill"] is None if how == "exited" else view["Kill"]["VerifiedGone"]
     box.run("test", "!", "-e", f"/proc/{pid}")
+
+
+def test_a_receipt_does_not_promise_what_cannot_be_ended(box: Box, without_cgroups: str) -> None:
+    """A program that became root, as sudo does, takes no signal of an ordinary user's supervisor."""
+    box.run("install", "-m", "4755", "/usr/bin/setpriv", "/usr/local/bin/as-root")
+    line = "/usr/local/bin/as-root --reuid 0 sleep 601 & echo $!; wait"
+    job_id = job(box, line, url=without_cgroups)
+    pid = box.run("curl", "-sSf", f"{without_cgroups}/{job_id}/output?wait=60").strip()
+    # It is root as soon as it is what it will be.
+    box.run("sh", "-c", f"until grep -q '^Uid:.0.0' /proc/{pid}/status; do :; done")
+    kill = f"{without_cgroups}/{job_id}?grace=0&wait=true"
+    assert json.loads(box.run("curl", "-sSf", "-X", "DELETE", kill))["State"] == "killed"
+    view = json.loads(box.run("curl", "-sSf", f"{without_cgroups}/{job_id}"))
+    assert not view["Kill"]["VerifiedGone"]
+    box.run("kill", pid)  # it was there
