@@ -89,4 +89,6 @@ def _suffix(data: bytes, room: int) -> tuple[str, int]:
     if excess > 0:
         at += longest_prefix(data[at:], excess + MAX_STEP_BYTES - 1)
         text = data[at:].decode(errors="replace")
+    if len(text.encode()) > room:  # of a sequence alone that the end of the log cuts
+        return "", len(data)
     return text, at

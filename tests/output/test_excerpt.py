@@ -63,6 +63,7 @@ def test_without_room_for_the_mark_it_is_short_or_missing(limit: int) -> None:
 
 
 @example(b"\xe2\x82\xff\xff" * 30, 100, 0, 0)
+@example(b"\xc2", 1, 0, 0)
 @given(TEXT | BYTES, st.integers(0, 300), st.integers(0, 200), st.integers(0, 200))
 def test_any_log_with_any_gap_in_any_room(log: bytes, limit: int, start: int, length: int) -> None:
     gap = (start, start + length) if length and start + length <= len(log) else NO_GAP
