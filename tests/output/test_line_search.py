@@ -139,7 +139,7 @@ def test_what_is_rewritten_is_searched_as_it_is_shown():
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("(", "missing ): ("),
+        ("(", "missing ): ( (the syntax"),
         ("[a", "missing ]: [a"),
         ("a)|(b", "unexpected ): a)|(b"),
         ("*", "no argument for repetition operator: *"),

@@ -68,8 +68,9 @@ def compiled(pattern: str, *, ignores_case: bool = False) -> Pattern:
     options.log_errors = False
     options.case_sensitive = not ignores_case
     try:
+        # As it is first: what would close our group opens none, and an error quotes no group.
+        re2.compile(pattern.encode(), options)
         found = re2.compile(f"(?m:{pattern})".encode(), options)
-        re2.compile(pattern.encode(), options)  # what closes our group opens none of its own
     except re2.error as error:
         raise _bad(f"{_reason(error)} (the syntax is that of RE2)") from error
     finally:
