@@ -111,8 +111,12 @@ class Oracle:
         is_whole = view["State"] == "exited" and not view["Error"]
         for number, shown in enumerate(view["Commands"]):
             told = self._tally.get((entry.work.name, number), Told())
+            if is_whole and shown["Error"]:  # it has failed, and the job went on
+                if why := self._refusal_fault(shown, told, view):
+                    return f"command {number} {why}: {shown}"
+                continue
             if is_whole and (number in entry.work.to_run) != (told.begun == 1):
-                return f"command {number} ran {told.begun} times"
+                return f"command {number} ran {told.begun} times: {shown}"
             if is_whole and number not in entry.work.to_run and shown["State"] != "skipped":
                 return f"command {number} is {shown['State']}, not skipped"
             if shown["State"] == "skipped" and told.begun:
@@ -121,6 +125,12 @@ class Oracle:
             if is_told and told.codes != (shown["ExitCode"],):
                 return f"command {number} has exit code {shown['ExitCode']}, told {told.codes}"
         return None
+
+    def _refusal_fault(self, shown: dict[str, Any], told: Told, view: dict[str, Any]) -> str | None:
+        if told.begun:
+            return "could not be started, and ran"
+        full = self._ledger.happened(_FULL, _time(view["CreatedAt"]), _time(view["FinishedAt"]))
+        return None if full else "could not be started, and nothing was done that explains it"
 
     def _output_fault(self, entry: Entry, view: dict[str, Any]) -> str | None:
         whole = self._stored(entry, "")
@@ -139,7 +149,7 @@ class Oracle:
         if is_whole and not view["Output"]["Complete"]:
             return "it ended by itself, and its output isn't complete"
         for name, data in streams.items():
-            written = entry.work.written(name)
+            written = entry.work.written(name, refused=_refused(view))
             if data != (written if is_whole else written[: len(data or b"")]):
                 return (
                     f"its {name} isn't what it wrote ({len(data or b'')} of {len(written)} bytes)"
@@ -164,13 +174,21 @@ class Oracle:
             if not reader.was_refused:
                 self._ledger.accuse(f"{where} never came to the end ({len(data)} bytes)")
             return
-        if reader.stream and not entry.work.written(reader.stream).startswith(data):
+        refused = _refused(entry.final or {})
+        if reader.stream and not entry.work.written(reader.stream, refused=refused).startswith(
+            data
+        ):
             self._ledger.accuse(f"{where} got what was never written")
         if not entry.clean_sent:
             stored = self._stored(entry, reader.stream)
             if stored is not None and stored != data:
                 what = f"{len(data)} bytes, {len(stored)} are stored"
                 self._ledger.accuse(f"{where} ended cleanly with {what}")
+
+
+def _refused(view: dict[str, Any]) -> list[int]:
+    """The commands that couldn't be started."""
+    return [number for number, shown in enumerate(view.get("Commands", ())) if shown["Error"]]
 
 
 def _time(text: str) -> float:

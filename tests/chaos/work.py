@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,10 +83,14 @@ class Work:
                 return list(range(number + 1))
         return list(range(len(self.commands)))
 
-    def written(self, stream: str) -> bytes:
-        """All that its commands write to that stream when nothing intervenes."""
+    def written(self, stream: str, *, refused: Collection[int] = ()) -> bytes:
+        """All that its commands write to that stream when nothing intervenes but that those in
+        `refused` couldn't be started.
+        """
         pieces = []
         for number in self.to_run:
+            if number in refused:
+                continue
             command = self.commands[number]
             for part in range(command.parts):
                 head = f"{self.name}.{number}.{part}"
