@@ -37,7 +37,7 @@ from service.errors import (
     OffsetInGap,
     UnknownJob,
 )
-from service.jobs.lifecycle import FINISHED
+from service.jobs.states import FINISHED
 from service.output.formats import plain_text
 from service.output.formats.format import Format
 from service.output.index import LogState

@@ -23,7 +23,7 @@ from service.engine.many_jobs import Cursor, ReaderOfMany
 from service.engine.many_place import MAX_CHARS, InvalidPlace, Place, parse_place
 from service.engine.many_selection import JoiningJobs
 from service.errors import BadHeader, BadQuery, JobrunnerError, NotAcceptable
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.output.formats.format import Format
 from service.output.formats.job_records import JobRecords
 from service.store import Selection

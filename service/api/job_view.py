@@ -13,10 +13,10 @@ from service.errors import CorruptLog
 from service.files.job import JobFiles, job_files
 from service.host.process_list import ProcessNow
 from service.jobs.fields import MIN_OUTPUT_LIMIT
-from service.jobs.lifecycle import LIVE, State
 from service.jobs.limits import effective_limits
 from service.jobs.record import CommandOutcome, JobRecord, Kill, LiveUsage
 from service.jobs.spec import CommandSpec, JobSpec
+from service.jobs.states import LIVE, State
 from service.jobs.times import rfc3339
 from service.jobs.views import JobView, KillView, LeftView, OutputView, ProcessView, UsageView
 from service.kinds import kind_of

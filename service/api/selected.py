@@ -19,7 +19,7 @@ from service.api.responses import json_response
 from service.api.route import Route, Routes, Success
 from service.api.selectors import Selectors
 from service.engine.selected import Touched
-from service.jobs.lifecycle import FINISHED, LIVE
+from service.jobs.states import FINISHED, LIVE
 from service.jobs.views import CleanedJobs, Killed, KilledJobs, UntouchedView
 from service.web.context import Context
 from service.web.request import Request

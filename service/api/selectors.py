@@ -11,7 +11,7 @@ from service.api.moments import MOMENT, Moment
 from service.api.parameters import optional, repeated
 from service.errors import BadQuery
 from service.jobs.fields import MAX_NAME_CHARS
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.store import Selection
 
 ANY: Final = "*"

@@ -3,44 +3,51 @@
 `Client` blocks, `AsyncClient` is awaited; both carry out the flows of one core that knows no I/O.
 Views of jobs are the service's own structs, errors its own classes, rebuilt from problem documents.
 What breaks is asked for again at the byte where it broke, so a cut never looks like an end.
+
+Each name is loaded when it is used first: a program that blocks loads no event loop, and one that
+only catches errors no HTTP.
 """
 
 from __future__ import annotations
 
-from service.client.async_client import AsyncClient, AsyncJob
-from service.client.async_rim import AsyncOutputReading, AsyncReading
-from service.client.failures import (
-    ClientClosed,
-    CommandFailed,
-    ServiceUnreachable,
-    UnexpectedAnswer,
-)
-from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
-from service.client.retrying import Retry
-from service.client.sync_client import Client, Job
-from service.client.sync_rim import OutputReading, Reading
-from service.errors import (
-    BadQuery,
-    BodyTooLarge,
-    Draining,
-    FilesLeft,
-    IdempotencyKeyReused,
-    InsufficientStorage,
-    InternalError,
-    InvalidJob,
-    JobIsLive,
-    JobNotPending,
-    JobrunnerError,
-    MissingScope,
-    OffsetBeyondEnd,
-    OffsetInGap,
-    TooManyRequests,
-    Unauthenticated,
-    Unavailable,
-    UnknownJob,
-    UnknownProblem,
-)
-from service.jobs.views import JobView
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from service.client.async_client import AsyncClient, AsyncJob
+    from service.client.async_rim import AsyncOutputReading, AsyncReading
+    from service.client.failures import (
+        ClientClosed,
+        CommandFailed,
+        ServiceUnreachable,
+        UnexpectedAnswer,
+    )
+    from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
+    from service.client.retrying import Retry
+    from service.client.sync_client import Client, Job
+    from service.client.sync_rim import OutputReading, Reading
+    from service.errors import (
+        BadQuery,
+        BodyTooLarge,
+        Draining,
+        FilesLeft,
+        IdempotencyKeyReused,
+        InsufficientStorage,
+        InternalError,
+        InvalidJob,
+        JobIsLive,
+        JobNotPending,
+        JobrunnerError,
+        MissingScope,
+        OffsetBeyondEnd,
+        OffsetInGap,
+        TooManyRequests,
+        Unauthenticated,
+        Unavailable,
+        UnknownJob,
+        UnknownProblem,
+    )
+    from service.jobs.views import JobView
 
 __all__ = [
     "AsyncClient",
@@ -83,3 +90,34 @@ __all__ = [
     "UnknownJob",
     "UnknownProblem",
 ]
+
+# Where each name stands; type checkers read the imports above.
+_MODULES: dict[str, tuple[str, ...]] = {
+    "service.client.async_client": ("AsyncClient", "AsyncJob"),
+    "service.client.async_rim": ("AsyncOutputReading", "AsyncReading"),
+    "service.client.failures": (
+        "ClientClosed",
+        "CommandFailed",
+        "ServiceUnreachable",
+        "UnexpectedAnswer",
+    ),
+    "service.client.results": ("Event", "Gap", "OutputBytes", "Receipt", "Record", "Result"),
+    "service.client.retrying": ("Retry",),
+    "service.client.sync_client": ("Client", "Job"),
+    "service.client.sync_rim": ("OutputReading", "Reading"),
+    "service.jobs.views": ("JobView",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_ERRORS = "service.errors"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, _ERRORS)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

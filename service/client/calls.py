@@ -5,7 +5,6 @@ Errors are the service's own classes, rebuilt from problem documents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
@@ -25,8 +24,7 @@ V = TypeVar("V")
 _QUOTED: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole response; its status is below 400."""
 
     status: int

@@ -13,8 +13,9 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
+
+import msgspec
 
 from service.client.calls import opened
 from service.client.failures import UnexpectedAnswer
@@ -41,8 +42,7 @@ Gaps: TypeAlias = Literal["cut", "mark"]
 MAX_LINE_BYTES: Final = 1 << 20
 
 
-@dataclass(slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, kw_only=True):
     """Where a reader of a job's output is.
 
     Attributes:
@@ -55,8 +55,8 @@ class Place:
     job_id: str
     offset: int = 0
     stream: Stream | None = None
-    is_last: bool = field(default=False)
-    at_line_start: bool = field(default=True)
+    is_last: bool = False
+    at_line_start: bool = True
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Take over where a response begins. Raises: UnexpectedAnswer."""

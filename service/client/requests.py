@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from secrets import token_hex
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
-from uuid import uuid4
 
 import msgspec
 
@@ -36,7 +36,7 @@ def job_of(command: Command) -> dict[str, Any]:
 
 def submit_request(job: Mapping[str, Any], key: str | None) -> Request:
     """With a key of its own when none is given: so it can be sent again."""
-    headers = (("Content-Type", "application/json"), ("Idempotency-Key", key or str(uuid4())))
+    headers = (("Content-Type", "application/json"), ("Idempotency-Key", key or token_hex()))
     return Request(method="POST", path="/", headers=headers, body=msgspec.json.encode(job))
 
 

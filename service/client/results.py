@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from service.jobs.views import JobView, KillView
 
@@ -26,8 +27,7 @@ class OutputBytes(bytes):
         return self.decode(errors="replace")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A job that has ended, with its output.
 
     `exit_code` is None where there is none: a signal ended it, or it couldn't be started; then
@@ -57,8 +57,7 @@ class Result:
         return f"exited with {self.exit_code}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of output: the bytes from `offset` to before `end`, of one stream of one command.
 
     `time` is when it came (RFC 3339, UTC, nanoseconds). With `lines` it is a line, without its
@@ -79,16 +78,14 @@ class Record:
         return self.data.text
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True):
     """Output from `start` to before `end` that was dropped, as it went beyond its limit."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a job: `view` is the job after it, None when it was cleaned.
 
     `seq` is what `events(after=)` takes.

@@ -16,8 +16,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from service.client.failures import ServiceUnreachable
 from service.client.steps import Failure, Nothing, Pause, Request
@@ -31,8 +32,7 @@ _OF_PROXIES: Final = (502, 504)
 _NOTHING_DONE: Final = (429, 503)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """What was lost, and after how many seconds it is tried again."""
 
     why: str
@@ -45,8 +45,7 @@ def quietly(retry: Retry) -> None:
     del retry
 
 
-@dataclass(slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, kw_only=True):
     """How patient a client is. `has_answered`: the service has, so it is where the URL says."""
 
     url: str
@@ -54,7 +53,7 @@ class Policy:
     on_retry: Callable[[Retry], None] = quietly
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
-    has_answered: bool = field(default=False)
+    has_answered: bool = False
 
 
 class Attempts:

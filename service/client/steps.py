@@ -15,8 +15,9 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -26,8 +27,7 @@ R = TypeVar("R")
 SILENCE_S: Final = 45.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `path` is below the address of the service.
 
     Attributes:
@@ -45,39 +45,33 @@ class Request:
     silence_s: float = SILENCE_S
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The head of a response; names of headers in any case."""
 
     status: int
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """The connection failed, or was cut. `was_sent`: the service may have got the request."""
 
     why: str
     was_sent: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(msgspec.Struct, frozen=True):
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Emit(Generic[T]):
+class Emit(msgspec.Struct, Generic[T], frozen=True):
     item: T
 
 

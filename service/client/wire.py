@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -68,15 +69,27 @@ class WireChange(msgspec.Struct, tag_field="Type", tag="change"):
 OfOutput: TypeAlias = WireOutput | WireGap | WireEnd | WireHeartbeat
 OfEvents: TypeAlias = WireChange | WireHeartbeat
 
-_of_output: Final = msgspec.json.Decoder(OfOutput)
-_of_events: Final[msgspec.json.Decoder[OfEvents]] = msgspec.json.Decoder(OfEvents)
-_view: Final = msgspec.json.Decoder(JobView)
+
+# Each is made for the first record: that takes as long as a fifth of the imports.
+@cache
+def _of_output() -> msgspec.json.Decoder[OfOutput]:
+    return msgspec.json.Decoder(OfOutput)
+
+
+@cache
+def _of_events() -> msgspec.json.Decoder[OfEvents]:
+    return msgspec.json.Decoder(OfEvents)
+
+
+@cache
+def _of_views() -> msgspec.json.Decoder[JobView]:
+    return msgspec.json.Decoder(JobView)
 
 
 def output_record(line: bytes) -> OfOutput:
     """Raises: UnexpectedAnswer."""
     try:
-        record: OfOutput = _of_output.decode(line)
+        record: OfOutput = _of_output().decode(line)
     except msgspec.DecodeError as exc:
         raise _unreadable(line, exc) from exc
     return record
@@ -85,9 +98,9 @@ def output_record(line: bytes) -> OfOutput:
 def event_record(line: bytes) -> tuple[OfEvents, JobView | None]:
     """A record of `/events`, and the view in it. Raises: UnexpectedAnswer."""
     try:
-        record = _of_events.decode(line)
+        record = _of_events().decode(line)
         has_view = isinstance(record, WireChange) and not record.cleaned
-        return record, _view.decode(line) if has_view else None
+        return record, _of_views().decode(line) if has_view else None
     except msgspec.DecodeError as exc:
         raise _unreadable(line, exc) from exc
 

@@ -6,7 +6,7 @@ from service.engine.kept import KeptProcesses
 from service.engine.patient_writes import LogKeeper
 from service.engine.retention import Retention
 from service.engine.waiters import Waiters
-from service.jobs.lifecycle import LIVE, State
+from service.jobs.states import LIVE, State
 from service.link.from_supervisor import SupervisorHello
 from service.link.session import SupervisorSession
 

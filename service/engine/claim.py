@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from service.engine.live_job import LiveJob
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.link import to_supervisor
 from service.link.from_supervisor import ClaimReply, Notification
 from service.link.session import SupervisorSession

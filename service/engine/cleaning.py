@@ -15,7 +15,7 @@ from service.engine.kept import KeptProcesses
 from service.engine.patient_writes import stored
 from service.engine.removal import Removal
 from service.engine.waiters import Waiters
-from service.jobs.lifecycle import FINISHED
+from service.jobs.states import FINISHED
 from service.settings import Settings
 from service.store import Leftover, Store
 

@@ -25,7 +25,7 @@ from service.engine.live_jobs import LiveJobs
 from service.engine.outbox import Outbox
 from service.engine.record_writer import RecordWriter
 from service.errors import JobrunnerError, RecordsLocked, Unavailable
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.link.from_supervisor import Adopt, Notification, SupervisorHello
 from service.link.session import SupervisorSession
 from service.link.to_supervisor import Release, ToSupervisor

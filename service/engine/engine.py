@@ -43,9 +43,9 @@ from service.files.job import JobFiles, job_files
 from service.host.heartbeats import Heartbeats
 from service.host.process_list import ProcessNow
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
-from service.jobs.lifecycle import LIVE, State
 from service.jobs.record import JobRecord, LiveUsage
 from service.jobs.spec import JobSpec
+from service.jobs.states import LIVE, State
 from service.jobs.visibility import Sight, Visibility
 from service.link.capabilities import LOG_ON_DEMAND
 from service.metrics.series import Metrics

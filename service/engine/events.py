@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import FINISHED, Reason, State, Trigger
+from service.jobs.lifecycle import Trigger
 from service.jobs.record import CommandOutcome, JobRecord, Kill, LaterKill, Left, Usage, signal_name
+from service.jobs.states import FINISHED, Reason, State
 from service.link.from_supervisor import (
     Ended,
     Event,

@@ -23,8 +23,8 @@ import msgspec
 from service.engine.end_record import end_record
 from service.errors import OffsetBeyondEnd, Unavailable, WatcherClosed
 from service.files.job import JobFiles
-from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED, LIVE, State
 from service.jobs.views import EndRecord
 from service.output import digest
 from service.output.formats.encoder import Encoder

@@ -13,7 +13,7 @@ from collections import deque
 from service.engine.change_feed import ChangeFeed
 from service.engine.many_place import Around, Backlog, Place
 from service.engine.many_selection import JoiningJobs
-from service.jobs.lifecycle import FINISHED
+from service.jobs.states import FINISHED
 from service.jobs.visibility import Visibility
 from service.store import Store
 

@@ -24,8 +24,8 @@ from service.engine.patient_writes import stored
 from service.engine.session import KeptSession
 from service.engine.tasks import OwnedTasks
 from service.errors import JobrunnerError, Unavailable
-from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import Kill, signal_number
+from service.jobs.states import FINISHED, Reason, State
 from service.link.from_supervisor import SupervisorHello
 from service.link.session import SupervisorSession
 from service.link.to_supervisor import EndKept

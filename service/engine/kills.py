@@ -11,8 +11,8 @@ from service.engine.kept import KeptProcesses
 from service.engine.session import KeptSession
 from service.errors import JobrunnerError
 from service.jobs.fields import DEFAULT_GRACE_S
-from service.jobs.lifecycle import LIVE, Reason, State
 from service.jobs.record import Kill, signal_name
+from service.jobs.states import LIVE, Reason, State
 from service.link import to_supervisor
 from service.store import Store, readable
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from service.engine.events import killed_before_start, lost, reduce
-from service.jobs.lifecycle import LIVE, Lifecycle, State, Trigger
+from service.jobs.lifecycle import Lifecycle, Trigger
 from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
+from service.jobs.states import LIVE, State
 from service.kinds.stored import decode_spec
 from service.link.from_supervisor import Event
 

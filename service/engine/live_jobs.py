@@ -18,8 +18,8 @@ from service.engine.outbox import Outbox
 from service.engine.record_writer import RecordWriter
 from service.engine.start_message import start_message
 from service.errors import InsufficientStorage, Unavailable
-from service.jobs.lifecycle import FINISHED
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED
 from service.link.from_supervisor import Adopt, Event, Notification, Rejected
 from service.link.to_supervisor import Start
 from service.settings import Settings

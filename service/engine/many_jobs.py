@@ -29,8 +29,8 @@ from service.engine.many_place import Place
 from service.engine.many_selection import JoiningJobs
 from service.errors import InsufficientStorage, JobrunnerError, OutputError, Unavailable
 from service.files.job import JobFiles
-from service.jobs.lifecycle import FINISHED, State
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED, State
 from service.jobs.visibility import Visibility
 from service.output.formats.job_records import JobRecords
 from service.output.sink import Sink

@@ -9,8 +9,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, fields
 
-from service.jobs.lifecycle import LIVE, State
 from service.jobs.record import JobRecord
+from service.jobs.states import LIVE, State
 from service.store import Selection
 
 

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from service.errors import JobrunnerError
-from service.jobs.lifecycle import LIVE
+from service.jobs.states import LIVE
 from service.kinds import KINDS, CannotRun, Kind
 from service.settings import Settings
 from service.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from service.engine.claim import Claim
-from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
+from service.jobs.states import State
 from service.link.to_supervisor import ToSupervisor
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from service.engine.patient_writes import stored
 from service.engine.session import KeptSession, reply_within
 from service.errors import JobNotPending, Unavailable, UnknownJob
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.link.capabilities import SET_PRIORITY
 from service.link.session import REPLY_TIMEOUT_S
 from service.store import Store

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
+from service.jobs.states import State
 from service.metrics.series import Metrics
 from service.store import Store
 

@@ -22,8 +22,8 @@ from service.engine.session import reply_within
 from service.engine.take_over import LogNotClosed, TakeOver
 from service.engine.tasks import OwnedTasks
 from service.errors import JobrunnerError, Unavailable
-from service.jobs.lifecycle import FINISHED
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED
 from service.link import to_supervisor
 from service.link.from_supervisor import SupervisorHello
 from service.link.session import REPLY_TIMEOUT_S, SupervisorSession

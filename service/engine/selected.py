@@ -18,7 +18,7 @@ from typing import Final
 from service.engine.cleaning import Cleaning
 from service.engine.kills import Kills
 from service.errors import FilesLeft, JobrunnerError
-from service.jobs.lifecycle import FINISHED, LIVE, State
+from service.jobs.states import FINISHED, LIVE, State
 from service.jobs.visibility import Visibility
 from service.store import Selection, Store
 

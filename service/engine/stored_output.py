@@ -14,7 +14,7 @@ from typing import Self
 
 from service.engine.job_subscription import Jobs
 from service.errors import Unavailable, WatcherClosed
-from service.jobs.lifecycle import FINISHED, LIVE
+from service.jobs.states import FINISHED, LIVE
 from service.output.index import LogState
 from service.output.part import copy_part, wait_beyond
 from service.output.places import find_places

@@ -22,9 +22,9 @@ from service.engine.live_job import LiveJob
 from service.engine.record_writer import RecordWriter
 from service.engine.session import reply_within
 from service.errors import Unavailable
-from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord, Kill, signal_name
 from service.jobs.spec import JobSpec
+from service.jobs.states import FINISHED, Reason, State
 from service.link.from_supervisor import OrphanedLogReply
 from service.link.session import SupervisorSession
 from service.store import Store, readable

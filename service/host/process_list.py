@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.host.escaping import escaped
+from service.host.process_states import OTHER, STATES
 from service.host.process_use import TICKS_PER_S, ProcessUse, use_of
 
 # The most that are listed: those that have used the processor most.
@@ -16,17 +17,6 @@ MAX_LISTED: Final = 1000
 _MAX_COMMAND: Final = 1000
 # Bytes that are read of a command line: each character has at most four.
 _MAX_BYTES: Final = 4 * _MAX_COMMAND
-# Source: proc(5), /proc/pid/stat. A process that is dead isn't listed.
-_STATES: Final = {
-    "R": "running",
-    "S": "sleeping",
-    "D": "waiting",
-    "T": "stopped",
-    "t": "traced",
-    "I": "idle",
-}
-_OTHER: Final = "other"
-PROCESS_STATES: Final = (*_STATES.values(), _OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ def _now(pid: int, use: ProcessUse, boot: int) -> ProcessNow:
         pid=pid,
         parent=use.parent,
         command=_command(pid, use.name),
-        state=_STATES.get(use.state, _OTHER),
+        state=STATES.get(use.state, OTHER),
         cpu_s=use.cpu_s,
         memory_bytes=use.memory_bytes,
         started_at=boot + use.started * 1_000_000_000 // TICKS_PER_S,

@@ -15,43 +15,12 @@ with each model that there is. Measured with transitions 0.9.3.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final, Literal
 
 from transitions import Machine, MachineError
 
 from service.errors import IllegalTransition
-
-
-class State(StrEnum):
-    """Where a job stands; also the state of one command, which alone can be `skipped`."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    EXITED = "exited"
-    KILLED = "killed"
-    SKIPPED = "skipped"
-
-    @property
-    def is_live(self) -> bool:
-        return self in LIVE
-
-
-class Reason(StrEnum):
-    """Why this service ended a job."""
-
-    REQUESTED = "requested"
-    TIMEOUT = "timeout"
-    IDLE_TIMEOUT = "idle-timeout"
-    QUEUE_TIMEOUT = "queue-timeout"
-    SHUTDOWN = "shutdown"
-    LOST = "lost"
-    OUTPUT = "output"  # its output couldn't be written any more
-
-
-JOB_STATES: Final = (State.PENDING, State.RUNNING, State.EXITED, State.KILLED)
-LIVE: Final = frozenset({State.PENDING, State.RUNNING})
-FINISHED: Final = frozenset({State.EXITED, State.KILLED})
+from service.jobs.states import JOB_STATES, State
 
 Trigger = Literal["start", "refuse", "exit", "kill"]
 # (trigger, source, destination, what happened): everything else reads this table.

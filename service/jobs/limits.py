@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from service.errors import FieldError
 from service.jobs.fields import MIN_OUTPUT_LIMIT, zero_or_at_least
-from service.settings import Settings
+
+if TYPE_CHECKING:  # a reader of views needs the struct, and no settings
+    from service.settings import Settings
 
 # Below it no shell starts, and nothing could report why.
 LOWEST_LIMITS: Final = {

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import Reason, State
+from service.jobs.states import Reason, State
 
 # The most that a column of SQLite holds; it is in the year 2262.
 MAX_TIME_NS: Final = 2**63 - 1

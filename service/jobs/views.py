@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from service.host.process_list import PROCESS_STATES
-from service.jobs.lifecycle import JOB_STATES, Reason, State
+from service.host.process_states import PROCESS_STATES
 from service.jobs.limits import Limits
+from service.jobs.states import JOB_STATES, Reason, State
 
 
 def _as(**schema: Any) -> msgspec.Meta:

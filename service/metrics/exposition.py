@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 import service
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.metrics.series import Metrics
 from service.metrics.shared import forget_dead
 

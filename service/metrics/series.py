@@ -14,8 +14,8 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED, Reason, State
 from service.metrics.shared import NotShared, WorkerSlot
 from service.output.formats.registry import FORMATS
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-from service.jobs.lifecycle import LIVE
+from service.jobs.states import LIVE
 from service.kinds import KINDS, CannotRun, Kind, Orphan
 from service.operations.findings import Fault
 from service.paths import StateDir

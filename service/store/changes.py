@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
+from service.jobs.states import State
 from service.jobs.visibility import All, Nothing, Only, Visibility
 from service.store.database import Database
 from service.store.rows import COLUMNS, id_of, record_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from service.jobs.lifecycle import LIVE, State
 from service.jobs.record import JobRecord, Kill
+from service.jobs.states import LIVE, State
 from service.store.changes import NEXT
 from service.store.database import Database
 from service.store.rows import LIVE_SQL, SELECT, as_text, kill_of, record_of, state_of

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from service.jobs.lifecycle import FINISHED, LIVE, State
 from service.jobs.record import JobRecord
+from service.jobs.states import FINISHED, LIVE, State
 from service.jobs.visibility import All, Only, Sight, Visibility
 from service.store.order import Order, Position
 from service.store.reading import Reading

@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import MAX_TIME_NS, CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.kinds.stored import decode_spec
 
 COLUMNS: Final = (

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, assert_never
 
-from service.jobs.lifecycle import FINISHED, LIVE, Reason, State
+from service.jobs.states import FINISHED, LIVE, Reason, State
 from service.jobs.visibility import All, Nothing, Only, Visibility
 
 _LAST_CHARACTER: Final = chr(0x10FFFF)

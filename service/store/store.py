@@ -12,8 +12,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import JOB_STATES, LIVE, State
 from service.jobs.record import JobRecord, Usage
+from service.jobs.states import JOB_STATES, LIVE, State
 from service.store.changes import NEXT, ChangedJobs
 from service.store.database import Database
 from service.store.finished import FinishedJobs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from service.api.end_fields import FIELDS, as_fields
 from service.engine.end_record import end_record
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import JobRecord
+from service.jobs.states import Reason, State
 from service.output.index import LogState
 
 

@@ -15,7 +15,7 @@ from service.api.parameters import NoParameters, Parser
 from service.api.submit import Submit
 from service.errors import BadHeader, BadQuery
 from service.jobs.fields import MAX_SECONDS
-from service.jobs.lifecycle import JOB_STATES, State
+from service.jobs.states import JOB_STATES, State
 from service.output.index import STDERR, STDOUT
 from service.store import Order, Position
 

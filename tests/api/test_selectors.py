@@ -5,7 +5,7 @@ import pytest
 from service.api.listing import List
 from service.api.parameters import Parser
 from service.errors import BadQuery
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.store import Order
 
 S = 10**9

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from service.engine import change_feed, records_watch
 from service.engine.change_feed import ChangeFeed
 from service.errors import Unavailable
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.jobs.states import State
 from service.jobs.visibility import ALL, Only
 from service.store import Store
 

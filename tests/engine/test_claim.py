@@ -7,7 +7,7 @@ import pytest
 from fake_supervisor import ended, finished, record_of, slot, spec_of, started
 
 from service.engine.live_job import LiveJob
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.link.session import ConnectionLost
 
 CLAIM = {"type": "claim", "job": "a"}

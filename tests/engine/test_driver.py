@@ -8,8 +8,8 @@ from fake_supervisor import FUSE_S, adopt, ended, finished, record_of, slot, spe
 from msgspec.structs import replace
 
 from service.engine.live_job import LiveJob
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import Kill
+from service.jobs.states import Reason, State
 from service.store import Store
 
 

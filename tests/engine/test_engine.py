@@ -18,9 +18,9 @@ import structlog
 from service.engine.engine import Engine
 from service.engine.shutdown import end_all_jobs
 from service.errors import IdempotencyKeyReused, InvalidJob, JobIsLive, Unavailable, UnknownJob
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
+from service.jobs.states import Reason, State
 from service.jobs.visibility import ALL
 from service.kinds.bash import BashCommand
 from service.kinds.settings import read_settings

@@ -19,8 +19,8 @@ from service.errors import (
     UnknownJob,
 )
 from service.files.job import JobFiles, job_files
-from service.jobs.lifecycle import State
 from service.jobs.record import JobRecord
+from service.jobs.states import State
 from service.output.chunk import Chunk
 from service.output.formats.encoder import Encoder
 from service.output.formats.plain_text import PlainText

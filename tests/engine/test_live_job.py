@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from service.engine.events import damaged, reduce
 from service.engine.live_job import LiveJob
 from service.errors import IllegalTransition
-from service.jobs.lifecycle import FINISHED, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
 from service.jobs.spec import JobSpec
+from service.jobs.states import FINISHED, Reason, State
 from service.kinds.bash import BashCommand
 from service.kinds.stored import encode_spec
 

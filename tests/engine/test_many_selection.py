@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.engine.many_selection import JoiningJobs
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.visibility import ALL
 from service.store import Selection, Store
 

@@ -10,9 +10,9 @@ from service.engine.claim_message import claim_message, kill_messages, reclaim_m
 from service.engine.start_message import start_message
 from service.jobs.ceilings import Ceilings
 from service.jobs.decoding import decode_object
-from service.jobs.lifecycle import Reason
 from service.jobs.limits import Limits
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.states import Reason
 from service.kinds.bash import Bash
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from service.engine.record_writer import RecordWriter
 from service.errors import Unavailable
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, Usage
+from service.jobs.states import Reason, State
 from service.metrics.exposition import Stored, exposition
 from service.metrics.series import Metrics
 from service.store import Overtaken, Store

@@ -7,8 +7,8 @@ from fake_supervisor import FUSE_S, adopt, record_of, slot, spec_of
 
 from service.engine.recovery import Recovery
 from service.errors import Unavailable
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import Kill
+from service.jobs.states import Reason, State
 
 CLOSED = {"ok": True, "end_offset": 7, "output_complete": True}
 NOTHING = frozenset()

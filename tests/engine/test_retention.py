@@ -18,8 +18,8 @@ from log_readers import FakeSink, subscribed, watching
 from msgspec.structs import replace
 
 from service.engine.retention import KEPT_S, Due, Limits, Retention, due
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.jobs.states import State
 from service.kinds.settings import read_settings
 from service.output.writer import LogWriter
 from service.settings import Percentage, SettingError

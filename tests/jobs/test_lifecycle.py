@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service.errors import IllegalTransition
 from service.jobs import lifecycle
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, TRANSITIONS, TRIGGERS, State
+from service.jobs.lifecycle import TRANSITIONS, TRIGGERS
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, State
 
 # The contract, written down a second time on purpose: state and trigger lead to a state.
 CONTRACT = {

@@ -5,8 +5,8 @@ import signal
 import msgspec
 import pytest
 
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill, signal_name
+from service.jobs.states import Reason, State
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from service.api.description import document
 from service.api.routes import ROUTES
-from service.jobs.lifecycle import State
+from service.jobs.states import State
 from service.metrics import shared
 from service.metrics.exposition import Stored, exposition
 from service.metrics.series import Metrics

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.jobs.states import State
 from service.store import Store
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Kill
+from service.jobs.states import Reason, State
 from service.jobs.visibility import ALL, NOTHING, Only
 from service.store import Store, changes
 

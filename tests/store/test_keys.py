@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
+from service.jobs.states import State
 from service.store import DuplicateKey, Store
 
 KEPT = 10  # moments that a key outlives its job

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import CommandOutcome, JobRecord, Usage
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.visibility import ALL, NOTHING, Only
 from service.store import Order, Query, Store, lists, schema
 

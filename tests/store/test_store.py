@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.errors import InsufficientStorage, Unavailable
-from service.jobs.lifecycle import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.record import MAX_LATER_KILLS, CommandOutcome, JobRecord, Kill
+from service.jobs.states import FINISHED, JOB_STATES, LIVE, Reason, State
 from service.jobs.visibility import ALL, NOTHING, Only, Sight
 from service.store import (
     DuplicateKey,

@@ -114,7 +114,7 @@ def beyond_schema() -> str:
 
 
 def series() -> str:
-    from service.jobs.lifecycle import State
+    from service.jobs.states import State
     from service.metrics.exposition import Stored
     from service.metrics.series import Metrics
 

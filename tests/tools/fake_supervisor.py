@@ -9,9 +9,9 @@ from typing import Any, TypeAlias, cast
 from msgspec.structs import replace
 
 from service.engine.changes import Changes
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
 from service.jobs.spec import JobSpec
+from service.jobs.states import State
 from service.kinds.bash import BashCommand
 from service.kinds.stored import encode_spec
 from service.link.from_supervisor import (

@@ -13,9 +13,9 @@ from running import Service, running
 from wire import Line, request, run_jobs
 
 from service import state_dir
-from service.jobs.lifecycle import State
 from service.jobs.record import CommandOutcome, JobRecord
 from service.jobs.spec import JobSpec
+from service.jobs.states import State
 from service.kinds.bash import BashCommand
 from service.kinds.stored import encode_spec
 from service.store import Store
