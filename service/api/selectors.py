@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ ANY: Final = "*"
 NONZERO: Final = "nonzero"
 # What the kernel, a container or Slurm gives as the exit code of a command fits.
 _MAX_EXIT_CODE: Final = 2**31 - 1
+_ID_PATTERN: Final = "[0-9a-fA-F-]{1,36}"
+_ID: Final = re.compile(_ID_PATTERN)
 _STATES: Final = {state.value: state for state in JOB_STATES}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
@@ -53,6 +56,12 @@ def _name(text: str) -> Name:
     if text.endswith("\\*"):
         return Name(f"{text[:-2]}*")
     return Name(text[:-1], is_prefix=True) if text.endswith(ANY) else Name(text)
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise Unfit(text)
+    return text.lower()
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -105,6 +114,14 @@ class Selectors:
         ),
         "Jobs of this name; `nightly*`: of all names that begin so, `*`: of any, `a\\*`: of `a*`.",
     )
+    id: str | None = optional(
+        Form(
+            _id,
+            "an ID or its beginning",
+            {"type": "string", "pattern": f"^{_ID_PATTERN}$"},
+        ),
+        "The job of this ID, or those whose ID begins so.",
+    )
     label: tuple[tuple[str, str], ...] = repeated(
         Form(_label, "'name=value'", {"type": "string", "pattern": "^[^=]+="}),
         "`name=value`: jobs with this label. Repeated: with all of them.",
@@ -154,6 +171,7 @@ class Selectors:
         return Selection(
             states=self._states(only),
             name=None if name.is_prefix else name.text,
+            id_prefix=self.id,
             name_prefix=name.text if self.name is not None and name.is_prefix else None,
             labels=self.label,
             since=since,
@@ -166,11 +184,11 @@ class Selectors:
     def check_some_given(self) -> None:
         """Raises: BadQuery, when every job would be selected without a word about it."""
         is_any_name = self.name == Name("", is_prefix=True)
-        given = (self.state, None if is_any_name else self.name, self.label or None)
+        given = (self.state, None if is_any_name else self.name, self.id, self.label or None)
         if all(value is None for value in (*given, self.since, self.until, self.exit, self.reason)):
             raise BadQuery(
-                "Expected at least one of the query parameters state, name, label, since, until,"
-                f" exit, reason{' beside name=*' if is_any_name else ''}; got none."
+                "Expected at least one of the query parameters state, name, id, label, since,"
+                f" until, exit, reason{' beside name=*' if is_any_name else ''}; got none."
                 " `state=all` selects every job."
             )
 

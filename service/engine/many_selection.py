@@ -51,7 +51,8 @@ class JoiningJobs:
         name, at = record.name, record.created_at
         prefix = wanted.name_prefix
         return (
-            (wanted.name is None or name == wanted.name)
+            record.id.startswith(wanted.id_prefix or "")
+            and (wanted.name is None or name == wanted.name)
             and (prefix is None or (name is not None and name.startswith(prefix)))
             and all(record.labels.get(key) == value for key, value in wanted.labels)
             and (wanted.since is None or at >= wanted.since)

@@ -33,6 +33,7 @@ class Selection:
     name: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     name_prefix: str | None = None
+    id_prefix: str | None = None
     since: int | None = None
     until: int | None = None
     exit_code: int | None = None
@@ -110,11 +111,15 @@ _IS_UNMEASURED: Final = Condition("finished_at IS NOT NULL AND disk_bytes IS NUL
 _OF_MEASURED: Final = frozenset(
     {"jobs_by_creation", "jobs_by_cpu", "jobs_by_memory", "jobs_by_output"}
 )
+# That of the column's UNIQUE.
+_IDS: Final = "sqlite_autoindex_jobs_1"
 # Instead of an index: the table of labels, which has the jobs of a label by number.
 _LABELS: Final = ""
 
 
 def _narrowest(selection: Selection, visible: Visibility) -> str:
+    if selection.id_prefix is not None:
+        return _IDS
     if selection.name is not None:
         return "jobs_by_name"
     if selection.reasons is not None:
@@ -168,17 +173,13 @@ def _conditions(selection: Selection, visible: Visibility) -> Iterator[Condition
             yield Condition("0")
         case _:
             assert_never(visible)
-    if selection.name is not None:
-        yield Condition("name = ?", (selection.name,))
-    if selection.name_prefix is not None:
-        yield from _prefixed(selection.name_prefix)
+    yield from _of_names(selection)
     for label in selection.labels:
         sql = "SELECT 1 FROM labels WHERE key = ? AND value = ? AND labels.seq = jobs.seq"
         yield Condition(f"EXISTS ({sql})", label)
-    if selection.since is not None:
-        yield Condition("created_at >= ?", (selection.since,))
-    if selection.until is not None:
-        yield Condition("created_at < ?", (selection.until,))
+    for sql, at in (("created_at >= ?", selection.since), ("created_at < ?", selection.until)):
+        if at is not None:
+            yield Condition(sql, (at,))
     if selection.exit_code is not None:
         yield Condition("exit_code = ?", (selection.exit_code,))
     if selection.has_failed or selection.exit_code:
@@ -189,15 +190,23 @@ def _conditions(selection: Selection, visible: Visibility) -> Iterator[Condition
         yield Condition(f"reason IN ({_places(reasons)})", tuple(reasons))
 
 
-def _prefixed(prefix: str) -> Iterator[Condition]:
-    """A range of names: SQLite compares them by their bytes, which is by their code points."""
-    yield Condition("name >= ?", (prefix,))
+def _of_names(selection: Selection) -> Iterator[Condition]:
+    if selection.name is not None:
+        yield Condition("name = ?", (selection.name,))
+    for column, prefix in (("name", selection.name_prefix), ("id", selection.id_prefix)):
+        if prefix is not None:
+            yield from _prefixed(column, prefix)
+
+
+def _prefixed(column: str, prefix: str) -> Iterator[Condition]:
+    """A range of texts: SQLite compares them by their bytes, which is by their code points."""
+    yield Condition(f"{column} >= ?", (prefix,))
     stem = prefix.rstrip(_LAST_CHARACTER)
     if stem:
         following = ord(stem[-1]) + 1
         if following in _SURROGATES:
             following = _SURROGATES.stop
-        yield Condition("name < ?", (stem[:-1] + chr(following),))
+        yield Condition(f"{column} < ?", (stem[:-1] + chr(following),))
 
 
 def _places(values: list[str]) -> str:

@@ -72,6 +72,11 @@ def test_a_name_is_a_prefix_when_it_ends_in_a_star(text, name, prefix):
     assert (selection.name, selection.name_prefix) == (name, prefix)
 
 
+def test_an_id_is_given_whole_or_by_its_beginning():
+    assert selected("id=0A1b-").id_prefix == "0a1b-"
+    assert selected("state=all").id_prefix is None
+
+
 def test_an_exit_code_is_a_number_or_any_but_zero():
     assert (selected("exit=0").exit_code, selected("exit=0").has_failed) == (0, False)
     assert (selected("exit=137").exit_code, selected("exit=137").has_failed) == (137, False)
@@ -147,7 +152,7 @@ def test_what_only_finished_jobs_have_selects_no_live_ones(name):
 
 @pytest.mark.parametrize(
     "query_string",
-    ["state=all", "name=a", "name=a*", "label=a=b", "since=1h", "until=1h", "exit=0"]
+    ["state=all", "name=a", "name=a*", "id=1", "label=a=b", "since=1h", "until=1h", "exit=0"]
     + ["reason=timeout", "name=*&label=a=b"],
 )
 def test_one_selector_is_enough(query_string):

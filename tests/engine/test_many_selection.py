@@ -28,6 +28,7 @@ SELECTIONS = st.builds(
     states=st.sampled_from([frozenset(JOB_STATES), frozenset({State.RUNNING}), FINISHED]),
     name=st.sampled_from([None, "a", "b"]),
     name_prefix=st.sampled_from([None, "", "a"]),
+    id_prefix=st.sampled_from([None, "", "1"]),
     labels=LABELS.map(lambda labels: tuple(labels.items())),
     since=st.none() | st.integers(0, 3),
     until=st.none() | st.integers(0, 3),

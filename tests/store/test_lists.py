@@ -78,6 +78,7 @@ def is_selected(job, query, visible):
             job.state in query.states,
             query.name is None or job.name == query.name,
             query.name_prefix is None or (has_name and job.name.startswith(query.name_prefix)),
+            job.id.startswith(query.id_prefix or ""),
             all(job.labels.get(key) == value for key, value in query.labels),
             query.since is None or job.created_at >= query.since,
             query.until is None or job.created_at < query.until,
@@ -117,6 +118,7 @@ queries = st.builds(
     name_prefix=st.none()
     | st.none()
     | st.sampled_from(["", "a", "ab", "\ud7ff", "\U0010ffff", "z"]),
+    id_prefix=st.none() | st.none() | st.sampled_from(["", "1", "01", "x"]),
     labels=st.sampled_from([(), (), (("k", "1"),), (("k", "1"), ("l", "")), (("k", "3"),)]),
     since=st.none() | st.none() | st.integers(0, COUNT),
     until=st.none() | st.none() | st.integers(0, COUNT),

@@ -480,6 +480,7 @@ def steps(store, query, *, full):
             id="ten in the middle by cpu",
         ),
         pytest.param(Query(EVERYTHING, name_prefix="n7", limit=10), 10, id="ten of a prefix"),
+        pytest.param(Query(EVERYTHING, id_prefix="1777"), 11, id="of an ID, its beginning"),
         pytest.param(Query(EVERYTHING, since=MANY - 10), 10, id="the last by time"),
         pytest.param(Query(EVERYTHING, since=10, limit=10), 10, id="ten of all but some by time"),
         pytest.param(Query(EVERYTHING, exit_code=0, limit=10), 10, id="ten that exited with 0"),
