@@ -84,7 +84,8 @@ class AttachMany(Selectors):
             "Jobs join when they start, and leave with an `end` record; the stream goes on. Without"
             " `after` it begins with the jobs that are selected now, each from its first byte."
             " `state` says in which states jobs join: `running` is at their start, the others at"
-            " their end. Records have `Job` and `Cursor`."
+            " their end. Records have `Job` and `Cursor`. Without `follow` the last one is a"
+            " heartbeat: all has come."
         ),
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,

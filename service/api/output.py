@@ -161,7 +161,8 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
             selection = selection_for(request, given)
             if grep is None:
                 return await _respond(request, given, wanted, stored, selection)
-            # The place first: what comes from now on isn't what comes after the others' searches.
+            # The place first: what comes from now on isn't what comes after the others' searches,
+            # and `Jobrunner-Offset` tells it.
             selection = await _settled(given, wanted, stored, selection)
             with counted(request, wanted.format.name):
                 # Not here: it holds the interpreter, and so the event loop, as long as it takes.
@@ -185,7 +186,8 @@ async def _respond(
     marks = wanted.format.marks_gaps if given.marks_gaps is None else given.marks_gaps
     asked = _asked(request, given) if is_plain else Selection(given.offset)
     if is_part:
-        selection = await _settled(given, wanted, stored, selection)
+        if given.wait_s:  # where it begins stays the same while its caller waits for a byte there
+            selection = await _settled(given, wanted, stored, selection)
         asked = Selection(selection.offset)
     await _wait(request, given, wanted, stored, asked)
     answer = asked.answer(Stored(stored.size, stored.gap, stored.is_finished))
@@ -234,8 +236,8 @@ async def _wait(
 async def _settled(
     given: Output, wanted: Negotiated, stored: StoredOutput, selection: PartOfOutput
 ) -> PartOfOutput:
-    """The part; where it begins stays the same while its caller waits for a byte there."""
-    if not (given.wait_s and selection.seeks):
+    """The part, with the place where it begins."""
+    if not selection.seeks:
         return selection
     skips_gap = not encoder_of(wanted.format, given).marks_gaps
     return selection.resumed_at(await stored.begin_of(selection, skips_gap=skips_gap))

@@ -15,17 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.client.async_client import AsyncClient, AsyncJob
-    from service.client.async_rim import AsyncOutputReading, AsyncReading
+    from service.client.async_rim import AsyncOutputReading, AsyncReading, AsyncSearchReading
     from service.client.failures import (
         ClientClosed,
         CommandFailed,
         ServiceUnreachable,
         UnexpectedAnswer,
     )
-    from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
+    from service.client.results import (
+        End,
+        Event,
+        Followed,
+        Gap,
+        Match,
+        OutputBytes,
+        Receipt,
+        Record,
+        Result,
+    )
     from service.client.retrying import Retry
+    from service.client.searching import Search
+    from service.client.selection import Selection, Selectors
     from service.client.sync_client import Client, Job
-    from service.client.sync_rim import OutputReading, Reading
+    from service.client.sync_rim import OutputReading, Reading, SearchReading
     from service.errors import (
         BadQuery,
         BodyTooLarge,
@@ -54,14 +66,17 @@ __all__ = [
     "AsyncJob",
     "AsyncOutputReading",
     "AsyncReading",
+    "AsyncSearchReading",
     "BadQuery",
     "BodyTooLarge",
     "Client",
     "ClientClosed",
     "CommandFailed",
     "Draining",
+    "End",
     "Event",
     "FilesLeft",
+    "Followed",
     "Gap",
     "IdempotencyKeyReused",
     "InsufficientStorage",
@@ -72,6 +87,7 @@ __all__ = [
     "JobNotPending",
     "JobView",
     "JobrunnerError",
+    "Match",
     "MissingScope",
     "OffsetBeyondEnd",
     "OffsetInGap",
@@ -82,6 +98,10 @@ __all__ = [
     "Record",
     "Result",
     "Retry",
+    "Search",
+    "SearchReading",
+    "Selection",
+    "Selectors",
     "ServiceUnreachable",
     "TooManyRequests",
     "Unauthenticated",
@@ -94,17 +114,29 @@ __all__ = [
 # Where each name stands; type checkers read the imports above.
 _MODULES: dict[str, tuple[str, ...]] = {
     "service.client.async_client": ("AsyncClient", "AsyncJob"),
-    "service.client.async_rim": ("AsyncOutputReading", "AsyncReading"),
+    "service.client.async_rim": ("AsyncOutputReading", "AsyncReading", "AsyncSearchReading"),
     "service.client.failures": (
         "ClientClosed",
         "CommandFailed",
         "ServiceUnreachable",
         "UnexpectedAnswer",
     ),
-    "service.client.results": ("Event", "Gap", "OutputBytes", "Receipt", "Record", "Result"),
+    "service.client.results": (
+        "End",
+        "Event",
+        "Followed",
+        "Gap",
+        "Match",
+        "OutputBytes",
+        "Receipt",
+        "Record",
+        "Result",
+    ),
     "service.client.retrying": ("Retry",),
+    "service.client.searching": ("Search",),
+    "service.client.selection": ("Selection", "Selectors"),
     "service.client.sync_client": ("Client", "Job"),
-    "service.client.sync_rim": ("OutputReading", "Reading"),
+    "service.client.sync_rim": ("OutputReading", "Reading", "SearchReading"),
     "service.jobs.views": ("JobView",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

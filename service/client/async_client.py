@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from service.client import flows
 from service.client.address import address_of
-from service.client.async_rim import AsyncConnections, AsyncOutputReading, AsyncReading, run
+from service.client.async_rim import (
+    AsyncConnections,
+    AsyncOutputReading,
+    AsyncReading,
+    AsyncSearchReading,
+    run,
+)
 from service.client.flows import Seen
+from service.client.following import Cursor, follow_many
 from service.client.http import Verify
-from service.client.output import Gaps, Place, Stream, read_bytes, read_lines, read_records
-from service.client.requests import Command, selectors_of
-from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
+from service.client.output import Gaps, Stream, place_of, read_bytes, read_lines, read_records
+from service.client.requests import Command
+from service.client.results import Event, Followed, Gap, Match, OutputBytes, Receipt, Record, Result
 from service.client.retrying import Policy, Retry, quietly
+from service.client.searching import Found, Search, parts_of, search_lines
+from service.client.selection import Moment, Selection, Selectors, selectors_of
 from service.client.steps import mapped
 from service.jobs.views import JobView
 
@@ -72,8 +81,8 @@ class AsyncClient:
         state: str | Iterable[str] | None = None,
         label: str | Iterable[str] | Mapping[str, str] | None = None,
         name: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         exit_code: int | str | None = None,
         reason: str | None = None,
         order: str | None = None,
@@ -88,7 +97,7 @@ class AsyncClient:
             name=name,
             since=since,
             until=until,
-            exit=None if exit_code is None else str(exit_code),
+            exit_code=exit_code,
             reason=reason,
             order=order,
         )
@@ -100,6 +109,23 @@ class AsyncClient:
     def events(self, *, after: int = 0, follow: bool = False) -> AsyncReading[Event]:
         """The changes of jobs behind number `after`: of each job its latest state."""
         flow = flows.events(self._policy, Seen(after), follow=follow)
+        return AsyncReading(self._connections, flow)
+
+    def follow(
+        self,
+        *,
+        after: str | None = None,
+        follow: bool = True,
+        lines: bool = False,
+        **selectors: Unpack[Selectors],
+    ) -> AsyncReading[Followed]:
+        """The output of all jobs that are selected as `jobs` does, and of those that come.
+
+        Each piece, each gap and each end says which job it is of. `after` is the `cursor` of the
+        last one that came before; with `follow=False` it is what there is now.
+        """
+        query, cursor = selectors_of(**selectors), Cursor(after)
+        flow = follow_many(self._policy, query, cursor, lines=lines, follow=follow)
         return AsyncReading(self._connections, flow)
 
     async def close(self) -> None:
@@ -143,13 +169,14 @@ class AsyncJob:
         stream: Stream | None = None,
         gaps: Gaps = "cut",
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> AsyncOutputReading[bytes]:
         """The output as bytes, from `offset` on, until the job has ended.
 
         Both streams, or one, whose bytes `offset` then counts; a negative one counts from the end.
         Where output was dropped OffsetInGap is raised, or, with `gaps="mark"`, a line stands.
         """
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_bytes(self._policy, place, gaps=gaps, follow=follow)
         return AsyncOutputReading(self._connections, flow, place)
 
@@ -160,9 +187,10 @@ class AsyncJob:
         stream: Stream | None = None,
         gaps: Gaps = "mark",
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> AsyncReading[OutputBytes]:
         """The same in lines, without their newlines; `.text` is a line as text."""
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_lines(self._policy, place, gaps=gaps, follow=follow)
         return AsyncReading(self._connections, flow)
 
@@ -173,11 +201,26 @@ class AsyncJob:
         stream: Stream | None = None,
         lines: bool = False,
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> AsyncOutputReading[Record | Gap]:
         """The output in pieces that say when and from where they came."""
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_records(self._policy, place, lines=lines, follow=follow)
         return AsyncOutputReading(self._connections, flow, place)
+
+    def grep(
+        self,
+        pattern: str,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        **search: Unpack[Search],
+    ) -> AsyncSearchReading[Match | Gap]:
+        """The lines that match `pattern` (RE2), of what there is now; `.count` is how many do."""
+        how, selection = parts_of(search)
+        place, found = place_of(self.id, offset, stream, selection), Found()
+        flow = search_lines(self._policy, place, [("grep", pattern), *how], found)
+        return AsyncSearchReading(self._connections, flow, found)
 
     async def kill(
         self,

@@ -13,6 +13,7 @@ from service.client.address import Address
 from service.client.failures import ClientClosed
 from service.client.http import FAILURES, Verify, client_options, failure_of, request_options
 from service.client.output import Place
+from service.client.searching import Found
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
 
 T = TypeVar("T")
@@ -193,3 +194,16 @@ class AsyncOutputReading(AsyncReading[T]):
     def offset(self) -> int:
         """Behind the last item: where another reader continues."""
         return self._place.offset
+
+
+class AsyncSearchReading(AsyncReading[T]):
+    """Of lines that are searched for."""
+
+    def __init__(self, connections: AsyncConnections, flow: Flow[T, None], found: Found) -> None:
+        super().__init__(connections, flow)
+        self._found = found
+
+    @property
+    def count(self) -> int | None:
+        """How many lines match; None before the end."""
+        return self._found.count

@@ -12,7 +12,7 @@ from service.client.output import Place, Stream, read_bytes
 from service.client.requests import Command, job_of
 from service.client.results import Event, OutputBytes, Receipt, Result
 from service.client.retrying import Attempts, Policy
-from service.client.steps import READ, Emit, Failure, Flow, Nothing, taking
+from service.client.steps import READ, Emit, Failure, Flow, Nothing, Query, taking
 from service.client.wire import LineSplitter, WireChange, event_record
 from service.errors import UnknownJob
 from service.jobs.views import Accepted, JobView, Killed, Listing
@@ -97,7 +97,7 @@ def _whole(policy: Policy, job_id: str, stream: Stream) -> Nothing[bytes]:
     return b"".join(parts)
 
 
-def jobs(policy: Policy, selectors: Sequence[tuple[str, str]]) -> Flow[JobView, None]:
+def jobs(policy: Policy, selectors: Query) -> Flow[JobView, None]:
     """The jobs that are selected, a page at a time."""
     after: str | None = None
     while True:

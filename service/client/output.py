@@ -8,6 +8,8 @@ Rules
    all bytes that it counts have come. A response that ends cleanly before is a cut.
 2. What is lost is asked for again from the offset behind the last byte that was emitted.
 3. Dropped output (`OutputLimit`) is told: `OffsetInGap` is raised, or a line stands in its place.
+4. A selection is read as records, which say where they are; `selection.Part` is what is still to
+   come of it. Its own end may come before that of the job.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from service.client.failures import UnexpectedAnswer
 from service.client.requests import follow_request, stored_request
 from service.client.results import Gap, OutputBytes, Record
 from service.client.retrying import Attempts, Policy
+from service.client.selection import Part, Selection, part_of
 from service.client.steps import READ, Emit, Failure, Flow, mapped
 from service.client.wire import (
     LineSplitter,
@@ -48,33 +51,62 @@ class Place(msgspec.Struct, kw_only=True):
     Attributes:
         offset: of the next byte; a negative one counts from the end that there is at the start.
         stream: the one that is read, whose bytes offsets then count; None: both.
-        is_last: all of the output was read.
+        part: what of the output is still to come.
+        is_last: all of it was read.
         at_line_start: what was read ends with a line, or nothing was.
     """
 
     job_id: str
     offset: int = 0
     stream: Stream | None = None
+    part: Part = msgspec.field(default_factory=Part)
     is_last: bool = False
     at_line_start: bool = True
+
+    def query(self) -> list[tuple[str, str]]:
+        """What asks for the rest."""
+        named = [] if self.stream is None else [("stream", self.stream)]
+        return self.part.query(self.offset) + named
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Take over where a response begins. Raises: UnexpectedAnswer."""
         begin = _number(headers, "Jobrunner-Offset")
-        if self.offset >= 0 and begin != self.offset:
+        if self.offset >= 0 and begin != self.offset and not self.part.seeks:
             raise UnexpectedAnswer(f"Asked for offset {self.offset}, got offset {begin}.")
         self.offset = begin
+        self.part.begun()
+
+    def check(self, begin: int) -> None:
+        """Raises: UnexpectedAnswer, unless a piece from there follows the one before."""
+        is_next = begin == self.offset if self.part.command is None else begin >= self.offset
+        if not is_next:
+            raise UnexpectedAnswer(
+                f"Expected a record of offset {self.offset}, got one of {begin}."
+            )
+
+    def finish(self, end: EndRecord) -> None:
+        """The response is whole. Raises: UnexpectedAnswer, unless all of a finished job came."""
+        if self.part.is_bounded:
+            self.is_last = True
+        elif end.state in ("exited", "killed"):  # else: all that there is now
+            sizes = {None: end.bytes, "stdout": end.stdout, "stderr": end.stderr}
+            self.finish_at(sizes[self.stream])
 
     def finish_at(self, size: int) -> None:
         """The job has ended with so many bytes. Raises: UnexpectedAnswer, unless they were read."""
-        if self.offset != size:
+        if self.offset != size and self.part.command is None:
             raise UnexpectedAnswer(
                 f"The job has ended with {size} bytes of output, and {self.offset} of them came."
             )
         self.is_last = True
 
-    def size_of(self, end: EndRecord) -> int:
-        return {None: end.bytes, "stdout": end.stdout, "stderr": end.stderr}[self.stream]
+
+def place_of(
+    job_id: str, offset: int = 0, stream: Stream | None = None, selection: Selection | None = None
+) -> Place:
+    """Where a reader begins. Raises: ValueError, for a selection that contradicts itself."""
+    part = part_of(selection or {}, offset=offset)
+    return Place(job_id=job_id, offset=offset, stream=stream, part=part)
 
 
 def read_bytes(policy: Policy, place: Place, *, gaps: Gaps, follow: bool) -> Flow[bytes, None]:
@@ -83,13 +115,17 @@ def read_bytes(policy: Policy, place: Place, *, gaps: Gaps, follow: bool) -> Flo
     Raises: OffsetInGap, with `gaps="cut"`; JobrunnerError; ServiceUnreachable; UnexpectedAnswer.
     """
     attempts = Attempts(policy, is_patient=True)
-    while not place.is_last:
+    while not (place.is_last or place.part.is_over):
         try:
-            is_whole = yield from _stored(policy, place, attempts)
-            if is_whole and not follow:
-                return
+            is_whole = True
+            if place.part.is_everything:
+                is_whole = yield from _stored(policy, place, attempts)
+                if is_whole and not follow:
+                    return
             if is_whole and not place.is_last:
-                yield from _followed(policy, place, attempts, _bytes_of)
+                is_whole = yield from _followed(policy, place, attempts, _bytes_of, follow=follow)
+                if is_whole and not follow:
+                    return
         except OffsetInGap as exc:
             if gaps == "cut":
                 raise
@@ -119,7 +155,7 @@ def read_records(
     Raises: JobrunnerError; ServiceUnreachable; UnexpectedAnswer.
     """
     attempts = Attempts(policy, is_patient=True)
-    while not place.is_last:
+    while not (place.is_last or place.part.is_over):
         is_whole = yield from _followed(
             policy, place, attempts, _record_of, lines=lines, follow=follow
         )
@@ -129,7 +165,7 @@ def read_records(
 
 def _stored(policy: Policy, place: Place, attempts: Attempts) -> Flow[bytes, bool]:
     """What is stored now; whether it came as a whole."""
-    request = stored_request(place.job_id, place.offset, place.stream)
+    request = stored_request(place.job_id, place.query())
     head = yield from opened(policy, request, attempts)
     place.begin(head.headers)
     until = place.offset + _number(head.headers, "Content-Length")
@@ -160,7 +196,7 @@ def _followed(
     follow: bool = True,
 ) -> Flow[T, bool]:
     """What comes, shown by `show`; whether an end record came behind all of it."""
-    request = follow_request(place.job_id, place.offset, place.stream, lines=lines, follow=follow)
+    request = follow_request(place.job_id, place.query(), lines=lines, follow=follow)
     head = yield from opened(policy, request, attempts)
     place.begin(head.headers)
     splitter = LineSplitter()
@@ -171,8 +207,7 @@ def _followed(
         for line in splitter.feed(got):
             record = output_record(line)
             if isinstance(record, WireEnd):
-                if record.state in ("exited", "killed"):  # else: all that there is now
-                    place.finish_at(place.size_of(record))
+                place.finish(record)
                 return True
             attempts.progressed()
             if not isinstance(record, WireHeartbeat):
@@ -187,10 +222,11 @@ def _shown(
     show: Callable[[Place, WireOutput | WireGap], T],
 ) -> T:
     begin = record.start if isinstance(record, WireGap) else record.offset
-    if begin != place.offset:
-        raise UnexpectedAnswer(f"Expected a record of offset {place.offset}, got one of {begin}.")
+    place.check(begin)
     shown = show(place, record)
     place.offset = record.end
+    if isinstance(record, WireOutput):
+        place.part.took(record.end - begin)
     return shown
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
-from service.client.steps import SILENCE_S, Request
+from service.client.steps import SILENCE_S, Query, Request
 
 Command: TypeAlias = str | Sequence[str] | Mapping[str, Any]
 """A command line for bash, the words of one, or a job as the service takes it."""
 
 # Seconds that one request waits for a job: less than proxies do.
 POLL_S: Final = 20.0
+# The same for a search of a log, which takes as long as reading it.
+SEARCH_S: Final = 600.0
 PAGE: Final = 100
 _NDJSON: Final = ("Accept", "application/x-ndjson")
 
@@ -68,26 +70,37 @@ def clean_request(job_id: str) -> Request:
     return Request(method="POST", path=f"/{_id(job_id)}/clean", is_repeatable=False)
 
 
-def stored_request(job_id: str, offset: int, stream: str | None) -> Request:
+def stored_request(job_id: str, place: Query) -> Request:
     """What there is of the output, as bytes."""
-    query = (("offset", f"{offset}"), *_stream(stream), ("follow", "false"))
+    query = (*place, ("follow", "false"))
     accept = ("Accept", "application/octet-stream")
     return Request(path=f"/{_id(job_id)}/attach", query=query, headers=(accept,))
 
 
-def follow_request(
-    job_id: str, offset: int, stream: str | None, *, lines: bool, follow: bool
-) -> Request:
+def follow_request(job_id: str, place: Query, *, lines: bool, follow: bool) -> Request:
     """The output as records."""
-    query = [("offset", f"{offset}"), *_stream(stream)]
-    if lines:
-        query.append(("lines", "true"))
-    if not follow:
-        query.append(("follow", "false"))
-    return Request(path=f"/{_id(job_id)}/attach", query=tuple(query), headers=(_NDJSON,))
+    query = (*place, *_flags(lines=lines), *_flags(follow=follow, default=True))
+    return Request(path=f"/{_id(job_id)}/attach", query=query, headers=(_NDJSON,))
 
 
-def page_request(selectors: Sequence[tuple[str, str]], after: str | None) -> Request:
+def search_request(job_id: str, place: Query, search: Query) -> Request:
+    """Lines of the output. A search that finds nothing is silent, and may wait for others."""
+    return Request(
+        path=f"/{_id(job_id)}/output",
+        query=(*place, *search),
+        headers=(_NDJSON,),
+        silence_s=SEARCH_S,
+    )
+
+
+def many_request(selectors: Query, after: str | None, *, lines: bool, follow: bool) -> Request:
+    """The output of many jobs as records, from a cursor on."""
+    place = () if after is None else (("after", after),)
+    query = (*selectors, *place, *_flags(lines=lines), *_flags(follow=follow, default=True))
+    return Request(path="/attach", query=query, headers=(_NDJSON,))
+
+
+def page_request(selectors: Query, after: str | None) -> Request:
     """A page of jobs."""
     query = [*selectors, ("view", "full"), ("limit", f"{PAGE}")]
     if after is not None:
@@ -101,31 +114,9 @@ def events_request(after: int, *, follow: bool) -> Request:
     return Request(path="/events", query=query, headers=(_NDJSON,))
 
 
-def selectors_of(
-    *,
-    state: str | Iterable[str] | None = None,
-    label: str | Iterable[str] | Mapping[str, str] | None = None,
-    **others: str | None,
-) -> list[tuple[str, str]]:
-    """The query that selects jobs.
-
-    >>> selectors_of(state=["exited", "killed"], label={"team": "db"}, name=None)
-    [('state', 'exited,killed'), ('label', 'team=db')]
-    """
-    found = []
-    if state is not None:
-        found.append(("state", state if isinstance(state, str) else ",".join(state)))
-    if isinstance(label, Mapping):
-        label = [f"{name}={value}" for name, value in label.items()]
-    elif isinstance(label, str):
-        label = [label]
-    found += [("label", each) for each in label or ()]
-    return found + [(name, value) for name, value in others.items() if value is not None]
-
-
 def _id(job_id: str) -> str:
     return quote(job_id, safe="")
 
 
-def _stream(stream: str | None) -> tuple[tuple[str, str], ...]:
-    return () if stream is None else (("stream", stream),)
+def _flags(*, default: bool = False, **given: bool) -> Query:
+    return [(name, f"{value}".lower()) for name, value in given.items() if value != default]

@@ -85,6 +85,49 @@ class Gap(msgspec.Struct, frozen=True):
     end: int
 
 
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that was searched for, without its newline. `line` counts from 1 where the search
+    begins. `is_context`: it stands around one that matches; `is_partial`: it has no end yet.
+    """
+
+    line: int
+    offset: int
+    stream: str
+    command: int
+    time: str
+    data: OutputBytes
+    is_context: bool = False
+    is_partial: bool = False
+
+    @property
+    def text(self) -> str:
+        """As text; what isn't UTF-8 is replaced."""
+        return self.data.text
+
+
+class End(msgspec.Struct, tag_field="Type", tag="end", frozen=True, kw_only=True, rename="pascal"):
+    """How a job ended. `state` is None when it was `cleaned`; `error`: why not all of its output
+    could be read.
+    """
+
+    state: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    bytes: int = 0
+    sha256: str | None = msgspec.field(name="SHA256", default=None)
+    cleaned: bool = False
+    error: str | None = None
+
+
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one job. `cursor` is what `follow(after=)` takes."""
+
+    job_id: str
+    record: Record | Gap | End
+    cursor: str
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a job: `view` is the job after it, None when it was cleaned.
 

@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -22,6 +22,9 @@ import msgspec
 T = TypeVar("T")
 U = TypeVar("U")
 R = TypeVar("R")
+
+Query: TypeAlias = Sequence[tuple[str, str]]
+"""Parameters in order; a name may come twice."""
 
 # Seconds without a byte after which a connection is given up: three heartbeats of the service.
 SILENCE_S: Final = 45.0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from service.client import flows
 from service.client.address import address_of
 from service.client.flows import Seen
+from service.client.following import Cursor, follow_many
 from service.client.http import Verify
-from service.client.output import Gaps, Place, Stream, read_bytes, read_lines, read_records
-from service.client.requests import Command, selectors_of
-from service.client.results import Event, Gap, OutputBytes, Receipt, Record, Result
+from service.client.output import Gaps, Stream, place_of, read_bytes, read_lines, read_records
+from service.client.requests import Command
+from service.client.results import Event, Followed, Gap, Match, OutputBytes, Receipt, Record, Result
 from service.client.retrying import Policy, Retry, quietly
+from service.client.searching import Found, Search, parts_of, search_lines
+from service.client.selection import Moment, Selection, Selectors, selectors_of
 from service.client.steps import mapped
-from service.client.sync_rim import Connections, OutputReading, Reading, run
+from service.client.sync_rim import Connections, OutputReading, Reading, SearchReading, run
 from service.jobs.views import JobView
 
 
@@ -83,8 +86,8 @@ class Client:
         state: str | Iterable[str] | None = None,
         label: str | Iterable[str] | Mapping[str, str] | None = None,
         name: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         exit_code: int | str | None = None,
         reason: str | None = None,
         order: str | None = None,
@@ -103,7 +106,7 @@ class Client:
             name=name,
             since=since,
             until=until,
-            exit=None if exit_code is None else str(exit_code),
+            exit_code=exit_code,
             reason=reason,
             order=order,
         )
@@ -121,6 +124,29 @@ class Client:
         []
         """
         flow = flows.events(self._policy, Seen(after), follow=follow)
+        return Reading(self._connections, flow)
+
+    def follow(
+        self,
+        *,
+        after: str | None = None,
+        follow: bool = True,
+        lines: bool = False,
+        **selectors: Unpack[Selectors],
+    ) -> Reading[Followed]:
+        r"""The output of all jobs that are selected as `jobs` does, and of those that come.
+
+        Each piece, each gap and each end says which job it is of. `after` is the `cursor` of the
+        last one that came before; with `follow=False` it is what there is now.
+
+        >>> hello = {"CommandLine": "echo hello", "Labels": {"team": "web"}}
+        >>> finished = client.run(hello).job
+        >>> told = client.follow(state="all", label={"team": "web"}, follow=False)
+        >>> [each.record.text for each in told if isinstance(each.record, Record)]
+        ['hello\n']
+        """
+        query, cursor = selectors_of(**selectors), Cursor(after)
+        flow = follow_many(self._policy, query, cursor, lines=lines, follow=follow)
         return Reading(self._connections, flow)
 
     def close(self) -> None:
@@ -168,6 +194,7 @@ class Job:
         stream: Stream | None = None,
         gaps: Gaps = "cut",
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> OutputReading[bytes]:
         r"""The output as bytes, from `offset` on, until the job has ended.
 
@@ -177,7 +204,7 @@ class Job:
         >>> b"".join(job.stream())
         b'hello\n'
         """
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_bytes(self._policy, place, gaps=gaps, follow=follow)
         return OutputReading(self._connections, flow, place)
 
@@ -188,13 +215,14 @@ class Job:
         stream: Stream | None = None,
         gaps: Gaps = "mark",
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> Reading[OutputBytes]:
         """The same in lines, without their newlines; `.text` is a line as text.
 
         >>> [line.text for line in job.lines()]
         ['hello']
         """
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_lines(self._policy, place, gaps=gaps, follow=follow)
         return Reading(self._connections, flow)
 
@@ -205,15 +233,36 @@ class Job:
         stream: Stream | None = None,
         lines: bool = False,
         follow: bool = True,
+        **selection: Unpack[Selection],
     ) -> OutputReading[Record | Gap]:
         """The output in pieces that say when and from where they came.
 
         >>> [(record.stream, record.text) for record in job.records(lines=True)]
         [('stdout', 'hello')]
         """
-        place = Place(job_id=self.id, offset=offset, stream=stream)
+        place = place_of(self.id, offset, stream, selection)
         flow = read_records(self._policy, place, lines=lines, follow=follow)
         return OutputReading(self._connections, flow, place)
+
+    def grep(
+        self,
+        pattern: str,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        **search: Unpack[Search],
+    ) -> SearchReading[Match | Gap]:
+        """The lines that match `pattern` (RE2), of what there is now; `.count` is how many do.
+
+        `invert`, `ignore_case`, `context` (lines around each) and `max` say how, a selection where.
+
+        >>> [(match.line, match.text) for match in job.grep("^hell")]
+        [(1, 'hello')]
+        """
+        how, selection = parts_of(search)
+        place, found = place_of(self.id, offset, stream, selection), Found()
+        flow = search_lines(self._policy, place, [("grep", pattern), *how], found)
+        return SearchReading(self._connections, flow, found)
 
     def kill(
         self,

@@ -15,6 +15,7 @@ from service.client.address import Address
 from service.client.failures import ClientClosed
 from service.client.http import FAILURES, Verify, client_options, failure_of, request_options
 from service.client.output import Place
+from service.client.searching import Found
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
 
 T = TypeVar("T")
@@ -227,3 +228,16 @@ class OutputReading(Reading[T]):
     def offset(self) -> int:
         """Behind the last item: where another reader continues."""
         return self._place.offset
+
+
+class SearchReading(Reading[T]):
+    """Of lines that are searched for."""
+
+    def __init__(self, connections: Connections, flow: Flow[T, None], found: Found) -> None:
+        super().__init__(connections, flow)
+        self._found = found
+
+    @property
+    def count(self) -> int | None:
+        """How many lines match; None before the end."""
+        return self._found.count

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from service.client.failures import UnexpectedAnswer
-from service.client.results import OutputBytes, Record
+from service.client.results import End, Match, OutputBytes, Record
 from service.jobs.views import EndRecord, JobView
+
+T = TypeVar("T")
 
 # Bytes of a record that can't be read, as they are quoted.
 _QUOTED: Final = 80
@@ -58,6 +60,45 @@ class WireHeartbeat(msgspec.Struct, tag_field="Type", tag="heartbeat", gc=False)
     """It says that the connection is alive."""
 
 
+class WireLine(msgspec.Struct, tag_field="Type", tag="line", rename="pascal", gc=False):
+    """A line that was searched for."""
+
+    line: int
+    offset: int
+    stream: str
+    command: int
+    time: str
+    text: str | None = None
+    data: bytes | None = None
+    partial: bool = False
+    context: bool = False
+
+    def match(self) -> Match:
+        return Match(
+            line=self.line,
+            offset=self.offset,
+            stream=self.stream,
+            command=self.command,
+            time=self.time,
+            data=OutputBytes((self.data or b"") if self.text is None else self.text.encode()),
+            is_context=self.context,
+            is_partial=self.partial,
+        )
+
+
+class WireMatches(msgspec.Struct, tag_field="Type", tag="matches", rename="pascal", gc=False):
+    """The last record of a search."""
+
+    count: int
+
+
+class OfJob(msgspec.Struct, rename="pascal", gc=False):
+    """What a record of many jobs has beside its own members; a heartbeat has no job."""
+
+    cursor: str
+    job: str | None = None
+
+
 class WireChange(msgspec.Struct, tag_field="Type", tag="change"):
     """Of a job. The rest is its view, unless it was cleaned."""
 
@@ -67,6 +108,8 @@ class WireChange(msgspec.Struct, tag_field="Type", tag="change"):
 
 
 OfOutput: TypeAlias = WireOutput | WireGap | WireEnd | WireHeartbeat
+OfSearch: TypeAlias = WireLine | WireMatches | WireGap
+OfMany: TypeAlias = WireOutput | WireGap | End | WireHeartbeat
 OfEvents: TypeAlias = WireChange | WireHeartbeat
 
 
@@ -74,6 +117,21 @@ OfEvents: TypeAlias = WireChange | WireHeartbeat
 @cache
 def _of_output() -> msgspec.json.Decoder[OfOutput]:
     return msgspec.json.Decoder(OfOutput)
+
+
+@cache
+def _of_search() -> msgspec.json.Decoder[OfSearch]:
+    return msgspec.json.Decoder(OfSearch)
+
+
+@cache
+def _of_many() -> msgspec.json.Decoder[OfMany]:
+    return msgspec.json.Decoder(OfMany)
+
+
+@cache
+def _of_job() -> msgspec.json.Decoder[OfJob]:
+    return msgspec.json.Decoder(OfJob)
 
 
 @cache
@@ -88,25 +146,33 @@ def _of_views() -> msgspec.json.Decoder[JobView]:
 
 def output_record(line: bytes) -> OfOutput:
     """Raises: UnexpectedAnswer."""
-    try:
-        record: OfOutput = _of_output().decode(line)
-    except msgspec.DecodeError as exc:
-        raise _unreadable(line, exc) from exc
-    return record
+    return _decoded(_of_output(), line)
+
+
+def search_record(line: bytes) -> OfSearch:
+    """Raises: UnexpectedAnswer."""
+    return _decoded(_of_search(), line)
+
+
+def many_record(line: bytes) -> tuple[OfMany, OfJob]:
+    """A record of many jobs, and whose it is. Raises: UnexpectedAnswer."""
+    return _decoded(_of_many(), line), _decoded(_of_job(), line)
 
 
 def event_record(line: bytes) -> tuple[OfEvents, JobView | None]:
     """A record of `/events`, and the view in it. Raises: UnexpectedAnswer."""
+    record = _decoded(_of_events(), line)
+    has_view = isinstance(record, WireChange) and not record.cleaned
+    return record, _decoded(_of_views(), line) if has_view else None
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
     try:
-        record = _of_events().decode(line)
-        has_view = isinstance(record, WireChange) and not record.cleaned
-        return record, _of_views().decode(line) if has_view else None
+        return decoder.decode(line)
     except msgspec.DecodeError as exc:
-        raise _unreadable(line, exc) from exc
-
-
-def _unreadable(line: bytes, exc: Exception) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"Expected a record of NDJSON, got {line[:_QUOTED]!r}: {exc}.")
+        raise UnexpectedAnswer(
+            f"Expected a record of NDJSON, got {line[:_QUOTED]!r}: {exc}."
+        ) from exc
 
 
 class LineSplitter:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -124,6 +125,8 @@ class ManyJobs:
                         await self._turn(self._ready.popleft(), sink)
                         await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
                     elif not self._follow:
+                        # A proxy may end a broken stream cleanly: this says that it is whole.
+                        await sink.write(self._reader.heartbeat(self.cursor, time.time_ns()))
                         return
                     else:
                         with self._watcher.keep_alive.during(beat):

@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_service import Clock, Cutting, Output, drive, policy, problem
+from scripted_service import PIECE, Clock, Cutting, Output, drive, policy, problem
 
 from service.client.failures import UnexpectedAnswer
-from service.client.output import MAX_LINE_BYTES, Place, read_bytes, read_lines, read_records
+from service.client.output import (
+    MAX_LINE_BYTES,
+    Place,
+    place_of,
+    read_bytes,
+    read_lines,
+    read_records,
+)
 from service.client.results import Gap, Record
 from service.client.steps import Failure, Request
 from service.client.wire import LineSplitter
@@ -32,6 +39,33 @@ def test_bytes_come_once_each_over_any_cut(data, cuts, step, fragment, start):
     assert b"".join(drive(flow, Cutting(output, cuts), clock)) == data[begin:]
     assert place.is_last
     assert place.offset == len(data)
+
+
+@given(data=DATA, cuts=CUTS, step=SIZES, fragment=SIZES, tail=st.integers(0, 3))
+def test_the_tail_is_that_of_the_first_response_over_any_cut(data, cuts, step, fragment, tail):
+    clock, output = Clock(), Output(data, step, fragment)
+    place = place_of("j", selection={"tail": tail})
+    flow = read_bytes(policy(clock), place, gaps="cut", follow=True)
+    assert b"".join(drive(flow, Cutting(output, cuts), clock)) == data[output.begins[0] :]
+
+
+@given(data=DATA, cuts=CUTS, step=SIZES, fragment=SIZES, limit=st.integers(1, 60))
+def test_a_limit_is_counted_down_over_any_cut(data, cuts, step, fragment, limit):
+    clock, output = Clock(), Output(data, step, fragment)
+    place = place_of("j", selection={"limit": limit})
+    flow = read_bytes(policy(clock), place, gaps="cut", follow=True)
+    assert b"".join(drive(flow, Cutting(output, cuts), clock)) == data[:limit]
+
+
+@given(data=DATA, cuts=CUTS, step=SIZES, fragment=SIZES, limit=st.none() | st.integers(1, 60))
+def test_what_one_command_wrote_comes_once_over_any_cut(data, cuts, step, fragment, limit):
+    clock, output = Clock(), Output(data, step, fragment)
+    place = place_of("j", selection={"command": 1, "limit": limit})
+    flow = read_records(policy(clock), place, lines=False, follow=True)
+    records = drive(flow, Cutting(output, cuts), clock)
+    written = [data[i : i + PIECE] for i in range(PIECE, len(data), 2 * PIECE)]
+    assert b"".join(record.data for record in records) == b"".join(written)[:limit]
+    assert all(data[record.offset : record.end] == record.data for record in records)
 
 
 @given(data=DATA, cuts=CUTS, step=SIZES, fragment=SIZES)

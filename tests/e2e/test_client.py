@@ -19,7 +19,7 @@ import pytest
 from gates import Gate
 from running import Service, again, running
 
-from service.client import address, requests, results, sync_client
+from service.client import address, requests, results, searching, selection, sync_client
 
 pytestmark = pytest.mark.e2e
 
@@ -42,6 +42,8 @@ def finders() -> list[tuple[str, object]]:
         ("results", results),
         ("requests", requests),
         ("address", address),
+        ("searching", searching),
+        ("selection", selection),
     ]
 
 
@@ -57,6 +59,7 @@ def test_the_examples_of_the_docstrings_happen(name, of, service, client, monkey
         return made[-1]
 
     public = {**vars(results), **vars(requests), **vars(address)}
+    public |= {**vars(searching), **vars(selection)}
     public |= {"Client": new, "client": client, "job": job}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for example in doctest.DocTestFinder().find(of, name, globs=dict(public)):
@@ -79,10 +82,10 @@ def test_the_blocks_of_the_readme_run(service: Service):
 
 # What these are their names and the table of errors say; iterators and async twins are what methods return.
 UNEXPLAINED = {
-    "AsyncJob", "AsyncOutputReading", "AsyncReading", "BadQuery", "BodyTooLarge", "Draining", "Event",
-    "FilesLeft", "IdempotencyKeyReused", "InsufficientStorage", "InternalError", "Job", "JobIsLive",
-    "JobNotPending", "JobView", "MissingScope", "OffsetBeyondEnd", "OutputBytes", "OutputReading",
-    "Reading", "Receipt", "Record", "Result", "Retry", "TooManyRequests", "Unauthenticated", "Unavailable",
+    "AsyncJob", "AsyncOutputReading", "AsyncReading", "AsyncSearchReading", "BadQuery", "BodyTooLarge", "Draining", "Event",
+    "FilesLeft", "Followed", "IdempotencyKeyReused", "InsufficientStorage", "InternalError", "Job", "JobIsLive",
+    "JobNotPending", "JobView", "Match", "MissingScope", "OffsetBeyondEnd", "OutputBytes", "OutputReading",
+    "Reading", "Receipt", "Record", "Result", "Retry", "SearchReading", "TooManyRequests", "Unauthenticated", "Unavailable",
 }  # fmt: skip
 
 

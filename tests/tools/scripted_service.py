@@ -69,41 +69,66 @@ def problem(status: int, code: str, **members: Any) -> Reply:
     return status, headers, [json.dumps({"detail": "told", **body}).encode()]
 
 
+# Bytes of a record; of those that have an odd number command 1 wrote, else command 0.
+PIECE = 7
+
+
 class Output:
-    """The output of a job, which grows by `step` bytes with each request until it is whole."""
+    """The output of a job, which grows by `step` bytes with each request until it is whole.
+
+    `begins`: where each response began. Of selections it knows `tail`, `command` and `limit`.
+    """
 
     def __init__(self, data: bytes, step: int, fragment: int) -> None:
         self.data, self.step, self.fragment = data, step, fragment
         self.there = 0
         self.requests: list[Request] = []
+        self.begins: list[int] = []
 
     def __call__(self, request: Request) -> Reply:
         self.requests.append(request)
-        offset = int(dict(request.query)["offset"])
+        query = dict(request.query)
+        offset = int(query.get("offset", 0))
         self.there = min(len(self.data), max(self.there, offset) + self.step)
         assert 0 <= offset <= self.there
+        if "tail" in query:
+            assert "offset" not in query
+            lines = self.data[: self.there].splitlines(keepends=True)
+            offset = self.there - len(b"".join(lines[max(0, len(lines) - int(query["tail"])) :]))
+        self.begins.append(offset)
         headers = {"Jobrunner-Offset": str(offset)}
         if ("Accept", "application/octet-stream") in request.headers:
             headers["Content-Length"] = str(self.there - offset)
             if self.there == len(self.data):
                 headers |= {"Jobrunner-State": "exited", "Jobrunner-Bytes": str(self.there)}
             return 200, headers, self._fragments(self.data[offset : self.there])
-        return 200, headers, self._fragments(self._records(offset))
+        return 200, headers, self._fragments(self._records(offset, query))
 
-    def _records(self, offset: int) -> bytes:
+    def _records(self, offset: int, query: dict[str, str]) -> bytes:
         lines = []
-        for begin in range(offset, self.there, 7):
-            piece = self.data[begin : min(begin + 7, self.there)]
+        command, limit = query.get("command"), int(query.get("limit", len(self.data) + 1))
+        assert limit > 0
+        begin = offset
+        while begin < self.there and limit:
+            number = begin // PIECE
+            piece = self.data[begin : min((number + 1) * PIECE, self.there)]
+            if command not in (None, f"{number % 2}"):
+                begin += len(piece)
+                continue
+            piece = piece[:limit]
+            limit -= len(piece)
             record: dict[str, Any] = {"Type": "output", "Offset": begin, "End": begin + len(piece)}
-            record |= {"Stream": "stdout", "Command": 0, "Time": "2026-01-01T00:00:00Z"}
+            record |= {"Stream": "stdout", "Command": number % 2, "Time": "2026-01-01T00:00:00Z"}
+            begin += len(piece)
             try:
                 record["Text"] = piece.decode()
             except UnicodeDecodeError:
                 record["Data"] = base64.b64encode(piece).decode()
             lines += [record, {"Type": "heartbeat", "Offset": 0, "Time": ""}]
-        if self.there == len(self.data):
+        if self.there == len(self.data) or not limit:
+            state = "exited" if self.there == len(self.data) else "running"
             lines.append(
-                {"Type": "end", "State": "exited", "Reason": None, "ExitCode": 0, "Signal": None}
+                {"Type": "end", "State": state, "Reason": None, "ExitCode": 0, "Signal": None}
                 | {"Bytes": self.there, "Stdout": self.there, "Stderr": 0, "SHA256": None}
             )
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
