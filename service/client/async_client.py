@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, Unpack
 
 from service.client import flows
@@ -22,7 +22,7 @@ from service.client.requests import Command
 from service.client.results import Event, Followed, Gap, Match, OutputBytes, Receipt, Record, Result
 from service.client.retrying import Policy, Retry, quietly
 from service.client.searching import Found, Search, parts_of, search_lines
-from service.client.selection import Moment, Selection, Selectors, selectors_of
+from service.client.selection import Selection, Selectors, selectors_of
 from service.client.steps import mapped
 from service.jobs.views import JobView
 
@@ -78,30 +78,16 @@ class AsyncClient:
     def jobs(
         self,
         *,
-        state: str | Iterable[str] | None = None,
-        label: str | Iterable[str] | Mapping[str, str] | None = None,
-        name: str | None = None,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        exit_code: int | str | None = None,
-        reason: str | None = None,
         order: str | None = None,
+        limit: int | None = None,
+        **selectors: Unpack[Selectors],
     ) -> AsyncReading[AsyncJob]:
         """The jobs that are selected, each with its `view`; the live ones when nothing says which.
 
-        They are asked for a page at a time. `state="all"` is all of them.
+        They are asked for a page at a time. `state="all"` is all of them, and `limit` how many of
+        them come at most.
         """
-        selectors = selectors_of(
-            state=state,
-            label=label,
-            name=name,
-            since=since,
-            until=until,
-            exit_code=exit_code,
-            reason=reason,
-            order=order,
-        )
-        found = flows.jobs(self._policy, selectors)
+        found = flows.jobs(self._policy, selectors_of(order=order, **selectors), limit)
         return AsyncReading(
             self._connections, mapped(found, lambda view: [AsyncJob(self, view.id, view)])
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -97,14 +98,17 @@ def _whole(policy: Policy, job_id: str, stream: Stream) -> Nothing[bytes]:
     return b"".join(parts)
 
 
-def jobs(policy: Policy, selectors: Query) -> Flow[JobView, None]:
-    """The jobs that are selected, a page at a time."""
+def jobs(policy: Policy, selectors: Query, limit: int | None) -> Flow[JobView, None]:
+    """The jobs that are selected, at most `limit`, a page at a time."""
     after: str | None = None
-    while True:
-        answer = yield from call(policy, requests.page_request(selectors, after))
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        size = min(left, requests.PAGE)
+        answer = yield from call(policy, requests.page_request(selectors, after, size))
         page = decoded(answer, Listing)
         for view in page.jobs or ():
             yield Emit(view)
+        left -= size
         if not page.next:
             return
         after = page.next

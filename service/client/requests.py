@@ -100,9 +100,9 @@ def many_request(selectors: Query, after: str | None, *, lines: bool, follow: bo
     return Request(path="/attach", query=query, headers=(_NDJSON,))
 
 
-def page_request(selectors: Query, after: str | None) -> Request:
+def page_request(selectors: Query, after: str | None, size: int) -> Request:
     """A page of jobs."""
-    query = [*selectors, ("view", "full"), ("limit", f"{PAGE}")]
+    query = [*selectors, ("view", "full"), ("limit", f"{size}")]
     if after is not None:
         query.append(("after", after))
     return Request(path="/", query=tuple(query))

@@ -44,6 +44,7 @@ class Selectors(TypedDict, total=False):
     state: str | Iterable[str] | None
     label: str | Iterable[str] | Mapping[str, str] | None
     name: str | None
+    id_prefix: str | None
     since: Moment | None
     until: Moment | None
     exit_code: int | str | None
@@ -156,6 +157,7 @@ def selectors_of(*, order: str | None = None, **selectors: Unpack[Selectors]) ->
     found += [("label", each) for each in label or ()]
     others = {
         "name": selectors.get("name"),
+        "id": selectors.get("id_prefix"),
         "since": moment(selectors.get("since")),
         "until": moment(selectors.get("until")),
         "exit": selectors.get("exit_code"),

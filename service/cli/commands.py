@@ -1,0 +1,25 @@
+"""All commands by name, with what a list of them says. Nothing is loaded for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+JOBS: Final = {
+    "run": "run a command, and exit as it does",
+    "attach": "read a job's output from its first byte, then live until it ends",
+}
+"""For users; each is a module of `service.cli.verbs`, whose `command` it is."""
+
+OPERATOR: Final = {
+    "doctor": "find out what is wrong on this host",
+    "drain": "take no new jobs, and let those that run finish",
+    "resume": "end a drain: take jobs again, and start those that are pending",
+    "token": "manage who may call",
+    "audit": "show who did what, and what was refused",
+    "supervisor": "manage the supervisor",
+}
+"""For whoever runs the service, on its host: see `service.cli.operator`."""
+
+SERVE: Final = {"serve": "run the service"}
+
+SECTIONS: Final = {"Jobs": JOBS, "The service": {**SERVE, **OPERATOR}}

@@ -1,0 +1,127 @@
+"""`jobrunner` itself: finds a command, runs it, and says in a line what went wrong."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+import service
+from service.cli import operator
+from service.cli.commands import JOBS, OPERATOR, SECTIONS, SERVE
+from service.cli.exit_status import FAILED, TIMED_OUT, USAGE, of_signal
+from service.cli.notes import note
+from service.cli.target import connection_options
+from service.client import ServiceUnreachable, UnexpectedAnswer
+from service.errors import InvalidJob, JobrunnerError
+
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(click.Group):
+    """Loads a command when it is called; lists all of them without loading any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name in JOBS:
+            found = import_module(f"service.cli.verbs.{cmd_name}").command
+            assert isinstance(found, click.Command)  # noqa: S101 - what a module of verbs has
+            return found
+        if cmd_name in OPERATOR or cmd_name in SERVE:
+            return _of_operator(cmd_name)
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (word := args[0]) not in self.list_commands(ctx) and not word.startswith("-"):
+            near = difflib.get_close_matches(word, self.list_commands(ctx), 1)
+            hint = f"; the nearest one is {near[0]}" if near else ""
+            raise click.UsageError(f"There is no command {word!r}{hint}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+
+def _of_operator(name: str) -> click.Command:
+    """So that it stands beside the others; its own parser reads its arguments."""
+
+    @click.command(name, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def call(arguments: tuple[str, ...]) -> int:
+        if name in SERVE:
+            import_module("service.cli.serve").run(arguments)
+        return operator.run([name, *arguments])
+
+    return call
+
+
+@click.group(
+    cls=Commands,
+    context_settings=_HELP,
+    no_args_is_help=False,
+    epilog="`jobrunner COMMAND --help` says what a command takes.",
+)
+@click.version_option(service.__version__, "-V", "--version", message="jobrunner %(version)s")
+@connection_options
+def jobrunner() -> None:
+    """Run jobs, and read their output from anywhere.
+
+    A job goes on whatever happens to who watches it. A job is named by its ID, the beginning of its
+    ID, its name, or @last, the one that was submitted last.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command. Returns the exit status."""
+    try:
+        status = jobrunner.main(
+            list(arguments) or ["--help"], prog_name="jobrunner", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except click.UsageError as exc:
+        return _usage(exc)
+    except (click.Abort, KeyboardInterrupt):
+        return of_signal(signal.SIGINT)
+    except click.ClickException as exc:
+        note(exc.format_message())
+        return FAILED
+    except BrokenPipeError:
+        # Whoever read the output has enough. Nothing is left to flush at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return of_signal(signal.SIGPIPE)
+    except TimeoutError as exc:
+        note(str(exc))
+        return TIMED_OUT
+    except (JobrunnerError, ServiceUnreachable, UnexpectedAnswer, OSError) as exc:
+        _tell(exc)
+        return FAILED
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: click.UsageError) -> int:
+    command = error.ctx.command_path if error.ctx is not None else "jobrunner"
+    note(f"{error.format_message().rstrip('.')}. `{command} --help` says more.")
+    return USAGE
+
+
+def _tell(error: Exception) -> None:
+    if isinstance(error, InvalidJob):
+        for each in error.errors:
+            note(f"{each.pointer or '/'}: {each.detail}")
+    else:
+        note(str(error))

@@ -1,0 +1,51 @@
+"""`jobrunner attach`: reads a job's output, and goes when it is told to."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from service.cli import exit_status
+from service.cli.interrupts import Interrupts
+from service.cli.jobs import job_of
+from service.cli.notes import note
+from service.cli.output import Copy
+from service.cli.target import client, connection_options
+
+_HELP = r"""Read a job's output from its first byte, then live until it ends.
+
+Standard output and standard error come out apart. Ctrl-C only detaches: the job goes on.
+
+\b
+Examples:
+  jobrunner attach @last
+  jobrunner attach --offset 1048576 nightly
+
+\b
+Exit status: as that of `jobrunner run`; 130 after Ctrl-C.
+"""
+
+
+@click.command("attach", help=_HELP, short_help="read a job's output until it ends")
+@click.argument("job", metavar="JOB")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip so many bytes.")
+@connection_options
+def command(job: str, offset: int) -> int:
+    found = job_of(client(), job)
+    with Interrupts() as interrupts:
+        copy = Copy(found, offset, interrupts)
+        try:
+            copy.to_end(_leave)
+            with interrupts.let_in():
+                view = found.wait()
+        except KeyboardInterrupt:
+            note(f"Detached. To go on: jobrunner attach --offset {copy.offset} {found.id}")
+            return exit_status.of_signal(signal.SIGINT)
+    if (remark := exit_status.remark(view)) is not None:
+        note(remark)
+    return exit_status.of_job(view)
+
+
+def _leave(_count: int) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,215 @@
+"""`jobrunner run`: a job that feels like a command of this shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from typing import IO, Any
+from uuid import uuid4
+
+import click
+
+from service.cli import exit_status
+from service.cli.durations import DURATION
+from service.cli.interrupts import Interrupts
+from service.cli.notes import note
+from service.cli.output import Copy
+from service.cli.target import client, connection_options
+from service.client.failures import ServiceUnreachable
+from service.client.sync_client import Client, Job
+
+_HELP = r"""Run a command as a job, and exit as it does.
+
+Its output comes out here byte for byte, standard output and standard error apart. One argument is a
+line for bash; several are the words of one command.
+
+Whatever happens to this command, the job goes on: a lost connection, a restart of the service, a
+closed terminal. Ctrl-C sends INT to the job; typed twice it kills the job.
+
+\b
+Examples:
+  jobrunner run -- make -j4 test
+  jobrunner run 'make && make install'
+  jobrunner run -d --name nightly --timeout 2h -- ./nightly.sh
+  jobrunner run --image python:3.12 -- python3 -c 'print(1)'
+  jobrunner run --key build-1742 -- make     # again: the same job, from its first byte
+  jobrunner run --file job.json              # a job as POST / takes it
+
+\b
+Exit status: that of the command; 128+N when signal N ended it; 124 when it ran into a timeout;
+125 when it, or this command, failed before that; 2 for wrong usage.
+"""
+
+
+@click.command("run", help=_HELP, short_help="run a command, and exit as it does")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("-d", "--detach", is_flag=True, help="Print the ID, and leave the job to itself.")
+@click.option("-n", "--name", metavar="NAME", help="Its name.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label of it.")
+@click.option(
+    "-e",
+    "--env",
+    "environment",
+    multiple=True,
+    metavar="K[=V]",
+    help="A variable of its environment; without a value: with the value that it has here.",
+)
+@click.option(
+    "-w", "--workdir", metavar="DIR", help="Its working directory, on the service's host."
+)
+@click.option("--timeout", type=DURATION, metavar="TIME", help="Kill it after 90s, 10m, 2h.")
+@click.option("--idle-timeout", type=DURATION, metavar="TIME", help="Kill it when it is silent.")
+@click.option(
+    "--queue-timeout", type=DURATION, metavar="TIME", help="Kill it when it waits so long."
+)
+@click.option(
+    "--grace", type=DURATION, metavar="TIME", help="From TERM to KILL, when it is killed."
+)
+@click.option("--priority", type=int, metavar="N", help="Its place in the queue; higher is first.")
+@click.option("--image", metavar="IMAGE", help="Run it in a container of this image.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.File("r", encoding="utf-8"),
+    help="A job in JSON, as POST / takes it; '-': standard input. The options above win.",
+)
+@click.option("--key", metavar="KEY", help="The job that was submitted with this key, if one was.")
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, help="Skip so many bytes of output."
+)
+@connection_options
+def command(*, detach: bool, key: str | None, offset: int, **given: Any) -> int:
+    service = client()
+    submission = _submission(**given)
+    job = _submitted(service, submission, key)
+    if detach:
+        print(job.id)
+        return 0
+    return _watched(job, offset)
+
+
+def _submission(
+    *,
+    command: tuple[str, ...],
+    file: IO[str] | None,
+    name: str | None,
+    labels: tuple[str, ...],
+    environment: tuple[str, ...],
+    workdir: str | None,
+    image: str | None,
+    **bounds: float | None,
+) -> dict[str, Any]:
+    """The job, as the service takes it. Raises: UsageError."""
+    if bool(command) == (file is not None):
+        got = "both" if command else "neither"
+        raise click.UsageError(f"Expected a command or --file, got {got}.")
+    job = _read(file) if file is not None else _command(command, image)
+    if name is not None:
+        job["Name"] = name
+    if workdir is not None:
+        job["WorkingDir"] = workdir
+    for key, found in (("Labels", _labels(labels)), ("Environment", _environment(environment))):
+        if found:
+            job[key] = {**(job.get(key) or {}), **found}
+    for option, value in bounds.items():
+        if value is not None:
+            job[_KEYS[option]] = value
+    return job
+
+
+_KEYS = {
+    "timeout": "Timeout",
+    "idle_timeout": "IdleTimeout",
+    "queue_timeout": "QueueTimeout",
+    "grace": "Grace",
+    "priority": "Priority",
+}
+
+
+def _command(words: tuple[str, ...], image: str | None) -> dict[str, Any]:
+    line = words[0] if len(words) == 1 else None
+    if image is None:
+        return {"CommandLine": line if line is not None else shlex.join(words)}
+    of_image: dict[str, Any] = {"Kind": "docker", "Image": image}
+    if line is not None:
+        return {**of_image, "CommandLine": line, "Shell": True}
+    return {**of_image, "Arguments": list(words)}
+
+
+def _read(file: IO[str]) -> dict[str, Any]:
+    try:
+        job = json.load(file)
+    except ValueError as exc:
+        raise click.UsageError(f"Expected a job in JSON in {file.name}: {exc}.") from exc
+    if not isinstance(job, dict):
+        raise click.UsageError(f"Expected an object in {file.name}, got {json.dumps(job)[:40]}.")
+    return job
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    for each in given:
+        if "=" not in each:
+            raise click.BadParameter(f"Expected K=V, got {each!r}.", param_hint="--label")
+    return dict(each.split("=", 1) for each in given)
+
+
+def _environment(
+    given: tuple[str, ...],
+    own: Mapping[str, str] = os.environ,  # noqa: TID251 - what `-e NAME` passes on
+) -> dict[str, str]:
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals and name not in own:
+            raise click.BadParameter(f"{name} isn't set here.", param_hint="--env")
+        found[name] = value if equals else own[name]
+    return found
+
+
+def _submitted(service: Client, submission: dict[str, Any], key: str | None) -> Job:
+    """Ctrl-C may come when the service has it already."""
+    sent = key or str(uuid4())
+    try:
+        return service.submit(submission, key=sent)
+    except KeyboardInterrupt:
+        note(f"The job may have been submitted; `jobrunner run --key {sent} …` finds it.")
+        raise
+
+
+def _watched(job: Job, offset: int) -> int:
+    with Interrupts() as interrupts:
+        copy = Copy(job, offset, interrupts)
+        try:
+            copy.to_end(lambda count: _interrupt(job, count))
+            with interrupts.let_in():
+                view = job.wait()
+        except (KeyboardInterrupt, BrokenPipeError) as exc:
+            note(f"The job goes on: jobrunner attach --offset {copy.offset} {job.id}")
+            if isinstance(exc, BrokenPipeError):
+                raise
+            return exit_status.of_signal(signal.SIGINT)
+    if (remark := exit_status.remark(view)) is not None:
+        note(remark)
+    if view.kill is not None and interrupts.count > 1:
+        note(exit_status.receipt(view))
+    sys.stdout.flush()
+    return exit_status.of_job(view)
+
+
+def _interrupt(job: Job, count: int) -> None:
+    """The first is the job's, the second kills it; a third leaves a service that doesn't answer."""
+    if count > 2:
+        raise KeyboardInterrupt
+    try:
+        if count == 1:
+            job.request_kill(signal="INT")
+            note("INT was sent to the job; Ctrl-C again kills it.")
+        else:
+            job.request_kill(grace=0)
+    except ServiceUnreachable:
+        what = "be interrupted" if count == 1 else "be killed"
+        note(f"The job can't {what}: no service answers. Ctrl-C again, and it goes on alone.")
