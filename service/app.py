@@ -78,6 +78,10 @@ def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
         await stop.left(settings)
         return True
 
+    def remove_shared() -> None:
+        app.ctx.listening.close()
+        shared.remove(settings.state_dir)
+
     waits = settings.shutdown is OnShutdown.DRAIN
     return Lifespan(
         state_dir_lock=lock,
@@ -89,7 +93,7 @@ def _lifespan(app: Jobrunner, settings: Settings, lock: int | None) -> Lifespan:
             end=end_jobs,
             end_s=jobs_bound_s(settings),
         ),
-        remove_shared=partial(shared.remove, settings.state_dir),
+        remove_shared=remove_shared,
         greet=partial(greet, settings=settings),
     )
 

@@ -28,6 +28,11 @@ def parsed(text: str) -> str | None:
     return str(found)
 
 
+def caller(address: str, uid: int | None) -> str:
+    """Who counts as one caller: a network, or a user of this host who came over a Unix socket."""
+    return network(address) if address or uid is None else f"uid {uid}"
+
+
 @functools.lru_cache(maxsize=_MAX_REMEMBERED)
 def network(text: str) -> str:
     """What `text`, an address, counts as: itself, or the /64 of an IPv6 address."""

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from service.access.addresses import network
+from service.access.addresses import caller
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import proxy_field
 from service.access.in_flight import Abortable, InFlight
@@ -103,6 +103,10 @@ class Incoming(Protocol):
 
     @property
     def client_ip(self) -> str: ...
+
+    @property
+    def peer_uid(self) -> int | None:
+        """The user who connected, over a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,16 +293,18 @@ class Admission:
 
     def _refuse(self, incoming: Incoming, error: JobrunnerError, principal: Principal) -> None:
         """Audit a refusal. Raises: TooManyRequests, in its place, when they come too often."""
-        client_ip = incoming.client_ip
+        client_ip, uid = incoming.client_ip, incoming.peer_uid
+        who = caller(client_ip, uid)
         self.audit_log.refuse(
-            network(client_ip),
+            who,
             code=error.code,
             principal=principal.name,
             token=principal.token,
             client_ip=client_ip,
+            uid=uid,
             request=f"{incoming.method} {incoming.path}",
         )
-        if retry_s := self._failures.acquire(network(client_ip)):
+        if retry_s := self._failures.acquire(who):
             raise TooManyRequests(
                 "Too many requests from this address were refused.", retry_after_s=retry_s
             ) from error

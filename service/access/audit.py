@@ -28,13 +28,13 @@ _log = structlog.get_logger("jobrunner.audit")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `clean`,
-    `refuse`. `client_ip`
-    (`of` in the file): the address that the request came from. `job` and `code` where there is one;
-    `code` is that of the problem document.
+    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `clean`, `refuse`.
+    `client_ip` (`of` in the file): the address that the request came from; `uid`: the user who
+    connected, over a Unix socket. `job` and `code` where there is one; `code` is that of the
+    problem document.
 
     `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
-    by the callers who caused most of them (`callers`: addresses, or principals).
+    by the callers who caused most of them (`callers`: addresses, users, or principals).
     """
 
     at: str
@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str | None
     token: str | None = None
     client_ip: str = msgspec.field(default="", name="of")
+    uid: int | None = None
     job: str | None = None
     code: str | None = None
     request: str | None = None
@@ -67,6 +68,7 @@ class AuditLog:
         principal: str | None,
         token: str | None = None,
         client_ip: str = "",
+        uid: int | None = None,
         job: str | None = None,
         code: str | None = None,
         request: str | None = None,
@@ -79,6 +81,7 @@ class AuditLog:
                 principal=principal,
                 token=token,
                 client_ip=escaped(client_ip),
+                uid=uid,
                 job=None if job is None else escaped(job[:_MAX_CHARS]),
                 code=code,
                 request=None if request is None else escaped(request[:_MAX_CHARS]),

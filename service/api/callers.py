@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.access.addresses import network
+from service.access.addresses import caller
 from service.errors import UnknownJob
 from service.jobs.visibility import Sight
-from service.web.addresses import client_ip
+from service.web.addresses import client_ip, peer_uid
 from service.web.request import Request
 
 
@@ -37,11 +37,12 @@ def audit(
     """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
     principal = request.principal
     audit_log = request.app.ctx.admission.audit_log
-    ip = client_ip(request)
+    ip, uid = client_ip(request), peer_uid(request)
     fields = {
         "principal": principal.name,
         "token": principal.token,
         "client_ip": ip,
+        "uid": uid,
     }
     if job_id is not None:
         fields |= {"job": job_id}
@@ -50,4 +51,4 @@ def audit(
     if always:
         audit_log.always(action, **fields)
     else:
-        audit_log.add(principal.name or network(ip), action, **fields)
+        audit_log.add(principal.name or caller(ip, uid), action, **fields)

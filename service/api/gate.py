@@ -17,7 +17,7 @@ from service.access.scopes import Principal, Scope
 from service.access.tokens import Tokens
 from service.access.watch import TokenWatch
 from service.settings import Settings
-from service.web.addresses import client_ip
+from service.web.addresses import client_ip, peer_uid
 from service.web.cors import is_preflight
 from service.web.request import Request
 
@@ -147,3 +147,7 @@ class _Incoming:
     @property
     def client_ip(self) -> str:
         return client_ip(self._request)
+
+    @property
+    def peer_uid(self) -> int | None:
+        return peer_uid(self._request)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.settings.declaration import setting
 from service.settings.readers import (
-    file_mode,
+    file_mode_or_none,
     file_or_none,
     group,
     host_names,
@@ -16,6 +16,7 @@ from service.settings.readers import (
     number,
     origins,
     path_prefix,
+    socket_path,
 )
 
 
@@ -35,17 +36,25 @@ class HttpSettings:
         "a port number from 0 to 65535 (0: any free one)",
         "the port, unless `--port` is given",
     )
-    socket_mode: int = setting(
-        file_mode,
-        "666",
+    socket: Path | None = setting(
+        socket_path,
+        "",
+        "an absolute path of at most 107 bytes",
+        "a Unix socket to listen on besides, without TLS and with the same tokens; clients take it"
+        " as `JOBRUNNER_URL=unix://PATH`",
+    )
+    socket_mode: int | None = setting(
+        file_mode_or_none,
+        "",
         "three octal digits, such as 660",
-        "with `--unix PATH`: the mode of that socket; who may write to it may call the service",
+        "the mode of the Unix sockets: who may write to one may connect; default: 600 for"
+        " `JOBRUNNER_SOCKET`, 660 if `JOBRUNNER_SOCKET_GROUP` is set, and 666 for `--unix PATH`",
     )
     socket_group: int | None = setting(
         group,
         "",
         "a group of this host",
-        "with `--unix PATH`: the group of that socket; default the service's own",
+        "the group of the Unix sockets; default the service's own",
     )
     allowed_hosts: frozenset[str] = setting(
         host_names,

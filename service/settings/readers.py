@@ -86,8 +86,24 @@ def absolute_path(text: str) -> Path:
     return path
 
 
-def file_mode(text: str) -> int:
+# Bytes of the longest path of a Unix socket. Source: unix(7), sun_path, which ends with a NUL.
+MAX_SOCKET_PATH_BYTES: Final = 107
+
+
+def socket_path(text: str) -> Path | None:
+    """The absolute path of a Unix socket, which need not exist."""
+    if not text:
+        return None
+    path = absolute_path(text)
+    if not path.name or len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise ValueError(text)
+    return path
+
+
+def file_mode_or_none(text: str) -> int | None:
     """The rights of owner, group and others, in octal digits."""
+    if not text:
+        return None
     if not re.fullmatch("0?[0-7]{3}", text):
         raise ValueError(text)
     return int(text, 8)

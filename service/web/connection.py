@@ -22,6 +22,7 @@ from sanic.server import HttpProtocol
 from service.web.exchange import Exchange
 from service.web.flag import Flag
 from service.web.strangers import Strangers
+from service.web.unix_socket import peer_uid
 
 # Seconds for a client that still sends to read its refusal: some round trips.
 _LINGER_S: Final = 2.0
@@ -44,7 +45,11 @@ class Connection(HttpProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)  # type: ignore[no-untyped-call]
-        self._strangers.add(self, self.conn_info.client_ip)  # type: ignore[union-attr]
+        connection: Any = self.conn_info
+        if self._unix:
+            # Looked up now: a request may outlive its connection.
+            connection.ctx.peer_uid = peer_uid(transport.get_extra_info("socket"))
+        self._strangers.add(self, connection.client_ip)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.is_stranger:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # types alone: some of these modules import the request, whic
     from service.store import Store
     from service.web.access_log import AccessLog
     from service.web.cors import Cors
+    from service.web.listening import Listening
     from service.web.open_streams import OpenStreams
     from service.web.strangers import Strangers
 
@@ -33,11 +34,12 @@ class Gate(Protocol):
 
 
 class Context(SimpleNamespace):
-    """The settings are there from the beginning. Everything else is there in workers only, and set
-    before the first connection is accepted.
+    """The settings, and what it listens on, are there from the beginning. Everything else is there
+    in workers only, and set before the first connection is accepted.
     """
 
     settings: Settings
+    listening: Listening
     cors: Cors | None  # None: no page of another site may call
     tls: ssl.SSLContext | None  # of the connections that are accepted
     strangers: Strangers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Any
+import shlex
+from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 
@@ -15,6 +17,8 @@ from service.settings import OnShutdown, Settings
 
 _log = structlog.get_logger("jobrunner.app")
 
+# Where clients look for the service unless they are told (`service.client.address`).
+_DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _STOP = {
     OnShutdown.KILL: "ends the jobs that run",
     OnShutdown.LEAVE: "leaves the jobs running",
@@ -26,15 +30,18 @@ def greet(app: Any, settings: Settings) -> None:
     """Log the one event that says what matters of a start. `app` is Sanic's, and listens."""
     unix, url = _address(app)
     has_tokens = tokens.enabled(settings.state_dir)
+    second = {} if settings.socket is None else {"socket": _unix_url(str(settings.socket))}
     _log.info(
         STARTED,
         version=service.__version__,
-        url=url if unix is None else f"unix:{unix}",
+        url=url if unix is None else _unix_url(unix),
+        **second,
         state=str(settings.state_dir),
         callers=_callers(has_tokens=has_tokens, unix=unix),
         jobs=_jobs(settings),
         stop=f"Ctrl-C or TERM {_STOP[settings.shutdown]} (JOBRUNNER_SHUTDOWN={settings.shutdown})",
-        **{"try": _request(url, unix, has_tokens=has_tokens)},
+        **{"try": _command(url, unix, has_tokens=has_tokens)},
+        curl=_request(url, unix, has_tokens=has_tokens),
     )
 
 
@@ -48,6 +55,10 @@ def _address(app: Any) -> tuple[str | None, str]:
     if (sock := options.get("sock")) is not None:
         host, port, *_ = sock.getsockname()
     return None, f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _unix_url(path: str) -> str:
+    return f"unix://{quote(path)}"
 
 
 def _callers(*, has_tokens: bool, unix: str | None) -> str:
@@ -71,10 +82,23 @@ def _jobs(settings: Settings) -> str:
     return f"run as {user}, like the service{where}{hint}"
 
 
+def _command(url: str, unix: str | None, *, has_tokens: bool) -> str:
+    url = _here(url) if unix is None else _unix_url(unix)
+    parts = [] if url == _DEFAULT_URL else [f"JOBRUNNER_URL={shlex.quote(url)}"]
+    if has_tokens:
+        parts.append("JOBRUNNER_TOKEN=$TOKEN")
+    return " ".join([*parts, "jobrunner run -- echo hello"])
+
+
 def _request(url: str, unix: str | None, *, has_tokens: bool) -> str:
-    parts = ["curl -s", f"{url}/", "-H 'Content-Type: application/json'"]
+    parts = ["curl -s", f"{_here(url)}/", "-H 'Content-Type: application/json'"]
     if unix is not None:
-        parts.insert(1, f"--unix-socket {unix}")
+        parts.insert(1, f"--unix-socket {shlex.quote(unix)}")
     if has_tokens:
         parts.append('-H "Authorization: Bearer $TOKEN"')
     return " ".join([*parts, """-d '{"CommandLine": "echo hello"}'"""])
+
+
+def _here(url: str) -> str:
+    """As this host calls a service that listens on all addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -7,28 +7,27 @@ in this package.
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from typing import Any, Final, cast
 
 from sanic import Sanic
 from sanic.config import Config
 from sanic.handlers import ErrorHandler
 from sanic.mixins import startup
-from sanic.server.socket import configure_socket
 
 from service.access import tokens
 from service.access.exposure import why_exposed
 from service.errors import JobrunnerError, Unauthenticated
 from service.host.heartbeats import SLOTS
 from service.settings import Settings
-from service.web import unix_socket
 from service.web.asyncio_compat import send_at_once
 from service.web.connection import Connection, connection_of
 from service.web.context import Context
 from service.web.fd_reserve import shed_load
 from service.web.library_logs import of_libraries
+from service.web.listening import BACKLOG, Listening
 from service.web.prefix import request_class
-from service.web.refusal import EXIT_ERROR, refuse
+from service.web.refusal import refuse
 from service.web.tls import Accepted, loader_for
 from service.web.worker_states import NoManager
 
@@ -36,26 +35,6 @@ NAME: Final = "jobrunner"
 # Seconds for connections to end when a worker stops. Below the ten that Sanic's main process gives
 # its workers, or `after_server_stop` never runs.
 _GRACEFUL_S: Final = 3.0
-# Connections that wait to be accepted: beyond it a client's next try comes after a second.
-_BACKLOG: Final = 1024
-
-
-def _configure_socket(options: dict[str, Any]) -> Any:
-    """Raises: SystemExit, when nothing can listen there."""
-    try:
-        return configure_socket(options)
-    except OSError as exc:
-        where, hint = options.get("unix"), ""
-        if not where:
-            where, hint = (
-                f"{options.get('host')}:{options.get('port')}",
-                " (JOBRUNNER_PORT, --port)",
-            )
-        print(f"jobrunner: can't listen on {where}{hint}: {exc.strerror}.", file=sys.stderr)  # noqa: T201 - for the operator
-        raise SystemExit(EXIT_ERROR) from exc
-
-
-startup.configure_socket = _configure_socket  # type: ignore[attr-defined, assignment]  # the same
 # Sanic starts a process by this name, to keep the states of its workers in, and fails without it.
 startup.Manager = NoManager  # type: ignore[attr-defined, assignment]  # by the name that it has there
 
@@ -78,7 +57,7 @@ class Jobrunner(Sanic[Config, Context]):
         self.config.REQUEST_TIMEOUT = settings.request_timeout
         self.config.GRACEFUL_SHUTDOWN_TIMEOUT = _GRACEFUL_S
         self.ctx.settings = settings
-        unix_socket.restrict(settings)
+        self.ctx.listening = Listening(self)
         self.ctx.cors = None
         self.on_request(shed_load)
         self.on_request(send_at_once)
@@ -108,9 +87,12 @@ class Jobrunner(Sanic[Config, Context]):
                 "JOBRUNNER_TLS_CLIENT_CA asks for client certificates, which come with TLS"
                 " only: give --cert and --key too."
             )
+        first, second = options.get("unix"), settings.socket
+        if first and second is not None and os.path.realpath(first) == os.path.realpath(second):
+            refuse(f"--unix and JOBRUNNER_SOCKET are the same path, {first!r}: one suffices.")
         # Sanic's own access log, which --dev turns on, has query strings.
         ours = {"access_log": False, "protocol": Accepted if has_tls else Connection}
-        super().prepare(*args, **{"backlog": _BACKLOG, **options, **ours})
+        super().prepare(*args, **{"backlog": BACKLOG, **options, **ours})
 
     async def handle_request(self, request: Any) -> None:
         """Admission comes first. A signal or a middleware of Sanic costs as much as a whole short

@@ -1,82 +1,170 @@
-"""Who may connect to the Unix socket that the service listens on (`--unix`).
+"""A Unix socket that the service listens on: its file, who may connect, and who has connected.
 
-Sanic makes its file with a mode that lets every user of the host connect. Here it is made for its
-owner alone, and then given to the group and the mode that the settings name: at no moment may
-anybody connect who may not afterwards.
-
-Sanic makes it anew in each worker, under the same name: only the worker that was last would get
-connections, and none would while that one is replaced. Here the main process makes it once, and
-each worker gets it, as it gets a socket of TCP.
+1. At no moment may anybody connect who may not afterwards: the file is made for its owner alone,
+   and then given to the group and the mode that were asked for.
+2. What a dead service left there is replaced. A socket at which somebody listens is not, and
+   neither is what isn't a socket.
+3. Two services that start at the same path at once: one of them fails. Each looks, once it listens,
+   whether the file is still its own; and what it takes for dead it moves aside first, and asks
+   again there.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import errno
 import os
+import secrets
 import socket
-from functools import partial
+import stat
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sanic.mixins import startup
-from sanic.server import runners
-from sanic.server import socket as sockets
-from sanic.worker import serve as worker
+from service.settings.readers import MAX_SOCKET_PATH_BYTES
 
-from service.settings import Settings
-from service.web.refusal import refuse
-
-_bind: Final = sockets.bind_unix_socket
-_configure: Final[Any] = sockets.configure_socket
-_runners: Final[Any] = runners
-_worker: Final[Any] = worker
-_startup: Final[Any] = startup
-_serve: Final[Any] = _worker._serve_http_1  # noqa: SLF001 - where a worker has both
 _PRIVATE: Final = 0o600
+# Pid, uid, gid. Source: unix(7), SO_PEERCRED.
+_CREDENTIALS: Final = struct.Struct("iII")
 
 
-def restrict(settings: Settings) -> None:
-    """Have Sanic make its socket so from now on, in this process."""
-    listen: Any = partial(_listen, settings)
-    sockets.bind_unix_socket = listen
-    # Each is imported there by that name.
-    _runners.bind_unix_socket = listen
-    _startup.configure_socket = _hand_on
-    _worker._serve_http_1 = _serve_given  # noqa: SLF001 - as above
+class CannotListen(Exception):
+    """The message is a sentence for the operator."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"can't listen on {where}: {why}")
 
 
-def _hand_on(options: dict[str, Any]) -> socket.socket | None:
-    """In the main process: the socket, which every worker is spawned with."""
-    listener: socket.socket | None = _configure(options)
-    if options["unix"]:
-        options["sock"] = listener
-    return listener
+class WrongGroup(CannotListen):
+    """Another start would fail, too."""
 
 
-def _serve_given(
-    host: Any, port: Any, app: Any, ssl: Any, sock: Any, unix: Any, *others: Any
-) -> Any:
-    """In a worker: listen on the socket that it was given, and leave the file to the main process.
-    Sanic looks whether others listen by a connection, which nobody might accept any more.
-    """
-    if unix and multiprocessing.parent_process() is not None:
-        _runners.bind_unix_socket = lambda *_, **__: sock
-        _runners.remove_unix_socket = lambda _path: None
-    return _serve(host, port, app, ssl, sock, unix, *others)
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A socket that listens, and its file, which is its own as long as it has `identity`."""
+
+    path: Path
+    listener: socket.socket
+    identity: tuple[int, int]
+
+    def close(self) -> None:
+        """Listen no more, in this process, and remove the file. May be called again."""
+        self.listener.close()
+        with suppress(OSError):
+            if _identity(self.path) == self.identity:
+                self.path.unlink()
 
 
-def _listen(settings: Settings, path: Path | str, *, backlog: int) -> socket.socket:
-    """Raises: SystemExit, when the group can't be given the socket."""
-    listener: socket.socket = _bind(path, mode=_PRIVATE, backlog=backlog)
-    try:
-        if settings.socket_group is not None:
-            os.chown(path, -1, settings.socket_group)
-        os.chmod(path, settings.socket_mode)
-    except OSError as exc:
-        listener.close()
-        os.unlink(path)
-        refuse(
-            f"The socket {str(path)!r} can't be given to the group of JOBRUNNER_SOCKET_GROUP:"
-            f" {os.strerror(exc.errno or 0)}. A service that isn't root needs to be in it."
+def peer_uid(connected: Any) -> int:
+    """The user of the process that connected, when it did. `connected` is asyncio's socket."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(raw)[1]
+    return uid
+
+
+def listen(path: Path, *, mode: int, group: int | None, backlog: int) -> UnixSocket:
+    """Raises: CannotListen."""
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise CannotListen(
+            repr(str(path)), f"a path of a Unix socket has at most {MAX_SOCKET_PATH_BYTES} bytes."
         )
-    return listener
+    if not path.parent.is_dir():
+        raise CannotListen(repr(str(path)), f"there is no directory {str(path.parent)!r}.")
+    listener = socket.socket(socket.AF_UNIX)
+    bound = None
+    try:
+        # The file gets the mode that its socket has. A umask would be the whole process's.
+        os.fchmod(listener.fileno(), _PRIVATE)
+        _bind(listener, path)
+        bound = UnixSocket(path, listener, _identity(path))
+        _give(path, mode, group)
+        listener.listen(backlog)
+        if _identity(path) != bound.identity:
+            raise _is_anothers(path)
+    except OSError as exc:
+        _undo(listener, bound)
+        raise CannotListen(repr(str(path)), f"{os.strerror(exc.errno or 0)}.") from exc
+    except BaseException:
+        _undo(listener, bound)
+        raise
+    return bound
+
+
+def _undo(listener: socket.socket, bound: UnixSocket | None) -> None:
+    if bound is None:
+        listener.close()
+    else:
+        bound.close()
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    """Raises: CannotListen; OSError."""
+    try:
+        listener.bind(str(path))
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        _remove_dead(path)
+        listener.bind(str(path))
+
+
+def _give(path: Path, mode: int, group: int | None) -> None:
+    """Raises: CannotListen, when the group can't be given the socket; OSError."""
+    try:
+        if group is not None:
+            os.chown(path, -1, group)
+    except OSError as exc:
+        raise WrongGroup(
+            repr(str(path)),
+            "the group of JOBRUNNER_SOCKET_GROUP can't be given the socket:"
+            f" {os.strerror(exc.errno or 0)}. A service that isn't root needs to be in it.",
+        ) from exc
+    os.chmod(path, mode)
+
+
+def _remove_dead(path: Path) -> None:
+    """Raises: CannotListen, when it isn't a dead socket; OSError."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # removed meanwhile
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise CannotListen(repr(str(path)), "there is a file that is no socket.")
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        # However long the path is, this is one of few bytes.
+        below = f"/proc/self/fd/{directory}"
+        aside = f"{below}/.{secrets.token_hex(8)}"
+        if _has_listener(str(path)):
+            raise _is_anothers(path)
+        os.rename(path, aside)
+        if _has_listener(aside):
+            os.link(aside, path)
+            os.unlink(aside)
+            raise _is_anothers(path)
+        os.unlink(aside)
+    finally:
+        os.close(directory)
+
+
+def _has_listener(path: str) -> bool:
+    """Raises: OSError, when that can't be told."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # noqa: FBT003 - socket takes it by position only
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except BlockingIOError:  # others wait to be accepted
+            return True
+        return True
+
+
+def _is_anothers(path: Path) -> CannotListen:
+    return CannotListen(repr(str(path)), "another service listens there.")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino

@@ -117,6 +117,7 @@ def incoming(method="GET", path="/", *, token=None, **fields):
             "has_body": False,
             "local_ip": "127.0.0.1",
             "client_ip": "192.0.2.1",
+            "peer_uid": None,
             "certificate_name": None,
             **fields,
         }
@@ -391,6 +392,28 @@ def test_an_address_that_is_refused_too_often_is_told_to_wait(make, clock):
         admission.admit(Request(), incoming(), READ)
 
 
+def test_over_a_unix_socket_each_user_counts_as_a_caller(make, tmp_path):
+    admission = make(AUTH_FAILURES=1)
+
+    def refused(**fields):
+        with pytest.raises((Unauthenticated, TooManyRequests)) as error:
+            admission.admit(Request(), incoming(local_ip=None, **fields), READ)
+        return error.type
+
+    assert refused(client_ip="", peer_uid=7) is Unauthenticated
+    assert refused(client_ip="", peer_uid=7) is TooManyRequests
+    assert refused(client_ip="", peer_uid=0) is Unauthenticated
+    # A proxy, which names the address.
+    assert refused(client_ip="192.0.2.1", peer_uid=7) is Unauthenticated
+    lines = [json.loads(x) for x in StateDir(tmp_path).audit_log.read_text().splitlines()]
+    assert [(x.get("of"), x["uid"]) for x in lines] == [
+        (None, 7),
+        (None, 7),
+        (None, 0),
+        ("192.0.2.1", 7),
+    ]
+
+
 def test_requests_in_flight_are_bounded_for_each_principal(make, tokens):
     admission, first = make(MAX_REQUESTS=1), Request()
     admission.admit(first, incoming(token="ann's"), READ)
@@ -406,7 +429,7 @@ def test_requests_in_flight_are_bounded_for_each_principal(make, tokens):
 
 def test_the_address_and_the_certificate_are_read_only_when_needed(admission):
     asked = incoming(token="ann's")
-    del asked.client_ip, asked.certificate_name
+    del asked.client_ip, asked.peer_uid, asked.certificate_name
     assert admission.admit(Request(), asked, READ) is ANN
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from systemd import Box, booted, why_not
+from systemd import DEPLOY, Box, booted, why_not
 
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 WHY_NOT = why_not()
@@ -250,6 +251,38 @@ def test_a_job_outlives_a_restart_of_the_web_unit(box: Box) -> None:
     said(box, f"echo go > {fifo}")  # /var/tmp is the jobs' own
     assert wait(box, job_id)["ExitCode"] == 0
     assert box.curl(f"/{job_id}/attach") == "before\nafter\n"
+
+
+def test_a_group_reaches_the_service_over_its_socket_and_no_job_does(box: Box) -> None:
+    text = (DEPLOY / "README.md").read_text()
+    (override,) = re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
+    directory = f"/etc/systemd/system/{WEB}.d"
+    box.run("mkdir", "-p", directory)
+    box.run("sh", "-c", f"printf '%s' \"$1\" > {directory}/override.conf", "sh", override)
+    box.run("groupadd", "builders")
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "restart", WEB)
+    ready(box)
+    path = "/run/jobrunner/http.sock"
+    assert box.run("stat", "-c", "%A %U %G", path).split() == ["srw-rw----", "root", "builders"]
+    call = f"curl -sS -m 60 --unix-socket {path} http://localhost/health/live"
+    for group, status in (("builders", 0), ("nogroup", 7)):
+        box.run(
+            "setpriv",
+            "--reuid=nobody",
+            f"--regid={group}",
+            "--clear-groups",
+            "sh",
+            "-c",
+            call,
+            ok=(status,),
+        )
+    assert said(box, f"test -e {path} || echo none") == "none\n"
+    box.run("rm", "-r", directory)
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "restart", WEB)
+    ready(box)
+    assert box.run("sh", "-c", "ls /run/jobrunner") == ""
 
 
 def test_kill_takes_all_that_a_job_started(box: Box) -> None:

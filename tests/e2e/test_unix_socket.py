@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -14,6 +15,8 @@ import httpx
 import pytest
 from running import Service
 from watching import Watched
+
+from service.paths import StateDir
 
 pytestmark = [
     pytest.mark.e2e,
@@ -54,6 +57,14 @@ def test_a_job_is_submitted_over_the_socket(path: Path) -> None:
         assert answer.status_code == 201
         job_id = answer.json()["ID"]
         assert client.get(f"http://localhost/{job_id}/attach").text == "hello\n"
+
+
+def test_the_audit_log_says_which_user_connected(service: Service, path: Path) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=60) as client:
+        assert client.get("http://evil.example/").status_code == 403
+    lines = StateDir(service.state_dir).audit_log.read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert (last["action"], last["code"], last["uid"]) == ("refuse", "host_not_allowed", 0)
 
 
 @pytest.mark.usefixtures("service")
