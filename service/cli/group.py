@@ -50,6 +50,12 @@ class Commands(click.Group):
             raise click.UsageError(f"There is no command {word!r}{hint}.", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would end the process, with status 1
+            return _nobody_reads()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         for title, commands in SECTIONS.items():
@@ -101,9 +107,7 @@ def run(arguments: Sequence[str]) -> int:
         note(exc.format_message())
         return FAILED
     except BrokenPipeError:
-        # Whoever read the output has enough. Nothing is left to flush at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return of_signal(signal.SIGPIPE)
+        return _nobody_reads()
     except TimeoutError as exc:
         note(str(exc))
         return TIMED_OUT
@@ -111,6 +115,12 @@ def run(arguments: Sequence[str]) -> int:
         _tell(exc)
         return FAILED
     return status if isinstance(status, int) else 0
+
+
+def _nobody_reads() -> int:
+    """Whoever read the output has enough. Nothing is left to flush at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return of_signal(signal.SIGPIPE)
 
 
 def _usage(error: click.UsageError) -> int:

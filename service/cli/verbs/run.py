@@ -45,7 +45,13 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
 """
 
 
-@click.command("run", help=_HELP, short_help="run a command, and exit as it does")
+@click.command(
+    "run",
+    help=_HELP,
+    short_help="run a command, and exit as it does",
+    # Options behind the command's name are the command's.
+    context_settings={"allow_interspersed_args": False},
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("-d", "--detach", is_flag=True, help="Print the ID, and leave the job to itself.")
 @click.option("-n", "--name", metavar="NAME", help="Its name.")

@@ -1,0 +1,70 @@
+"""`jobrunner` as a person or a script calls it: a process of its own, with or without a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pexpect
+
+# Seconds: a fuse, not a wait.
+FUSE_S = 120
+
+
+class CommandLine:
+    """It speaks to the service at `url`."""
+
+    def __init__(self, url: str, **variables: str) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBRUNNER_")}  # noqa: TID251 - what a person's shell would pass
+        self.environment = {**inherited, "JOBRUNNER_URL": url, **variables}
+        self.command = [sys.executable, "-P", "-m", "service"]
+
+    def __call__(
+        self, *arguments: str, given: bytes = b"", status: int | None = 0, **options: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        """What it did, once it has ended with that status (None: with any)."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=FUSE_S,
+            env=self.environment,
+            **options,
+        )
+        assert status is None or done.returncode == status, (done.returncode, done.stderr)
+        return done
+
+    @contextmanager
+    def started(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """It, while it runs; ended with the block."""
+        ends: dict[str, Any] = {"stdin": subprocess.DEVNULL}
+        ends |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [*self.command, *arguments], **ends | options, env=self.environment, text=False
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    @contextmanager
+    def at_terminal(self, *arguments: str) -> Iterator[pexpect.spawn[bytes]]:
+        """The same at a terminal of 80 columns."""
+        terminal: pexpect.spawn[bytes] = pexpect.spawn(
+            self.command[0],
+            [*self.command[1:], *arguments],
+            env=self.environment,
+            timeout=FUSE_S,
+            dimensions=(24, 80),
+            encoding=None,
+        )
+        try:
+            yield terminal
+        finally:
+            terminal.close(force=True)
