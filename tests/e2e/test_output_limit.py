@@ -228,7 +228,8 @@ def test_a_reader_that_is_overtaken_live_gets_one_line_and_the_rest(service, tmp
         slow.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         raw = b""
         while b"ready\n" not in raw:
-            raw += slow.recv(4096)
+            raw += (chunk := slow.recv(4096))
+            assert chunk, raw
         gate.open()
         with service.client.stream("GET", url) as quick:
             lines = numbers(quick.iter_raw())
