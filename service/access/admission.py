@@ -112,12 +112,14 @@ class Incoming(Protocol):
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
-    for exactly this path needs no token; for any other spelling that leads there it does.
+    for exactly this path needs no token; for any other spelling that leads there it does. `media`:
+    the types of its body; none of them is one that a page of another site can send unasked.
     """
 
     scope: Scope
     changes: bool
     public_path: str | None = None
+    media: tuple[str, ...] = (_JSON,)
 
 
 class Tokens(Protocol):
@@ -171,7 +173,7 @@ class Admission:
                 if not principal.may(needs.scope):
                     raise MissingScope(needs.scope.value)
                 if needs.changes:
-                    _expect_json(incoming)
+                    _expect_media(incoming, needs.media)
             self._enter(request, principal)
         except JobrunnerError as exc:
             if exc.status in _AUDITED:
@@ -310,12 +312,14 @@ class Admission:
             ) from error
 
 
-def _expect_json(incoming: Incoming) -> None:
+def _expect_media(incoming: Incoming, media: tuple[str, ...]) -> None:
     """Raises: UnsupportedMediaType."""
     given = incoming.content_type
-    if given is None:
-        if not incoming.has_body:
-            return
-        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got none.")
-    if given != _JSON and given.partition(";")[0].strip().lower() != _JSON:
-        raise UnsupportedMediaType(f"Send the header 'Content-Type: {_JSON}'; got {given[:80]!r}.")
+    if given is None and not incoming.has_body:
+        return
+    if given in media:
+        return  # most often
+    if given is None or given.partition(";")[0].strip().lower() not in media:
+        expected = "' or '".join(media)
+        got = "none" if given is None else repr(given[:80])
+        raise UnsupportedMediaType(f"Send the header 'Content-Type: {expected}'; got {got}.")

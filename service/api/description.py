@@ -154,7 +154,10 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
         operation["security"] = []
     if route.body is not None:
         content = {"schema": reference(route.body), "examples": examples_of(route.body)}
-        operation["requestBody"] = {"required": True, "content": {JSON: content}}
+        operation["requestBody"] = {
+            "required": not route.body_is_optional,
+            "content": dict.fromkeys(route.media, content),
+        }
     return operation
 
 

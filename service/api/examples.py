@@ -11,7 +11,7 @@ from typing import Any, Final
 from service.api.portable import NULL
 from service.errors import LEAVES, FieldError, InvalidJob, JobrunnerError
 from service.errors.tree import TYPE_PREFIX, code_of_status
-from service.jobs.spec import JobBody
+from service.jobs.spec import JobBody, JobPatch
 
 REF: Final = "#/components/examples/{name}"
 _SCHEMA_REF: Final = "#/components/schemas/"
@@ -37,7 +37,13 @@ BODIES: Final[dict[type, dict[str, tuple[str, dict[str, Any]]]]] = {
             "A command in a container",
             {"Commands": [{"Kind": "docker", "Image": "busybox:1", "CommandLine": "echo hello"}]},
         ),
-    }
+    },
+    JobPatch: {
+        "Changed": (
+            "Another branch, and without a timeout",
+            {"Labels": {"branch": "next"}, "Environment": {"BRANCH": "next"}, "Timeout": None},
+        ),
+    },
 }
 
 # By the names of keys: what says more than the first value of its type.

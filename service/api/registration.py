@@ -52,16 +52,17 @@ def declared(app: Sanic[Any, Any]) -> list[Route[Any]]:
 
 
 def _needs(route: Route[Any]) -> Needs:
-    return Needs(route.scope, route.method != "GET", route.path if route.is_public else None)
+    public_path = route.path if route.is_public else None
+    return Needs(route.scope, route.method != "GET", public_path, route.media)
 
 
 def _dispatcher(route: Route[Any], handler: Handler[Any]) -> Any:
     parse = Parser(route.parameters, any_query=route.any_query).parse
-    has_body = route.body is not None
+    needs_body = route.body is not None and not route.body_is_optional
 
     # Not a coroutine: the handler's own is awaited by Sanic.
     def dispatch(request: Request, **path: str) -> Any:
-        if has_body and "content-type" not in request.headers:  # admission checks a given one
+        if needs_body and "content-type" not in request.headers:  # admission checks a given one
             raise UnsupportedMediaType(f"Send the header 'Content-Type: {JSON}'; got none.")
         return handler(request, parse(path, request.query_string, request.headers))
 

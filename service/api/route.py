@@ -23,6 +23,7 @@ from service.web.fd_reserve import Cost
 from service.web.request import Request
 
 JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class Tag(StrEnum):
@@ -67,7 +68,8 @@ class Route(Generic[P]):
 
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
-    `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent.
+    `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent, unless
+    `body_is_optional`; `media`: what its media type may be.
     `details`: what a caller should know beyond the `meaning`, as sentences; `agreement`: which
     parameters go together.
     """
@@ -82,6 +84,8 @@ class Route(Generic[P]):
     problems: tuple[type[JobrunnerError], ...] = ()
     links: tuple[Link, ...] = ()
     body: type | None = None
+    body_is_optional: bool = False
+    media: tuple[str, ...] = (JSON,)
     any_query: bool = False
     is_public: bool = False
     cost: Cost = Cost.SHORT

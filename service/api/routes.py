@@ -15,6 +15,7 @@ from service.api import (
     metrics,
     openapi,
     output,
+    rerun,
     selected,
     submit,
 )
@@ -27,6 +28,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *selected.routes,
     *jobs.routes,
     *change.routes,
+    *rerun.routes,
     *attach.routes,
     *output.routes,
     *attach_many.routes,

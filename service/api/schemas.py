@@ -57,6 +57,9 @@ def schemas(*types: type) -> dict[str, Any]:
         _describe(name, schema)
         is_sent = schema.get("additionalProperties") is not False  # by the service
         components[name] = portable(_as_sent(schema) if is_sent else schema)
+    if (patch := components.get("JobPatch")) is not None:
+        patch["properties"]["Commands"]["items"] = {"$ref": REF.format(name="Command")}
+        patch.update(none_of(having(CommandLine={}, Commands={})))
     body = components["JobBody"]
     body["description"] += "\n\nBeyond this schema:" + "".join(f"\n- {r.meaning}" for r in RULES)
     # Rules between keys describe no type: they stay as they are.

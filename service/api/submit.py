@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sanic import HTTPResponse
 
@@ -28,6 +29,8 @@ from service.settings import Settings
 from service.web.fd_reserve import Cost
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout
+
+T = TypeVar("T")
 
 routes: Final = Routes()
 
@@ -53,11 +56,51 @@ _KEY: Final = Form(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submit(OneCall):
+SUCCESSES: Final = (
+    Success(
+        201,
+        "Stored: it will run, or be reported as not run. With `wait` its view, with"
+        " `attach` its output.",
+        Accepted,
+        JobView,
+        content=(JSON, *MEDIA_TYPES),
+        headers=("Location",),
+    ),
+    Success(
+        200,
+        "That key and body led to this job before.",
+        Accepted,
+        JobView,
+        content=(JSON, *MEDIA_TYPES),
+        headers=("Location",),
+    ),
+)
+PROBLEMS: Final[tuple[type[errors.JobrunnerError], ...]] = (
+    errors.BadHeader,
+    BadQuery,
+    errors.UnknownJob,
+    errors.NotAcceptable,
+    errors.Draining,
+    errors.MalformedBody,
+    errors.UnsupportedMediaType,
+    errors.InvalidJob,
+    errors.IdempotencyKeyReused,
+    InsufficientStorage,
+)
+
+
+@dataclass(frozen=True, kw_only=True)  # a subclass has slots, and several bases
+class Submission(OneCall):
+    """What every submission of a job takes."""
+
     key: str | None = header(
         _KEY, "Repeated with the same body it leads to the same job.", name="Idempotency-Key"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit(Submission):
+    pass
 
 
 @routes.add(
@@ -77,37 +120,8 @@ class Submit(OneCall):
         body=JobBody,
         scope=Scope.RUN,
         cost=Cost.STARTS_WORK,
-        successes=(
-            Success(
-                201,
-                "Stored: it will run, or be reported as not run. With `wait` its view, with"
-                " `attach` its output.",
-                Accepted,
-                JobView,
-                content=(JSON, *MEDIA_TYPES),
-                headers=("Location",),
-            ),
-            Success(
-                200,
-                "That key and body led to this job before.",
-                Accepted,
-                JobView,
-                content=(JSON, *MEDIA_TYPES),
-                headers=("Location",),
-            ),
-        ),
-        problems=(
-            errors.BadHeader,
-            BadQuery,
-            errors.UnknownJob,
-            errors.NotAcceptable,
-            errors.Draining,
-            errors.MalformedBody,
-            errors.UnsupportedMediaType,
-            errors.InvalidJob,
-            errors.IdempotencyKeyReused,
-            InsufficientStorage,
-        ),
+        successes=SUCCESSES,
+        problems=PROBLEMS,
         links=LINKS_OF_JOB,
     )
 )
@@ -119,9 +133,17 @@ async def submit(request: Request, given: Submit) -> HTTPResponse | None:
         InsufficientStorage, TooManyRequests, Draining, Unavailable; UnknownJob, when there is
         something to wait for and the job was cleaned.
     """
-    ctx, principal = request.app.ctx, request.principal
     check_one_call(request, given)  # whatever refuses comes before the job is stored
-    spec = await _parsed(request.body, ctx.settings)
+    settings = request.app.ctx.settings
+    spec = await in_thread_if_large(request.body, lambda body: _parse(body, settings))
+    return await take(request, given, spec)
+
+
+async def take(
+    request: Request, given: Submission, spec: JobSpec, *, again: str | None = None
+) -> HTTPResponse | None:
+    """Store the job and answer, as `submit` does. `again`: the job that it repeats."""
+    ctx, principal = request.app.ctx, request.principal
     check_ceilings(spec, principal.ceilings)
     # The engine has a time limit of its own, and takes back what it has begun. With Sanic's the
     # client would get a 503, and the job would run.
@@ -129,6 +151,8 @@ async def submit(request: Request, given: Submit) -> HTTPResponse | None:
         submission = await ctx.engine.submit(
             spec, key=given.key, principal=principal.name, ceilings=principal.ceilings
         )
+        if again is not None:
+            audit(request, "rerun", again, always=submission.created)
         audit(request, "submit", submission.id, always=submission.created)
         status = 201 if submission.created else 200
         headers = {"Location": f"{ctx.settings.prefix}/{submission.id}"}
@@ -137,12 +161,14 @@ async def submit(request: Request, given: Submit) -> HTTPResponse | None:
     return json_response(Accepted(submission.id), status=status, headers=headers)
 
 
-async def _parsed(body: bytes, settings: Settings) -> JobSpec:
-    """The job. Large bodies are parsed in a thread, one at a time, while other requests go on."""
-    if len(body) <= _LARGE_BYTES:
-        return _parse(body, settings)
+async def in_thread_if_large(data: bytes, parse: Callable[[bytes], T]) -> T:
+    """What `parse` makes of it. Large ones are parsed in a thread, one at a time, while other
+    requests go on.
+    """
+    if len(data) <= _LARGE_BYTES:
+        return parse(data)
     async with _one_large:
-        return await asyncio.to_thread(_parse, body, settings)
+        return await asyncio.to_thread(parse, data)
 
 
 def _parse(body: bytes, settings: Settings) -> JobSpec:

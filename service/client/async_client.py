@@ -134,6 +134,7 @@ class AsyncJob:
     def __init__(self, client: AsyncClient, job_id: str, view: JobView | None = None) -> None:
         self.id = job_id
         self.view = view
+        self._client = client
         self._policy = client._policy  # noqa: SLF001 - one thing in two classes
         self._connections = client._connections  # noqa: SLF001 - the same
 
@@ -207,6 +208,17 @@ class AsyncJob:
         place, found = place_of(self.id, offset, stream, selection), Found()
         flow = search_lines(self._policy, place, [("grep", pattern), *how], found)
         return AsyncSearchReading(self._connections, flow, found)
+
+    async def rerun(
+        self, patch: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> AsyncJob:
+        """Submit the job again as a new one, changed by `patch`, a merge patch (RFC 7396).
+
+        The service still has the values of its environment. With the same `key` the same new job
+        is returned.
+        """
+        flow = flows.rerun(self._policy, self.id, patch, key)
+        return AsyncJob(self._client, await run(self._connections, flow))
 
     async def kill(
         self,

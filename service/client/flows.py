@@ -25,6 +25,14 @@ def submit(policy: Policy, job: Mapping[str, Any], key: str | None) -> Nothing[s
     return decoded(answer, Accepted).id
 
 
+def rerun(
+    policy: Policy, job_id: str, patch: Mapping[str, Any] | None, key: str | None
+) -> Nothing[str]:
+    """The ID of the new job. Raises: UnknownJob, InvalidJob, SubmissionLost."""
+    answer = yield from call(policy, requests.rerun_request(job_id, patch, key))
+    return decoded(answer, Accepted).id
+
+
 def show(policy: Policy, job_id: str, *, processes: bool = False) -> Nothing[JobView]:
     """The job as it is now."""
     answer = yield from call(policy, requests.show_request(job_id, processes=processes))

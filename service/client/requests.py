@@ -38,8 +38,15 @@ def job_of(command: Command) -> dict[str, Any]:
 
 def submit_request(job: Mapping[str, Any], key: str | None) -> Request:
     """With a key of its own when none is given: so it can be sent again."""
-    headers = (("Content-Type", "application/json"), ("Idempotency-Key", key or token_hex()))
+    headers = (("Content-Type", "application/json"), _key(key))
     return Request(method="POST", path="/", headers=headers, body=msgspec.json.encode(job))
+
+
+def rerun_request(job_id: str, patch: Mapping[str, Any] | None, key: str | None) -> Request:
+    """A job once more, with changes."""
+    headers = (("Content-Type", "application/merge-patch+json"), _key(key))
+    body = msgspec.json.encode(patch or {})
+    return Request(method="POST", path=f"/{_id(job_id)}/rerun", headers=headers, body=body)
 
 
 def show_request(job_id: str, *, processes: bool) -> Request:
@@ -116,6 +123,10 @@ def events_request(after: int, *, follow: bool) -> Request:
 
 def _id(job_id: str) -> str:
     return quote(job_id, safe="")
+
+
+def _key(key: str | None) -> tuple[str, str]:
+    return ("Idempotency-Key", key or token_hex())
 
 
 def _flags(*, default: bool = False, **given: bool) -> Query:

@@ -155,6 +155,7 @@ class Job:
     def __init__(self, client: Client, job_id: str, view: JobView | None = None) -> None:
         self.id = job_id
         self.view = view
+        self._client = client
         self._policy = client._policy  # noqa: SLF001 - one thing in two classes
         self._connections = client._connections  # noqa: SLF001 - the same
 
@@ -249,6 +250,19 @@ class Job:
         place, found = place_of(self.id, offset, stream, selection), Found()
         flow = search_lines(self._policy, place, [("grep", pattern), *how], found)
         return SearchReading(self._connections, flow, found)
+
+    def rerun(self, patch: Mapping[str, Any] | None = None, *, key: str | None = None) -> Job:
+        """Submit the job again as a new one, changed by `patch`, a merge patch (RFC 7396).
+
+        The service still has the values of its environment. With the same `key` the same new job
+        is returned.
+
+        >>> again = job.rerun({"Name": "again", "Labels": {"team": "web"}})
+        >>> again.wait().name
+        'again'
+        """
+        flow = flows.rerun(self._policy, self.id, patch, key)
+        return Job(self._client, run(self._connections, flow))
 
     def kill(
         self,

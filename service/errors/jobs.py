@@ -52,6 +52,18 @@ class JobNotPending(JobrunnerError):
         super().__init__(f"The job {job_id} is {state}; only a pending job has a place to change.")
 
 
+class SubmissionLost(JobrunnerError):
+    """What was submitted can't be read: the record is damaged, or of another release."""
+
+    code, title, status = "submission_lost", "The submission can't be read", 409
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"What was submitted as job {job_id} can't be read any more, so it can't be run again:"
+            " its record is damaged, or of another release."
+        )
+
+
 class OffsetBeyondEnd(JobrunnerError):
     code, title, status = "offset_beyond_end", "Offset beyond the end of the output", 416
     members = (("end", INTEGER),)

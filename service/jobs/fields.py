@@ -58,6 +58,15 @@ Labels = Annotated[
         propertyNames={"pattern": _VARIABLE, "maxLength": MAX_NAME_CHARS},
     ),
 ]
+# As a merge patch has them: null removes one.
+EnvironmentPatch = Annotated[dict[str, Text | None], also(propertyNames={"pattern": _VARIABLE})]
+LabelsPatch = Annotated[
+    dict[str, Annotated[str, also(pattern=_TEXT, maxLength=MAX_NAME_CHARS)] | None],
+    also(
+        maxProperties=MAX_LABELS,
+        propertyNames={"pattern": _VARIABLE, "maxLength": MAX_NAME_CHARS},
+    ),
+]
 OutputLimit = Annotated[Bytes, zero_or_at_least(MIN_OUTPUT_LIMIT)]
 Commands = Annotated[list[dict[str, Any]], also(minItems=1, maxItems=MAX_COMMANDS)]
 Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]

@@ -12,7 +12,9 @@ from service.jobs.fields import (
     CommandLine,
     Commands,
     Environment,
+    EnvironmentPatch,
     Labels,
+    LabelsPatch,
     Name,
     OutputLimit,
     Priority,
@@ -62,6 +64,29 @@ class JobBody(
     working_dir: WorkingDir | None = None
     name: Name | None = None
     labels: Labels = {}
+    timeout: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    queue_timeout: Seconds | None = None
+    priority: Priority | None = None
+    grace: Seconds | None = None
+    output_limit: OutputLimit | None = None
+    limits: Limits | None = None
+
+
+class JobPatch(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True
+):
+    """A merge patch of a submission (RFC 7396), as it is described: what it makes is checked.
+
+    A key replaces that of the submission, null removes it, objects are merged.
+    """
+
+    command_line: CommandLine | msgspec.UnsetType | None = msgspec.UNSET
+    commands: Commands | msgspec.UnsetType | None = msgspec.UNSET
+    environment: EnvironmentPatch | msgspec.UnsetType | None = msgspec.UNSET
+    working_dir: WorkingDir | None = None
+    name: Name | None = None
+    labels: LabelsPatch | msgspec.UnsetType | None = msgspec.UNSET
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
     queue_timeout: Seconds | None = None

@@ -19,7 +19,7 @@ _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 def hash_of(spec: JobSpec) -> bytes:
     """The same for two submissions that mean the same."""
-    return hashlib.sha256(_ENCODER.encode(_asked(spec))).digest()
+    return hashlib.sha256(_ENCODER.encode(asked(spec))).digest()
 
 
 def is_stored_as(stored: bytes, key_hash: bytes) -> bool:
@@ -30,9 +30,10 @@ def is_stored_as(stored: bytes, key_hash: bytes) -> bool:
         return False
 
 
-def _asked(value: Any) -> Any:
+def asked(value: Any) -> Any:
+    """A spec, or a part of it, as JSON without what has its default."""
     if isinstance(value, tuple | list):
-        return [_asked(each) for each in value]
+        return [asked(each) for each in value]
     if not isinstance(value, msgspec.Struct):
         return value
     tag = value.__struct_config__.tag_field
@@ -40,7 +41,7 @@ def _asked(value: Any) -> Any:
     for name, key, default in _fields(type(value)):
         held = getattr(value, name)
         if held != default:
-            found[key] = _asked(held)
+            found[key] = asked(held)
     return found
 
 

@@ -85,7 +85,7 @@ UNEXPLAINED = {
     "AsyncJob", "AsyncOutputReading", "AsyncReading", "AsyncSearchReading", "BadQuery", "BodyTooLarge", "Draining", "Event",
     "FilesLeft", "Followed", "IdempotencyKeyReused", "InsufficientStorage", "InternalError", "Job", "JobIsLive",
     "JobNotPending", "JobView", "Match", "MissingScope", "OffsetBeyondEnd", "OutputBytes", "OutputReading",
-    "Reading", "Receipt", "Record", "Result", "Retry", "SearchReading", "TooManyRequests", "Unauthenticated", "Unavailable",
+    "Reading", "Receipt", "Record", "Result", "Retry", "SearchReading", "SubmissionLost", "TooManyRequests", "Unauthenticated", "Unavailable",
 }  # fmt: skip
 
 
