@@ -49,7 +49,7 @@ _HOW: Final = ("invert", "ignore_case", "context", "max")
 
 
 def parts_of(search: Search) -> tuple[Query, Selection]:
-    """What says how to match, and in which part.
+    """What says how to match, and in which part. Other names are for `part_of` to refuse.
 
     >>> parts_of({"ignore_case": True, "max": 3, "invert": False, "tail": 9})
     ([('ignore_case', 'true'), ('max', '3')], {'tail': 9})

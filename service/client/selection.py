@@ -101,14 +101,20 @@ class Part(msgspec.Struct, kw_only=True):
         return [(name, f"{value}") for name, value in given.items() if value is not None]
 
 
+def check_names(given: Mapping[str, object], known: type) -> None:
+    """Raises: TypeError, for a keyword that is none: left out it would select more."""
+    for name in given:
+        if name not in known.__annotations__:
+            raise TypeError(f"Expected one of {', '.join(known.__annotations__)}, got {name!r}.")
+
+
 def part_of(selection: Selection, *, offset: int = 0) -> Part:
     """What `selection` says. Raises: ValueError.
 
     >>> part_of({"tail": 3, "since": None, "limit": 100}).query(0)
     [('tail', '3'), ('limit', '100')]
     """
-    if unknown := set(selection) - set(Selection.__annotations__):
-        raise TypeError(f"Expected {', '.join(Selection.__annotations__)}, got {min(unknown)!r}.")
+    check_names(selection, Selection)
     if selection.get("tail") is not None and offset:
         raise ValueError("Expected one of offset and tail: both say where to begin.")
     return Part(
@@ -146,6 +152,7 @@ def selectors_of(*, order: str | None = None, **selectors: Unpack[Selectors]) ->
     >>> selectors_of(state=["exited", "killed"], label={"team": "db"}, name=None, exit_code=3)
     [('state', 'exited,killed'), ('label', 'team=db'), ('exit', '3')]
     """
+    check_names(selectors, Selectors)
     state, label = selectors.get("state"), selectors.get("label")
     found = []
     if state is not None:

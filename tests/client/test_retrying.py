@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted_service import Clock, drive, policy, problem
 
-from service.client import flows
+from service.client import flows, requests
 from service.client.calls import call
 from service.client.failures import ServiceUnreachable, UnexpectedAnswer
 from service.client.requests import clean_request, kill_request, show_request, submit_request
@@ -214,9 +214,18 @@ def test_pages_follow_each_other():
     first = (200, {}, [page % (view("exited"), b',"Next":"c"')])
     second = (200, {}, [page % (view("killed"), b"")])
     replies = Replies(first, second)
-    found = drive(flows.jobs(policy(clock), [("state", "all")]), replies, clock)
+    found = drive(flows.jobs(policy(clock), [("state", "all")], None), replies, clock)
     assert [view.state for view in found] == ["exited", "killed"]
     assert [dict(request.query).get("after") for request in replies.requests] == [None, "c"]
+
+
+def test_no_more_jobs_are_asked_for_than_are_wanted(monkeypatch):
+    monkeypatch.setattr(requests, "PAGE", 1)
+    page = b'{"IDs":[],"Total":9,"Jobs":[%b],"Next":"c"}' % view("exited")
+    replies = Replies((200, {}, [page]), (200, {}, [page]))
+    found = drive(flows.jobs(policy(Clock()), [], 2), replies, Clock())
+    assert len(found) == 2
+    assert [dict(request.query)["limit"] for request in replies.requests] == ["1", "1"]
 
 
 @pytest.mark.parametrize("cut", [[CUT], [b'{"Type":"cha'], []], ids=["cut", "cut record", "end"])

@@ -15,7 +15,7 @@ from service.client.following import Cursor, follow_many
 from service.client.output import place_of
 from service.client.results import End, Gap, Match, Record
 from service.client.searching import Found, search_lines
-from service.client.selection import Selection, moment, part_of
+from service.client.selection import Selection, moment, part_of, selectors_of
 from service.client.steps import Failure, Request
 
 pytestmark = pytest.mark.once
@@ -26,6 +26,11 @@ def test_where_it_begins_is_asked_for_until_an_offset_says_it():
     assert dict(place.query()) == {"tail": "3", "since": "1h", "command": "0", "stream": "stderr"}
     place.begin({"Jobrunner-Offset": "70"})
     assert dict(place.query()) == {"offset": "70", "command": "0", "stream": "stderr"}
+
+
+def test_a_selector_that_is_none_is_an_error_and_not_everything():
+    with pytest.raises(TypeError, match="got 'labels'"):
+        selectors_of(labels={"a": "b"})
 
 
 def test_what_is_not_given_selects_nothing():
