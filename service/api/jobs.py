@@ -28,7 +28,7 @@ routes: Final = Routes()
 # Of responses with the ID of a job.
 LINKS_OF_JOB: Final = tuple(
     Link(operation, "$response.body#/ID")
-    for operation in ("show", "attach", "output", "wait", "kill", "clean")
+    for operation in ("show", "attach", "output", "wait", "kill", "clean", "rerun")
 )
 
 

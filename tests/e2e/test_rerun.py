@@ -79,6 +79,11 @@ def test_a_merge_patch_is_no_submission(service: Service):
     assert_problem(answer, 415)
 
 
+def test_another_method_is_told_so_whatever_its_body(service: Service, job: str):
+    answer = service.client.put(f"/{job}/rerun", content=b"{}", headers=PATCH)
+    assert_problem(answer, 405)
+
+
 def test_an_unknown_job_cannot_run_again(service: Service):
     assert_problem(service.client.post("/no-such-job/rerun"), 404)
 
