@@ -28,15 +28,20 @@ def distrust(path: Path) -> str | None:
     """Why other users can change what `path`, or an entry of that directory, refers to; None if
     only root and this user can. What doesn't exist passes. Raises: OSError.
     """
-    for component, found in _components(path):
-        if (wrong := _fault(component, found, is_passed=True)) is not None:
-            return wrong
+    if (wrong := distrust_way(path)) is not None:
+        return wrong
     if not path.is_dir():
         return None
     if (wrong := _fault(str(path), path.stat(), is_passed=False)) is not None:
         return wrong
     with os.scandir(path) as entries:
         return next((wrong for entry in entries if (wrong := _entry_fault(entry))), None)
+
+
+def distrust_way(path: Path) -> str | None:
+    """The same of `path` alone, whatever is in it. Raises: OSError."""
+    faults = (_fault(step, found, is_passed=True) for step, found in _components(path))
+    return next((wrong for wrong in faults if wrong is not None), None)
 
 
 def _entry_fault(entry: os.DirEntry[str]) -> str | None:

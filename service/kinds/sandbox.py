@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from service.kinds.plan import CannotRun, Context, Plan
@@ -49,9 +50,8 @@ def in_sandbox(
         except OSError as exc:  # a link that was exchanged between a look at it and its reading
             sentence = f"The working directory {directory!r} changes while it is looked at."
             raise CannotRun(sentence) from exc
-        for hidden in (*_OWN, str(context.settings.state_dir)):
-            if _is_below(real, os.path.realpath(hidden)):
-                raise CannotRun(f"The working directory {directory!r} is not in the sandbox.")
+        if hides(real, context.settings.state_dir):
+            raise CannotRun(f"The working directory {directory!r} is not in the sandbox.")
     if len(environment) > _MAX_VARIABLES:
         raise CannotRun(
             f"A command in a sandbox has at most {_MAX_VARIABLES} variables, this one has"
@@ -85,6 +85,11 @@ def options(state_dir: str | None, own: str | None, *, network: bool) -> list[st
     if state_dir is not None and own is not None:
         made += ["--tmpfs", state_dir, "--bind", own, own]
     return made
+
+
+def hides(real: str, state_dir: Path) -> bool:
+    """Whether the host's file of this name, one without links, isn't there in the sandbox."""
+    return any(_is_below(real, os.path.realpath(hidden)) for hidden in (*_OWN, state_dir))
 
 
 def in_pid_namespace(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from service.access import tokens
 from service.access.tokens import TokenError
+from service.host.trusted_path import distrust_way
 from service.operations import confinement
 from service.operations.findings import Fault, Severity
 from service.settings import Settings
@@ -30,6 +31,20 @@ def accepted_tokens(settings: Settings) -> Iterator[str | Fault]:
         return
     text = "The service requires tokens, and none is valid: no caller is accepted."
     yield Fault(text, "Run: jobrunner token create")
+
+
+def unix_socket(settings: Settings) -> Iterator[str | Fault]:
+    """Whether the Unix socket can be made, and whether nobody else can put another in its place."""
+    if (path := settings.socket) is None:
+        return
+    if not path.parent.is_dir():
+        text = f"There is no directory {str(path.parent)!r}, where JOBRUNNER_SOCKET is to be made."
+        yield Fault(text, "The service does not start without it.", Severity.PROBLEM)
+    elif (why := distrust_way(path.parent)) is not None:
+        text = f"Other users can put a socket of theirs in the place of {str(path)!r}: {why}."
+        yield Fault(text, "Clients would send it their tokens: choose another JOBRUNNER_SOCKET.")
+    else:
+        yield f"Only this user and root can replace the Unix socket {str(path)!r}."
 
 
 def confined_jobs(settings: Settings) -> Iterator[str | Fault]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.access import tokens
 from service.host.identity import Identity
 from service.kinds.docker import sources
+from service.kinds.sandbox import hides
 from service.kinds.sandbox_trial import fault
 from service.paths import StateDir
 from service.settings import Settings
@@ -43,11 +45,25 @@ def faults(settings: Settings) -> Iterator[str]:
             " another JOBRUNNER_STATE_DIR."
         )
     yield from sources.faults(settings)
+    if settings.socket is not None and (wrong := fault_of_socket(settings, settings.socket)):
+        yield wrong
     if (wrong := fault(settings)) is not None:
         if settings.sandbox != "off":
             yield f"The sandbox can't be used (JOBRUNNER_SANDBOX): {wrong}"
         else:
             yield f"No PID namespace can be made (JOBRUNNER_PID_NAMESPACE): {wrong}"
+
+
+def fault_of_socket(settings: Settings, path: Path) -> str | None:
+    """Why the service may not listen on a Unix socket there, if it may not. A command without a
+    network can still connect to a file.
+    """
+    if settings.sandbox == "off" or hides(os.path.realpath(path), settings.state_dir):
+        return None
+    return (
+        f"Commands in a sandbox (JOBRUNNER_SANDBOX) would reach the service by its Unix socket"
+        f" {str(path)!r}. Put it where they don't see it: below /run, /tmp or the state directory."
+    )
 
 
 def is_root(settings: Settings) -> bool:

@@ -29,6 +29,7 @@ CHECKS: Final = (
     Check("cgroup", host_checks.cgroup, Severity.WARNING),
     Check("inotify", host_checks.inotify, Severity.WARNING),
     Check("tokens", access_checks.accepted_tokens, Severity.PROBLEM),
+    Check("unix socket", access_checks.unix_socket, Severity.WARNING),
     Check("jobs", access_checks.confined_jobs, Severity.PROBLEM),
     *(
         # A kind that can't run is no problem of the service: commands of the others can.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any, Final, cast
 
 from sanic import Sanic
@@ -19,6 +20,7 @@ from service.access import tokens
 from service.access.exposure import why_exposed
 from service.errors import JobrunnerError, Unauthenticated
 from service.host.heartbeats import SLOTS
+from service.operations.confinement import fault_of_socket
 from service.settings import Settings
 from service.web.asyncio_compat import send_at_once
 from service.web.connection import Connection, connection_of
@@ -90,6 +92,8 @@ class Jobrunner(Sanic[Config, Context]):
         first, second = options.get("unix"), settings.socket
         if first and second is not None and os.path.realpath(first) == os.path.realpath(second):
             refuse(f"--unix and JOBRUNNER_SOCKET are the same path, {first!r}: one suffices.")
+        if first and (wrong := fault_of_socket(settings, Path(first))) is not None:
+            refuse(wrong)
         # Sanic's own access log, which --dev turns on, has query strings.
         ours = {"access_log": False, "protocol": Accepted if has_tls else Connection}
         super().prepare(*args, **{"backlog": BACKLOG, **options, **ours})

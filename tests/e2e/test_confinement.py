@@ -202,11 +202,13 @@ def test_limits_hold_for_another_user(as_nobody: Service) -> None:
 # The start
 
 
-def refused(state_dir: Path, path: str | None = None, **settings: str) -> str:
+def refused(
+    state_dir: Path, path: str | None = None, flags: tuple[str, ...] = (), **settings: str
+) -> str:
     """What a start says that is refused with exit status 2."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBRUNNER_")}  # noqa: TID251 - what a person's shell would pass
     done = subprocess.run(
-        [sys.executable, "-m", "sanic", "service.app", "--single-process"],
+        [sys.executable, "-m", "sanic", "service.app", "--single-process", *flags],
         env={
             **inherited,
             **({} if path is None else {"PATH": path}),
@@ -389,6 +391,30 @@ def test_what_a_command_leaves_in_a_sandbox_ends_with_it(inside: Service) -> Non
     view = inside.run("sleep 600 & echo $!")
     assert view["ExitCode"] == 0
     assert view["Output"]["Complete"]
+
+
+@pytest.mark.parametrize("way", ["setting", "option"])
+def test_a_socket_that_commands_in_a_sandbox_would_see_is_refused(
+    place: Path, bubblewrap: None, way: str
+) -> None:
+    seen = "/srv/jobrunner.sock"
+    told = (
+        refused(place / "seen", SANDBOX="bwrap", SOCKET=seen)
+        if way == "setting"
+        else refused(place / "seen", flags=("--unix", seen), SANDBOX="bwrap")
+    )
+    assert f"would reach the service by its Unix socket {seen!r}" in told
+    assert not os.path.exists(seen)
+
+
+def test_no_command_in_a_sandbox_reaches_the_socket_of_the_service(
+    place: Path, bubblewrap: None
+) -> None:
+    state_dir = place / "hidden"
+    environment = {"JOBRUNNER_SANDBOX": "bwrap", "JOBRUNNER_SOCKET": str(state_dir / "s")}
+    with running(state_dir, environment=environment) as service:
+        assert (state_dir / "s").is_socket()
+        assert said(service, f"ls -a {state_dir}").split() == [".", "..", "jobs"]
 
 
 def test_a_sandbox_that_is_not_installed_is_no_start(place: Path, tmp_path: Path) -> None:

@@ -177,6 +177,21 @@ def test_a_directory_that_others_may_write_to_is_a_problem(tmp_path: Path):
     assert "chmod" in found["state directory"]["advice"]
 
 
+def test_a_unix_socket_that_others_can_replace_is_a_warning_and_one_without_place_a_problem(
+    tmp_path: Path,
+):
+    state_dir, directory = tmp_path / "state", tmp_path / "open"
+    status, found = findings(state_dir, JOBRUNNER_SOCKET=str(directory / "s"))
+    assert (status, found["unix socket"]["verdict"]) == (1, "problem")
+    directory.mkdir()
+    _, found = findings(state_dir, JOBRUNNER_SOCKET=str(directory / "s"))
+    assert found["unix socket"]["verdict"] == "ok"
+    directory.chmod(0o777)
+    _, found = findings(state_dir, JOBRUNNER_SOCKET=str(directory / "s"))
+    assert found["unix socket"]["verdict"] == "warning"
+    assert f"every user may write to {directory} " in found["unix socket"]["text"]
+
+
 def test_too_few_descriptors_are_a_warning(tmp_path: Path):
     limited = f"ulimit -n 256; exec {sys.executable} -m service doctor --json"
     environment = {**os.environ, "JOBRUNNER_STATE_DIR": str(tmp_path)}  # noqa: TID251 - what a person's shell would pass

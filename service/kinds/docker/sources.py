@@ -27,7 +27,8 @@ def source(path: str, settings: Settings) -> str:
     if not real.isprintable():  # docker's client reads a mount as CSV, and may change line breaks
         raise NotAllowed(f"expected a path without control characters, got {path!r}")
     state_dir = os.path.realpath(settings.state_dir)
-    if _is_at_or_below(real, state_dir) or _is_at_or_below(state_dir, real):
+    own = [state_dir] if settings.socket is None else [state_dir, os.path.realpath(settings.socket)]
+    if any(_is_at_or_below(real, each) or _is_at_or_below(each, real) for each in own):
         raise NotAllowed(f"expected a path apart from the service's own files, got {path!r}")
     if (directory := _writable_above(real, settings)) is not None:
         expected = "expected a path that no job can exchange"
