@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -14,9 +15,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import documents
 import httpx
 import jobrunner
 import pytest
+import trustme
 from gates import Gate
 from running import RELOADABLE, Service, again, running
 from watching import Watched
@@ -96,9 +99,30 @@ def test_a_job_has_two_addresses(service: Service, path: Path, monkeypatch: pyte
     with jobrunner.Client() as client:
         assert client.job(job_id).wait().exit_code == 0
         assert client.run("echo by the client").stdout == b"by the client\n"
-    ready = service.wait_for_line("service_ready")
-    assert service.url in ready
-    assert any(f"unix://{path}" in line for line in service.lines)
+
+
+def test_what_the_page_and_the_start_say_to_try_runs(service: Service, path: Path):
+    section = (documents.ROOT / "deploy" / "README.md").read_text().partition("## Unix socket\n")[2]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    shown = ran(commands.replace("/run/jobrunner/http.sock", str(path)))
+    assert shown.startswith('hello\n{"IDs"')
+    assert service.url in service.wait_for_line("service_ready")
+    assert service.wait_for_line(r"^ +socket +unix://").split()[1] == f"unix://{path}"
+    command = service.wait_for_line(r"^ +try ").split(maxsplit=1)[1]
+    assert f"JOBRUNNER_URL={service.url} " in command
+    assert ran(command) == "hello\n"
+    assert '{"ID"' in ran(service.wait_for_line(r"^ +curl ").split(maxsplit=1)[1])
+
+
+def ran(commands: str) -> str:
+    """What a person's shell says that has this installation."""
+    return subprocess.run(
+        ["bash", "-euc", commands],
+        env={"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": "/"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 @pytest.mark.parametrize(
@@ -221,6 +245,36 @@ def reader(path: Path, job_id: str) -> Iterator[Iterator[str]]:
         lines = answer.iter_lines()
         assert next(lines) == "begun"
         yield lines
+
+
+def test_a_drained_service_says_so_over_both(service: Service, path: Path):
+    state = {"JOBRUNNER_STATE_DIR": str(service.state_dir)}
+    with over(path) as client:
+        for verb, status in (("drain", 503), ("resume", 201)):
+            subprocess.run([sys.executable, "-m", "service", verb], env=state, check=True)
+            for each in (client, service.client):
+                answer = each.post("/", json={"CommandLine": "true"})
+                assert answer.status_code == status
+                if status == 201:
+                    service.wait(answer.json()["ID"])
+
+
+def test_the_socket_speaks_plain_http_beside_a_port_with_tls(
+    state_dir: Path, other_path: Path, tmp_path: Path
+):
+    own = trustme.CA().issue_cert("localhost")
+    own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    flags = ("--cert", str(tmp_path / "both.pem"), "--key", str(tmp_path / "both.pem"))
+    service = Service(state_dir, *flags, **on_socket(other_path))
+    try:
+        service.wait_for_line("service_ready")
+        with over(other_path) as client:
+            assert client.get("/health/live").status_code == 200
+        url = service.url.replace("http:", "https:")
+        with httpx.Client(verify=False) as client:  # noqa: S501 - whose it is doesn't matter here
+            assert client.get(f"{url}/health/live").status_code == 200
+    finally:
+        service.close()
 
 
 @pytest.mark.parametrize("workers", [None, 2])
