@@ -19,7 +19,7 @@ _RUNS = 8
 
 
 @contextmanager
-def _docker() -> Iterator[dict[str, str]]:
+def daemon_of_own() -> Iterator[dict[str, str]]:
     """What leads a client to a daemon of our own. Raises: Skipped."""
     with ExitStack() as open_:
         try:
@@ -32,7 +32,7 @@ def _docker() -> Iterator[dict[str, str]]:
 @contextmanager
 def _run(lab: Lab) -> Iterator[Setup]:
     with (
-        _docker() as docker,
+        daemon_of_own() as docker,
         running(lab.directory / "container", environment=docker, workers=1) as service,
     ):
         work = lab.directory / "work"
@@ -61,7 +61,7 @@ def _logs(lab: Lab) -> Iterator[Setup]:
     size_bytes = lab.size_bytes // 32
     flood = f"yes 'what a program says in one line' | head -c {size_bytes}"
     with (
-        _docker() as docker,
+        daemon_of_own() as docker,
         running(lab.directory / "peer-docker-logs", environment=docker, workers=1) as service,
         Line(service.port) as line,
     ):
