@@ -308,7 +308,7 @@ class Admission:
         )
         if retry_s := self._failures.acquire(who):
             raise TooManyRequests(
-                "Too many requests from this address were refused.", retry_after_s=retry_s
+                "Too many requests of this caller were refused.", retry_after_s=retry_s
             ) from error
 
 

@@ -89,8 +89,8 @@ class HttpSettings:
         number(0, 1_000_000),
         "30",
         "a number of requests from 0 (off) to 1000000",
-        "refused requests a minute (401 and 403) from one address, or one /64 of IPv6, in each"
-        " worker; further ones get 429; 0: off",
+        "refused requests a minute (401 and 403) from one address, one /64 of IPv6, or one user of"
+        " this host over a Unix socket, in each worker; further ones get 429; 0: off",
     )
     request_timeout: int = setting(
         integer(1, 3600),
@@ -111,8 +111,9 @@ class HttpSettings:
         "10000",
         "a whole number from 0 (off) to 1000000",
         "connections at a time in each worker over which nobody has shown a good token yet, a"
-        " quarter of them from one address (not of loopback); when there is one more the oldest is"
-        " closed; never more than three quarters of the descriptors; 0: no other bound",
+        " quarter of them from one address (neither loopback nor a Unix socket); when there is one"
+        " more the oldest is closed; never more than three quarters of the descriptors; 0: no other"
+        " bound",
     )
     max_readers: int = setting(
         integer(0, 1_000_000),
