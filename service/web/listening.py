@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import multiprocessing
 import socket
 import sys
 from functools import partial
@@ -126,7 +125,7 @@ def _serve_given(*arguments: Any) -> Any:
     """
     given = _PARAMETERS.bind(*arguments).arguments
     app = given["app"]
-    if given["unix"] and multiprocessing.parent_process() is not None:
+    if given["unix"] and given["sock"] is not None:
         _runners.bind_unix_socket = lambda *_, **__: given["sock"]
         _runners.remove_unix_socket = lambda _path: None
     if (listener := getattr(app.shared_ctx, _SECOND, None)) is not None:
