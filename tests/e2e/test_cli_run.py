@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from command_line import CommandLine
+from command_line import CommandLine, hang_up
 from gates import Gate, lines
 from running import Service, again, running
 
@@ -127,7 +127,7 @@ def test_a_closed_terminal_ends_the_client_alone(cli: CommandLine, service: Serv
         "run", "-n", "lid", f"echo ready; read -r x < {gate}; echo $x"
     ) as terminal:
         terminal.expect("ready")
-        terminal.close()  # HUP, as from a terminal's window
+        hang_up(terminal)
         assert terminal.signalstatus == signal.SIGHUP
     gate.open()
     assert cli("attach", "lid").stdout.splitlines()[0] == b"ready"

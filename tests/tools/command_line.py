@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,16 @@ import pexpect
 
 # Seconds: a fuse, not a wait.
 FUSE_S = 120
+
+
+def hang_up(terminal: pexpect.spawn[bytes], number: int = signal.SIGHUP) -> None:
+    """Close the terminal, as its window does, and wait for the end of what runs there. pexpect's
+    own way of it gives a busy machine a tenth of a second.
+    """
+    if terminal.isalive():
+        terminal.kill(number)
+        terminal.wait()
+    terminal.close()
 
 
 class CommandLine:
@@ -67,4 +78,4 @@ class CommandLine:
         try:
             yield terminal
         finally:
-            terminal.close(force=True)
+            hang_up(terminal, signal.SIGKILL)
