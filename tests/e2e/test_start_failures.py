@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,20 @@ def test_a_worker_that_cant_start_ends_the_service_with_an_error(tmp_path: Path,
     status, said = failed(tmp_path / "state", way, environment={"PYTHONPATH": str(tmp_path)})
     assert status != 0
     assert "nobody has foreseen this" in said
+
+
+@pytest.mark.parametrize("way", ["serve", "single process"])
+def test_a_port_that_is_taken_is_told_and_leaves_no_socket(tmp_path: Path, way: str):
+    path = tmp_path / "s"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environment = {"JOBRUNNER_PORT": port, "JOBRUNNER_SOCKET": str(path)}
+        status, said = failed(tmp_path / "state", way, environment=environment)
+    where = f"127.0.0.1:{port} (JOBRUNNER_PORT, --port)"
+    assert status == 1
+    assert f"jobrunner: can't listen on {where}: Address already in use.\n" in said
+    assert "Traceback" not in said
+    assert not path.exists()
 
 
 def test_with_too_few_descriptors_it_does_not_start(tmp_path: Path):
