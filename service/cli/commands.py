@@ -10,6 +10,14 @@ JOBS: Final = {
 }
 """For users; each is a module of `service.cli.verbs`, whose `command` it is."""
 
+SETUP: Final = {
+    "login": "store a service and its token, and speak to it from now on",
+    "context": "show the services that are stored, and choose one",
+}
+"""For users as well, of this host; modules of `service.cli.verbs`, too."""
+
+VERBS: Final = {**JOBS, **SETUP}
+
 OPERATOR: Final = {
     "doctor": "find out what is wrong on this host",
     "drain": "take no new jobs, and let those that run finish",
@@ -22,4 +30,4 @@ OPERATOR: Final = {
 
 SERVE: Final = {"serve": "run the service"}
 
-SECTIONS: Final = {"Jobs": JOBS, "The service": {**SERVE, **OPERATOR}}
+SECTIONS: Final = {"Jobs": JOBS, "This command": SETUP, "The service": {**SERVE, **OPERATOR}}

@@ -14,12 +14,12 @@ import click
 
 import service
 from service.cli import operator
-from service.cli.commands import JOBS, OPERATOR, SECTIONS, SERVE
+from service.cli.commands import OPERATOR, SECTIONS, SERVE, VERBS
 from service.cli.exit_status import FAILED, TIMED_OUT, USAGE, of_signal
 from service.cli.notes import note
 from service.cli.target import connection_options
 from service.client import ServiceUnreachable, UnexpectedAnswer
-from service.errors import InvalidJob, JobrunnerError
+from service.errors import InvalidJob, JobrunnerError, Unauthenticated
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -33,7 +33,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name in JOBS:
+        if cmd_name in VERBS:
             found = import_module(f"service.cli.verbs.{cmd_name}").command
             assert isinstance(found, click.Command)  # noqa: S101 - what a module of verbs has
             return found
@@ -133,5 +133,7 @@ def _tell(error: Exception) -> None:
     if isinstance(error, InvalidJob):
         for each in error.errors:
             note(f"{each.pointer or '/'}: {each.detail}")
+    elif isinstance(error, Unauthenticated):
+        note(f"{error} `jobrunner login URL` stores one.")
     else:
         note(str(error))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
 
+from service.cli.contexts import ContextError
+from service.cli.destination import Destination, destination
 from service.cli.notes import dim_note
 from service.client.lean import load_httpx
 from service.client.retrying import Retry
@@ -17,7 +20,6 @@ from service.client.sync_client import Client  # noqa: E402 - loads httpx, which
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NAMES: Final = ("url", "connect_timeout")
 _DEFAULT_TIMEOUT_S: Final = 10.0
 
 
@@ -37,8 +39,15 @@ def connection_options(command: F) -> F:
             metavar="URL",
             expose_value=False,
             callback=_keep,
-            help="The service: http, https or unix:///path (default: $JOBRUNNER_URL, else"
-            " http://127.0.0.1:8080).",
+            help="The service: http, https or unix:///path (default: $JOBRUNNER_URL, else that of"
+            " the context, else http://127.0.0.1:8080).",
+        ),
+        click.option(
+            "--context",
+            metavar="NAME",
+            expose_value=False,
+            callback=_keep,
+            help="A service that `jobrunner login` has stored (default: the current one).",
         ),
     ):
         command = option(command)
@@ -56,16 +65,32 @@ def client() -> Client:
     """The client of the command that runs, closed at its end."""
     ctx = click.get_current_context()
     given: dict[str, Any] = ctx.ensure_object(dict)
+    made = client_of(ctx, given.get("connect_timeout", _DEFAULT_TIMEOUT_S))
+    ctx.call_on_close(made.close)
+    return made
+
+
+def client_of(ctx: click.Context, timeout_s: float) -> Client:
+    """One for the service that the options of `ctx` name. Raises: UsageError, ContextError."""
+    found = destination_of(ctx)
+    if found.ca is not None and not os.access(found.ca, os.R_OK):
+        raise ContextError(f"The CA's certificate of {found.source} can't be read: {found.ca}.")
     try:
-        made = Client(
-            given.get("url"),
-            timeout=given.get("connect_timeout", _DEFAULT_TIMEOUT_S),
+        return Client(
+            found.url,
+            found.token,
+            timeout=timeout_s,
+            verify=found.ca or True,
             on_retry=_tell_of,
         )
     except ValueError as exc:
         raise click.UsageError(str(exc), ctx) from exc
-    ctx.call_on_close(made.close)
-    return made
+
+
+def destination_of(ctx: click.Context) -> Destination:
+    """Raises: UsageError, ContextError."""
+    given: dict[str, Any] = ctx.ensure_object(dict)
+    return destination(given.get("url"), given.get("context"))
 
 
 def _tell_of(retry: Retry) -> None:

@@ -56,7 +56,7 @@ def address_of(
     token: str | None = None,
     environment: Mapping[str, str] = os.environ,  # noqa: TID251 - the client's own: the caller's shell
 ) -> Address:
-    """The address. What isn't given comes from the environment.
+    """The address. What isn't given comes from the environment; an empty token is none.
 
     >>> address_of("unix:///run/jobrunner/http.sock", environment={}).socket
     '/run/jobrunner/http.sock'
@@ -66,7 +66,7 @@ def address_of(
     Raises: ValueError, for an URL of another form; OSError, for a file that can't be read.
     """
     url = url or environment.get(URL) or DEFAULT_URL
-    token = token or _token(environment)
+    token = _token(environment) if token is None else token or None
     parts = urlsplit(url)
     if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
         path = unquote(parts.path)

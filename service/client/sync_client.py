@@ -27,7 +27,7 @@ class Client:
     Args:
         url: `http://host:port`, `https://host/prefix` or `unix:///path/of/socket`; else that of
             JOBRUNNER_URL, else http://127.0.0.1:8080.
-        token: else that of JOBRUNNER_TOKEN, or in the file of JOBRUNNER_TOKEN_FILE.
+        token: else that of JOBRUNNER_TOKEN, or in the file of JOBRUNNER_TOKEN_FILE; "" for none.
         timeout: seconds in which a request is sent again while the service doesn't answer. What
             follows a job goes on for ever once the service has answered.
         verify: for https: a context, the path of a CA's certificate, or False.
