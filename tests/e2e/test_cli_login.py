@@ -207,3 +207,14 @@ def test_another_service_of_the_same_name_replaces_none(
     cli("login", service.url, "--name", "open")
     cli("login", service.url, "--name", "open")
     assert len(json.loads(stored(cli).read_bytes())["contexts"]) == 2
+
+
+def test_a_token_that_is_no_longer_good_leads_to_the_next_login(
+    cli: CommandLine, guarded: SimpleNamespace
+):
+    login(cli, guarded)
+    path = stored(cli)
+    path.write_text(path.read_text().replace(guarded.token, "revoked"))
+    said = cli("run", "true", status=125).stderr
+    assert said.endswith(b" `jobrunner login URL` stores one.\n")
+    assert b"revoked" not in said
