@@ -28,10 +28,14 @@ class OutputBytes(bytes):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that has ended, with its output.
+    r"""A job that has ended, with its output.
 
     `exit_code` is None where there is none: a signal ended it, or it couldn't be started; then
     `job` says more. Where output was dropped (`OutputLimit`), a line stands in its place.
+
+    >>> result = client.run("echo hello; exit 3")
+    >>> result.ok, result.ending, result.stdout.text
+    (False, 'exited with 3', 'hello\n')
     """
 
     exit_code: int | None
@@ -58,10 +62,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of output: the bytes from `offset` to before `end`, of one stream of one command.
+    r"""A piece of output: the bytes from `offset` to before `end`, of one stream of one command.
 
     `time` is when it came (RFC 3339, UTC, nanoseconds). With `lines` it is a line, without its
     newline; `is_partial`: one that has no end, or a piece of one that is longer than 64 KiB.
+
+    >>> record = next(job.records())
+    >>> record.offset, record.end, record.stream, record.command, record.data
+    (0, 6, 'stdout', 0, b'hello\n')
     """
 
     offset: int
@@ -88,6 +96,10 @@ class Gap(msgspec.Struct, frozen=True):
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """A line that was searched for, without its newline. `line` counts from 1 where the search
     begins. `is_context`: it stands around one that matches; `is_partial`: it has no end yet.
+
+    >>> match = next(job.grep("l+"))
+    >>> match.line, match.offset, match.text
+    (1, 0, 'hello')
     """
 
     line: int
@@ -121,7 +133,12 @@ class End(msgspec.Struct, tag_field="Type", tag="end", frozen=True, kw_only=True
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one job. `cursor` is what `follow(after=)` takes."""
+    """What came of one job. `cursor` is what `follow(after=)` takes.
+
+    >>> *_, told = client.follow(state="all", follow=False)
+    >>> isinstance(told, Followed), isinstance(told.record, End)
+    (True, True)
+    """
 
     job_id: str
     record: Record | Gap | End
@@ -132,6 +149,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a job: `view` is the job after it, None when it was cleaned.
 
     `seq` is what `events(after=)` takes.
+
+    >>> *_, event = client.events()
+    >>> isinstance(event, Event), event.view.id == event.job_id
+    (True, True)
     """
 
     seq: int

@@ -35,6 +35,18 @@ def failures(client: jobrunner.Client) -> list[str]:
     return []
 
 
+def again(client: jobrunner.Client) -> list[str]:
+    job = client.submit({"CommandLine": "seq 20"}).rerun({"Labels": {"run": "again"}})
+    job.wait()
+    selection: jobrunner.Selection = {"tail": 2, "since": "1h"}
+    told = [line.text for line in job.lines(**selection)]
+    found = [each for each in job.grep("^1.$", max=1) if isinstance(each, jobrunner.Match)]
+    told += [f"line {match.line}: {match.text}" for match in found]
+    followed = client.follow(state="all", label={"run": "again"}, follow=False)
+    ends = [each.record for each in followed if isinstance(each.record, jobrunner.End)]
+    return told + [f"exit code {end.exit_code}" for end in ends]
+
+
 def clean(client: jobrunner.Client) -> int:
     count = 0
     for job in client.jobs(state=["exited", "killed"], label={"team": "build"}):
@@ -59,6 +71,7 @@ def main(url: str) -> int:
     with jobrunner.Client(url) as client:
         status = build(client)
         print(failures(client))
+        print(again(client))
         print(clean(client))
     print(asyncio.run(both(url)))
     return status
