@@ -1,4 +1,5 @@
-"""The audit log: who submitted, changed, attached to, killed and cleaned what; what was refused.
+"""The audit log: who submitted, changed, attached to, killed, signalled and cleaned
+what; what was refused.
 
 One JSON object a line, appended by one write, so that lines of several workers never mix. Nothing
 in it is a secret: no token, no environment, no command line, no output. Text that a caller chose is
@@ -28,10 +29,10 @@ _log = structlog.get_logger("jobrunner.audit")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `clean`, `refuse`.
-    `client_ip` (`of` in the file): the address that the request came from; `uid`: the user who
-    connected, over a Unix socket. `job` and `code` where there is one; `code` is that of the
-    problem document.
+    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `signal`, `clean`,
+    `refuse`. `client_ip` (`of` in the file): the address that the request came from; `uid`: the
+    user who connected, over a Unix socket. `job` and `code` where there is one; `code` is that of
+    the problem document.
 
     `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
     by the callers who caused most of them (`callers`: addresses, users, or principals).

@@ -1,7 +1,8 @@
-"""The routes of one job, but for its output: show, wait, kill, clean."""
+"""The routes of one job, but for its output: show, wait, kill, clean, and a signal."""
 
 from __future__ import annotations
 
+import signal as signals
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,9 @@ from service.api.parameters import OfJob, optional, query
 from service.api.present_view import excerpt_parameter, present_view
 from service.api.responses import json_response
 from service.api.route import Link, Route, Routes, Success
-from service.jobs.views import Accepted, JobView, Killed
+from service.api.signal_names import signal_form
+from service.jobs.record import signal_name
+from service.jobs.views import Accepted, JobView, Killed, Signalled
 from service.web.fd_reserve import Cost
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout
@@ -28,7 +31,7 @@ routes: Final = Routes()
 # Of responses with the ID of a job.
 LINKS_OF_JOB: Final = tuple(
     Link(operation, "$response.body#/ID")
-    for operation in ("show", "attach", "output", "wait", "kill", "clean", "rerun")
+    for operation in ("show", "attach", "output", "wait", "kill", "signal", "clean", "rerun")
 )
 
 
@@ -137,6 +140,46 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
             state = (await engine.wait(job_id)).state
             await engine.wait_kept_ended(job_id)
     return json_response(Killed(job_id, state.value if state else None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal(OfJob):
+    signal: int = query(signal_form(), "The signal.", default=signals.SIGTERM)
+
+
+@routes.add(
+    Route(
+        method="POST",
+        path="/{ID}/signal",
+        operation="signal",
+        meaning="Send all processes of a running job a signal, once; it is no kill.",
+        parameters=Signal,
+        details=(
+            "The job goes on as its commands take it: one that dies of it has `exited`, with the"
+            " `Signal`. To repeat a request that had no answer may send the signal twice."
+        ),
+        scope=Scope.RUN,
+        successes=(Success(200, "How many processes got it.", Signalled),),
+        problems=(
+            errors.BadQuery,
+            errors.UnknownJob,
+            errors.JobNotRunning,
+            errors.SignalNotPassedOn,
+            errors.UnsupportedMediaType,
+            errors.OutcomeUnknown,
+        ),
+    )
+)
+async def signal(request: Request, given: Signal) -> HTTPResponse:
+    """Send the job a signal.
+
+    Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, OutcomeUnknown, Unavailable.
+    """
+    engine, job_id = request.app.ctx.engine, given.job_id
+    check_sees(request, job_id)
+    audit(request, "signal", job_id, always=engine.is_live(job_id))
+    processes = await engine.signal(job_id, given.signal)
+    return json_response(Signalled(job_id, signal_name(given.signal), processes))
 
 
 @routes.add(

@@ -128,6 +128,8 @@ _OF_RESPONSES: Final[dict[str, str]] = {
     "Killed": "The jobs that were killed.",
     "Killed.ID": "The job's ID, as it was given.",
     "Killed.State": "How the job stands; null when there is no such job.",
+    "Signalled.Signal": "The signal that was sent.",
+    "Signalled.Processes": "How many processes got it; a container counts as one.",
     "Cleaned": "The IDs of the jobs that were cleaned.",
     "Untouched": "Jobs that were selected, and to which nothing was done.",
     "UntouchedView.State": "How the job stands; null when it is gone.",

@@ -242,6 +242,16 @@ class AsyncJob:
             self._connections, flows.request_kill(self._policy, self.id, signal, grace)
         )
 
+    async def signal(self, name: str) -> int:
+        """Send all processes of the running job a signal, once; how many got it.
+
+        It is no kill: a job that dies of it has `exited`. It isn't sent again when the answer was
+        lost, as the job may have got it.
+
+        Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
+        """
+        return await run(self._connections, flows.signal(self._policy, self.id, name))
+
     async def clean(self) -> None:
         """Forget the finished job: record, output, working directory."""
         await run(self._connections, flows.clean(self._policy, self.id))

@@ -16,7 +16,7 @@ from service.client.retrying import Attempts, Policy
 from service.client.steps import READ, Emit, Failure, Flow, Nothing, Query, taking
 from service.client.wire import LineSplitter, WireChange, event_record
 from service.errors import UnknownJob
-from service.jobs.views import Accepted, JobView, Killed, Listing
+from service.jobs.views import Accepted, JobView, Killed, Listing, Signalled
 
 
 def submit(policy: Policy, job: Mapping[str, Any], key: str | None) -> Nothing[str]:
@@ -76,6 +76,14 @@ def kill(
     yield from request_kill(policy, job_id, signal, grace_s)
     view = yield from wait(policy, job_id, timeout_s)
     return view.kill
+
+
+def signal(policy: Policy, job_id: str, name: str) -> Nothing[int]:
+    """How many processes got the signal. Raises: JobNotRunning, SignalNotPassedOn, UnknownJob,
+    OutcomeUnknown.
+    """
+    answer = yield from call(policy, requests.signal_request(job_id, name))
+    return decoded(answer, Signalled).processes
 
 
 def clean(policy: Policy, job_id: str) -> Nothing[None]:

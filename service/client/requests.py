@@ -72,6 +72,12 @@ def kill_request(job_id: str, signal: str | None, grace_s: float | None) -> Requ
     return Request(method="DELETE", path=f"/{_id(job_id)}", query=tuple(query))
 
 
+def signal_request(job_id: str, signal: str) -> Request:
+    """Send a job's processes a signal. To a program a second one means something else."""
+    path = f"/{_id(job_id)}/signal"
+    return Request(method="POST", path=path, query=(("signal", signal),), is_repeatable=False)
+
+
 def clean_request(job_id: str) -> Request:
     """Forget a job. A repeat would tell of an unknown job."""
     return Request(method="POST", path=f"/{_id(job_id)}/clean", is_repeatable=False)

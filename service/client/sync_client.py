@@ -287,6 +287,24 @@ class Job:
         """The same without the wait: the state of the job then."""
         return run(self._connections, flows.request_kill(self._policy, self.id, signal, grace))
 
+    def signal(self, name: str) -> int:
+        """Send all processes of the running job a signal, once; how many got it.
+
+        It is no kill: a job that dies of it has `exited`. It isn't sent again when the answer was
+        lost, as the job may have got it.
+
+        >>> sleeper = client.submit({"CommandLine": "echo up; exec sleep 1000"})
+        >>> with sleeper.lines() as output:
+        ...     up = next(output)
+        >>> sleeper.signal("HUP")
+        1
+        >>> sleeper.wait().signal
+        'SIGHUP'
+
+        Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
+        """
+        return run(self._connections, flows.signal(self._policy, self.id, name))
+
     def clean(self) -> None:
         """Forget the finished job: record, output, working directory.
 

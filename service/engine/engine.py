@@ -1,8 +1,8 @@
-"""The verbs: submit, kill, clean, wait, show, list. One engine in each worker; each answers for
-every job, whichever worker drives it.
+"""The verbs: submit, kill, signal, clean, wait, show, list. One engine in each worker; each answers
+for every job, whichever worker drives it.
 
-Submit, kill and clean run in tasks of the engine: a caller that goes away cancels its response, not
-the work.
+Submit, kill, signal and clean run in tasks of the engine: a caller that goes away cancels its
+response, not the work.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.selected import SelectedJobs, Touched
 from service.engine.session import KeptSession
+from service.engine.signalling import Signalling
 from service.engine.stored_output import StoredOutput
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
@@ -104,6 +105,7 @@ class Engine:
             settings, store, self._session, self._driver, metrics, log_keeper
         )
         self._kills = Kills(store, self._session, self._driver, self._kept)
+        self._signalling = Signalling(store, self._session, self._driver)
         self._priorities = Priorities(store, self._session)
         self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
         self.searches = SearchPool()
@@ -158,6 +160,13 @@ class Engine:
         Raises: Unavailable.
         """
         return await self._in_task(self._kills.request(job_id, signal, grace_s))
+
+    async def signal(self, job_id: str, signal: int) -> int:
+        """Send all processes of a job that runs a signal, once, which is no kill; how many got it.
+
+        Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, OutcomeUnknown, Unavailable.
+        """
+        return await self._in_task(self._signalling.send(job_id, signal))
 
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.

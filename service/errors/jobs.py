@@ -64,6 +64,28 @@ class SubmissionLost(JobrunnerError):
         )
 
 
+class JobNotRunning(JobrunnerError):
+    """There is no process that a signal could reach, yet or any more."""
+
+    code, title, status = "job_not_running", "Job is not running", 409
+
+
+class SignalNotPassedOn(JobrunnerError):
+    code, title, status = "signal_not_passed_on", "Signal can't reach the command", 409
+
+    def __init__(self, job_id: str, signal: str) -> None:
+        super().__init__(
+            f"{signal} can't reach the command that runs in the job {job_id}: Docker doesn't pass"
+            " it on to the container. A kill (DELETE) ends it all the same."
+        )
+
+
+class OutcomeUnknown(JobrunnerError):
+    """What was asked for may have been done; to ask again may do it twice."""
+
+    code, title, status = "outcome_unknown", "Outcome unknown", 504
+
+
 class OffsetBeyondEnd(JobrunnerError):
     code, title, status = "offset_beyond_end", "Offset beyond the end of the output", 416
     members = (("end", INTEGER),)

@@ -141,10 +141,24 @@ def all_pids() -> list[int]:
 
 
 def signal_process(process: Process, number: int) -> bool:
-    """Signal exactly that process; False when it is gone.
+    """Signal exactly that process, to end it; False when it is gone, or may not be signalled.
 
-    Signals through a pidfd, after checking that it is still the same process: pids wrap within
-    seconds on a busy machine. TERM is followed by CONT, as a stopped process handles only KILL.
+    TERM is followed by CONT, as a stopped process handles only KILL.
+    """
+    stays = number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP)
+    return _send(process, (number,) if stays else (number, signal.SIGCONT))
+
+
+def send_signal(process: Process, number: int) -> bool:
+    """Send exactly that process this signal alone; False when it is gone, or may not be
+    signalled.
+    """
+    return _send(process, (number,))
+
+
+def _send(process: Process, numbers: Iterable[int]) -> bool:
+    """Through a pidfd, after checking that it is still the same process: pids wrap within seconds
+    on a busy machine.
     """
     try:
         descriptor = os.pidfd_open(process.pid)
@@ -154,9 +168,8 @@ def signal_process(process: Process, number: int) -> bool:
         now = look_at(process.pid)
         if now is None or now.started != process.started:
             return False
-        signal.pidfd_send_signal(descriptor, number)
-        if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP):
-            signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+        for number in numbers:
+            signal.pidfd_send_signal(descriptor, number)
     except OSError:
         return False
     finally:

@@ -160,6 +160,14 @@ class Killed(msgspec.Struct, frozen=True, rename="pascal"):
     state: JobState | None
 
 
+class Signalled(msgspec.Struct, frozen=True, rename="pascal"):
+    """`Processes` got the signal."""
+
+    id: JobID = msgspec.field(name="ID")
+    signal: str
+    processes: int
+
+
 class UntouchedView(msgspec.Struct, frozen=True, rename="pascal"):
     """A job that was selected, and to which nothing was done; `State` is null when it is gone."""
 

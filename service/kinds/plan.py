@@ -56,6 +56,10 @@ class Plan:
     descriptor, whose number becomes `argv[fd_options_index]`, so that no process list shows them.
     `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
 
+    `passes_on`: the signals that the program passes on to what it runs, where that is no child of
+    the supervisor; none: the command gets its signals itself. `is_wrapped`: the program and its
+    child are in between, and get only what ends a job.
+
     `script` is put into the file of this command (`JobFiles.script`), which the program reads.
     `one_pipe`: both streams of output are one pipe, so that their order is kept. `keeps`: what it
     leaves running goes on when the job is over.
@@ -76,6 +80,8 @@ class Plan:
     sets_no_new_privs: bool = False
     one_pipe: bool = False
     keeps: bool = False
+    passes_on: tuple[int, ...] = ()
+    is_wrapped: bool = False
     script: str = ""
     status_probe: tuple[str, ...] = ()
     probe_if: tuple[tuple[int, int], ...] = ()
@@ -104,10 +110,18 @@ class Plan:
             keys["one_pipe"] = True
         if self.keeps:
             keys["keep"] = True
+        if self.passes_on:
+            keys["passes_on"] = self.passes_on
+        if self.is_wrapped:
+            keys["is_wrapped"] = True
         if self.script:
             keys["script"] = self.script
         if self.input:
             keys["input"] = self.input
+        self._add_hooks(keys, context)
+        return keys
+
+    def _add_hooks(self, keys: StartKeys, context: Context) -> None:
         if self.status_probe:
             keys["status_probe"] = self.status_probe
             keys["probe_if"] = self.probe_if
@@ -116,8 +130,7 @@ class Plan:
         if self.force_cleanup:
             keys["force_cleanup"] = self.force_cleanup
         if self.status_probe or self.force_cleanup:
-            keys["hook_env"] = {**settings.service_environment, **context.marker}
-        return keys
+            keys["hook_env"] = {**context.settings.service_environment, **context.marker}
 
     def _environment(self, context: Context) -> Mapping[str, str]:
         if self.environment is not None:

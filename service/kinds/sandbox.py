@@ -69,6 +69,7 @@ def in_sandbox(
         fd_options_index=2,
         fd_options=("--clearenv", *made, "--chdir", directory),
         sets_no_new_privs=True,
+        is_wrapped=True,
     )
 
 
@@ -105,6 +106,7 @@ def in_pid_namespace(
         argv=(program, *NAMESPACE, "--chdir", directory, "--", *argv),
         environment=environment,
         sets_no_new_privs=True,
+        is_wrapped=True,
     )
 
 

@@ -33,6 +33,8 @@ GROUPS: Final = "groups"
 DRAIN: Final = "drain"
 # What a command leaves may outlive the job (`keep`, `end_kept`).
 KEEP: Final = "keep"
+# It sends signals that are no kill (`signal`, `passes_on`, `is_wrapped`).
+SIGNAL: Final = "signal"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -50,4 +52,5 @@ CAPABILITIES: Final = (
     GROUPS,
     DRAIN,
     KEEP,
+    SIGNAL,
 )

@@ -89,6 +89,22 @@ class PriorityReply(_Reply):
     why: NotRequired[Literal["unknown_job", "not_waiting"]]  # it isn't ok
 
 
+# Why a signal can't be sent.
+SignalRefusal: TypeAlias = Literal[
+    "unknown_job",
+    "pending",  # it has no process yet
+    "ended",  # it has none any more
+    "not_passed_on",  # what runs is out of reach, and the process in between doesn't pass it on
+]
+
+
+class SignalReply(_Reply):
+    """To `signal`. One that isn't ok changes nothing."""
+
+    processes: NotRequired[Count]  # it is ok: how many got the signal
+    why: NotRequired[SignalRefusal]  # it isn't ok
+
+
 class UsageNow(TypedDict):
     """What a job that runs has used so far, and uses now; None where nobody can tell."""
 
@@ -301,6 +317,7 @@ AnyReply: TypeAlias = (
     | EndKeptReply
     | OrphanedLogReply
     | PriorityReply
+    | SignalReply
     | UsageReply
     | ProcessesReply
 )

@@ -37,6 +37,7 @@ from service.link.from_supervisor import (
     PriorityReply,
     ProcessesReply,
     Reply,
+    SignalReply,
     SupervisorHello,
     UsageReply,
 )
@@ -54,6 +55,7 @@ from service.link.to_supervisor import (
     MeasureUsage,
     Resume,
     Role,
+    SendSignal,
     SetPriority,
     Shutdown,
     ToSupervisor,
@@ -219,6 +221,8 @@ class SupervisorSession(asyncio.Protocol):
     async def request(self, message: EndKept) -> EndKeptReply: ...
     @overload
     async def request(self, message: SetPriority) -> PriorityReply: ...
+    @overload
+    async def request(self, message: SendSignal) -> SignalReply: ...
     @overload
     async def request(self, message: MeasureUsage) -> UsageReply: ...
     @overload

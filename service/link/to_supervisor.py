@@ -87,6 +87,8 @@ class StartKeys(TypedDict):
     as_service_user: NotRequired[bool]  # it runs as the supervisor's user, not as the job's
     no_new_privs: NotRequired[bool]  # with PR_SET_NO_NEW_PRIVS
     one_pipe: NotRequired[bool]  # both streams of output are one pipe, and logged as stdout
+    passes_on: NotRequired[Sequence[Signal]]  # signals that reach what it runs; missing: all
+    is_wrapped: NotRequired[bool]  # it and its child hold what runs: only a kill is sent to them
     keep: NotRequired[bool]  # what it leaves goes on when the job has ended by itself
 
     script: NotRequired[Text]  # put into the command's script file, which is gone after it
@@ -138,6 +140,16 @@ class Kill(_Request):
     reason: str  # for the receipt
     requested_at: TimeNs  # by this a supervisor knows a message that has come before
     is_repeat: NotRequired[bool]  # for older supervisors: ignored while a kill is under way
+
+
+class SendSignal(_Request):
+    """Send all processes of a job a signal, once; it is no kill. See `SignalReply`. A repeat sends
+    it again.
+    """
+
+    type: Literal["signal"]
+    job: JobId
+    signal: Signal
 
 
 class MakeLog(_Request):
@@ -259,6 +271,7 @@ ToSupervisor: TypeAlias = (
     | Claim
     | Start
     | Kill
+    | SendSignal
     | MakeLog
     | SetPriority
     | MeasureUsage

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PriorityReply,
         ProcessesReply,
         Reply,
+        SignalReply,
         UsageNow,
         UsageReply,
     )
@@ -40,6 +41,7 @@ M = TypeVar("M")
 _Request: TypeAlias = (
     messages.Claim
     | messages.Kill
+    | messages.SendSignal
     | messages.MakeLog
     | messages.SetPriority
     | messages.MeasureUsage
@@ -129,6 +131,17 @@ def _kill(server: Server, connection: Connection, message: messages.Kill) -> Non
             at=message["requested_at"],
         )
     _reply(connection, message, _plain_reply(message, ok=entry is not None))
+
+
+def _signal(server: Server, connection: Connection, message: messages.SendSignal) -> None:
+    entry, request_id = server.register.get(message["job"]), message.get("request_id", 0)
+    done = "unknown_job" if entry is None else entry.job.signal(message["signal"])
+    reply: SignalReply = {"type": "reply", "request_id": request_id, "ok": isinstance(done, int)}
+    if isinstance(done, int):
+        reply["processes"] = done
+    else:
+        reply["why"] = done
+    _reply(connection, message, reply)
 
 
 def _make_log(server: Server, connection: Connection, message: messages.MakeLog) -> None:
@@ -288,6 +301,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "claim": _entry(messages.Claim, _claim),
     "start": _entry(messages.Start, _start),
     "kill": _entry(messages.Kill, _kill),
+    "signal": _entry(messages.SendSignal, _signal),
     "make_log": _entry(messages.MakeLog, _make_log),
     "set_priority": _entry(messages.SetPriority, _set_priority),
     "measure_usage": _entry(messages.MeasureUsage, _measure_usage),

@@ -230,6 +230,18 @@ def test_a_live_job_is_followed_and_waited_for_through_every_worker(four, to, ga
     assert [view["ExitCode"] for view in answers[1::2]] == [0] * 3
 
 
+def test_a_signal_reaches_a_job_once_through_every_worker(to):
+    line = "trap 'echo got' HUP; while :; do sleep 600 & echo ready; wait; done"
+    job_id = to[0][0].submit(line)
+    with to[0][1].attached(job_id) as output:
+        assert output.readline() == b"ready\n"
+        for connection, *_ in to:
+            assert connection("POST", f"/{job_id}/signal?signal=HUP")["Processes"] == 2
+            assert (output.readline(), output.readline()) == (b"got\n", b"ready\n")
+        to[1][0]("DELETE", f"/{job_id}?grace=0&wait=true")
+        assert output.read() == b""
+
+
 def test_one_key_sent_to_every_worker_makes_one_job(to):
     body = {"CommandLine": "true"}
 

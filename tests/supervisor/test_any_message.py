@@ -14,6 +14,7 @@ TYPES = [
     "claim",
     "start",
     "kill",
+    "signal",
     "make_log",
     "set_priority",
     "measure_usage",
@@ -75,6 +76,7 @@ REQUIRED = {
     "start": ["job", "command", "argv", "env", "cwd", "create_cwd", "end_if", "drain_s"]
     + ["timeout_s", "idle_timeout_s", "grace_s", "output_limit_bytes", "limits"],
     "kill": ["job", "signal", "grace_s", "reason", "requested_at"],
+    "signal": ["job", "signal"],
     "make_log": ["job"],
     "measure_usage": ["jobs"],
     "list_processes": ["job"],

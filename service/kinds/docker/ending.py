@@ -28,10 +28,17 @@ from typing import Any, Final
 RETRY_S: Final = 0.5
 # Seconds between two looks at a container that is just being made: it takes a tenth of one.
 SETTLE_S: Final = 0.1
-# Signals that are passed on: those a caller may ask for and a process can receive.
-_PASSED_ON: Final = tuple(
-    signal.Signals[f"SIG{name}"]
-    for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH")
+# Signals that a container's command gets. The client can't catch KILL and STOP, nor, as a program
+# in Go, PROF and RTMIN; it passes on neither CHLD, PIPE nor URG. The init in the container keeps
+# those that faults raise, TTIN and TTOU. Source: signals.go of docker/cli, tini.c; tried.
+PASSED_ON: Final = tuple(
+    sorted(
+        signal.valid_signals()
+        - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPROF, signal.SIGRTMIN}
+        - {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG}
+        - {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+        - {signal.SIGSYS, signal.SIGTRAP, signal.SIGTTIN, signal.SIGTTOU}
+    )
 )
 # A container's status for signal n. Source: docker-run(1), as shells do it.
 _SIGNALLED: Final = 128
@@ -264,12 +271,12 @@ def _was_made(cid_file: str) -> bool:
 
 def _pause(container: Container, seconds: float) -> None:
     """Until the time has passed, or a signal has come."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     try:
-        if (came := signal.sigtimedwait(_PASSED_ON, seconds)) is not None:
+        if (came := signal.sigtimedwait(PASSED_ON, seconds)) is not None:
             container.held.append(came.si_signo)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
 
 def _sentence(text: str) -> str:
@@ -280,7 +287,7 @@ def main(arguments: list[str]) -> int:
     """The program; its exit status. `remove` exits with 0 when nothing is left."""
     verb, client, name, image, *rest = arguments
     container = Container(client, name, image)
-    for number in _PASSED_ON:
+    for number in PASSED_ON:
         signal.signal(number, lambda signum, _frame: container.held.append(signum))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor has them blocked until now
     if verb == "probe":

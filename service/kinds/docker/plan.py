@@ -76,6 +76,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         # The client and what it reads are the operator's: the job's user has no part in it.
         as_service_user=True,
         input=lines(variables),
+        passes_on=tuple(map(int, ending.PASSED_ON)),
         status_probe=(*program, "probe", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
         probe_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,

@@ -16,6 +16,8 @@ class Command:
     `end_if`: after it the job ends `always`, `never`, or when it doesn't exit 0 (`nonzero`).
     `probe_if`: wait statuses that don't say how it ended, as ranges with both ends. `status`: an
     exit code, or minus a signal. `report`: what the status probe reports besides the status.
+    `passes_on`: signals that its process passes on to what it runs; none: it is what runs, and gets
+    them all. `is_wrapped`: its process and the child of that are the service's, and hold what runs.
     """
 
     number: int = -1  # none was dispatched
@@ -23,6 +25,8 @@ class Command:
     drain_s: float = 2.0
     probe_if: Sequence[Sequence[int]] = ()
     needs_cleanup: bool = False
+    passes_on: Sequence[int] = ()
+    is_wrapped: bool = False
     status: int | None = None
     ended_after_kill: bool = False
     was_probed: bool = False
@@ -30,6 +34,9 @@ class Command:
 
     def needs_probe(self, status: int) -> bool:
         return any(low <= status <= high for low, high in self.probe_if)
+
+    def passes_on_signal(self, number: int) -> bool:
+        return not self.passes_on or number in self.passes_on
 
     @property
     def has_ended(self) -> bool:

@@ -62,6 +62,16 @@ class SignalTree:
 
 
 @dataclass(frozen=True, slots=True)
+class SendSignal:
+    """Send every process of the tree this signal once, and nothing more: it is no kill.
+    `but_wrappers`: not to the programs of the service that hold the command.
+    """
+
+    signal: int
+    but_wrappers: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheckTree:
     """Check whether a process of the tree is alive; the reply is the input `tree_checked`."""
 
@@ -108,6 +118,7 @@ Effect = (
     | CleanUp
     | AbandonCleanUp
     | SignalTree
+    | SendSignal
     | CheckTree
     | Arm
     | Disarm

@@ -25,6 +25,7 @@ from service.supervisor.job.effects import (
     Emit,
     Finish,
     RunProbe,
+    SendSignal,
     SignalTree,
     Spawn,
     Timer,
@@ -164,6 +165,11 @@ class JobMachine:
     def request_kill(self, request: KillRequest, now: float) -> list[Effect]:
         """Somebody wants the job ended. `now` is monotonic."""
         return self._kill(request, now)
+
+    @on(Input.SIGNAL)
+    def request_signal(self, number: int) -> list[Effect]:
+        """Somebody sends the processes a signal, which is no kill."""
+        return [SendSignal(number, but_wrappers=self.command.is_wrapped)]
 
     @on(Input.TREE_CHECKED)
     def tree_checked(self, *, is_alive: bool, now: float, keeps: bool = False) -> list[Effect]:

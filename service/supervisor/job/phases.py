@@ -34,7 +34,9 @@ Rules
    while the disk takes no bytes.
 7. A command with a status probe has its status when the probe has reported, not before. KILL ends
    the probe too, and begins the cleanup at once: what it cleans up is no child of ours.
-8. A job whose output can't be written any more is killed like one whose deadline has passed, and
+8. A signal that is no kill goes once to every process, and changes no phase, no outcome and no
+   timer: what dies of it ended by itself.
+9. A job whose output can't be written any more is killed like one whose deadline has passed, and
    the command that runs has an error that says why.
 """
 
@@ -74,6 +76,7 @@ class Input(StrEnum):
     LOG_FAILED = "log_failed"
     CLEANED_UP = "cleaned_up"
     KILL = "request_kill"
+    SIGNAL = "request_signal"
     TREE_CHECKED = "tree_checked"
 
 
@@ -104,6 +107,7 @@ _LATE: Final[Mapping[AnyInput, tuple[Phase, ...]]] = {
 # While a command is up: it may be killed, and is then checked for stuck processes.
 _UP: Final[Mapping[AnyInput, tuple[Phase, ...]]] = {
     **_LATE,
+    Input.SIGNAL: _STAYS,
     Input.TREE_CHECKED: _STAYS,
     Timer.DEADLINE: _STAYS,
     Timer.IDLE: _STAYS,
@@ -141,11 +145,13 @@ ACCEPTS: Final[Mapping[Phase, Mapping[AnyInput, tuple[Phase, ...]]]] = {
         Input.START: (Phase.STARTING,),
         Input.LOG_FAILED: (Phase.ENDING,),
         Input.KILL: (Phase.ENDING,),
+        Input.SIGNAL: _STAYS,
         Timer.DEADLINE: (Phase.ENDING,),
         Timer.IDLE: (Phase.ENDING,),
     },
     Phase.ENDING: {
         **_LATE,
+        Input.SIGNAL: _STAYS,
         Input.TREE_CHECKED: _GONE,
         Timer.GRACE: _STAYS,
         Timer.STUCK: _GONE,
@@ -162,6 +168,8 @@ ACCEPTS: Final[Mapping[Phase, Mapping[AnyInput, tuple[Phase, ...]]]] = {
 
 _REPEAT: Final = "a repeat: the command was dispatched before"
 _CROSSED: Final = "the worker sent it before it heard of the kill or of the end"
+_NONE_YET: Final = "no command was started, so there is no process that it could reach"
+_NONE_LEFT: Final = "no process is left that it could reach"
 _STUCK: Final = "of a process that was stuck in the kernel when the wait for it was given up"
 IGNORED: Final[Mapping[tuple[Phase, AnyInput], str]] = {
     (Phase.RUNNING, Input.START): _REPEAT,
@@ -171,6 +179,9 @@ IGNORED: Final[Mapping[tuple[Phase, AnyInput], str]] = {
     (Phase.CLOSING, Input.START): _CROSSED,
     (Phase.FINISHED, Input.START): _CROSSED,
     (Phase.FINISHED, Input.KILL): _CROSSED,
+    (Phase.PENDING, Input.SIGNAL): _NONE_YET,
+    (Phase.CLOSING, Input.SIGNAL): _NONE_LEFT,
+    (Phase.FINISHED, Input.SIGNAL): _NONE_LEFT,
     (Phase.CLOSING, Input.WAIT_STATUS): _STUCK,
     (Phase.CLOSING, Input.PROBED): _STUCK,
     (Phase.FINISHED, Input.WAIT_STATUS): _STUCK,

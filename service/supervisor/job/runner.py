@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import Finished, LeftProcess, UsageNow
+from service.link.from_supervisor import Finished, LeftProcess, SignalRefusal, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
@@ -24,6 +24,7 @@ from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
+from service.supervisor.job.signalling import why_not
 from service.supervisor.job.spawning import command_of, prepare, spawn_command, why_not_started
 from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.timers import Timers
@@ -48,6 +49,7 @@ class Job:
         "_log",
         "_request",
         "_runtime",
+        "_signalled",
         "_timers",
         "_tree",
         "_usage",
@@ -72,6 +74,7 @@ class Job:
         self.stopwatch = Stopwatch()
         self._is_log_unclosed = False
         self._is_kill_reported = False
+        self._signalled = 0  # processes that got the last signal that was no kill
 
     def snapshot(self) -> JobSnapshot:
         """For the next image of this process. Changes nothing."""
@@ -151,6 +154,13 @@ class Job:
         request = KillRequest(signal, grace_s, reason, at)
         self._apply(self.machine.request_kill(request, self._runtime.loop.time()))
 
+    def signal(self, number: int) -> int | SignalRefusal:
+        """Send its processes a signal that is no kill; how many got it, or why none can."""
+        if (why := why_not(self.machine, number)) is not None:
+            return why
+        self._apply(self.machine.request_signal(number))
+        return self._signalled
+
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
         grace_s = min(grace_s, self._grace_s)
@@ -224,9 +234,8 @@ class Job:
                 self._finish(effect)
             case fx.Spawn():
                 self._apply(self._spawn())
-            case fx.SignalTree():
-                if self._tree is not None:
-                    self._tree.signal(effect.signal, self._choice)
+            case fx.SignalTree() | fx.SendSignal():
+                self._signal(effect)
             case fx.CheckTree():
                 self.check_tree()
             case fx.Arm():
@@ -239,6 +248,15 @@ class Job:
                 self._is_log_unclosed = not self._log.close(complete=effect.complete)
             case _:
                 self._run_hook(effect)
+
+    def _signal(self, effect: fx.SignalTree | fx.SendSignal) -> None:
+        if self._tree is None:
+            return
+        if isinstance(effect, fx.SignalTree):
+            self._tree.signal(effect.signal, self._choice)
+        else:
+            but_wrappers = effect.but_wrappers
+            self._signalled = self._tree.send(effect.signal, but_wrappers=but_wrappers)
 
     def _run_hook(self, effect: fx.Effect) -> None:
         match effect:

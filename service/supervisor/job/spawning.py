@@ -38,6 +38,8 @@ def command_of(request: Start) -> Command:
         drain_s=request["drain_s"],
         probe_if=request.get("probe_if", ()) if request.get("status_probe") else (),
         needs_cleanup=bool(request.get("force_cleanup")),
+        passes_on=request.get("passes_on", ()),
+        is_wrapped=request.get("is_wrapped", False),
     )
 
 

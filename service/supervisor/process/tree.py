@@ -17,7 +17,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from service.host.procfs import Process, descendants_of, look_at, signal_process
+from service.host.procfs import (
+    Process,
+    children_of,
+    descendants_of,
+    look_at,
+    send_signal,
+    signal_process,
+)
 from service.supervisor.process.attribution import Attribution, now
 from service.supervisor.process.brand import branded
 from service.supervisor.process.cgroup import Cgroup
@@ -130,6 +137,15 @@ class Tree:
             self._is_killed = True
             self._signal_each(number, uncounted)
 
+    def send(self, number: int, *, but_wrappers: bool = False) -> int:
+        """Send every member this signal, once; the number of those that got it. It isn't counted as
+        found. `but_wrappers`: not to the commands' own processes and their children.
+        """
+        passed_by = set(self._commands) if but_wrappers else set()
+        passed_by |= {child for pid in passed_by for child in children_of(pid)}
+        members = [p for p in self._look() if p.pid not in passed_by]
+        return sum(send_signal(process, number) for process in _parents_first(members))
+
     def is_alive(self, choice: Choice | None = None) -> bool:
         """Whether a member lives now, one of those that `choice` names; zombies are dead."""
         if choice is not None:
@@ -227,9 +243,7 @@ class Tree:
             fresh = [p for p in members if (p.pid, p.started) not in signalled]
             if number == signal.SIGKILL and self._cgroup is not None and choice is None:
                 self._cgroup.kill()
-            # Parents first: a shell that waits would see its child's death, and exit, before it got
-            # a signal that it has a trap for.
-            for process in sorted(fresh, key=lambda p: (p.started, p.pid)):
+            for process in _parents_first(fresh):
                 signalled.add((process.pid, process.started))
                 signal_process(process, number)
             self._seen |= {key for key in signalled if key[0] not in uncounted}
@@ -265,6 +279,13 @@ class Tree:
         known = [pid for pid, started in self._known.items() if _is_there(pid, started)]
         inside = () if self._cgroup is None else self._cgroup.pids()
         return [*self._commands, *known, *inside]
+
+
+def _parents_first(processes: Collection[Process]) -> list[Process]:
+    """A shell that waits would see its child's death, and exit, before it got a signal that it has
+    a trap for.
+    """
+    return sorted(processes, key=lambda process: (process.started, process.pid))
 
 
 def _is_there(pid: int, started: int) -> bool:

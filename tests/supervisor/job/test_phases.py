@@ -68,6 +68,7 @@ ARGUMENTS = {
         ),
         SECONDS,
     ),
+    Input.SIGNAL: st.tuples(st.integers(1, 64)),
     Input.TREE_CHECKED: st.fixed_dictionaries({"is_alive": st.booleans(), "now": SECONDS}),
 }
 TIMER = st.fixed_dictionaries(
