@@ -19,8 +19,8 @@ from service.errors import (
     Unavailable,
     UnknownJob,
 )
-from service.jobs.lifecycle import FINISHED
 from service.jobs.record import signal_name
+from service.jobs.states import LIVE
 from service.link.capabilities import SIGNAL
 from service.link.from_supervisor import SignalReply
 from service.link.session import REPLY_TIMEOUT_S, ConnectionLost, SupervisorSession
@@ -59,7 +59,7 @@ class Signalling:
         state = self._store.state_of(job_id)
         if state is None:
             raise UnknownJob(job_id)
-        if state in FINISHED:
+        if state not in LIVE:
             raise JobNotRunning(f"The job {job_id} is {state.value}: it has no process any more.")
 
     def _raise(self, job_id: str, number: int, reply: SignalReply) -> None:

@@ -171,6 +171,15 @@ def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     assert json.loads(killed)["State"] == "exited"
 
 
+def test_a_job_is_sent_a_signal(service: Service, tmp_path: Path) -> None:
+    (commands,) = blocks(recipe("Send a job a signal"))
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    ready, sent, anew, killed = shown.stdout.splitlines()
+    assert (ready, json.loads(sent)["Signal"], anew) == ("ready", "SIGHUP", "read anew")
+    assert json.loads(killed)["State"] == "killed"
+
+
 def test_output_is_read_as_records(service: Service, tmp_path: Path) -> None:
     job_id = service.submit("echo out; echo first >&2; echo second >&2; exit 3")
     service.wait(job_id)
