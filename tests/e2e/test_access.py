@@ -119,7 +119,11 @@ ROUTES = [
     ("HEAD", "/output", "read"),
     ("DELETE", "", "run"),
     ("POST", "/clean", "run"),
+    ("POST", "/rerun", "run"),
+    ("POST", "/signal", "run"),
 ]
+# What a finished job that one sees answers, where that isn't a 200.
+STATUSES = {"/rerun": 201, "/signal": 409}
 ORDER = ["read", "run", "admin"]
 # What isn't a job's; the first ones have tests of their own.
 OTHERS = [
@@ -182,7 +186,7 @@ def test_every_route_with_every_scope_for_ones_own_jobs_and_others(
         assert answer.status_code == 200
         assert answer.json() == {"ID": job_id, "State": "exited" if is_seen else None}
         return
-    assert answer.status_code == (200 if is_seen else 404), answer.text
+    assert answer.status_code == (STATUSES.get(path, 200) if is_seen else 404), answer.text
     if not is_seen and method != "HEAD":
         of_none = callers[scope](method, f"/{UNKNOWN}{path}")
         assert answer.text.replace(job_id, UNKNOWN) == of_none.text
@@ -221,8 +225,11 @@ def test_a_key_is_its_principals_own(callers: dict[str, Caller]) -> None:
     assert_problem(answer, 422)
 
 
-def test_a_foreign_live_job_is_neither_killed_nor_followed(callers: dict[str, Caller]) -> None:
+def test_a_foreign_live_job_is_neither_killed_nor_signalled_nor_followed(
+    callers: dict[str, Caller],
+) -> None:
     job_id = callers["other"].submit("sleep 600")
+    assert callers["run"]("POST", f"/{job_id}/signal?signal=KILL").status_code == 404
     answer = callers["run"]("DELETE", f"/{job_id}?wait=true&grace=0")
     assert answer.json() == {"ID": job_id, "State": None}
     assert callers["run"]("GET", f"/{job_id}/attach").status_code == 404
