@@ -6,10 +6,11 @@ Source: 124, 125 as timeout(1) and `docker run` have them; 128+n as shells.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from typing import Final
 
 from service.jobs.states import Reason
-from service.jobs.views import JobView
+from service.jobs.views import JobView, KillView
 
 USAGE: Final = 2
 TIMED_OUT: Final = 124
@@ -35,6 +36,15 @@ def of_job(view: JobView) -> int:
     # One that was killed before it ran has only the signal that it would have got.
     name = view.signal or (view.kill.signal if view.kill is not None else None)
     return of_signal(_number(name)) if name is not None else FAILED
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """Of several jobs: the highest number, so 0 only if all of them have it.
+
+    >>> worst([0, 3, 1]), worst([])
+    (3, 0)
+    """
+    return max(statuses, default=0)
 
 
 def _number(name: str) -> int:
@@ -64,10 +74,15 @@ _WHY: Final[dict[str, str]] = {
 
 def receipt(view: JobView) -> str:
     """What the kill of a job did, as a sentence."""
-    kill = view.kill
-    if kill is None:
+    if view.kill is None:
         return f"The job {view.id} had ended by itself."
+    return f"The job {view.id} was killed: {signals_of(view.kill)}."
+
+
+def signals_of(kill: KillView) -> str:
+    """What was sent, to how many processes, and whether they are gone."""
     signals = ", then ".join(name.removeprefix("SIG") for name in kill.signals) or "no signal"
-    found = "" if kill.found is None else f"; {kill.found} processes found"
+    processes = "process" if kill.found == 1 else "processes"
+    found = "" if kill.found is None else f"; {kill.found} {processes} found"
     gone = {True: ", all seen gone", False: ", NOT all seen gone", None: ""}[kill.verified_gone]
-    return f"The job {view.id} was killed: {signals} sent{found}{gone}."
+    return f"{signals} sent{found}{gone}"

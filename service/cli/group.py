@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -13,13 +12,12 @@ from typing import Final
 import click
 
 import service
-from service.cli import operator
 from service.cli.commands import OPERATOR, SECTIONS, SERVE, VERBS
 from service.cli.exit_status import FAILED, TIMED_OUT, USAGE, of_signal
 from service.cli.notes import note
 from service.cli.target import connection_options
 from service.client import ServiceUnreachable, UnexpectedAnswer
-from service.errors import InvalidJob, JobrunnerError, Unauthenticated
+from service.errors import BadQuery, InvalidJob, JobrunnerError, Unauthenticated
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -45,7 +43,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if (word := args[0]) not in self.list_commands(ctx) and not word.startswith("-"):
-            near = difflib.get_close_matches(word, self.list_commands(ctx), 1)
+            near = import_module("difflib").get_close_matches(word, self.list_commands(ctx), 1)
             hint = f"; the nearest one is {near[0]}" if near else ""
             raise click.UsageError(f"There is no command {word!r}{hint}.", ctx)
         return super().resolve_command(ctx, args)
@@ -71,7 +69,9 @@ def _of_operator(name: str) -> click.Command:
     def call(arguments: tuple[str, ...]) -> int:
         if name in SERVE:
             import_module("service.cli.serve").run(arguments)
-        return operator.run([name, *arguments])
+        # Loaded when it is called: it stands on half of the service.
+        status: int = import_module("service.cli.operator").run([name, *arguments])
+        return status
 
     return call
 
@@ -111,6 +111,9 @@ def run(arguments: Sequence[str]) -> int:
     except TimeoutError as exc:
         note(str(exc))
         return TIMED_OUT
+    except BadQuery as exc:  # a value that only the service can judge
+        note(str(exc))
+        return USAGE
     except (JobrunnerError, ServiceUnreachable, UnexpectedAnswer, OSError) as exc:
         _tell(exc)
         return FAILED

@@ -13,7 +13,8 @@ from service.cli.notes import note
 from service.client.results import Gap, Record
 from service.client.sync_client import Job
 
-_DESCRIPTORS: Final = {"stdout": 1, "stderr": 2}
+DESCRIPTORS: Final = {"stdout": 1, "stderr": 2}
+"""Where each stream goes."""
 
 
 class Copy:
@@ -50,9 +51,9 @@ class Copy:
 
     def _write(self, record: Record | Gap) -> None:
         if isinstance(record, Gap):
-            note(f"{record.end - record.start} bytes of output were dropped (OutputLimit).")
+            note_of(record)
         else:
-            write(_DESCRIPTORS[record.stream], record.data)
+            write(DESCRIPTORS[record.stream], record.data)
         self.offset = record.end
 
     def _tell(self, on_interrupt: Callable[[int], None]) -> None:
@@ -62,6 +63,11 @@ class Copy:
                 with self._interrupts.let_in():
                     on_interrupt(self._interrupts.count)
                 return
+
+
+def note_of(gap: Gap) -> None:
+    """In the place of what isn't there."""
+    note(f"{gap.end - gap.start} bytes of output were dropped (OutputLimit).")
 
 
 def write(descriptor: int, data: bytes) -> None:

@@ -13,7 +13,7 @@ from service.cli.notes import note
 from service.cli.output import Copy
 from service.cli.target import client, connection_options
 
-_HELP = r"""Read a job's output from its first byte, then live until it ends.
+_HELP = """Read a job's output from its first byte, then live until it ends.
 
 Standard output and standard error come out apart. Ctrl-C only detaches: the job goes on.
 
@@ -22,7 +22,6 @@ Examples:
   jobrunner attach @last
   jobrunner attach --offset 1048576 nightly
 
-\b
 Exit status: as that of `jobrunner run`; 130 after Ctrl-C.
 """
 

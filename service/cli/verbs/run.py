@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
-import sys
-from collections.abc import Mapping
 from typing import IO, Any
 from uuid import uuid4
 
 import click
 
-from service.cli import exit_status
+from service.cli.assignments import environment_of, labels_of
 from service.cli.durations import DURATION
-from service.cli.interrupts import Interrupts
 from service.cli.notes import note
-from service.cli.output import Copy
 from service.cli.target import client, connection_options
-from service.client.failures import ServiceUnreachable
+from service.cli.watching import watch
 from service.client.sync_client import Client, Job
 
-_HELP = r"""Run a command as a job, and exit as it does.
+_HELP = """Run a command as a job, and exit as it does.
 
 Its output comes out here byte for byte, standard output and standard error apart. One argument is a
 line for bash; several are the words of one command.
@@ -39,7 +33,6 @@ Examples:
   jobrunner run --key build-1742 -- make     # again: the same job, from its first byte
   jobrunner run --file job.json              # a job as POST / takes it
 
-\b
 Exit status: that of the command; 128+N when signal N ended it; 124 when it ran into a timeout;
 125 when it, or this command, failed before that; 2 for wrong usage.
 """
@@ -95,7 +88,7 @@ def command(*, detach: bool, key: str | None, offset: int, **given: Any) -> int:
     if detach:
         print(job.id)
         return 0
-    return _watched(job, offset)
+    return watch(job, offset)
 
 
 def _submission(
@@ -118,7 +111,7 @@ def _submission(
         job["Name"] = name
     if workdir is not None:
         job["WorkingDir"] = workdir
-    for key, found in (("Labels", _labels(labels)), ("Environment", _environment(environment))):
+    for key, found in (("Labels", labels_of(labels)), ("Environment", environment_of(environment))):
         if found:
             job[key] = {**(job.get(key) or {}), **found}
     for option, value in bounds.items():
@@ -156,26 +149,6 @@ def _read(file: IO[str]) -> dict[str, Any]:
     return job
 
 
-def _labels(given: tuple[str, ...]) -> dict[str, str]:
-    for each in given:
-        if "=" not in each:
-            raise click.BadParameter(f"Expected K=V, got {each!r}.", param_hint="--label")
-    return dict(each.split("=", 1) for each in given)
-
-
-def _environment(
-    given: tuple[str, ...],
-    own: Mapping[str, str] = os.environ,  # noqa: TID251 - what `-e NAME` passes on
-) -> dict[str, str]:
-    found = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals and name not in own:
-            raise click.BadParameter(f"{name} isn't set here.", param_hint="--env")
-        found[name] = value if equals else own[name]
-    return found
-
-
 def _submitted(service: Client, submission: dict[str, Any], key: str | None) -> Job:
     """Ctrl-C may come when the service has it already."""
     sent = key or str(uuid4())
@@ -184,38 +157,3 @@ def _submitted(service: Client, submission: dict[str, Any], key: str | None) -> 
     except KeyboardInterrupt:
         note(f"The job may have been submitted; `jobrunner run --key {sent} …` finds it.")
         raise
-
-
-def _watched(job: Job, offset: int) -> int:
-    with Interrupts() as interrupts:
-        copy = Copy(job, offset, interrupts)
-        try:
-            copy.to_end(lambda count: _interrupt(job, count))
-            with interrupts.let_in():
-                view = job.wait()
-        except (KeyboardInterrupt, BrokenPipeError) as exc:
-            note(f"The job goes on: jobrunner attach --offset {copy.offset} {job.id}")
-            if isinstance(exc, BrokenPipeError):
-                raise
-            return exit_status.of_signal(signal.SIGINT)
-    if (remark := exit_status.remark(view)) is not None:
-        note(remark)
-    if view.kill is not None and interrupts.count > 1:
-        note(exit_status.receipt(view))
-    sys.stdout.flush()
-    return exit_status.of_job(view)
-
-
-def _interrupt(job: Job, count: int) -> None:
-    """The first is the job's, the second kills it; a third leaves a service that doesn't answer."""
-    if count > 2:
-        raise KeyboardInterrupt
-    try:
-        if count == 1:
-            job.request_kill(signal="INT")
-            note("INT was sent to the job; Ctrl-C again kills it.")
-        else:
-            job.request_kill(grace=0)
-    except ServiceUnreachable:
-        what = "be interrupted" if count == 1 else "be killed"
-        note(f"The job can't {what}: no service answers. Ctrl-C again, and it goes on alone.")

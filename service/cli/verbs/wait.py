@@ -1,0 +1,100 @@
+"""`jobrunner wait`: for the end of jobs, one of them or all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+import click
+
+from service.cli import exit_status
+from service.cli.durations import DURATION, shown
+from service.cli.jobs import job_of
+from service.cli.notes import note
+from service.cli.target import client, connection_options
+from service.client.sync_client import Job
+from service.jobs.states import FINISHED
+from service.jobs.views import JobView
+
+_HELP = """Wait until jobs have ended, and exit as the worst of them.
+
+Nothing is printed on standard output. Jobs are named by ID, beginning of an ID, name, or @last.
+
+\b
+Examples:
+  jobrunner wait @last && echo passed
+  jobrunner wait --timeout 10m nightly weekly
+  jobrunner wait --any 3f2a 9b01
+
+Exit status: of one job as that of `jobrunner run`; of several the highest number, so 0 only if all
+have exited with 0. With --any that of the first one that ends. 124 when --timeout is over; 125 when
+this command failed, or a job couldn't be started; 2 for wrong usage.
+"""
+
+# A thread and a connection for each.
+_MOST_OF_ANY = 200
+
+
+@click.command("wait", help=_HELP, short_help="wait for the end of jobs")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.option("--all", "is_all", is_flag=True, help="For all of them; so it is by default.")
+@click.option("--any", "is_any", is_flag=True, help="For the first one that ends.")
+@click.option("--timeout", type=DURATION, metavar="TIME", help="At most 90s, 10m, 2h.")
+@connection_options
+def command(*, jobs: tuple[str, ...], is_all: bool, is_any: bool, timeout: float | None) -> int:
+    if is_all and is_any:
+        raise click.UsageError("Expected one of --all and --any, got both.")
+    if is_any and len(jobs) > _MOST_OF_ANY:
+        raise click.UsageError(f"Expected at most {_MOST_OF_ANY} jobs with --any.")
+    service = client()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    found = list({job.id: job for job in (job_of(service, word) for word in jobs)}.values())
+    if is_any and len(found) > 1:
+        return _status(_first(found, deadline, timeout))
+    return exit_status.worst([_status(_ended(job, deadline, timeout)) for job in found])
+
+
+def _status(view: JobView) -> int:
+    if (remark := exit_status.remark(view)) is not None:
+        note(remark)
+    return exit_status.of_job(view)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _ended(job: Job, deadline: float | None, timeout: float | None) -> JobView:
+    try:
+        return job.wait(_left(deadline))
+    except TimeoutError:
+        state = job.show().state
+        raise TimeoutError(
+            f"The job {job.id} is still {state} after {shown(timeout or 0)}."
+        ) from None
+
+
+def _first(jobs: Sequence[Job], deadline: float | None, timeout: float | None) -> JobView:
+    """The one that ended first, be it that several have ended before."""
+    if over := [view for view in (job.show() for job in jobs) if view.state in FINISHED]:
+        return min(over, key=lambda view: view.finished_at or "")
+    came: SimpleQueue[JobView | Exception] = SimpleQueue()
+
+    def wait(job: Job) -> None:
+        try:
+            came.put(job.wait())
+        except Exception as exc:  # noqa: BLE001 - raised again where it is waited for
+            came.put(exc)
+
+    for job in jobs:
+        # Those that go on waiting end with the client.
+        threading.Thread(target=wait, args=(job,), daemon=True).start()
+    try:
+        first = came.get(timeout=_left(deadline))
+    except Empty:
+        raise TimeoutError(f"No job has ended after {shown(timeout or 0)}.") from None
+    if isinstance(first, Exception):
+        raise first
+    return first
