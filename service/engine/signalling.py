@@ -48,7 +48,7 @@ class Signalling:
                 "The supervisor that runs is of an older release, which can't send a signal that is"
                 " no kill (`jobrunner supervisor upgrade` makes it the installed one)."
             )
-        reply = await _request(session, {"type": "signal", "job": job_id, "signal": number})
+        reply = await request_once(session, {"type": "signal", "job": job_id, "signal": number})
         if not reply["ok"]:
             self._raise(job_id, number, reply)
         processes = reply["processes"]
@@ -75,7 +75,8 @@ class Signalling:
                 raise Unavailable(f"The job {job_id} is being recovered.")
 
 
-async def _request(session: SupervisorSession, message: SendSignal) -> SignalReply:
+async def request_once(session: SupervisorSession, message: SendSignal) -> SignalReply:
+    """Ask the supervisor, and not again. Raises: OutcomeUnknown."""
     try:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             return await session.request(message)

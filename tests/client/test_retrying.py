@@ -15,6 +15,7 @@ from service.errors import (
     InternalError,
     InvalidJob,
     JobrunnerError,
+    OutcomeUnknown,
     TooManyRequests,
     Unavailable,
     UnknownJob,
@@ -97,6 +98,22 @@ def test_what_may_have_happened_is_not_repeated_unless_that_does_no_harm():
         assert drive(call(policy(clock), clean_request("j")), Replies(lost, OK), clock)
     for request in (show_request("j", processes=False), kill_request("j", None, None)):
         assert drive(call(policy(clock), request), Replies(CUT, OK), clock)
+
+
+def test_a_signal_is_repeated_only_when_it_was_not_sent():
+    clock = Clock()
+    sent = (200, {}, [b'{"ID": "j", "Signal": "SIGHUP", "Processes": 2}'])
+    for lost in (CUT, (200, {}, [b'{"ID"', CUT])):
+        with pytest.raises(ServiceUnreachable) as raised:
+            drive(flows.signal(policy(clock), "j", "HUP"), Replies(lost, sent), clock)
+        assert raised.value.may_have_happened
+    with pytest.raises(OutcomeUnknown):
+        lost = problem(504, "outcome_unknown")
+        drive(flows.signal(policy(clock), "j", "HUP"), Replies(lost, sent), clock)
+    for lost in (REFUSED, problem(503, "unavailable")):
+        replies = Replies(lost, sent)
+        assert drive(flows.signal(policy(clock), "j", "RTMIN+1"), replies, clock) == [2]
+        assert {request.query for request in replies.requests} == {(("signal", "RTMIN+1"),)}
 
 
 def test_retry_after_is_obeyed_and_pauses_double_without_it():

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from answers import assert_problem
-from gates import lines
+from gates import attached, lines
 from running import Service, running
 
 from service.host.procfs import look_at
@@ -130,6 +130,17 @@ def test_a_kill_of_the_running_job_ends_it_too(service: Service, server: str):
     view = service.show(job_id)
     assert (view["State"], view["Left"], view["Kill"]["VerifiedGone"]) == ("killed", [], True)
     assert not daemon.lives
+
+
+def test_a_signal_to_the_running_job_reaches_it_too(service: Service):
+    line = "setsid bash -c 'trap \"echo kept\" HUP; sleep 600 & echo up; wait' & sleep 600"
+    job_id = service.submit(keeping(line))
+    with attached(service, job_id) as output:
+        assert next(output) == "up"
+        answer = service.client.post(f"/{job_id}/signal?signal=HUP")
+        assert answer.json()["Processes"] == 4
+        assert next(output) == "kept"
+    assert service.wait(job_id)["Signal"] == "SIGHUP"
 
 
 def test_a_kill_while_others_are_being_ended_ends_it_as_well(service: Service, server: str):

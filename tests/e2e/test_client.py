@@ -153,6 +153,28 @@ def test_a_failure_says_how_the_job_ended(client: jobrunner.Client, command, sai
     assert raised.value.result.job.state in ("exited", "killed")
 
 
+def test_a_signal_is_no_kill(client: jobrunner.Client, service: Service):
+    job = client.submit({"CommandLine": "trap 'echo got' RTMIN+1; sleep 600 & echo up; wait; wait"})
+    lines = job.lines()
+    assert next(lines) == b"up"
+    assert job.signal("RTMIN+1") == 2
+    assert [*lines] == [b"got"]
+    assert job.wait().state == "exited"
+    with pytest.raises(jobrunner.JobNotRunning, match="is exited"):
+        job.signal("HUP")
+    with pytest.raises(jobrunner.BadQuery, match="expected a signal's name"):
+        job.signal("HANGUP")
+
+    async def asynchronous() -> int:
+        async with jobrunner.AsyncClient(service.url) as aclient:
+            other = await aclient.submit({"CommandLine": "echo up; exec sleep 600"})
+            async with other.lines() as output:
+                assert await anext(output) == b"up"
+            return await other.signal("INT")
+
+    assert asyncio.run(asynchronous()) == 1
+
+
 def test_a_stream_outlives_the_worker_that_serves_it(tmp_path: Path, gate: Gate):
     with running(tmp_path / "jobrunner", workers=1) as service:
         with jobrunner.Client(service.url) as client:

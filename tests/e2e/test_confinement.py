@@ -45,6 +45,15 @@ def as_nobody(place: Path) -> Iterator[Service]:
         yield service
 
 
+def test_a_signal_reaches_the_processes_of_another_user(as_nobody: Service) -> None:
+    job_id = as_nobody.submit("id -un; exec sleep 600")
+    assert lines(as_nobody, job_id, 1) == [USER]
+    answer = as_nobody.client.post(f"/{job_id}/signal?signal=HUP")
+    assert answer.json()["Processes"] == 1
+    view = as_nobody.wait(job_id)
+    assert (view["State"], view["Signal"]) == ("exited", "SIGHUP")
+
+
 @pytest.fixture(scope="module")
 def bubblewrap() -> None:
     if shutil.which("bwrap") is None:
@@ -378,6 +387,15 @@ def test_a_kill_reaches_into_a_sandbox_and_leaves_time_for_traps(inside: Service
     assert inside.output(job_id) == b"ready\nbye\n"
     view = inside.show(job_id)
     assert (view["Kill"]["Escalated"], view["Kill"]["VerifiedGone"]) == (False, True)
+
+
+def test_a_signal_reaches_what_runs_in_a_sandbox_and_leaves_it_running(inside: Service) -> None:
+    job_id = inside.submit("trap 'echo got' HUP; sleep 600 & echo ready; wait; wait; exit 3")
+    assert lines(inside, job_id, 1) == ["ready"]
+    answer = inside.client.post(f"/{job_id}/signal?signal=HUP")
+    assert answer.json() == {"ID": job_id, "Signal": "SIGHUP", "Processes": 2}
+    assert inside.wait(job_id)["ExitCode"] == 3
+    assert inside.output(job_id) == b"ready\ngot\n"
 
 
 def test_a_sandbox_that_ignores_term_is_killed(inside: Service) -> None:

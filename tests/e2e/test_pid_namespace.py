@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,26 @@ def test_what_a_command_leaves_behind_ends_with_it(service: Service):
     view = service.run(f"setsid env -i sleep {left} > /dev/null 2>&1 & exit 4")
     assert (view["State"], view["ExitCode"]) == ("exited", 4)
     assert with_argument(left) == []
+
+
+def test_a_signal_reaches_what_runs_in_the_namespace(service: Service):
+    job = service.submit(f"trap 'echo got' HUP; sleep {argument()} & echo up; wait; wait; exit 3")
+    assert lines(service, job, 1) == ["up"]
+    for name, count in (("STOP", 2), ("CONT", 2), ("HUP", 2)):
+        answer = service.client.post(f"/{job}/signal?signal={name}")
+        assert answer.json()["Processes"] == count
+    assert service.wait(job)["ExitCode"] == 3
+    assert service.output(job) == b"up\ngot\n"
+
+
+@pytest.mark.parametrize("name", ["KILL", "INT"])
+def test_what_dies_of_a_signal_there_is_told_by_the_exit_code(service: Service, name: str):
+    job = service.submit(f"echo up; exec sleep {argument()}")
+    assert lines(service, job, 1) == ["up"]
+    assert service.client.post(f"/{job}/signal?signal={name}").json()["Processes"] == 1
+    view = service.wait(job)
+    code = 128 + signal.Signals[f"SIG{name}"]
+    assert (view["State"], view["ExitCode"], view["Signal"]) == ("exited", code, None)
 
 
 @pytest.mark.parametrize("grace", [0, 30])

@@ -256,6 +256,21 @@ async def test_what_an_older_supervisor_cannot_do_is_refused(open_engine):
     assert (await ended(engine, await submitted(engine, "true"))).exit_code == 0
 
 
+async def test_an_older_supervisor_is_sent_no_signal_that_it_does_not_know(open_engine):
+    engine = await open_engine()
+    job = await submitted(engine, "exec sleep 600")
+    await started(engine, job)
+    known = engine._session.hello["capabilities"]
+    older = [name for name in known if name != "signal"]
+    engine._session._hello = {**engine._session.hello, "capabilities": older}
+    with pytest.raises(Unavailable, match="`jobrunner supervisor upgrade`"):
+        await engine.signal(job, signal.SIGHUP)
+    assert engine.show(job).state is State.RUNNING
+    engine._session._hello = {**engine._session.hello, "capabilities": known}
+    assert await engine.signal(job, signal.SIGHUP) == 1
+    assert (await ended(engine, job)).signal == "SIGHUP"
+
+
 async def test_one_principal_does_not_starve_the_others(open_engine, fifo):
     gates = [fifo() for _ in range(6)]
     engine = await open_engine()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.supervisor.job.command import Command
-from service.supervisor.job.effects import Timer
+from service.supervisor.job.effects import SendSignal, Timer
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import (
@@ -22,6 +22,7 @@ from service.supervisor.job.phases import (
     diagram,
     takes,
 )
+from service.supervisor.job.signalling import why_not
 
 AT = 7
 SECONDS = st.floats(0.1, 100)
@@ -133,6 +134,24 @@ def test_each_input_is_accepted_or_ignored_with_a_reason_or_raises(phase):
             with pytest.raises(IllegalInput) as raised:
                 takes(phase, one)
             assert (raised.value.phase, raised.value.given) == (phase, one)
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.STARTING])
+def test_a_signal_is_refused_where_it_would_change_nothing(phase):
+    machine = JobMachine(phase, Command(0))
+    effects = machine.request_signal(signal.SIGHUP)
+    assert effects == (
+        [] if why_not(machine, signal.SIGHUP) else [SendSignal(signal.SIGHUP, but_wrappers=False)]
+    )
+    assert machine == JobMachine(phase, Command(0))
+
+
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PROBING, Phase.DRAINING, Phase.IDLE])
+def test_a_signal_that_is_not_passed_on_is_refused_while_the_process_between_is_there(phase):
+    machine = JobMachine(phase, Command(0, passes_on=(signal.SIGHUP,)))
+    is_there = phase in (Phase.RUNNING, Phase.PROBING)
+    assert why_not(machine, signal.SIGHUP) is None
+    assert why_not(machine, signal.SIGSTOP) == ("not_passed_on" if is_there else None)
 
 
 def test_every_input_is_accepted_somewhere_and_every_phase_is_reached():
