@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,7 +11,14 @@ import httpx
 
 from service.client.address import Address
 from service.client.failures import ClientClosed
-from service.client.http import FAILURES, Verify, client_options, failure_of, request_options
+from service.client.http import (
+    FAILURES,
+    Verify,
+    client_options,
+    connected_stream,
+    failure_of,
+    request_options,
+)
 from service.client.output import Place
 from service.client.searching import Found
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
@@ -71,8 +78,12 @@ class AsyncConnections:
 
     async def send(self, request: Request) -> httpx.Response:
         """The response, whose body is to be read."""
-        made = self._http.build_request(**request_options(request))
+        made = self._http.build_request(**request_options(request), extensions={"trace": _trace})
         return await self._http.send(made, stream=True)
+
+
+async def _trace(event: str, info: Mapping[str, Any]) -> None:
+    connected_stream(event, info)
 
 
 async def _no_bytes() -> AsyncIterator[bytes]:

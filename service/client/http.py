@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
@@ -12,6 +13,14 @@ from service.client.steps import Failure, Request
 
 # Seconds in which a connection is made.
 _CONNECT_S: Final = 10.0
+# Bytes that are read at a time. With httpcore's 64 KiB half of the time is spent around the reads.
+_READ_BYTES: Final = 512 << 10
+# Events of httpcore that tell of a stream.
+_CONNECTED: Final = (
+    "connect_tcp.complete",
+    "connect_unix_socket.complete",
+    "start_tls.complete",
+)
 # Nothing was sent when one of these comes.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -54,6 +63,18 @@ def request_options(request: Request) -> dict[str, Any]:
         "content": request.body,
         "timeout": httpx.Timeout(silence_s, connect=_CONNECT_S, pool=None),
     }
+
+
+def connected_stream(event: str, info: Mapping[str, Any]) -> Any:
+    """The stream of which an event tells that it is connected, which reads as much at a time as is
+    good; None for another event.
+    """
+    if not event.endswith(_CONNECTED):
+        return None
+    stream = info["return_value"]
+    read = stream.read
+    stream.read = lambda size, timeout=None: read(max(size, _READ_BYTES), timeout)
+    return stream
 
 
 def failure_of(error: Exception) -> Failure:

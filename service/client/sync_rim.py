@@ -13,16 +13,20 @@ import httpx
 
 from service.client.address import Address
 from service.client.failures import ClientClosed
-from service.client.http import FAILURES, Verify, client_options, failure_of, request_options
+from service.client.http import (
+    FAILURES,
+    Verify,
+    client_options,
+    connected_stream,
+    failure_of,
+    request_options,
+)
 from service.client.output import Place
 from service.client.searching import Found
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Events of httpcore that tell of a socket.
-_CONNECTED = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
 
 
 class Connections:
@@ -84,8 +88,8 @@ class Connections:
         return self._http.send(made, stream=True)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith(_CONNECTED):
-            found = info["return_value"].get_extra_info("socket")
+        if (stream := connected_stream(event, info)) is not None:
+            found = stream.get_extra_info("socket")
             with self._lock:
                 self._sockets.add(found)
                 if self.is_closed():

@@ -26,7 +26,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--job", help="only lines about that job")
     parser.add_argument(
         "--action",
-        help="only lines with that action: submit, attach, follow, kill, clean, refuse, omit",
+        help="only lines with that action: submit, rerun, change, attach, output, follow, kill,"
+        " clean, refuse, omit",
     )
     parser.add_argument("--last", type=int, metavar="N", help="only the last N lines")
 
