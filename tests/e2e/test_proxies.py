@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -36,6 +37,9 @@ from service.kinds.settings import declared_settings
 
 IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+# Whom nginx runs its workers as.
+IS_ROOT = os.geteuid() == 0
+NOBODY = pwd.getpwnam("nobody")
 
 PREFIX = "/jobs"
 MEGABYTES = 20
@@ -50,7 +54,19 @@ def skip_unless_installed(proxy: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def token_and_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the service's Unix socket, where every user may pass."""
+    place = tmp_path_factory.mktemp("u")
+    for directory in (place, *place.parents[:-1]):
+        if directory.stat().st_uid == os.geteuid():
+            directory.chmod(directory.stat().st_mode | 0o011)
+    return place / "s"
+
+
+@pytest.fixture(scope="module")
+def token_and_service(
+    tmp_path_factory: pytest.TempPathFactory, path: Path
+) -> Iterator[tuple[str, Service]]:
     state_dir = tmp_path_factory.mktemp("state") / "jobrunner"
     state_dir.mkdir()
     token = tokens.create(state_dir, "ann", [Scope.ADMIN])[1]
@@ -58,6 +74,8 @@ def token_and_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         "JOBRUNNER_ALLOWED_HOSTS": f"{NAME},127.0.0.1",
         "SANIC_PROXIES_COUNT": "1",
         "JOBRUNNER_PREFIX": PREFIX,
+        "JOBRUNNER_SOCKET": str(path),
+        "JOBRUNNER_SOCKET_GROUP": str(NOBODY.pw_gid if IS_ROOT else os.getegid()),
     }
     with running(state_dir, workers=2, environment=settings) as service:
         service.client.headers["Authorization"] = f"Bearer {token}"
@@ -404,6 +422,26 @@ def test_names_sites_and_tokens_hold_behind_it(site: Site, service: Service) -> 
     assert client.post("/", json={"CommandLine": "true"}, headers=forged).status_code == 201
     last = json.loads((service.state_dir / "audit.log").read_text().splitlines()[-1])
     assert (last["action"], last["principal"], last["of"]) == ("submit", "ann", "127.0.0.1")
+
+
+def test_nginx_reaches_it_over_its_unix_socket_and_the_audit_log_has_both(
+    token_and_service: tuple[str, Service], path: Path, tmp_path: Path, gate: Gate
+) -> None:
+    skip_unless_installed("nginx")
+    token, service = token_and_service
+    changes = {f"server 127.0.0.1:{service.port};": f"server unix:{path};"}
+    with proxied("nginx", tmp_path / "nginx", service, token=token, changes=changes) as site:
+        job_id = submit(site, f"echo first; read -r _ < {gate}; echo last")
+        with site.client.stream("GET", f"/{job_id}/attach") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "first"
+            gate.open()
+            assert list(lines) == ["last"]
+    audited = (service.state_dir / "audit.log").read_text().splitlines()
+    (line,) = [
+        x for x in map(json.loads, audited) if (x["action"], x.get("job")) == ("submit", job_id)
+    ]
+    assert (line["of"], line["uid"]) == ("127.0.0.1", NOBODY.pw_uid if IS_ROOT else os.geteuid())
 
 
 def test_it_takes_as_large_a_body_as_the_service_does(site: Site, tmp_path: Path) -> None:
