@@ -11,6 +11,7 @@ from service.cli.notes import note
 from service.cli.output import Copy
 from service.client.failures import ServiceUnreachable
 from service.client.sync_client import Job
+from service.errors import JobNotRunning, OutcomeUnknown, SignalNotPassedOn
 
 
 def watch(job: Job, offset: int = 0) -> int:
@@ -40,10 +41,20 @@ def _interrupt(job: Job, count: int) -> None:
         raise KeyboardInterrupt
     try:
         if count == 1:
-            job.request_kill(signal="INT")
-            note("INT was sent to the job; Ctrl-C again kills it.")
+            _send_int(job)
         else:
             job.request_kill(grace=0)
-    except ServiceUnreachable:
+    except (ServiceUnreachable, OutcomeUnknown):
         what = "be interrupted" if count == 1 else "be killed"
         note(f"The job can't {what}: no service answers. Ctrl-C again, and it goes on alone.")
+
+
+def _send_int(job: Job) -> None:
+    try:
+        job.signal("INT")
+    except JobNotRunning:
+        job.request_kill()  # while it is pending nothing else stops it
+    except SignalNotPassedOn:
+        note("INT doesn't reach the job's container; Ctrl-C again kills the job.")
+    else:
+        note("INT was sent to the job; Ctrl-C again kills it.")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -170,6 +171,28 @@ def test_a_job_that_dies_of_ctrl_c_gives_130(cli: CommandLine):
         assert terminal.exitstatus == 128 + signal.SIGINT
 
 
+def test_ctrl_c_is_no_kill_and_a_pending_job_is_killed_by_it(tmp_path: Path):
+    with running(tmp_path / "s", environment={"JOBRUNNER_MAX_RUNNING": "1"}) as service:
+        cli = CommandLine(service.url)
+        line = "trap 'echo got; exit 9' INT; echo ready; while :; do sleep 0.1; done"
+        with cli.at_terminal("run", "-n", "traps", line) as first:
+            first.expect("ready\r\n")
+            with cli.at_terminal("run", "-n", "waits", "true") as second:
+                ids_of(service, "waits", count=1)
+                second.sendintr()
+                second.expect(pexpect.EOF)
+                second.wait()
+                assert second.exitstatus == 128 + signal.SIGTERM
+            first.sendintr()
+            first.expect("got\r\n")
+            first.expect(pexpect.EOF)
+            first.wait()
+            assert first.exitstatus == 9
+        traps, waits = (view_of(service, name) for name in ("traps", "waits"))
+        assert (traps["State"], traps["Kill"]) == ("exited", None)
+        assert (waits["State"], waits["Reason"]) == ("killed", "requested")
+
+
 def test_ctrl_c_only_detaches_from_attach_and_says_how_to_go_on(
     cli: CommandLine, service: Service, gate: Gate
 ):
@@ -237,8 +260,20 @@ def test_make_sees_a_command_whatever_happens_between(tmp_path: Path):
     assert make.returncode == 2
 
 
-def ids_of(service: Service, name: str) -> list[str]:
-    with service.client.stream("GET", "/attach", params={"name": name}) as answer:
-        next(answer.iter_bytes())
+def ids_of(service: Service, name: str, count: int = 0) -> list[str]:
+    """Those of this name, once there are `count`, or one has output."""
+    if count:
+        with service.client.stream("GET", "/events", params={"follow": "true"}) as answer:
+            lines = answer.iter_lines()
+            while f'"Name":"{name}"' not in next(lines):
+                pass
+    else:
+        with service.client.stream("GET", "/attach", params={"name": name}) as answer:
+            next(answer.iter_bytes())
     found: list[str] = service.client.get("/", params={"name": name, "state": "all"}).json()["IDs"]
     return found
+
+
+def view_of(service: Service, name: str) -> dict[str, Any]:
+    (job_id,) = service.client.get("/", params={"name": name, "state": "all"}).json()["IDs"]
+    return service.wait(job_id)
