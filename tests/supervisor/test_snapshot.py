@@ -339,6 +339,7 @@ def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_sha
         "_request",  # while its command is being started
         "_is_log_unclosed",  # while it is finished
         "_is_kill_reported",  # with the kill
+        "_signalled",  # the reply to a request is made at once
     }
     shared = {"_runtime", "_job_id", "_on_ended", "_on_failed"}
     assert set(JobLog.__slots__) - shared == {"_began", "_log", "_pump"}
