@@ -7,10 +7,14 @@ from typing import Final
 JOBS: Final = {
     "run": "run a command, and exit as it does",
     "attach": "read a job's output from its first byte, then live until it ends",
+    "logs": "show output: what there is, and with -f what comes; of one job or of many",
     "ps": "list jobs",
     "inspect": "show all that is known of jobs",
     "wait": "wait for the end of jobs, and exit as the worst of them",
     "kill": "kill jobs, and show the receipts",
+    "signal": "send a signal to jobs, which isn't a kill",
+    "rerun": "run a job again, perhaps with changes",
+    "events": "show how jobs change",
     "clean": "forget finished jobs and their output",
 }
 """For users; each is a module of `service.cli.verbs`, whose `command` it is."""

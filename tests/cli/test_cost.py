@@ -26,7 +26,7 @@ status = main(["--url", "http://127.0.0.1:9", "--connect-timeout", "0", {verb!r}
 assert status == 125, status
 print("\\n".join(sys.modules))
 """
-REST = {"run": ["true"], "ps": [], "kill": ["--all"], "clean": ["--all", "--yes"]}
+REST = {"run": ["true"], "ps": [], "events": [], "kill": ["--all"], "clean": ["--all", "--yes"]}
 
 
 @pytest.mark.parametrize("verb", sorted({"ps", *JOBS}))
