@@ -5,11 +5,12 @@ Each command is a module that is loaded when it is called: `ps` is typed all day
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from service.cli.commands import OPERATOR
+from service.cli.commands import COMPLETING, OPERATOR
 from service.host import utf8_mode
 
 
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
     if arguments is None:
         utf8_mode.ensure()
+    if COMPLETING in os.environ:  # noqa: TID251 - set by a shell that completes
+        completed: int = import_module("service.cli.group").complete()
+        return completed
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
         import_module("service.cli.serve").run(given[1:])

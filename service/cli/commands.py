@@ -22,6 +22,7 @@ JOBS: Final = {
 SETUP: Final = {
     "login": "store a service and its token, and speak to it from now on",
     "context": "show the services that are stored, and choose one",
+    "completion": "complete commands, options and jobs in bash, zsh or fish",
 }
 """For users as well, of this host; modules of `service.cli.verbs`, too."""
 
@@ -40,3 +41,6 @@ OPERATOR: Final = {
 SERVE: Final = {"serve": "run the service"}
 
 SECTIONS: Final = {"Jobs": JOBS, "This command": SETUP, "The service": {**SERVE, **OPERATOR}}
+
+COMPLETING: Final = "_JOBRUNNER_COMPLETE"
+"""The variable by which a shell says that it completes a line."""

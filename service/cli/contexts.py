@@ -11,6 +11,8 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +32,27 @@ _OF_OTHERS: Final = 0o077
 
 class ContextError(click.ClickException):
     """The contexts can't be used, or there is none of that name."""
+
+
+class ContextName(click.ParamType[str]):
+    """The name of one. A shell completes it."""
+
+    name = "name"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        del ctx, param
+        with suppress(ContextError):
+            known = sorted(read(path_of()).contexts.items())
+            words = ((name, context.url) for name, context in known)
+            made: list[click.shell_completion.CompletionItem[str]]
+            made = import_module("service.cli.completing").beginning(words, incomplete)
+            return made
+        return []
+
+
+CONTEXT: Final = ContextName()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

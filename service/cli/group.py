@@ -36,7 +36,7 @@ class Commands(click.Group):
             assert isinstance(found, click.Command)  # noqa: S101 - what a module of verbs has
             return found
         if cmd_name in OPERATOR or cmd_name in SERVE:
-            return _of_operator(cmd_name)
+            return _OfOperator(cmd_name)
         return None
 
     def resolve_command(
@@ -47,6 +47,17 @@ class Commands(click.Group):
             hint = f"; the nearest one is {near[0]}" if near else ""
             raise click.UsageError(f"There is no command {word!r}{hint}.", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        """Without loading them."""
+        beginning = import_module("service.cli.completing").beginning
+        words = ((name, text) for section in SECTIONS.values() for name, text in section.items())
+        return [
+            *beginning(words, incomplete),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -61,19 +72,41 @@ class Commands(click.Group):
                 formatter.write_dl(list(commands.items()))
 
 
-def _of_operator(name: str) -> click.Command:
+class _OfOperator(click.Command):
     """So that it stands beside the others; its own parser reads its arguments."""
 
-    @click.command(name, context_settings={"ignore_unknown_options": True}, add_help_option=False)
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def call(arguments: tuple[str, ...]) -> int:
-        if name in SERVE:
+    def __init__(self, name: str) -> None:
+        arguments = click.Argument(
+            ["arguments"],
+            nargs=-1,
+            type=click.UNPROCESSED,
+            shell_complete=lambda ctx, _parameter, incomplete: self.shell_complete(ctx, incomplete),
+        )
+        super().__init__(
+            name,
+            context_settings={"ignore_unknown_options": True},
+            params=[arguments],
+            callback=self._call,
+            add_help_option=False,
+        )
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        beginning = import_module("service.cli.completing").beginning
+        words = import_module("service.cli.parsers").words
+        given = [self.name, *(ctx.params.get("arguments") or ())]
+        found: list[click.shell_completion.CompletionItem[str]] = beginning(
+            words(given, is_option=incomplete.startswith("-")), incomplete
+        )
+        return found
+
+    def _call(self, arguments: tuple[str, ...]) -> int:
+        if self.name in SERVE:
             import_module("service.cli.serve").run(arguments)
         # Loaded when it is called: it stands on half of the service.
-        status: int = import_module("service.cli.operator").run([name, *arguments])
+        status: int = import_module("service.cli.operator").run([self.name, *arguments])
         return status
-
-    return call
 
 
 @click.group(
@@ -118,6 +151,12 @@ def run(arguments: Sequence[str]) -> int:
         _tell(exc)
         return FAILED
     return status if isinstance(status, int) else 0
+
+
+def complete() -> int:
+    """Print what a shell asks for. Returns the exit status."""
+    status: int = import_module("service.cli.completing").run(jobrunner)
+    return status
 
 
 def _nobody_reads() -> int:

@@ -7,7 +7,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from service.cli.completing import one_or_several
 from service.client.selection import Selectors
+from service.jobs.states import JOB_STATES, Reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,6 +17,7 @@ _OPTIONS = (
     click.option(
         "--state",
         metavar="STATES",
+        shell_complete=one_or_several(*JOB_STATES, "all"),
         help="Jobs in these states: pending, running, exited, killed, separated by commas; or all.",
     ),
     click.option(
@@ -40,6 +43,7 @@ _OPTIONS = (
     click.option(
         "--reason",
         metavar="REASONS",
+        shell_complete=one_or_several(*Reason),
         help="Jobs that were killed for these reasons, separated by commas: requested, timeout,"
         " idle-timeout, queue-timeout, shutdown, lost, output.",
     ),

@@ -44,23 +44,24 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Check the options, then exec `sanic service.app` with them: one process less, and signals
     reach the main process.
     """
-    parser = _parser()
+    made = parser()
     if {"-h", "--help"} & set(arguments):
-        print(_help(parser))
+        print(_help(made))
         raise SystemExit(0)
-    options, unknown = parser.parse_known_args(arguments)
+    options, unknown = made.parse_known_args(arguments)
     if unknown:
-        parser.error(_unknown(parser, unknown[0]))
+        made.error(_unknown(made, unknown[0]))
     if bool(options.cert) != bool(options.key):
-        parser.error("--cert and --key go together, and one of them is missing")
+        made.error("--cert and --key go together, and one of them is missing")
     sys.stdout.flush()
     sys.stderr.flush()
     program = [sys.executable, *UTF8, "-m", "sanic", "service.app"]
     os.execv(sys.executable, [*program, *arguments])  # noqa: S606
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def parser() -> _Parser:
+    """Of its options."""
+    made = _Parser(
         prog="jobrunner serve",
         description="Run the service. Without options it listens on 127.0.0.1:8080, with one"
         " worker.",
@@ -68,7 +69,7 @@ def _parser() -> _Parser:
         allow_abbrev=False,
         usage="jobrunner serve [options]",
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("-h", "--help", action="store_true", help="show this text")
     add("-H", "--host", metavar="ADDRESS", help="where to listen; wins over JOBRUNNER_HOSTNAME")
     add(
@@ -83,7 +84,7 @@ def _parser() -> _Parser:
     add("--key", type=_file, metavar="FILE", help="its private key")
     add("--tls", action="append", metavar="DIR", help="a directory with fullchain.pem, privkey.pem")
     add("--tls-strict-host", action="store_true", help="only for hosts that a certificate names")
-    count = parser.add_mutually_exclusive_group()
+    count = made.add_mutually_exclusive_group()
     count.add_argument(
         "-w",
         "--workers",
@@ -101,7 +102,7 @@ def _parser() -> _Parser:
         add(accepted, action="store_true", help=argparse.SUPPRESS)  # they change nothing here
     add("-v", "--verbosity", action="count", help="log more of Sanic's own lines")
     add("--noisy-exceptions", action="store_true", help="log tracebacks of refused requests")
-    return parser
+    return made
 
 
 def _number(low: int, high: int, what: str) -> Callable[[str], int]:

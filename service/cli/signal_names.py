@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from importlib import import_module
 from typing import Final
 
 import click
@@ -23,6 +24,19 @@ class SignalName(click.ParamType[str]):
         if found not in numbers.values() and not _REAL_TIME.fullmatch(found):
             self.fail(f"Expected a signal such as TERM, SIGINT or 9, got {value!r}.", param, ctx)
         return found
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        del ctx, param
+        prefix = "SIG" if incomplete.startswith("SIG") else ""
+        words = (
+            (prefix + each.name.removeprefix("SIG"), signal.strsignal(each) or "")
+            for each in signal.Signals
+        )
+        made: list[click.shell_completion.CompletionItem[str]]
+        made = import_module("service.cli.completing").beginning(words, incomplete)
+        return made
 
 
 SIGNAL: Final = SignalName()

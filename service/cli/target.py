@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from service.cli.contexts import ContextError
+from service.cli.contexts import CONTEXT, ContextError
 from service.cli.destination import Destination, destination
 from service.cli.notes import dim_note
 from service.client.lean import load_httpx
@@ -44,6 +44,7 @@ def connection_options(command: F) -> F:
         ),
         click.option(
             "--context",
+            type=CONTEXT,
             metavar="NAME",
             expose_value=False,
             callback=_keep,

@@ -8,7 +8,7 @@ import click
 
 from service.cli import exit_status
 from service.cli.interrupts import Interrupts
-from service.cli.jobs import job_of
+from service.cli.jobs import JOB, job_of
 from service.cli.notes import note
 from service.cli.output import Copy
 from service.cli.target import client, connection_options
@@ -27,7 +27,7 @@ Exit status: as that of `jobrunner run`; 130 after Ctrl-C.
 
 
 @click.command("attach", help=_HELP, short_help="read a job's output until it ends")
-@click.argument("job", metavar="JOB")
+@click.argument("job", type=JOB, metavar="JOB")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip so many bytes.")
 @connection_options
 def command(job: str, offset: int) -> int:

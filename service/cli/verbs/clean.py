@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from service.cli.exit_status import FAILED
+from service.cli.jobs import FINISHED_JOB
 from service.cli.notes import note
 from service.cli.selecting import selector_options, selectors_in
 from service.cli.several import Several, check_named_or_selected
@@ -31,7 +32,7 @@ be removed), when you said no, or when this command failed; 2 for wrong usage.
 
 
 @click.command("clean", help=_HELP, short_help="forget finished jobs and their output")
-@click.argument("jobs", nargs=-1, metavar="[JOB...]")
+@click.argument("jobs", nargs=-1, type=FINISHED_JOB, metavar="[JOB...]")
 @click.option("--all", "every", is_flag=True, help="All finished jobs.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @selector_options

@@ -90,7 +90,7 @@ def listing(output: str, *, quiet: bool) -> None:
 
 
 @command.command("use", short_help="make one the current one")
-@click.argument("name", metavar="NAME")
+@click.argument("name", type=contexts.CONTEXT, metavar="NAME")
 def use(name: str) -> None:
     """Speak to this service from now on."""
 
@@ -103,7 +103,7 @@ def use(name: str) -> None:
 
 
 @command.command("rm", short_help="forget some, with their tokens")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", type=contexts.CONTEXT, metavar="NAME...", nargs=-1, required=True)
 def remove(names: tuple[str, ...]) -> None:
     """Forget contexts, with their tokens. A token stays valid until the service revokes it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.cli.jobs import job_of
+from service.cli.jobs import JOB, job_of
 from service.cli.shapes import JSON, TABLE, print_array, print_words, shape_of, shape_options
 from service.cli.summary import print_summary
 from service.cli.target import client, connection_options
@@ -26,7 +26,7 @@ Exit status: 0; 125 when there is no such job, or when this command failed; 2 fo
 
 
 @click.command("inspect", help=_HELP, short_help="show all that is known of jobs")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, type=JOB, required=True, metavar="JOB...")
 @click.option("--processes", is_flag=True, help="With the processes that they have now.")
 @shape_options(JSON)
 @connection_options

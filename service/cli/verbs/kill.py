@@ -9,6 +9,7 @@ import click
 
 from service.cli.durations import DURATION
 from service.cli.exit_status import FAILED, receipt
+from service.cli.jobs import LIVE_JOB
 from service.cli.notes import note
 from service.cli.selecting import selector_options, selectors_in
 from service.cli.several import Several, check_named_or_selected
@@ -35,7 +36,7 @@ such job, when processes weren't seen gone, or when this command failed; 2 for w
 
 
 @click.command("kill", help=_HELP, short_help="kill jobs, and show the receipts")
-@click.argument("jobs", nargs=-1, metavar="[JOB...]")
+@click.argument("jobs", nargs=-1, type=LIVE_JOB, metavar="[JOB...]")
 @click.option(
     "-s",
     "--signal",

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import click
 
-from service.cli.jobs import job_of
+from service.cli.completing import one_or_several
+from service.cli.jobs import JOB, job_of
 from service.cli.many_logs import show_logs
 from service.cli.one_log import Part, show_log, show_matches
 from service.cli.target import client, connection_options
 from service.client.searching import Search
 from service.client.selection import Selectors
+from service.jobs.states import JOB_STATES
 
 _HELP = """Show output: what there is now, and with -f what comes until the job ends.
 
@@ -38,7 +40,7 @@ command failed; 2 for wrong usage.
 
 
 @click.command("logs", help=_HELP, short_help="show output, of one job or of many")
-@click.argument("job", required=False, metavar="[JOB]")
+@click.argument("job", type=JOB, required=False, metavar="[JOB]")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines.")
 @click.option("--since", metavar="TIME", help="What came in the last 90s, 10m, 2h, or since then.")
@@ -62,7 +64,12 @@ command failed; 2 for wrong usage.
 )
 @click.option("-l", "--label", multiple=True, metavar="K=V", help="Of jobs with this label.")
 @click.option("--name", metavar="NAME", help="Of jobs of this name; 'nightly*': that begin so.")
-@click.option("--state", metavar="STATES", help="Of jobs in these states; with commas, or all.")
+@click.option(
+    "--state",
+    metavar="STATES",
+    shell_complete=one_or_several(*JOB_STATES, "all"),
+    help="Of jobs in these states; with commas, or all.",
+)
 @click.option("--all", "every", is_flag=True, help="Of all jobs.")
 @click.option("--after", metavar="CURSOR", help="Go on where `logs -f` of many jobs was left.")
 @connection_options

@@ -9,7 +9,7 @@ from uuid import uuid4
 import click
 
 from service.cli.assignments import environment_of, labels_of
-from service.cli.jobs import job_of
+from service.cli.jobs import JOB, job_of
 from service.cli.notes import note
 from service.cli.target import client, connection_options
 from service.cli.watching import watch
@@ -32,7 +32,7 @@ Exit status: as that of `jobrunner run`; 0 with -d once it is submitted.
 
 
 @click.command("rerun", help=_HELP, short_help="run a job again, perhaps with changes")
-@click.argument("job", metavar="JOB")
+@click.argument("job", type=JOB, metavar="JOB")
 @click.option("--patch", metavar="JSON", help="What is to be different, as an object.")
 @click.option("-n", "--name", metavar="NAME", help="Its name.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label of it.")

@@ -10,6 +10,7 @@ from uuid import uuid4
 import click
 
 from service.cli.assignments import environment_of, labels_of
+from service.cli.completing import files
 from service.cli.durations import DURATION
 from service.cli.notes import note
 from service.cli.target import client, connection_options
@@ -45,7 +46,7 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     # Options behind the command's name are the command's.
     context_settings={"allow_interspersed_args": False},
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=files)
 @click.option("-d", "--detach", is_flag=True, help="Print the ID, and leave the job to itself.")
 @click.option("-n", "--name", metavar="NAME", help="Its name.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label of it.")

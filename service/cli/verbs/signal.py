@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from service.cli.jobs import LIVE_JOB
 from service.cli.several import Several
 from service.cli.signal_names import SIGNAL
 from service.cli.target import client, connection_options
@@ -24,7 +25,7 @@ usage.
 
 
 @click.command("signal", help=_HELP, short_help="send a signal to jobs, which isn't a kill")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, type=LIVE_JOB, required=True, metavar="JOB...")
 @click.option(
     "-s",
     "--signal",

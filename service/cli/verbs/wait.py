@@ -11,7 +11,7 @@ import click
 
 from service.cli import exit_status
 from service.cli.durations import DURATION, shown
-from service.cli.jobs import job_of
+from service.cli.jobs import JOB, job_of
 from service.cli.notes import note
 from service.cli.target import client, connection_options
 from service.client.sync_client import Job
@@ -38,7 +38,7 @@ _MOST_OF_ANY = 200
 
 
 @click.command("wait", help=_HELP, short_help="wait for the end of jobs")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, type=JOB, required=True, metavar="JOB...")
 @click.option("--all", "is_all", is_flag=True, help="For all of them; so it is by default.")
 @click.option("--any", "is_any", is_flag=True, help="For the first one that ends.")
 @click.option("--timeout", type=DURATION, metavar="TIME", help="At most 90s, 10m, 2h.")
