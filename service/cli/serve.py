@@ -23,7 +23,7 @@ _USAGE: Final = 2
 # As many as have a slot of their own in the memory that they share.
 MAX_WORKERS: Final = 1024
 _SETTINGS_FROM: Final = 26  # the column in which the meaning of a setting begins
-_EPILOG: Final = """\
+EPILOG: Final = """\
 exit status: 0 after TERM, INT or Ctrl-C; 1 for a failure, or when jobs that were to be ended may
 still run; 2 for a wrong option or setting.
 
@@ -145,4 +145,4 @@ def _help(parser: argparse.ArgumentParser) -> str:
             subsequent_indent=" " * _SETTINGS_FROM,
         )
         parts.append(f"{name}\n{meaning}")
-    return "\n".join([*parts, "", _EPILOG.rstrip()])
+    return "\n".join([*parts, "", EPILOG.rstrip()])

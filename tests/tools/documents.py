@@ -184,6 +184,18 @@ def costs() -> str:
     return _table(("row", "what is measured", "median", "unit", "goal"), rows())
 
 
+def commands() -> str:
+    from command_reference import reference
+
+    return reference()
+
+
+def options_for_all() -> str:
+    from command_reference import options_for_all
+
+    return options_for_all()
+
+
 GENERATED: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
     "routes": routes,
@@ -195,6 +207,8 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "job-machine": job_machine,
     "ignored-inputs": ignored_inputs,
     "costs": costs,
+    "commands": commands,
+    "options-for-all": options_for_all,
 }
 
 

@@ -28,7 +28,9 @@ Exit status: as that of `jobrunner run`; 130 after Ctrl-C.
 
 @click.command("attach", help=_HELP, short_help="read a job's output until it ends")
 @click.argument("job", type=JOB, metavar="JOB")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip so many bytes.")
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, metavar="BYTES", help="Skip so many bytes."
+)
 @connection_options
 def command(job: str, offset: int) -> int:
     found = job_of(client(), job)

@@ -6,7 +6,7 @@ import click
 
 from service.cli.completing import SHELLS, source
 
-_HELP = r"""Print the script that completes commands, options, jobs and contexts in a shell.
+_HELP = """Print the script that completes commands, options, jobs and contexts in a shell.
 
 Jobs are completed by ID and name as the service knows them; it is asked for at most a second.
 

@@ -11,7 +11,7 @@ from service.cli.contexts import Contexts
 from service.cli.table import Cell, Column, print_table
 from service.cli.target import connection_options, destination_of
 
-_HELP = r"""Show the services that are stored, and choose one.
+_HELP = """Show the services that are stored, and choose one.
 
 `jobrunner login` stores them. A command speaks to the service of --url or --context, else of
 $JOBRUNNER_URL, else of the current context, else to http://127.0.0.1:8080. A context's token is

@@ -16,7 +16,7 @@ from service.client.failures import ServiceUnreachable
 from service.client.sync_client import Client
 from service.errors import Unauthenticated
 
-_HELP = r"""Store a service and its token, and speak to it from now on.
+_HELP = """Store a service and its token, and speak to it from now on.
 
 The token is asked for without an echo, or read from standard input. It is stored when the service
 has accepted it, in a file that only you can read. For a service without tokens none is asked for.

@@ -79,7 +79,11 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
 )
 @click.option("--key", metavar="KEY", help="The job that was submitted with this key, if one was.")
 @click.option(
-    "--offset", type=click.IntRange(min=0), default=0, help="Skip so many bytes of output."
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="BYTES",
+    help="Skip so many bytes of output.",
 )
 @connection_options
 def command(*, detach: bool, key: str | None, offset: int, **given: Any) -> int:
