@@ -135,6 +135,33 @@ def test_inspect_shows_views_as_they_are(cli: CommandLine, service: Service, end
     assert cli("inspect", "@last", "-o", "json").stdout.startswith(b"[{\n")
 
 
+def test_jobs_go_by_id_beginning_of_an_id_name_and_last(
+    cli: CommandLine, service: Service, gate: Gate, ended
+):
+    def meant(word: str) -> str:
+        return cli("inspect", "-q", word).stdout.decode().strip()
+
+    well = ended["well"]
+    assert [meant(word) for word in (well, well.upper(), well[:8], well[:13])] == [well] * 4
+    first = service.submit({"CommandLine": "true", "Name": "twin"})
+    second = service.submit({"CommandLine": "true", "Name": "twin"})
+    assert meant("@last") == second
+    for job_id in (first, second):
+        service.wait(job_id)
+    assert meant("twin") == second  # the newest of those that have ended
+    live = [
+        service.submit({"CommandLine": f"read -r _ < {gate}", "Name": name})
+        for name in ("twin", "tw*", "twin", well[:8])
+    ]
+    assert meant("tw*") == live[1]
+    for word, several in (("twin", [live[2], live[0]]), (well[:8], [live[3], well])):
+        said = cli("inspect", word, status=125).stderr.decode()
+        assert said == f"jobrunner: {word!r} may be any of {', '.join(several)}.\n"
+    gate.open(4)
+    for job_id in live:
+        service.wait(job_id)
+
+
 def test_inspect_summarizes_a_job_with_its_commands(cli: CommandLine, service: Service, ended):
     text = cli("inspect", "-o", "table", ended["badly"], "well").stdout.decode()
     assert "State      exited 3\n" in text
@@ -180,10 +207,16 @@ def test_wait_any_is_over_with_the_first_that_ends(cli: CommandLine, service: Se
         service.kill(stays)
         out, err = waiting.communicate(timeout=100)
     assert (out, err, waiting.returncode) == (b"", b"", 128 + signal.SIGTERM)
-    late = cli("wait", "--any", "--timeout", "0.2s", goes, service.submit("sleep 1000"), status=124)
-    assert late.stderr == b"jobrunner: No job has ended after 0.2s.\n"
-    late = cli("wait", goes, "--timeout", "0.2", status=124)
-    assert late.stderr.decode() == f"jobrunner: The job {goes} is still running after 0.2s.\n"
+    other = service.submit("sleep 1000")
+    for options, said in (
+        ((goes,), f"The job {goes} hasn't ended after 0.2s."),
+        ((stays, goes, other), f"The job {goes} hasn't ended after 0.2s."),
+        (("--any", goes, other), "None of the 2 jobs has ended after 0.2s."),
+    ):
+        late = cli("wait", "--timeout", "0.2s", *options, status=124)
+        assert late.stderr.decode() == f"jobrunner: {said}\n"
+        assert late.stdout == b""
+    service.kill(other)
     gate.open(2)
     assert cli("wait", goes, status=4).stdout == b""
 

@@ -1,4 +1,4 @@
-"""The Python client with a long history: it is read in pages, and not held."""
+"""The client and the command line with a long history: it is read in pages, and not held."""
 
 from __future__ import annotations
 
@@ -27,13 +27,41 @@ with jobrunner.Client(sys.argv[1]) as client:
             first = peak()
 print(count, peak() - first)
 """
+# The first call has all modules, and a page.
+LISTING = """
+import resource, sys
+from service.cli import main
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+assert main(["--url", sys.argv[1], "ps", "-a", "-q", "-n", "1000"]) == 0
+first = peak()
+assert main(["--url", sys.argv[1], "ps", "-a", "-q"]) == 0
+print(peak() - first, file=sys.stderr)
+"""
 
 
-def test_all_jobs_are_listed_in_the_memory_of_a_page(tmp_path):
-    fill(tmp_path / "state", JOBS)
-    with running(tmp_path / "state", environment={"JOBRUNNER_RETAIN_BYTES": "0"}) as service:
-        arguments = [sys.executable, "-c", PROGRAM, service.url]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    state = tmp_path_factory.mktemp("history") / "state"
+    fill(state, JOBS)
+    with running(state, environment={"JOBRUNNER_RETAIN_BYTES": "0"}) as service:
+        yield service.url
+
+
+def test_all_jobs_are_listed_in_the_memory_of_a_page(url):
+    arguments = [sys.executable, "-c", PROGRAM, url]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     count, grown_kib = map(int, done.stdout.split())
     assert count == JOBS
     assert grown_kib < MOST_KIB
+
+
+def test_the_command_line_lists_all_ids_in_the_memory_of_a_page(url):
+    arguments = [sys.executable, "-c", LISTING, url]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    newest, listed = done.stdout.split()[:1000], done.stdout.split()[1000:]
+    assert len(set(listed)) == JOBS
+    assert listed[:1000] == newest
+    assert int(done.stderr) < MOST_KIB

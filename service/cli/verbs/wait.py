@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
 
 import click
 
@@ -14,6 +11,7 @@ from service.cli.durations import DURATION, shown
 from service.cli.jobs import JOB, job_of
 from service.cli.notes import note
 from service.cli.target import client, connection_options
+from service.cli.waiting import Waiting
 from service.client.sync_client import Job
 from service.jobs.states import FINISHED
 from service.jobs.views import JobView
@@ -49,11 +47,15 @@ def command(*, jobs: tuple[str, ...], is_all: bool, is_any: bool, timeout: float
     if is_any and len(jobs) > _MOST_OF_ANY:
         raise click.UsageError(f"Expected at most {_MOST_OF_ANY} jobs with --any.")
     service = client()
-    deadline = None if timeout is None else time.monotonic() + timeout
     found = list({job.id: job for job in (job_of(service, word) for word in jobs)}.values())
-    if is_any and len(found) > 1:
-        return _status(_first(found, deadline, timeout))
-    return exit_status.worst([_status(_ended(job, deadline, timeout)) for job in found])
+    if is_any and (over := _ended(found)) is not None:
+        return _status(over)
+    count = 1 if is_any else len(found)
+    waiting = Waiting([[job] for job in found] if is_any else [found])
+    views = waiting.first(count, timeout)
+    if len(views) < count:
+        raise TimeoutError(_not_ended(found, len(views), timeout or 0, is_any=is_any))
+    return exit_status.worst(map(_status, views))
 
 
 def _status(view: JobView) -> int:
@@ -62,39 +64,15 @@ def _status(view: JobView) -> int:
     return exit_status.of_job(view)
 
 
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
+def _ended(jobs: Sequence[Job]) -> JobView | None:
+    """The one that ended first, if any has ended before."""
+    over = [view for view in (job.show() for job in jobs) if view.state in FINISHED]
+    return min(over, key=lambda view: view.finished_at or "", default=None)
 
 
-def _ended(job: Job, deadline: float | None, timeout: float | None) -> JobView:
-    try:
-        return job.wait(_left(deadline))
-    except TimeoutError:
-        state = job.show().state
-        raise TimeoutError(
-            f"The job {job.id} is still {state} after {shown(timeout or 0)}."
-        ) from None
-
-
-def _first(jobs: Sequence[Job], deadline: float | None, timeout: float | None) -> JobView:
-    """The one that ended first, be it that several have ended before."""
-    if over := [view for view in (job.show() for job in jobs) if view.state in FINISHED]:
-        return min(over, key=lambda view: view.finished_at or "")
-    came: SimpleQueue[JobView | Exception] = SimpleQueue()
-
-    def wait(job: Job) -> None:
-        try:
-            came.put(job.wait())
-        except Exception as exc:  # noqa: BLE001 - raised again where it is waited for
-            came.put(exc)
-
-    for job in jobs:
-        # Those that go on waiting end with the client.
-        threading.Thread(target=wait, args=(job,), daemon=True).start()
-    try:
-        first = came.get(timeout=_left(deadline))
-    except Empty:
-        raise TimeoutError(f"No job has ended after {shown(timeout or 0)}.") from None
-    if isinstance(first, Exception):
-        raise first
-    return first
+def _not_ended(jobs: Sequence[Job], over: int, timeout: float, *, is_any: bool) -> str:
+    after = f"after {shown(timeout)}"
+    if is_any and len(jobs) > 1:
+        return f"None of the {len(jobs)} jobs has ended {after}."
+    # They are waited for in this order.
+    return f"The job {jobs[over].id} hasn't ended {after}."
