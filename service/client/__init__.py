@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from service.client.async_client import AsyncClient, AsyncJob
+    from service.client.async_client import AsyncClient
+    from service.client.async_job import AsyncJob
     from service.client.async_rim import AsyncOutputReading, AsyncReading, AsyncSearchReading
     from service.client.failures import (
         ClientClosed,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from service.client.retrying import Retry
     from service.client.searching import Search
     from service.client.selection import Selection, Selectors
-    from service.client.sync_client import Client, Job
+    from service.client.sync_client import Client
+    from service.client.sync_job import Job
     from service.client.sync_rim import OutputReading, Reading, SearchReading
     from service.errors import (
         BadQuery,
@@ -121,7 +123,8 @@ __all__ = [
 
 # Where each name stands; type checkers read the imports above.
 _MODULES: dict[str, tuple[str, ...]] = {
-    "service.client.async_client": ("AsyncClient", "AsyncJob"),
+    "service.client.async_client": ("AsyncClient",),
+    "service.client.async_job": ("AsyncJob",),
     "service.client.async_rim": ("AsyncOutputReading", "AsyncReading", "AsyncSearchReading"),
     "service.client.failures": (
         "ClientClosed",
@@ -143,7 +146,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "service.client.retrying": ("Retry",),
     "service.client.searching": ("Search",),
     "service.client.selection": ("Selection", "Selectors"),
-    "service.client.sync_client": ("Client", "Job"),
+    "service.client.sync_client": ("Client",),
+    "service.client.sync_job": ("Job",),
     "service.client.sync_rim": ("OutputReading", "Reading", "SearchReading"),
     "service.jobs.views": ("JobView",),
 }

@@ -19,8 +19,8 @@ from service.client.http import (
     failure_of,
     request_options,
 )
-from service.client.output import Place
-from service.client.searching import Found
+from service.client.output import AtOffset
+from service.client.searching import Counting
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
 
 T = TypeVar("T")
@@ -149,9 +149,10 @@ class AsyncReading(Generic[T]):
     end. A wait for the next item may be cancelled: the next item is the one that would have come.
     """
 
-    def __init__(self, connections: AsyncConnections, flow: Flow[T, None]) -> None:
+    def __init__(self, connections: AsyncConnections, flow: Flow[T, None], at: Any = None) -> None:
         self._exchange = _Exchange(connections)
         self._flow = flow
+        self._at = at
         self._answer: Any = None
         self._broken: BaseException | None = None
 
@@ -194,27 +195,9 @@ class AsyncReading(Generic[T]):
         await self.close()
 
 
-class AsyncOutputReading(AsyncReading[T]):
+class AsyncOutputReading(AtOffset, AsyncReading[T]):
     """Of output: it knows where it is."""
 
-    def __init__(self, connections: AsyncConnections, flow: Flow[T, None], place: Place) -> None:
-        super().__init__(connections, flow)
-        self._place = place
 
-    @property
-    def offset(self) -> int:
-        """Behind the last item: where another reader continues."""
-        return self._place.offset
-
-
-class AsyncSearchReading(AsyncReading[T]):
+class AsyncSearchReading(Counting, AsyncReading[T]):
     """Of lines that are searched for."""
-
-    def __init__(self, connections: AsyncConnections, flow: Flow[T, None], found: Found) -> None:
-        super().__init__(connections, flow)
-        self._found = found
-
-    @property
-    def count(self) -> int | None:
-        """How many lines match; None before the end."""
-        return self._found.count

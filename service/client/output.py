@@ -101,6 +101,17 @@ class Place(msgspec.Struct, kw_only=True):
         self.is_last = True
 
 
+class AtOffset:
+    """Of a reader of output."""
+
+    _at: Place
+
+    @property
+    def offset(self) -> int:
+        """Behind the last item: where another reader continues."""
+        return self._at.offset
+
+
 def place_of(
     job_id: str, offset: int = 0, stream: Stream | None = None, selection: Selection | None = None
 ) -> Place:

@@ -45,6 +45,17 @@ class Found(msgspec.Struct):
     last: int = -1  # where the last line begins that was emitted
 
 
+class Counting:
+    """Of a reader of what is searched for."""
+
+    _at: Found
+
+    @property
+    def count(self) -> int | None:
+        """How many lines match; None before the end."""
+        return self._at.count
+
+
 _HOW: Final = ("invert", "ignore_case", "context", "max")
 
 

@@ -21,8 +21,8 @@ from service.client.http import (
     failure_of,
     request_options,
 )
-from service.client.output import Place
-from service.client.searching import Found
+from service.client.output import AtOffset
+from service.client.searching import Counting
 from service.client.steps import Emit, Failure, Flow, Head, Nothing, Open, Pause, Read, Request
 
 T = TypeVar("T")
@@ -170,10 +170,11 @@ class Reading(Generic[T]):
     next item is the one that would have come.
     """
 
-    def __init__(self, connections: Connections, flow: Flow[T, None]) -> None:
+    def __init__(self, connections: Connections, flow: Flow[T, None], at: Any = None) -> None:
         self._connections = connections
         self._exchange = _Exchange(connections)
         self._flow = flow
+        self._at = at
         self._answer: Head | bytes | Failure | None = None
         self._broken: BaseException | None = None
 
@@ -221,27 +222,9 @@ class Reading(Generic[T]):
             self.close()
 
 
-class OutputReading(Reading[T]):
+class OutputReading(AtOffset, Reading[T]):
     """Of output: it knows where it is."""
 
-    def __init__(self, connections: Connections, flow: Flow[T, None], place: Place) -> None:
-        super().__init__(connections, flow)
-        self._place = place
 
-    @property
-    def offset(self) -> int:
-        """Behind the last item: where another reader continues."""
-        return self._place.offset
-
-
-class SearchReading(Reading[T]):
+class SearchReading(Counting, Reading[T]):
     """Of lines that are searched for."""
-
-    def __init__(self, connections: Connections, flow: Flow[T, None], found: Found) -> None:
-        super().__init__(connections, flow)
-        self._found = found
-
-    @property
-    def count(self) -> int | None:
-        """How many lines match; None before the end."""
-        return self._found.count

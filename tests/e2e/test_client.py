@@ -20,7 +20,7 @@ import pytest
 from gates import Gate
 from running import Service, again, running
 
-from service.client import address, requests, results, searching, selection, sync_client
+from service.client import address, requests, results, searching, selection, sync_client, sync_job
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,7 @@ def client(service: Service) -> Iterator[jobrunner.Client]:
 def finders() -> list[tuple[str, object]]:
     return [
         ("client", sync_client.Client),
-        ("job", sync_client.Job),
+        ("job", sync_job.Job),
         ("results", results),
         ("requests", requests),
         ("address", address),
@@ -154,7 +154,9 @@ def test_a_failure_says_how_the_job_ended(client: jobrunner.Client, command, sai
 
 
 def test_a_signal_is_no_kill(client: jobrunner.Client, service: Service):
-    job = client.submit({"CommandLine": "trap 'echo got' RTMIN+1; sleep 600 & echo up; wait; wait"})
+    # The other process says that it is up: before that it has bash's trap, and forgets a signal.
+    other = "bash -c 'echo up; exec sleep 600'"
+    job = client.submit({"CommandLine": f"trap 'echo got' RTMIN+1; {other} & wait; wait"})
     lines = job.lines()
     assert next(lines) == b"up"
     assert job.signal("RTMIN+1") == 2

@@ -1,0 +1,143 @@
+"""`AsyncJob`: the same as `Job`, to be awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from service.client import flows
+from service.client.async_rim import (
+    AsyncConnections,
+    AsyncOutputReading,
+    AsyncReading,
+    AsyncSearchReading,
+    run,
+)
+from service.client.endpoint import JobOf
+from service.client.output import Gaps, Stream, place_of, read_bytes, read_lines, read_records
+from service.client.results import Gap, Match, OutputBytes, Receipt, Record
+from service.client.searching import Found, Search, parts_of, search_lines
+from service.client.selection import Selection
+from service.jobs.views import JobView
+
+
+class AsyncJob(JobOf[AsyncConnections]):
+    """A job of a service. `view` is what was last heard of it, None before anything was."""
+
+    async def show(self, *, processes: bool = False) -> JobView:
+        """The job as it is now."""
+        flow = flows.show(self._policy, self.id, processes=processes)
+        self.view = await run(self._connections, flow)
+        return self.view
+
+    async def wait(self, timeout: float | None = None) -> JobView:
+        """The job once it has ended. Raises: TimeoutError."""
+        self.view = await run(self._connections, flows.wait(self._policy, self.id, timeout))
+        return self.view
+
+    def stream(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        gaps: Gaps = "cut",
+        follow: bool = True,
+        **selection: Unpack[Selection],
+    ) -> AsyncOutputReading[bytes]:
+        """The output as bytes, from `offset` on, until the job has ended.
+
+        Both streams, or one, whose bytes `offset` then counts; a negative one counts from the end.
+        Where output was dropped OffsetInGap is raised, or, with `gaps="mark"`, a line stands.
+        """
+        place = place_of(self.id, offset, stream, selection)
+        flow = read_bytes(self._policy, place, gaps=gaps, follow=follow)
+        return AsyncOutputReading(self._connections, flow, place)
+
+    def lines(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        gaps: Gaps = "mark",
+        follow: bool = True,
+        **selection: Unpack[Selection],
+    ) -> AsyncReading[OutputBytes]:
+        """The same in lines, without their newlines; `.text` is a line as text."""
+        place = place_of(self.id, offset, stream, selection)
+        flow = read_lines(self._policy, place, gaps=gaps, follow=follow)
+        return AsyncReading(self._connections, flow)
+
+    def records(
+        self,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        lines: bool = False,
+        follow: bool = True,
+        **selection: Unpack[Selection],
+    ) -> AsyncOutputReading[Record | Gap]:
+        """The output in pieces that say when and from where they came."""
+        place = place_of(self.id, offset, stream, selection)
+        flow = read_records(self._policy, place, lines=lines, follow=follow)
+        return AsyncOutputReading(self._connections, flow, place)
+
+    def grep(
+        self,
+        pattern: str,
+        *,
+        offset: int = 0,
+        stream: Stream | None = None,
+        **search: Unpack[Search],
+    ) -> AsyncSearchReading[Match | Gap]:
+        """The lines that match `pattern` (RE2), of what there is now; `.count` is how many do."""
+        how, selection = parts_of(search)
+        place, found = place_of(self.id, offset, stream, selection), Found()
+        flow = search_lines(self._policy, place, [("grep", pattern), *how], found)
+        return AsyncSearchReading(self._connections, flow, found)
+
+    async def rerun(
+        self, patch: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> AsyncJob:
+        """Submit the job again as a new one, changed by `patch`, a merge patch (RFC 7396).
+
+        The service still has the values of its environment. With the same `key` the same new job
+        is returned.
+        """
+        flow = flows.rerun(self._policy, self.id, patch, key)
+        return AsyncJob(self._client, await run(self._connections, flow))
+
+    async def kill(
+        self,
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        timeout: float | None = None,
+    ) -> Receipt | None:
+        """Kill the job, wait until it has ended, and return the receipt.
+
+        None: it had ended by itself. `signal` comes first, KILL `grace` seconds later.
+
+        Raises: UnknownJob; TimeoutError.
+        """
+        flow = flows.kill(self._policy, self.id, signal, grace, timeout)
+        return await run(self._connections, flow)
+
+    async def request_kill(self, *, signal: str | None = None, grace: float | None = None) -> str:
+        """The same without the wait: the state of the job then."""
+        return await run(
+            self._connections, flows.request_kill(self._policy, self.id, signal, grace)
+        )
+
+    async def signal(self, name: str) -> int:
+        """Send all processes of the running job a signal, once; how many got it.
+
+        It is no kill: a job that dies of it has `exited`. It isn't sent again when the answer was
+        lost, as the job may have got it.
+
+        Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
+        """
+        return await run(self._connections, flows.signal(self._policy, self.id, name))
+
+    async def clean(self) -> None:
+        """Forget the finished job: record, output, working directory."""
+        await run(self._connections, flows.clean(self._policy, self.id))
