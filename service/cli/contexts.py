@@ -21,7 +21,6 @@ import click
 import msgspec
 
 from service.host.escaping import escaped
-from service.host.locks import lock_within, open_lock
 
 # What completes to one word in each shell, and is no option.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -122,12 +121,13 @@ def _fault(found: os.stat_result) -> str | None:
 
 def change(path: Path, changed: Callable[[Contexts], Contexts]) -> Contexts:
     """Store what `changed` makes of the contexts that there are then. Raises: ContextError."""
+    locks = import_module("service.host.locks")  # what every command reads is never locked
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)
-        descriptor = open_lock(path.with_suffix(".lock"))
+        descriptor = locks.open_lock(path.with_suffix(".lock"))
         try:
-            if not lock_within(descriptor, _LOCK_S):
+            if not locks.lock_within(descriptor, _LOCK_S):
                 raise ContextError(f"Another process has locked {path.with_suffix('.lock')}.")
             made = changed(read(path))
             # A link stays one: some keep their files elsewhere.

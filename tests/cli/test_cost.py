@@ -17,7 +17,7 @@ NOT_LOADED = {
     "sanic", "transitions", "structlog", "sqlite3", "prometheus_client", "re2",
     "rich", "pygments", "httpx._main", "h2", "anyio", "trio", "argparse", "difflib",
     "service.settings", "service.operations", "service.cli.operator", "service.cli.serve",
-    "service.jobs.lifecycle", "service.client.async_client",
+    "service.jobs.lifecycle", "service.host.locks", "service.host.procfs", "service.client.async_client",
 }  # fmt: skip
 CALL = """
 import sys

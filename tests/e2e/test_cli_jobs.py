@@ -221,6 +221,15 @@ def test_wait_any_is_over_with_the_first_that_ends(cli: CommandLine, service: Se
     assert cli("wait", goes, status=4).stdout == b""
 
 
+def test_wait_is_over_in_time_also_where_no_service_answers(tmp_path):
+    nobody = CommandLine(f"unix://{tmp_path}/none")
+    unknown = "00000000-0000-4000-8000-000000000000"
+    late = nobody("wait", "--timeout", "0.2", unknown, status=124)
+    assert late.stderr.decode() == f"jobrunner: The job {unknown} hasn't ended after 0.2s.\n"
+    failed = nobody("--connect-timeout", "0.2", "wait", "--timeout", "100", unknown, status=125)
+    assert failed.stderr.startswith(b"jobrunner: No service answers at unix://")
+
+
 def test_kill_shows_a_receipt_for_each_and_goes_on_behind_what_fails(
     cli: CommandLine, service: Service, ended
 ):

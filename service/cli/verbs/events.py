@@ -28,7 +28,7 @@ that was cleaned {"Seq", "ID", "Cleaned": true}.
 \b
 Examples:
   jobrunner events
-  jobrunner events -f -o json | jq --unbuffered -r 'select(.ExitCode > 0) | .Name'
+  jobrunner events -f -o json | jq --unbuffered 'select(.ExitCode > 0).ID'
   jobrunner events --after 1742
 
 Exit status: 0; 130 after Ctrl-C; 125 when this command failed; 2 for wrong usage.
