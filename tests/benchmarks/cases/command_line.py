@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 from case import Case, Lab, Row, Setup, Skipped, at_most
 from dockerd import IMAGE
-from running import free_port, running
+from running import running
+from ssh import NoSshd, sshd
 
 from cases.container import daemon_of_own
 
@@ -61,40 +60,17 @@ def _ps(lab: Lab) -> Iterator[Setup]:
 
 @contextmanager
 def _run(lab: Lab) -> Iterator[Setup]:
-    with _sshd(lab.directory / "ssh") as ssh, running(lab.directory / "run", workers=1) as service:
+    with ExitStack() as stack:
+        try:
+            ssh = stack.enter_context(sshd(lab.directory / "ssh"))
+        except NoSshd as exc:
+            raise Skipped(str(exc)) from exc
+        service = stack.enter_context(running(lab.directory / "run", workers=1))
         variables = _ours(service.url)
         yield Setup(
             lambda: (_wall_ms([*_OURS, "run", "--", "true"], variables),),
-            lambda: (_wall_ms([*ssh, "true"], variables),),
+            lambda: (_wall_ms([*ssh, "127.0.0.1", "true"], variables),),
         )
-
-
-@contextmanager
-def _sshd(directory: Path) -> Iterator[list[str]]:
-    """What leads to a shell on this host by ssh. Raises: Skipped."""
-    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    if sshd is None or os.geteuid() != 0:
-        raise Skipped("no sshd is installed, or it can't be started")
-    directory.mkdir(mode=0o700)
-    host, user, known = (directory / name for name in ("host", "user", "known"))
-    for key in (host, user):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    port = free_port()
-    os.makedirs("/run/sshd", exist_ok=True)  # where it wants to be root of nothing
-    options = [f"HostKey={host}", f"AuthorizedKeysFile={user}.pub", "ListenAddress=127.0.0.1"]
-    options += ["StrictModes=no", "UsePAM=no", "PermitRootLogin=yes", "PidFile=none"]
-    words = [word for option in options for word in ("-o", option)]
-    command = [sshd, "-D", "-q", "-f", "/dev/null", "-p", f"{port}", *words]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as daemon:
-        try:
-            trust = ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={known}"]
-            ssh = ["ssh", "-q", "-F", "none", "-i", str(user), "-p", f"{port}", *trust]
-            # Retried by ssh itself: once a second.
-            attempts = ["-o", "ConnectionAttempts=30"]
-            subprocess.run([*ssh, *attempts, "127.0.0.1", "true"], check=True)
-            yield [*ssh, "127.0.0.1"]
-        finally:
-            daemon.terminate()
 
 
 @contextmanager
