@@ -390,7 +390,9 @@ def test_a_kill_reaches_into_a_sandbox_and_leaves_time_for_traps(inside: Service
 
 
 def test_a_signal_reaches_what_runs_in_a_sandbox_and_leaves_it_running(inside: Service) -> None:
-    job_id = inside.submit("trap 'echo got' HUP; sleep 600 & echo ready; wait; wait; exit 3")
+    job_id = inside.submit(
+        "trap 'echo got' HUP; bash -c 'echo ready; exec sleep 600' & wait; wait; exit 3"
+    )
     assert lines(inside, job_id, 1) == ["ready"]
     answer = inside.client.post(f"/{job_id}/signal?signal=HUP")
     assert answer.json() == {"ID": job_id, "Signal": "SIGHUP", "Processes": 2}

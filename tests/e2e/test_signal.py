@@ -17,8 +17,11 @@ from service.host.procfs import look_at
 
 pytestmark = pytest.mark.e2e
 
-# Says `ready` once its child is there, and `got` for each HUP.
-COUNTS = "trap 'echo got' HUP; while :; do sleep 600 & echo ready; wait; done"
+# Says `got` for each HUP, of which its child dies, and `ready` once there is another one. A shell's
+# child may miss a signal until its exec.
+COUNTS = (
+    "trap 'echo got' HUP; while :; do bash -c 'echo ready; exec sleep 600' & wait $!; wait $!; done"
+)
 
 
 @pytest.fixture(

@@ -17,7 +17,7 @@ from running import Service, running
 pytestmark = pytest.mark.e2e
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-TRAP = "trap 'echo got' HUP; sleep 600 & echo ready; wait; wait; echo over"
+TRAP = "trap 'echo got' HUP; bash -c 'echo ready; exec sleep 600' & wait; wait; echo over"
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,12 @@ def hang_up(terminal: pexpect.spawn[bytes], number: int = signal.SIGHUP) -> None
     terminal.close()
 
 
+def _as_in_a_terminal() -> None:
+    """What starts the tests may ignore these (`nohup`, `&`), and programs that they start would."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class CommandLine:
     """It speaks to the service at `url`."""
 
@@ -72,6 +78,7 @@ class CommandLine:
             [*self.command[1:], *arguments],
             env=self.environment,
             timeout=FUSE_S,
+            preexec_fn=_as_in_a_terminal,
             dimensions=(24, 80),
             encoding=None,
         )
