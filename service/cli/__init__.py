@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from service.cli.commands import COMPLETING, OPERATOR
-from service.host import utf8_mode
+from service.host import standard_streams, utf8_mode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
     if arguments is None:
+        standard_streams.ensure()
         utf8_mode.ensure()
     if COMPLETING in os.environ:  # noqa: TID251 - set by a shell that completes
         completed: int = import_module("service.cli.group").complete()

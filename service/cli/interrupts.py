@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -14,7 +16,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Counts SIGINT while it is entered. What comes outside of `let_in` is kept for the next."""
+    """Counts SIGINT while it is entered. What comes outside of `let_in` is kept for the next.
+
+    Where SIGINT is ignored it stays so: the shell of a script has set that for what runs in its
+    background, and Ctrl-C is meant for another command. Source: POSIX, XCU 2.11.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -22,11 +28,30 @@ class Interrupts:
         self._is_open = False
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._came)
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._came)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
+
+    def until(self, wait: Callable[[], T], tell: Callable[[int], None]) -> T:
+        """What `wait` returns; called anew after each Ctrl-C that broke into it and was told."""
+        while True:
+            try:
+                with self.let_in():
+                    return wait()
+            except Interrupted:
+                self.tell(tell)
+
+    def tell(self, tell: Callable[[int], None]) -> None:
+        """Also of those that come while it is told."""
+        while True:
+            with suppress(Interrupted):
+                with self.let_in():
+                    tell(self.count)
+                return
 
     @contextmanager
     def let_in(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from service.host.escaping import escaped
 
 def note(text: str) -> None:
     """A line."""
-    print(f"jobrunner: {escaped(text)}", file=sys.stderr, flush=True)
+    _say(f"jobrunner: {escaped(text)}")
 
 
 def dim_note(text: str) -> None:
@@ -25,7 +25,16 @@ def dim_note(text: str) -> None:
     line = f"jobrunner: {escaped(text)}"
     if has_colours(sys.stderr):
         line = click.style(line, dim=True)
-    print(line, file=sys.stderr, flush=True)
+    _say(line)
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # full, or nobody reads: no reason to do less than what was asked for
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stderr.fileno())  # also for what is still to be flushed at the exit
+        os.close(null)
 
 
 def has_colours(file: IO[Any]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from service.cli.interrupts import Interrupted, Interrupts
@@ -18,30 +19,33 @@ DESCRIPTORS: Final = {"stdout": 1, "stderr": 2}
 
 
 class Copy:
-    """From `offset` on. `offset` is then where another reader continues.
+    """From `offset` on. `offset` is then where another reader continues, also inside a record.
 
     The job has ended when `to_end` returns. Ctrl-C calls `on_interrupt` with how often it was
-    typed; what that raises ends the copy.
+    typed, also while nobody reads what is written; what that raises ends the copy.
     """
 
-    def __init__(self, job: Job, offset: int, interrupts: Interrupts) -> None:
+    def __init__(
+        self, job: Job, offset: int, interrupts: Interrupts, on_interrupt: Callable[[int], None]
+    ) -> None:
+        self.job = job
         self.offset = offset
-        self._job = job
         self._interrupts = interrupts
+        self._on_interrupt = on_interrupt
 
-    def to_end(self, on_interrupt: Callable[[int], None]) -> None:
-        """Raises: BrokenPipeError, when nobody reads any more; what the client raises."""
+    def to_end(self) -> None:
+        """Raises: OSError, when it can't be written; what the client raises."""
         while True:
             try:
                 self._read()
             except Interrupted:
-                self._tell(on_interrupt)
+                self._interrupts.tell(self._on_interrupt)
             else:
                 return
 
     def _read(self) -> None:
         # A new reader after each interrupt: what it had taken, and not given, is asked for again.
-        with self._job.records(offset=self.offset) as reading:
+        with self.job.records(offset=self.offset) as reading:
             while True:
                 with self._interrupts.let_in():
                     record = next(reading, None)
@@ -53,16 +57,13 @@ class Copy:
         if isinstance(record, Gap):
             note_of(record)
         else:
-            write(DESCRIPTORS[record.stream], record.data)
+            descriptor, left = DESCRIPTORS[record.stream], memoryview(record.data)
+            while left:
+                self._interrupts.until(partial(wait_writable, descriptor), self._on_interrupt)
+                written = _write_some(descriptor, left)
+                left = left[written:]
+                self.offset += written
         self.offset = record.end
-
-    def _tell(self, on_interrupt: Callable[[int], None]) -> None:
-        """Also of those that come while it is told."""
-        while True:
-            with suppress(Interrupted):
-                with self._interrupts.let_in():
-                    on_interrupt(self._interrupts.count)
-                return
 
 
 def note_of(gap: Gap) -> None:
@@ -74,7 +75,21 @@ def write(descriptor: int, data: bytes) -> None:
     """All of it, also where another process has made the descriptor non-blocking."""
     left = memoryview(data)
     while left:
-        try:
-            left = left[os.write(descriptor, left) :]
-        except BlockingIOError:
-            select.select((), (descriptor,), ())
+        wait_writable(descriptor)
+        left = left[_write_some(descriptor, left) :]
+
+
+def wait_writable(descriptor: int) -> None:
+    """Return when a piece can be written: nothing has been when a signal breaks into this."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    poller.poll()
+
+
+def _write_some(descriptor: int, data: memoryview) -> int:
+    """How many bytes of `data` were written, without a wait for a reader."""
+    piece = data if stat.S_ISREG(os.fstat(descriptor).st_mode) else data[: select.PIPE_BUF]
+    try:
+        return os.write(descriptor, piece)
+    except BlockingIOError:  # another process was faster
+        return 0

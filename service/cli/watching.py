@@ -3,50 +3,77 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 from service.cli import exit_status
 from service.cli.interrupts import Interrupts
 from service.cli.notes import note
 from service.cli.output import Copy
-from service.client.failures import ServiceUnreachable
+from service.client.failures import ServiceUnreachable, UnexpectedAnswer
 from service.client.sync_client import Job
-from service.errors import JobNotRunning, OutcomeUnknown, SignalNotPassedOn
+from service.errors import (
+    JobNotRunning,
+    JobrunnerError,
+    OutcomeUnknown,
+    SignalNotPassedOn,
+    UnknownJob,
+)
 
 
-def watch(job: Job, offset: int = 0) -> int:
+def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
     """Its output from `offset` on, then its exit status. Ctrl-C is the job's; twice, it kills."""
-    with Interrupts() as interrupts:
-        copy = Copy(job, offset, interrupts)
-        try:
-            copy.to_end(lambda count: _interrupt(job, count))
-            with interrupts.let_in():
-                view = job.wait()
-        except (KeyboardInterrupt, BrokenPipeError) as exc:
-            note(f"The job goes on: jobrunner attach --offset {copy.offset} {job.id}")
-            if isinstance(exc, BrokenPipeError):
-                raise
-            return exit_status.of_signal(signal.SIGINT)
+    told = _Told(job)
+    copy = Copy(job, offset, interrupts, told)
+    try:
+        copy.to_end()
+        view = interrupts.until(job.wait, told)
+    except KeyboardInterrupt:
+        _say_how_to_go_on(copy)
+        return exit_status.of_signal(signal.SIGINT)
+    except UnknownJob:
+        raise
+    except (JobrunnerError, UnexpectedAnswer, OSError):
+        _say_how_to_go_on(copy)
+        raise
     if (remark := exit_status.remark(view)) is not None:
         note(remark)
     if view.kill is not None and interrupts.count > 1:
         note(exit_status.receipt(view))
-    sys.stdout.flush()
     return exit_status.of_job(view)
 
 
-def _interrupt(job: Job, count: int) -> None:
-    """The first is the job's, the second kills it; a third leaves a service that doesn't answer."""
-    if count > 2:
-        raise KeyboardInterrupt
-    try:
-        if count == 1:
-            _send_int(job)
-        else:
-            job.request_kill(grace=0)
-    except (ServiceUnreachable, OutcomeUnknown):
-        what = "be interrupted" if count == 1 else "be killed"
-        note(f"The job can't {what}: no service answers. Ctrl-C again, and it goes on alone.")
+def _say_how_to_go_on(copy: Copy) -> None:
+    note(f"The job goes on: jobrunner attach --offset {copy.offset} {copy.job.id}")
+
+
+class _Told:
+    """What the job is told of Ctrl-C: the first is its own, the next kills it. One more after that
+    leaves a job, or a service, that doesn't answer to the kill. Those that are typed together are
+    a second one at most: nobody leaves what was not killed.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._has_killed = False
+
+    def __call__(self, count: int) -> None:
+        if self._has_killed:
+            raise KeyboardInterrupt
+        try:
+            if count == 1:
+                _send_int(self._job)
+            else:
+                self._has_killed = True
+                self._job.request_kill(grace=0)
+        except (ServiceUnreachable, OutcomeUnknown):
+            note(f"The job can't {_WHAT[count == 1]}: no service answers. {_AGAIN}")
+        except UnknownJob:
+            return  # it was cleaned: the copy ends
+        except (JobrunnerError, UnexpectedAnswer) as exc:
+            note(f"The job can't {_WHAT[count == 1]}: {exc} {_AGAIN}")
+
+
+_WHAT = {True: "be interrupted", False: "be killed"}
+_AGAIN = "Ctrl-C again, and it goes on alone."
 
 
 def _send_int(job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -214,6 +215,43 @@ def test_no_escape_sequence_is_made_here(cli: CommandLine):
     with cli.at_terminal("run", "printf 'a\\033[1mb\\n'") as terminal:
         terminal.expect(pexpect.EOF)
         assert terminal.before == b"a\x1b[1mb\r\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "out", "err"),
+    [("2>&-", b"out\n", b""), (">&-", b"", b"err\n"), ("<&- >&- 2>&-", b"", b"")],
+)
+def test_a_closed_descriptor_takes_nothing_from_the_others(cli: CommandLine, closed, out, err):
+    line = shlex.join([*cli.command, "run", "echo out; echo err >&2; exit 3"])
+    done = subprocess.run(
+        ["bash", "-c", f"{line} {closed}"],
+        env=cli.environment,
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, out, err)
+
+
+def test_a_full_disk_here_says_how_to_go_on(cli: CommandLine):
+    with open("/dev/full", "wb") as full, cli.started("run", "echo out", stdout=full) as process:
+        _, err = process.communicate(timeout=100)
+    assert process.returncode == 125
+    assert re.match(rb"jobrunner: The job goes on: jobrunner attach --offset 0 \S+\n", err)
+    assert cli("run", "-w", "/no/such", "true", status=125).stdout == b""
+
+
+def test_ctrl_c_reaches_a_job_whose_output_nobody_takes(cli: CommandLine):
+    line = "trap 'exit 9' INT; seq 1 200000; while :; do sleep 0.1; done"
+    with cli.started("run", line, bufsize=0) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(2)  # it writes, and the pipe is full soon
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline().startswith(b"jobrunner: INT was sent")
+        rest, _ = process.communicate(timeout=100)
+    assert process.returncode == 9
+    assert (b"1\n" + rest) == b"".join(b"%d\n" % n for n in range(1, 200_001))[: len(rest) + 2]
 
 
 MAKEFILE = """

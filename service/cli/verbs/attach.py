@@ -35,9 +35,9 @@ Exit status: as that of `jobrunner run`; 130 after Ctrl-C.
 def command(job: str, offset: int) -> int:
     found = job_of(client(), job)
     with Interrupts() as interrupts:
-        copy = Copy(found, offset, interrupts)
+        copy = Copy(found, offset, interrupts, _leave)
         try:
-            copy.to_end(_leave)
+            copy.to_end()
             with interrupts.let_in():
                 view = found.wait()
         except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import click
 
 from service.cli.assignments import environment_of, labels_of
+from service.cli.interrupts import Interrupts
 from service.cli.jobs import JOB, job_of
 from service.cli.notes import note
 from service.cli.target import client, connection_options
@@ -59,7 +60,8 @@ def command(*, job: str, detach: bool, key: str | None, **changes: Any) -> int:
     if detach:
         print(again.id)
         return 0
-    return watch(again)
+    with Interrupts() as interrupts:
+        return watch(again, interrupts)
 
 
 def _patch(

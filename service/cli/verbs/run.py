@@ -12,6 +12,7 @@ import click
 from service.cli.assignments import environment_of, labels_of
 from service.cli.completing import files
 from service.cli.durations import DURATION
+from service.cli.interrupts import Interrupts
 from service.cli.notes import note
 from service.cli.target import client, connection_options
 from service.cli.watching import watch
@@ -89,11 +90,13 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
 def command(*, detach: bool, key: str | None, offset: int, **given: Any) -> int:
     service = client()
     submission = _submission(**given)
-    job = _submitted(service, submission, key)
-    if detach:
-        print(job.id)
-        return 0
-    return watch(job, offset)
+    with Interrupts() as interrupts:
+        with interrupts.let_in():
+            job = _submitted(service, submission, key)
+        if detach:
+            print(job.id)
+            return 0
+        return watch(job, interrupts, offset)
 
 
 def _submission(
