@@ -20,6 +20,7 @@ JOBS: Final = {
 """For users; each is a module of `service.cli.verbs`, whose `command` it is."""
 
 SETUP: Final = {
+    "mcp": "serve the Model Context Protocol: jobs for agents",
     "login": "store a service and its token, and speak to it from now on",
     "context": "show the services that are stored, and choose one",
     "completion": "complete commands, options and jobs in bash, zsh or fish",

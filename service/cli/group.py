@@ -13,9 +13,9 @@ import click
 
 import service
 from service.cli.commands import OPERATOR, SECTIONS, SERVE, VERBS
+from service.cli.connection import connection_options
 from service.cli.exit_status import FAILED, TIMED_OUT, USAGE, of_signal
 from service.cli.notes import note
-from service.cli.target import connection_options
 from service.client import ServiceUnreachable, UnexpectedAnswer
 from service.errors import BadQuery, InvalidJob, JobrunnerError, Unauthenticated
 

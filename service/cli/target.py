@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
-from service.cli.contexts import CONTEXT, ContextError
-from service.cli.destination import Destination, destination
+from service.cli.connection import connection_options, destination_of
+from service.cli.contexts import ContextError
 from service.cli.notes import dim_note
 from service.client.lean import load_httpx
 from service.client.retrying import Retry
@@ -18,48 +17,9 @@ load_httpx()
 
 from service.client.sync_client import Client  # noqa: E402 - loads httpx, which is as it must be now
 
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["client", "client_of", "connection_options", "destination_of"]
 
 _DEFAULT_TIMEOUT_S: Final = 10.0
-
-
-def connection_options(command: F) -> F:
-    """The options by which a service is named; they aren't arguments of the command's function."""
-    for option in (
-        click.option(
-            "--connect-timeout",
-            type=click.FloatRange(min=0),
-            metavar="SECONDS",
-            expose_value=False,
-            callback=_keep,
-            help="Give up when no service answers for so long (default: 10).",
-        ),
-        click.option(
-            "--url",
-            metavar="URL",
-            expose_value=False,
-            callback=_keep,
-            help="The service: http, https or unix:///path (default: $JOBRUNNER_URL, else that of"
-            " the context, else http://127.0.0.1:8080).",
-        ),
-        click.option(
-            "--context",
-            type=CONTEXT,
-            metavar="NAME",
-            expose_value=False,
-            callback=_keep,
-            help="A service that `jobrunner login` has stored (default: the current one).",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    """One that stands behind the command's name wins over one before it."""
-    given: dict[str, Any] = ctx.ensure_object(dict)
-    if value is not None and parameter.name is not None:
-        given[parameter.name] = value
 
 
 def client() -> Client:
@@ -86,12 +46,6 @@ def client_of(ctx: click.Context, timeout_s: float) -> Client:
         )
     except ValueError as exc:
         raise click.UsageError(str(exc), ctx) from exc
-
-
-def destination_of(ctx: click.Context) -> Destination:
-    """Raises: UsageError, ContextError."""
-    given: dict[str, Any] = ctx.ensure_object(dict)
-    return destination(given.get("url"), given.get("context"))
 
 
 def _tell_of(retry: Retry) -> None:

@@ -8,7 +8,7 @@ keeps the numbers of lines, what stands around a match, and how many there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -23,19 +23,23 @@ from service.client.wire import LineSplitter, WireGap, WireMatches, search_recor
 
 
 class Search(Selection, total=False):
-    """How lines are matched, and in which part of the output; None is as if it weren't given.
+    r"""How lines are matched, and in which part of the output; None is as if it weren't given.
 
     Attributes:
         invert: those that don't match instead.
         ignore_case: whether upper and lower case are the same.
         context: so many lines around each that matches.
         max: so many matching lines; all are counted.
+        ansi: `strip`: without escape sequences.
+        cr: `collapse`: of text that was overwritten by `\r` what was left.
     """
 
     invert: bool | None
     ignore_case: bool | None
     context: int | None
     max: int | None
+    ansi: Literal["strip"] | None
+    cr: Literal["collapse"] | None
 
 
 class Found(msgspec.Struct):
@@ -56,7 +60,7 @@ class Counting:
         return self._at.count
 
 
-_HOW: Final = ("invert", "ignore_case", "context", "max")
+_HOW: Final = ("invert", "ignore_case", "context", "max", "ansi", "cr")
 
 
 def parts_of(search: Search) -> tuple[Query, Selection]:
