@@ -29,6 +29,9 @@ SETUP: Final = {
 
 VERBS: Final = {**JOBS, **SETUP}
 
+ASYNCHRONOUS: Final = {"mcp"}
+"""Those of them that need all of httpx; the others load it for a client that blocks."""
+
 OPERATOR: Final = {
     "doctor": "find out what is wrong on this host",
     "drain": "take no new jobs, and let those that run finish",

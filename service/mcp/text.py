@@ -71,7 +71,7 @@ def settled(data: bytes) -> int:
 
 def fitting_end(data: bytes, budget: int) -> int:
     """Where to begin, so that the text from there to the end has at most `budget` bytes: at a line,
-    if one fits.
+    if one fits. The budget has room for any character.
     """
     if fits(data, budget):
         return 0
@@ -86,9 +86,8 @@ def fitting_end(data: bytes, budget: int) -> int:
     if low < len(starts):
         return starts[low]
     begin = max(0, len(data) - budget // MAX_GROWTH)
-    while begin < len(data) and data[begin] & 0xC0 == 0x80:
-        begin += 1
-    return begin
+    inside = next((n for n in range(4) if data[begin + n] & 0xC0 != 0x80), 0)  # of a character
+    return begin + inside
 
 
 def _newlines(data: bytes) -> list[int]:

@@ -66,7 +66,8 @@ def test_pages_that_end_with_lines_read_as_the_whole(data, budget):
         assert rendered(data[:count]) + rendered(data[count:]) == rendered(data)
 
 
-@given(OUTPUT, BUDGET)
+@given(OUTPUT, st.integers(min_value=4 * MAX_GROWTH, max_value=400))
+@example(b"\xe2\x80\xae" * 9, 24)
 def test_the_end_fits(data, budget):
     begin = fitting_end(data, budget)
     assert fits(data[begin:], budget)
