@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import click
+
+
+def add(job: dict[str, Any], key: str, found: Mapping[str, str]) -> None:
+    """Add to an object of the job. Raises: UsageError, where the job has none there."""
+    if not found:
+        return
+    own = job.get(key) or {}
+    if not isinstance(own, dict):
+        raise click.UsageError(f"Expected an object as {key}, got {json.dumps(own)[:40]}.")
+    job[key] = {**own, **found}
 
 
 def labels_of(given: tuple[str, ...]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import click
 
 from service.cli.contexts import CONTEXT
 from service.cli.destination import Destination, destination
+from service.cli.durations import DURATION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,8 +19,8 @@ def connection_options(command: F) -> F:
     for option in (
         click.option(
             "--connect-timeout",
-            type=click.FloatRange(min=0),
-            metavar="SECONDS",
+            type=DURATION,
+            metavar="TIME",
             expose_value=False,
             callback=_keep,
             help="Give up when no service answers for so long (default: 10).",

@@ -147,8 +147,8 @@ def run(arguments: Sequence[str]) -> int:
     except TimeoutError as exc:
         note(str(exc))
         return TIMED_OUT
-    except BadQuery as exc:  # a value that only the service can judge
-        note(str(exc))
+    except (BadQuery, UnicodeError) as exc:  # a value that only the service can judge, or no text
+        note(str(exc) if isinstance(exc, BadQuery) else f"Expected text in UTF-8: {exc}.")
         return USAGE
     except (JobrunnerError, ServiceUnreachable, UnexpectedAnswer, OSError) as exc:
         _tell(exc)

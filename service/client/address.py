@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 URL: Final = "JOBRUNNER_URL"
 TOKEN: Final = "JOBRUNNER_TOKEN"  # noqa: S105 - a name
 TOKEN_FILE: Final = "JOBRUNNER_TOKEN_FILE"  # noqa: S105 - a name
 VARIABLES: Final = (URL, TOKEN, TOKEN_FILE)
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+# Visible ASCII: what a header takes, and all that a token is made of.
+_TOKEN_TEXT: Final = re.compile("[!-~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,13 @@ def address_of(
     """
     url = url or environment.get(URL) or DEFAULT_URL
     token = _token(environment) if token is None else token or None
-    parts = urlsplit(url)
+    if token is not None and not _TOKEN_TEXT.fullmatch(token):
+        # It isn't shown: most of it may be a secret.
+        raise ValueError(
+            f"Expected a token of visible ASCII characters, in {TOKEN}, in the file of {TOKEN_FILE}"
+            " or given otherwise; got one with others, such as blanks or newlines."
+        )
+    parts = _split(url)
     if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
         path = unquote(parts.path)
         return Address(url=url, base="http://localhost", socket=path, token=token)
@@ -81,9 +91,22 @@ def address_of(
     return Address(url=url, base=url.rstrip("/"), token=token)
 
 
+def _split(url: str) -> SplitResult:
+    """Raises: ValueError, for what no request can be sent to."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        (parts.hostname or "").encode("idna")
+    except ValueError as exc:
+        raise ValueError(f"Expected an URL such as {DEFAULT_URL}, got {url!r}: {exc}.") from exc
+    if not url.isprintable():
+        raise ValueError(f"Expected an URL such as {DEFAULT_URL}, got {url!r}.")
+    return parts
+
+
 def _token(environment: Mapping[str, str]) -> str | None:
     if token := environment.get(TOKEN):
         return token
     if path := environment.get(TOKEN_FILE):
-        return Path(path).read_text().strip() or None
+        return Path(path).read_bytes().decode(errors="replace").strip() or None
     return None

@@ -315,3 +315,50 @@ def ids_of(service: Service, name: str, count: int = 0) -> list[str]:
 def view_of(service: Service, name: str) -> dict[str, Any]:
     (job_id,) = service.client.get("/", params={"name": name, "state": "all"}).json()["IDs"]
     return service.wait(job_id)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (["run", b"echo \xff"], b"", b"UTF-8"),
+        (["run", "-e", b"X=\xff", "true"], b"", b"UTF-8"),
+        (["attach", b"\xff"], b"", b"UTF-8"),
+        (["run", "-f", "-"], rb'{"CommandLine": "echo \ud800"}', b"UTF-8"),
+        (
+            ["run", "-f", "-", "-l", "a=b"],
+            b'{"CommandLine": "true", "Labels": 1}',
+            b"Labels, got 1",
+        ),
+        (["run", "-f", "-"], b'{"CommandLine": "true", "Timeout": NaN}', b"NaN is no JSON"),
+        (["run", "-f", "-"], b"[" * 200_000, b"Expected an object in JSON"),
+        (["run", "--key", "", "true"], b"", b"255 characters"),
+        (["run", "--key", "a\nb", "true"], b"", b"255 characters"),
+        (["run", "--key", "é", "true"], b"", b"255 characters"),
+        (["--url", "http://localhost:abc", "ps"], b"", b"'http://localhost:abc'"),
+        (["--url", "http://localhost:99999", "ps"], b"", b"out of range"),
+        (["--url", "http://a\tb", "ps"], b"", b"Expected an URL"),
+        (["--url", "http://a..b", "ps"], b"", b"Expected an URL"),
+        (["--connect-timeout", "nan", "ps"], b"", b"'nan'"),
+        (["--connect-timeout", "inf", "ps"], b"", b"'inf'"),
+    ],
+)
+def test_what_is_no_job_no_key_and_no_url_is_one_line(service: Service, arguments, given, said):
+    before = service.client.get("/", params={"state": "all", "limit": 1}).json()["Total"]
+    done = CommandLine(service.url)(*arguments, given=given, status=2)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(b"jobrunner: ")
+    assert said in line
+    after = service.client.get("/", params={"state": "all", "limit": 1}).json()["Total"]
+    assert (done.stdout, after) == (b"", before)
+
+
+def test_a_token_that_is_none_is_not_shown(service: Service, tmp_path: Path):
+    binary = tmp_path / "token"
+    binary.write_bytes(b"jr_\xff\xfe")
+    for variables in ({"JOBRUNNER_TOKEN": "jr_a\nsecret"}, {"JOBRUNNER_TOKEN_FILE": f"{binary}"}):
+        done = CommandLine(service.url, **variables)("ps", status=2)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(
+            b"jobrunner: Expected a token of visible ASCII characters, in JOBRUNNER"
+        )
+        assert b"secret" not in line

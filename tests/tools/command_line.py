@@ -41,7 +41,7 @@ class CommandLine:
         self.command = [sys.executable, "-P", "-m", "service"]
 
     def __call__(
-        self, *arguments: str, given: bytes = b"", status: int | None = 0, **options: Any
+        self, *arguments: str | bytes, given: bytes = b"", status: int | None = 0, **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
         """What it did, once it has ended with that status (None: with any)."""
         done = subprocess.run(

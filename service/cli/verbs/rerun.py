@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from uuid import uuid4
 
 import click
 
-from service.cli.assignments import environment_of, labels_of
+from service.cli.assignments import add, environment_of, labels_of
+from service.cli.given_json import object_in
 from service.cli.interrupts import Interrupts
 from service.cli.jobs import JOB, job_of
+from service.cli.keys import KEY
 from service.cli.notes import note
 from service.cli.target import client, connection_options
 from service.cli.watching import watch
@@ -46,7 +47,9 @@ Exit status: as that of `jobrunner run`; 0 with -d once it is submitted.
     help="A variable of its environment; without a value: with the value that it has here.",
 )
 @click.option("-d", "--detach", is_flag=True, help="Print the ID, and leave the job to itself.")
-@click.option("--key", metavar="KEY", help="The job that was made with this key, if one was.")
+@click.option(
+    "--key", type=KEY, metavar="KEY", help="The job that was made with this key, if one was."
+)
 @connection_options
 def command(*, job: str, detach: bool, key: str | None, **changes: Any) -> int:
     patch = _patch(**changes)
@@ -68,15 +71,9 @@ def _patch(
     *, patch: str | None, name: str | None, labels: tuple[str, ...], environment: tuple[str, ...]
 ) -> dict[str, Any]:
     """Raises: UsageError."""
-    try:
-        found = {} if patch is None else json.loads(patch)
-    except ValueError as exc:
-        raise click.BadParameter(f"Expected JSON: {exc}.", param_hint="--patch") from exc
-    if not isinstance(found, dict):
-        raise click.BadParameter(f"Expected an object, got {patch!r}.", param_hint="--patch")
+    found = {} if patch is None else object_in(patch, "--patch")
     if name is not None:
         found["Name"] = name
-    for key, added in (("Labels", labels_of(labels)), ("Environment", environment_of(environment))):
-        if added:
-            found[key] = {**(found.get(key) or {}), **added}
+    add(found, "Labels", labels_of(labels))
+    add(found, "Environment", environment_of(environment))
     return found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import IO, Any
 from uuid import uuid4
 
 import click
 
-from service.cli.assignments import environment_of, labels_of
+from service.cli.assignments import add, environment_of, labels_of
 from service.cli.completing import files
 from service.cli.durations import DURATION
+from service.cli.given_json import object_in
 from service.cli.interrupts import Interrupts
+from service.cli.keys import KEY
 from service.cli.notes import note
 from service.cli.target import client, connection_options
 from service.cli.watching import watch
@@ -78,7 +79,9 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     type=click.File("r", encoding="utf-8"),
     help="A job in JSON, as POST / takes it; '-': standard input. The options above win.",
 )
-@click.option("--key", metavar="KEY", help="The job that was submitted with this key, if one was.")
+@click.option(
+    "--key", type=KEY, metavar="KEY", help="The job that was submitted with this key, if one was."
+)
 @click.option(
     "--offset",
     type=click.IntRange(min=0),
@@ -114,14 +117,13 @@ def _submission(
     if bool(command) == (file is not None):
         got = "both" if command else "neither"
         raise click.UsageError(f"Expected a command or --file, got {got}.")
-    job = _read(file) if file is not None else _command(command, image)
+    job = object_in(file.read(), file.name) if file is not None else _command(command, image)
     if name is not None:
         job["Name"] = name
     if workdir is not None:
         job["WorkingDir"] = workdir
-    for key, found in (("Labels", labels_of(labels)), ("Environment", environment_of(environment))):
-        if found:
-            job[key] = {**(job.get(key) or {}), **found}
+    add(job, "Labels", labels_of(labels))
+    add(job, "Environment", environment_of(environment))
     for option, value in bounds.items():
         if value is not None:
             job[_KEYS[option]] = value
@@ -145,16 +147,6 @@ def _command(words: tuple[str, ...], image: str | None) -> dict[str, Any]:
     if line is not None:
         return {**of_image, "CommandLine": line, "Shell": True}
     return {**of_image, "Arguments": list(words)}
-
-
-def _read(file: IO[str]) -> dict[str, Any]:
-    try:
-        job = json.load(file)
-    except ValueError as exc:
-        raise click.UsageError(f"Expected a job in JSON in {file.name}: {exc}.") from exc
-    if not isinstance(job, dict):
-        raise click.UsageError(f"Expected an object in {file.name}, got {json.dumps(job)[:40]}.")
-    return job
 
 
 def _submitted(service: Client, submission: dict[str, Any], key: str | None) -> Job:
