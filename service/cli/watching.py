@@ -65,15 +65,17 @@ class _Told:
                 self._has_killed = True
                 self._job.request_kill(grace=0)
         except (ServiceUnreachable, OutcomeUnknown):
-            note(f"The job can't {_WHAT[count == 1]}: no service answers. {_AGAIN}")
+            self._tell("No service answers.")
         except UnknownJob:
             return  # it was cleaned: the copy ends
         except (JobrunnerError, UnexpectedAnswer) as exc:
-            note(f"The job can't {_WHAT[count == 1]}: {exc} {_AGAIN}")
+            self._tell(str(exc))
 
-
-_WHAT = {True: "be interrupted", False: "be killed"}
-_AGAIN = "Ctrl-C again, and it goes on alone."
+    def _tell(self, why: str) -> None:
+        if self._has_killed:
+            note(f"The job can't be killed: {why} Ctrl-C again, and it goes on alone.")
+        else:
+            note(f"The job can't be interrupted: {why} Ctrl-C again kills it.")
 
 
 def _send_int(job: Job) -> None:
