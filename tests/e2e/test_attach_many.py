@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from answers import assert_problem
 from change_readers import Follower, records
 from gates import Gate
 from running import Service, running
+from waiting import until
 
 from service.access import tokens
 from service.access.scopes import Scope
@@ -105,11 +106,22 @@ def test_a_log_that_lost_bytes_which_were_told_ends_its_job_and_no_other(service
     service.wait(damaged)
     follower = Follower(service, label="test=shorter", state="all")
     follower.follow(records_at_most=1)
-    os.truncate(service.state_dir / "logs" / damaged / "output", 3)
+    log = service.state_dir / "logs" / damaged / "output"
+    # A log that is open was looked at before.
+    until(lambda: not any(is_open(pid, log) for pid in service.worker_pids()))
+    os.truncate(log, 3)
     labelled(service, "shorter", "echo whole")
     follower.follow(ends=2)
     assert "3 bytes" in follower.ends[damaged]["Error"]
     assert b"whole\n" in follower.output.values()
+
+
+def is_open(pid: int, path: Path) -> bool:
+    found = False
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found |= os.readlink(link) == str(path)
+    return found
 
 
 def test_what_there_is_now_is_an_answer_that_ends(service: Service, gate: Gate):
