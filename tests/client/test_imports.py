@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from loaded_modules import printed_by
 
 import service.client
 
@@ -43,8 +42,7 @@ def loaded_by(program: str) -> set[str]:
     # The package that the wheel has at its top level, as it is here.
     first = f"import sys; sys.path.insert(0, {str(WHEEL)!r})"
     shown = f"{first}\n{program}\nprint('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(printed_by(shown).split())
 
 
 @pytest.mark.parametrize(
