@@ -237,7 +237,7 @@ def test_rerun_is_a_new_job_with_changes_that_is_watched(cli: CommandLine, servi
     assert service.output(new) == b"more\n"
     keyed = [cli("rerun", "-d", "--key", "k1", old).stdout for _ in range(2)]
     assert keyed[0] == keyed[1]
-    for wrong, said in (("{", b"Expected JSON"), ("[1]", b"Expected an object")):
+    for wrong, said in (("{", b"Expected an object in JSON"), ("[1]", b"Expected an object")):
         assert said in cli("rerun", old, "--patch", wrong, status=2).stderr
     assert cli("rerun", old, "--patch", '{"Nmae": 1}', status=125).stderr.startswith(
         b"jobrunner: /Nmae"

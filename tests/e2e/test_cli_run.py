@@ -101,7 +101,7 @@ def test_a_file_has_a_whole_job_and_options_win(cli: CommandLine, tmp_path: Path
     )
     assert cli("run", "-f", str(path), "-e", "X=1", status=3).stdout == b"1\n"
     assert cli("run", "-f", "-", given=b'{"CommandLine": "echo 2"}').stdout == b"2\n"
-    assert b"Expected a job in JSON" in cli("run", "-f", "-", given=b"{", status=2).stderr
+    assert b"Expected an object in JSON" in cli("run", "-f", "-", given=b"{", status=2).stderr
     assert b"Expected an object" in cli("run", "-f", "-", given=b"[1]", status=2).stderr
     assert b"got both" in cli("run", "-f", str(path), "true", status=2).stderr
 
