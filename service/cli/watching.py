@@ -21,11 +21,11 @@ from service.errors import (
 
 def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
     """Its output from `offset` on, then its exit status. Ctrl-C is the job's; twice, it kills."""
-    told = _Told(job)
-    copy = Copy(job, offset, interrupts, told)
+    on_interrupt = _OnInterrupt(job)
+    copy = Copy(job, offset, interrupts, on_interrupt)
     try:
         copy.to_end()
-        view = interrupts.until(job.wait, told)
+        view = interrupts.until(job.wait, on_interrupt)
     except KeyboardInterrupt:
         _say_how_to_go_on(copy)
         return exit_status.of_signal(signal.SIGINT)
@@ -45,10 +45,10 @@ def _say_how_to_go_on(copy: Copy) -> None:
     note(f"The job goes on: jobrunner attach --offset {copy.offset} {copy.job.id}")
 
 
-class _Told:
-    """What the job is told of Ctrl-C: the first is its own, the next kills it. One more after that
-    leaves a job, or a service, that doesn't answer to the kill. Those that are typed together are
-    a second one at most: nobody leaves what was not killed.
+class _OnInterrupt:
+    """Called with how often Ctrl-C was typed: the first sends INT, the next kills, one more leaves.
+
+    Several that arrive together are one step, so a job is left only after its kill was requested.
     """
 
     def __init__(self, job: Job) -> None:
