@@ -150,7 +150,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
     wanted = in_format(request, given)
     check_sees(request, job_id)
     # Asked first: an unknown job is neither refused for want of room nor audited.
-    state = ctx.engine.state(job_id)
+    state = ctx.engine.jobs.state(job_id)
     if has_all(wanted.format, given) and (state in FINISHED or not given.follow):
         return HTTPResponse(status=204)
     given = resumed(wanted.format, given)
@@ -168,7 +168,7 @@ async def attach(request: Request, given: Attach) -> HTTPResponse | None:
 async def _stream(
     request: Request, given: Attach, wanted: Negotiated, selection: Selection
 ) -> None:
-    output = request.app.ctx.engine.follow(
+    output = request.app.ctx.engine.outputs.follow(
         given.job_id,
         encoder_of(wanted.format, given),
         offset=given.offset,
@@ -220,7 +220,7 @@ def selection_for(request: Request, given: Reading) -> Selection:
     """Which part is asked for. Raises: BadQuery; UnknownJob, Unavailable."""
     commands = 0
     if given.command is not None:
-        commands = len(request.app.ctx.engine.show(given.job_id).commands)
+        commands = len(request.app.ctx.engine.jobs.show(given.job_id).commands)
     return selection_of(given, offset=given.offset, stream=given.stream, commands=commands)
 
 
@@ -228,7 +228,7 @@ def _subscription(
     request: Request, given: Attach, wanted: Negotiated, offset: int
 ) -> JobSubscription:
     encoder = wanted.format.encoder(stream=given.stream, marks_gaps=False)
-    return request.app.ctx.engine.follow(
+    return request.app.ctx.engine.outputs.follow(
         given.job_id, encoder, offset=offset, stream=given.stream, follow=True
     )
 
@@ -283,8 +283,8 @@ def end_fields(request: Request, job_id: str, log: LogState) -> dict[str, str]:
     Raises: UnknownJob, when it was cleaned; Unavailable.
     """
     engine = request.app.ctx.engine
-    known = known_digest(engine.files(job_id), log)
-    return as_fields(end_record(engine.show(job_id), log, known))
+    known = known_digest(engine.jobs.files(job_id), log)
+    return as_fields(end_record(engine.jobs.show(job_id), log, known))
 
 
 def headers_from(offset: int) -> dict[str, str]:

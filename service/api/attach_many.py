@@ -128,7 +128,7 @@ async def attach_many(request: Request, given: AttachMany) -> HTTPResponse | Non
         has_room=refuse_in_reserve,
         on_join=lambda job_id: audit(request, "attach", job_id),
     )
-    output = ctx.engine.follow_many(reader, place, follow=given.follow)
+    output = ctx.engine.outputs.follow_many(reader, place, follow=given.follow)
     if after is None:
         output.begin()
     response = StreamingResponse(

@@ -14,7 +14,7 @@ def sees(request: Request, job_id: str) -> bool:
 
     Raises: Unavailable.
     """
-    sight = request.app.ctx.engine.sight(job_id, request.principal.visibility)
+    sight = request.app.ctx.engine.jobs.sight(job_id, request.principal.visibility)
     if sight is Sight.FOREIGN:
         audit(request, "refuse", job_id, code="foreign_job")
     return sight is Sight.SEEN

@@ -102,7 +102,7 @@ async def events(request: Request, given: Events) -> HTTPResponse | None:
     Raises: BadQuery, BadHeader, NotAcceptable, Unavailable, all before the response begins.
     """
     ctx, visible = request.app.ctx, request.principal.visibility
-    feed = ctx.engine.feed
+    feed = ctx.engine.jobs.feed
     wanted = negotiated(request, given.format, RECORDS)
     after = _checked(given, feed.last())
     check_room(request)
@@ -155,8 +155,8 @@ class _Stream:
         response: StreamingResponse,
         after: int,
     ) -> None:
-        self._feed = engine.feed
-        self._keep_alive = engine.keep_alive
+        self._feed = engine.jobs.feed
+        self._keep_alive = engine.outputs.keep_alive
         self._visible = visible
         self._encoder = encoder
         self._settings = settings

@@ -60,7 +60,7 @@ async def show(request: Request, given: Show) -> HTTPResponse:
     """The job as it is now. Raises: UnknownJob, Unavailable."""
     ctx = request.app.ctx
     check_sees(request, given.job_id)
-    record = ctx.engine.show(given.job_id)
+    record = ctx.engine.jobs.show(given.job_id)
     view = await present_view(ctx, record, given.excerpt_bytes)
     if given.processes:
         found = await ctx.engine.processes(record)
@@ -100,7 +100,7 @@ async def wait(request: Request, given: Wait) -> HTTPResponse:
     ctx = request.app.ctx
     check_sees(request, given.job_id)
     with no_response_timeout(request):
-        record = await ctx.engine.wait(given.job_id, given.timeout_s)
+        record = await ctx.engine.jobs.wait(given.job_id, given.timeout_s)
     return json_response(await present_view(ctx, record, given.excerpt_bytes))
 
 
@@ -133,11 +133,11 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
     engine, job_id = request.app.ctx.engine, given.job_id
     if not sees(request, job_id):
         return json_response(Killed(job_id, None))
-    audit(request, "kill", job_id, always=engine.is_live(job_id) or engine.has_kept(job_id))
+    audit(request, "kill", job_id, always=engine.jobs.is_live(job_id) or engine.has_kept(job_id))
     state = await engine.kill(job_id, signal=given.signal, grace_s=given.grace_s)
     if given.wait and state is not None:
         with no_response_timeout(request):
-            state = (await engine.wait(job_id)).state
+            state = (await engine.jobs.wait(job_id)).state
             await engine.wait_kept_ended(job_id)
     return json_response(Killed(job_id, state.value if state else None))
 
@@ -177,7 +177,7 @@ async def signal(request: Request, given: Signal) -> HTTPResponse:
     """
     engine, job_id = request.app.ctx.engine, given.job_id
     check_sees(request, job_id)
-    audit(request, "signal", job_id, always=engine.is_live(job_id))
+    audit(request, "signal", job_id, always=engine.jobs.is_live(job_id))
     processes = await engine.signal(job_id, given.signal)
     return json_response(Signalled(job_id, signal_name(given.signal), processes))
 

@@ -65,7 +65,7 @@ async def send_lines(
             asked = _request(request, encoder, stored, what, begin)
             with counted(request, wanted.format.name):  # others may be searched before
                 search = await stack.enter_async_context(
-                    request.app.ctx.engine.searches.search(asked)
+                    request.app.ctx.engine.outputs.searches.search(asked)
                 )
                 part = await search.next()
         head = head_of_part(part.end, is_constant=is_constant)
@@ -88,7 +88,7 @@ def _request(
     request: Request, encoder: Encoder, stored: StoredOutput, what: Wanted, begin: int
 ) -> SearchRequest:
     return SearchRequest(
-        directory=str(request.app.ctx.engine.files(what.job_id).log),
+        directory=str(request.app.ctx.engine.jobs.files(what.job_id).log),
         selection=what.selection,
         begin=begin,
         end=stored.size,

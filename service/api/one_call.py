@@ -104,10 +104,10 @@ async def respond(
 
 async def _finished(engine: Engine, job_id: str, wait_s: float) -> JobRecord:
     try:
-        return await engine.wait(job_id, wait_s)
+        return await engine.jobs.wait(job_id, wait_s)
     except Unavailable:
         # This worker stops. The job was taken, so its caller isn't told of an error.
-        return engine.show(job_id)
+        return engine.jobs.show(job_id)
 
 
 async def _attach(
@@ -118,7 +118,9 @@ async def _attach(
     encoder = wanted.format.encoder(
         marks_gaps=given.marks_gaps, timestamps=given.timestamps, lines=given.lines
     )
-    output = request.app.ctx.engine.follow(job_id, encoder, offset=0, stream=None, follow=True)
+    output = request.app.ctx.engine.outputs.follow(
+        job_id, encoder, offset=0, stream=None, follow=True
+    )
     async with AsyncExitStack() as opened:
         try:
             await opened.enter_async_context(output)

@@ -148,13 +148,13 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
         raise contradiction("grep", wanted.format, "a recording has all output")
     check_begin(given.offset, given.byte_range)
     check_sees(request, job_id)
-    ctx.engine.state(job_id)  # an unknown job is neither refused for want of room nor audited
+    ctx.engine.jobs.state(job_id)  # an unknown job is neither refused for want of room nor audited
     if has_all(wanted.format, given):
         return HTTPResponse(status=204)
     given = resumed(wanted.format, given)
     check_room(request)
     audit(request, "output", job_id)
-    async with ctx.engine.stored_output(job_id, stream=given.stream) as stored:
+    async with ctx.engine.outputs.stored_output(job_id, stream=given.stream) as stored:
         if stored.descriptor is not None:
             refuse_in_reserve(stored.descriptor)
         with no_response_timeout(request):
@@ -166,7 +166,7 @@ async def output(request: Request, given: Output) -> HTTPResponse | None:
             selection = await _settled(given, wanted, stored, selection)
             with counted(request, wanted.format.name):
                 # Not here: it holds the interpreter, and so the event loop, as long as it takes.
-                await ctx.engine.searches.check(grep)
+                await ctx.engine.outputs.searches.check(grep)
             await _wait(request, given, wanted, stored, Selection(selection.offset))
             lines = Wanted(given.job_id, selection, grep, given.is_relative)
             await send_lines(request, wanted, encoder_of(wanted.format, given), stored, lines)
@@ -273,7 +273,7 @@ async def _send_encoded(
     request: Request, given: Output, wanted: Negotiated, selection: PartOfOutput
 ) -> None:
     """What there is in another form than it is stored in."""
-    subscribed = request.app.ctx.engine.follow(
+    subscribed = request.app.ctx.engine.outputs.follow(
         given.job_id,
         encoder_of(wanted.format, given),
         offset=selection.offset,

@@ -40,7 +40,7 @@ async def present_view(ctx: Context, record: JobRecord, excerpt_bytes: int | Non
     view = job_view(record, ctx.settings, used.get(record.id))
     if excerpt_bytes is None:
         return view
-    found = await _excerpt(ctx.engine.files(record.id).log, record.output_bytes, excerpt_bytes)
+    found = await _excerpt(ctx.engine.jobs.files(record.id).log, record.output_bytes, excerpt_bytes)
     return replace(view, excerpt=ExcerptView(*found))
 
 

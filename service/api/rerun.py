@@ -64,7 +64,7 @@ async def rerun(request: Request, given: Rerun) -> HTTPResponse | None:
     ctx = request.app.ctx
     check_sees(request, given.job_id)
     check_one_call(request, given)
-    record = ctx.engine.show(given.job_id)
+    record = ctx.engine.jobs.show(given.job_id)
     patch = decode_object(request.body) if request.body else {}
 
     def parse(stored: bytes) -> JobSpec:

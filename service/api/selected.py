@@ -71,7 +71,7 @@ async def kill_selected(request: Request, given: KillSelected) -> HTTPResponse:
         )
         if given.wait:
             for job_id in touched.ids:
-                await ctx.engine.wait_finished(job_id)
+                await ctx.engine.jobs.wait_finished(job_id)
     killed = [_killed(ctx, job_id) for job_id in touched.ids]
     return json_response(KilledJobs(killed, _untouched(touched), touched.has_more))
 
@@ -107,7 +107,7 @@ async def clean_selected(request: Request, given: Selected) -> HTTPResponse:
 
 def _killed(ctx: Context, job_id: str) -> Killed:
     try:
-        return Killed(job_id, ctx.engine.state(job_id).value)
+        return Killed(job_id, ctx.engine.jobs.state(job_id).value)
     except errors.UnknownJob:
         return Killed(job_id, None)  # cleaned since
 

@@ -1,4 +1,4 @@
-"""The verbs: submit, kill, signal, clean, wait, show, list. One engine in each worker; each answers
+"""The verbs: submit, kill, signal, clean, list. One engine in each worker; each answers
 for every job, whichever worker drives it.
 
 Submit, kill, signal and clean run in tasks of the engine: a caller that goes away cancels its
@@ -7,23 +7,18 @@ response, not the work.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
-
-from service.engine.change_feed import ChangeFeed
 from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
-from service.engine.job_subscription import JobSubscription
 from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
-from service.engine.many_jobs import ManyJobs, ReaderOfMany
-from service.engine.many_place import Place
+from service.engine.known_jobs import KnownJobs
 from service.engine.measures import Measures
+from service.engine.outputs import Outputs
 from service.engine.patient_writes import LogKeeper
 from service.engine.priorities import Priorities
 from service.engine.readiness import RecordsCheck, readiness
@@ -34,36 +29,23 @@ from service.engine.retention import Retention
 from service.engine.selected import SelectedJobs, Touched
 from service.engine.session import KeptSession
 from service.engine.signalling import Signalling
-from service.engine.stored_output import StoredOutput
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
 from service.engine.usage import UsageOfJobs
 from service.engine.waiters import Waiters
-from service.errors import FilesLeft, InsufficientStorage, JobIsLive, Unavailable, UnknownJob
-from service.files.job import JobFiles, job_files
+from service.errors import FilesLeft, JobIsLive, Unavailable
 from service.host.heartbeats import Heartbeats
 from service.host.process_list import ProcessNow
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
 from service.jobs.record import JobRecord, LiveUsage
 from service.jobs.spec import JobSpec
 from service.jobs.states import LIVE, State
-from service.jobs.visibility import Sight, Visibility
-from service.link.capabilities import LOG_ON_DEMAND
+from service.jobs.visibility import Visibility
 from service.metrics.series import Metrics
-from service.output import selection as output_selection
-from service.output.formats.encoder import Encoder
-from service.output.keep_alive import KeepAlive
-from service.output.search.pool import SearchPool
-from service.output.watcher import LogWatcher
 from service.settings import Settings
 from service.store import Page, Query, Selection, Store
 
 T = TypeVar("T")
-_log = structlog.get_logger("jobrunner.engine")
-
-
-def _not_watched(why: str) -> None:
-    _log.warning("output_not_watched", why=why)
 
 
 def _nothing() -> None:
@@ -71,7 +53,12 @@ def _nothing() -> None:
 
 
 class Engine:
-    """Opened once per worker, in its loop."""
+    """Opened once per worker, in its loop.
+
+    Attributes:
+        jobs: what is known of jobs, and how to wait for them.
+        outputs: the visits of readers.
+    """
 
     def __init__(
         self,
@@ -85,12 +72,9 @@ class Engine:
         self._beats = beats
         self._store = store
         metrics = metrics or Metrics()
-        self._log_watcher = LogWatcher(_not_watched)
         self._tasks = OwnedTasks()
-        self._is_closing = False
         self._records_check = RecordsCheck(store)
         self._waiters = Waiters()
-        self.feed = ChangeFeed(store)
         self._removal = Removal(settings, store)
         self._session = KeptSession(settings, beats.beat_worker if beats else _nothing)
         self._kept = KeptProcesses(settings, store, self._session, self._publish)
@@ -101,14 +85,18 @@ class Engine:
         writer = RecordWriter(store, metrics)
         self._driver = Driver(settings, store, writer, self._changes)
         self._recovery = Recovery(settings, store, writer, self._driver)
+        self.jobs = KnownJobs(settings, store, self._session, self._driver, self._waiters)
+        at_once = settings.max_followed_jobs
+        self.outputs = Outputs(store, self.jobs, max_followed_jobs=at_once)
         self._submissions = Submissions(
             settings, store, self._session, self._driver, metrics, log_keeper
         )
         self._kills = Kills(store, self._session, self._driver, self._kept)
         self._signalling = Signalling(store, self._session, self._driver)
         self._priorities = Priorities(store, self._session)
-        self._selected = SelectedJobs(store, self._kills, self._cleaning, lambda: self._is_closing)
-        self.searches = SearchPool()
+        self._selected = SelectedJobs(
+            store, self._kills, self._cleaning, lambda: self.jobs.is_closing
+        )
         self._live_usage = UsageOfJobs(self._session)
         self._measures = Measures(settings, store, self._live_usage)
 
@@ -116,17 +104,14 @@ class Engine:
         """Raises: SupervisorFailed."""
         listeners = (self._driver, self._recovery, self._changes, self._kept)
         await self._session.open(self._driver.received, listeners)
-        self._log_watcher.open()
+        self.outputs.open()
         self._tasks.keep(self._removal.run, name="removal")
         self._tasks.keep(self._retention.run, name="retention")
 
     async def close(self) -> None:
         """End the readers, finish what was begun, then hand all jobs over."""
-        self._is_closing = True
-        self._log_watcher.close()
-        self.feed.close()
-        await self.searches.close()
-        self._waiters.notify_all()
+        self.jobs.close()
+        await self.outputs.close()
         self._removal.close()
         await self._tasks.cancel_kept()
         await self._kept.close()
@@ -182,7 +167,7 @@ class Engine:
         """
         self._driver.settle()
         await self._in_task(self._priorities.change(job_id, priority))
-        return self.show(job_id)
+        return self.jobs.show(job_id)
 
     async def kill_selected(
         self,
@@ -216,58 +201,6 @@ class Engine:
             self._retention.files_left()
         return touched
 
-    async def wait(self, job_id: str, timeout_s: float | None = None) -> JobRecord:
-        """The job once it is finished, or as it is after `timeout_s`.
-
-        Raises: UnknownJob; Unavailable, when this worker stops meanwhile.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.wait_finished(job_id)
-        except TimeoutError:
-            pass  # shown as it is
-        return self.show(job_id)
-
-    def follow(
-        self,
-        job_id: str,
-        encoder: Encoder,
-        *,
-        offset: int,
-        stream: int | None,
-        follow: bool,
-        selection: output_selection.Selection = output_selection.EVERYTHING,
-    ) -> JobSubscription:
-        """The job's output from `offset` on, or a part of that, to be entered: `async with`."""
-        return JobSubscription(
-            self,
-            self._log_watcher,
-            job_id,
-            encoder,
-            offset=offset,
-            stream=stream,
-            follow=follow,
-            selection=selection,
-        )
-
-    def stored_output(self, job_id: str, *, stream: int | None) -> StoredOutput:
-        """What there is of the job's output, to be entered: `async with`."""
-        return StoredOutput(self, self._log_watcher, job_id, stream)
-
-    @property
-    def keep_alive(self) -> KeepAlive:
-        """The heartbeats of this worker's streams."""
-        return self._log_watcher.keep_alive
-
-    def follow_many(self, reader: ReaderOfMany, place: Place, *, follow: bool) -> ManyJobs:
-        """The output of many jobs for one reader."""
-        at_once, watcher = self._settings.max_followed_jobs, self._log_watcher
-        return ManyJobs(self, self._store, watcher, reader, place, at_once=at_once, follow=follow)
-
-    async def wait_finished(self, job_id: str) -> None:
-        """Return once the job is finished, or gone. Raises: Unavailable."""
-        await self._wait_until(job_id, lambda: not self.is_live(job_id), to_end=True)
-
     async def wait_kept_ended(self, job_id: str) -> None:
         """Return once the processes that the job has kept are ended, if `kill` was to end some.
 
@@ -275,7 +208,9 @@ class Engine:
         """
         await self._kept.wait(job_id)
         # The job was live when it was requested, or another worker ends them.
-        await self._wait_until(job_id, lambda: not self._kept.is_being_ended(job_id), to_end=False)
+        await self.jobs.wait_until(
+            job_id, lambda: not self._kept.is_being_ended(job_id), to_end=False
+        )
 
     def has_kept(self, job_id: str) -> bool:
         """Whether a finished job has left processes running, as far as is known."""
@@ -285,58 +220,6 @@ class Engine:
     def jobs_with_kept(self) -> int:
         """How many such jobs there are."""
         return self._kept.count()
-
-    async def wait_started(self, job_id: str) -> None:
-        """Return once the job isn't pending any more. Raises: UnknownJob, when it is cleaned;
-        Unavailable.
-        """
-        await self._wait_until(
-            job_id, lambda: self.state(job_id) is not State.PENDING, to_end=False
-        )
-
-    async def make_log(self, job_id: str) -> None:
-        """Have the log of a running job made, of which no byte has come yet; nothing happens when
-        the job is over.
-
-        Raises: InsufficientStorage; Unavailable.
-        """
-        await self._session.current()
-        if LOG_ON_DEMAND not in self._session.hello["capabilities"]:
-            return  # an older release makes it at once
-        reply = await self._session.request({"type": "make_log", "job": job_id})
-        if why := reply.get("why"):
-            raise InsufficientStorage(f"The log of {job_id} can't be made: {why}.")
-
-    def show(self, job_id: str) -> JobRecord:
-        """Raises: UnknownJob, Unavailable."""
-        self._driver.settle()
-        record = self._store.get(job_id)
-        if record is None:
-            raise UnknownJob(job_id)
-        return record
-
-    def state(self, job_id: str) -> State:
-        """Raises: UnknownJob, Unavailable."""
-        self._driver.settle()
-        state = self._store.state_of(job_id)
-        if state is None:
-            raise UnknownJob(job_id)
-        return state
-
-    def is_live(self, job_id: str) -> bool:
-        """False as well for one that is unknown. Raises: Unavailable."""
-        return self._driver.drives(job_id) or self._store.state_of(job_id) in LIVE
-
-    def output_end(self, job_id: str) -> int:
-        """The bytes of output that the job's record tells of: 0 until it is finished.
-
-        Raises: Unavailable.
-        """
-        return self._store.output_end_of(job_id)
-
-    def sight(self, job_id: str, visible: Visibility) -> Sight:
-        """What a caller who sees `visible` has to do with that ID. Raises: Unavailable."""
-        return self._store.lists.sight(job_id, visible)
 
     async def usage(self, records: Iterable[JobRecord]) -> dict[str, LiveUsage]:
         """What those of them that run use now, by ID. One that is missing can't be told of."""
@@ -355,18 +238,12 @@ class Engine:
         self._driver.settle()
         return await self._store.searches.page(query, visible, full=full, used=used)
 
-    def files(self, job_id: str) -> JobFiles:
-        """Where the job's files are; its directory exists from its first command on, its log from
-        its first byte on, or from `make_log`.
-        """
-        return job_files(self._settings.state_dir, job_id)
-
     def readiness(self) -> dict[str, str | None]:
         """Readiness checks by name; the value is the failure message, or None."""
         trouble = self._session.trouble or self._recovery.trouble
         return readiness(
             self._records_check,
-            supervisor="This worker is stopping." if self._is_closing else trouble,
+            supervisor="This worker is stopping." if self.jobs.is_closing else trouble,
             main_silent_s=self._beats.main_silent_s() if self._beats is not None else 0.0,
             unstored=self._driver.fault,
             shortage=self._store.reserve.shortage(),
@@ -385,25 +262,14 @@ class Engine:
         if damaged := self._driver.damaged + self._recovery.damaged:
             why = f"{damaged} jobs were ended as their records can't be read; each has an Error."
             remarks["records"] = why
-        if (refusal := self._log_watcher.refusal) is not None:
+        if (refusal := self.outputs.refusal) is not None:
             remarks["output"] = refusal
         return remarks
 
     # How
 
-    async def _wait_until(
-        self, job_id: str, is_reached: Callable[[], bool], *, to_end: bool
-    ) -> None:
-        with self._waiters.subscribed(job_id, to_end=to_end) as changed:
-            while True:
-                changed.clear()
-                if is_reached():
-                    return
-                self._check_open()
-                await changed.wait()
-
     async def _clean(self, job_id: str) -> None:
-        state = self.state(job_id)
+        state = self.jobs.state(job_id)
         if state in LIVE:
             raise JobIsLive(
                 f"The job {job_id} is {state.value}; only a finished job can be cleaned."
@@ -418,13 +284,9 @@ class Engine:
         self._changes.changed(job_id, state)
         self._session.send({"type": "publish", "job": job_id, "state": state.value})
 
-    def _check_open(self) -> None:
-        if self._is_closing:
-            raise Unavailable("This worker is stopping.")
-
     async def _in_task(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            self._check_open()
+            self.jobs.check_open()
         except Unavailable:
             work.close()
             raise

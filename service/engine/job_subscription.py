@@ -37,7 +37,7 @@ from service.output.watcher import LogWatcher
 
 
 class Jobs(Protocol):
-    """What has to be known of a job, and done for it; the engine has it."""
+    """What has to be known of a job, and done for it."""
 
     def show(self, job_id: str) -> JobRecord: ...
     def state(self, job_id: str) -> State: ...
@@ -49,7 +49,7 @@ class Jobs(Protocol):
 
 
 class JobSubscription:
-    """An async context manager; made by `Engine.follow`.
+    """An async context manager; made by `Outputs.follow`.
 
     Attributes, once entered:
         length: bytes that `copy_to` will write, when that is known beforehand, else None.

@@ -42,7 +42,7 @@ Cursor = Callable[[int | None], str]
 
 
 class Jobs(Protocol):
-    """What has to be known of jobs, and done for them; the engine has it."""
+    """What has to be known of jobs, and done for them."""
 
     feed: ChangeFeed
 

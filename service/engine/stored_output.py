@@ -26,7 +26,7 @@ from service.output.watcher import LogWatcher
 
 
 class StoredOutput:
-    """An async context manager; made by `Engine.stored_output`. Offsets count the bytes of
+    """An async context manager; made by `Outputs.stored_output`. Offsets count the bytes of
     `stream`, or of both streams for None.
 
     Attributes, once entered:

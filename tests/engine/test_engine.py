@@ -104,16 +104,16 @@ async def submitted(engine, *lines, **fields):
 async def started(engine, job_id):
     """Until its record says so: the job itself may be faster."""
     async with asyncio.timeout(FUSE_S):
-        await engine.wait_started(job_id)
+        await engine.jobs.wait_started(job_id)
 
 
 async def ended(engine, job_id):
     async with asyncio.timeout(FUSE_S):
-        return await engine.wait(job_id)
+        return await engine.jobs.wait(job_id)
 
 
 def output(engine, job_id):
-    with LogReader.open(engine.files(job_id).log) as log:
+    with LogReader.open(engine.jobs.files(job_id).log) as log:
         return log.read(0)
 
 
@@ -152,28 +152,28 @@ async def test_every_engine_answers_for_every_job(open_engine):
     first, second = await open_engine(), await open_engine()
     job_id = await submitted(first, "exec sleep 1000")
     await started(second, job_id)
-    assert second.show(job_id).state is State.RUNNING
+    assert second.jobs.show(job_id).state is State.RUNNING
     assert (await second.page(Query(), ALL, full=False)).ids == [job_id]
-    waiting = asyncio.ensure_future(first.wait(job_id))
+    waiting = asyncio.ensure_future(first.jobs.wait(job_id))
     assert await second.kill(job_id, signal=15, grace_s=300) in (State.RUNNING, State.KILLED)
     assert (await ended(second, job_id)).reason is Reason.REQUESTED
     async with asyncio.timeout(FUSE_S):
         assert (await waiting).state is State.KILLED
     await first.clean(job_id)
     with pytest.raises(UnknownJob):
-        second.show(job_id)
-    assert not Path(second.files(job_id).directory).exists()
+        second.jobs.show(job_id)
+    assert not Path(second.jobs.files(job_id).directory).exists()
 
 
 async def test_a_wait_ends_with_its_timeout_and_shows_the_job_as_it_is(open_engine, fifo):
     go = fifo()
     engine = await open_engine()
     job_id = await submitted(engine, f"read < {go}")
-    assert (await engine.wait(job_id, 0)).state in (State.PENDING, State.RUNNING)
+    assert (await engine.jobs.wait(job_id, 0)).state in (State.PENDING, State.RUNNING)
     go.go()
     assert (await ended(engine, job_id)).state is State.EXITED
     with pytest.raises(UnknownJob):
-        await engine.wait("nope", 0)
+        await engine.jobs.wait("nope", 0)
 
 
 async def test_a_live_job_is_not_cleaned(open_engine, fifo):
@@ -193,9 +193,9 @@ async def test_slots_are_given_first_come_first_served_across_engines(open_engin
     for number, gate in enumerate(gates):
         await started(engines[0], jobs[number])
         # Two run at a time, and nobody is overtaken.
-        assert [engines[1].show(job).state for job in jobs[number + 2 :]] == [State.PENDING] * max(
-            0, 4 - number
-        )
+        assert [engines[1].jobs.show(job).state for job in jobs[number + 2 :]] == [
+            State.PENDING
+        ] * max(0, 4 - number)
         gate.go()
         await ended(engines[0], jobs[number])
 
@@ -265,7 +265,7 @@ async def test_an_older_supervisor_is_sent_no_signal_that_it_does_not_know(open_
     engine._session._hello = {**engine._session.hello, "capabilities": older}
     with pytest.raises(Unavailable, match="`jobrunner supervisor upgrade`"):
         await engine.signal(job, signal.SIGHUP)
-    assert engine.show(job).state is State.RUNNING
+    assert engine.jobs.show(job).state is State.RUNNING
     engine._session._hello = {**engine._session.hello, "capabilities": known}
     assert await engine.signal(job, signal.SIGHUP) == 1
     assert (await ended(engine, job)).signal == "SIGHUP"
@@ -284,7 +284,7 @@ async def test_one_principal_does_not_starve_the_others(open_engine, fifo):
     await started(engine, jobs[4])
     gates[4].go()
     await started(engine, jobs[5])
-    assert [engine.show(job).state for job in jobs[2:4]] == [State.PENDING] * 2
+    assert [engine.jobs.show(job).state for job in jobs[2:4]] == [State.PENDING] * 2
     for number in (1, 2, 3, 5):
         gates[number].go()
     for job in jobs:
@@ -371,8 +371,8 @@ async def test_an_engine_that_closes_sends_its_waiters_away(open_engine, fifo):
     go = fifo()
     first, second = await open_engine(), await open_engine()
     job_id = await submitted(first, f"read < {go}")
-    waiting = asyncio.ensure_future(first.wait(job_id))
-    await first.wait(job_id, 0)  # the other one waits by now
+    waiting = asyncio.ensure_future(first.jobs.wait(job_id))
+    await first.jobs.wait(job_id, 0)  # the other one waits by now
     await first.close()
     with pytest.raises(Unavailable):
         await waiting
@@ -435,9 +435,9 @@ async def test_what_a_dead_service_left_is_taken_up_once(open_engine, settings):
     assert (record.state, record.reason) == (State.KILLED, Reason.LOST)
     record = await ended(engines[2], killed)
     assert (record.state, record.reason, record.kill.found) == (State.KILLED, Reason.REQUESTED, 0)
-    assert engines[0].show(over) == finished
+    assert engines[0].jobs.show(over) == finished
     for job_id in (asked, killed):
-        assert not Path(engines[0].files(job_id).log).exists()
+        assert not Path(engines[0].jobs.files(job_id).log).exists()
 
 
 # --------------------------------------------------------------------------------- storing fails
@@ -466,7 +466,7 @@ async def test_what_cannot_be_stored_is_kept_and_tried_again(
             go.go()
             async with asyncio.timeout(FUSE_S):
                 await deferred.wait()
-            assert engine.show(job_id).state is State.RUNNING
+            assert engine.jobs.show(job_id).state is State.RUNNING
             other.execute("ROLLBACK")
     record = await ended(engine, job_id)
     assert (record.state, record.exit_code) == (State.EXITED, 7)
