@@ -28,6 +28,9 @@ from service.web.unix_socket import peer_uid
 _LINGER_S: Final = 2.0
 # Seconds: a timer may fire a little early, and is then set again.
 _MIN_TIMER_S: Final = 0.01
+# Turns of the loop before what has exceeded a limit is cancelled: its bytes may lie in the kernel,
+# when the process stood still for as long as that. One reads them, one wakes the task, which runs.
+_TURNS: Final = 3
 
 
 class Connection(HttpProtocol):
@@ -101,8 +104,10 @@ class Connection(HttpProtocol):
                     self.recv_buffer.clear()
                     await self.receive_more()  # type: ignore[no-untyped-call]
 
-    def check_timeouts(self) -> None:
-        """Called by a timer, which it sets again: cancel what has exceeded its limit."""
+    def check_timeouts(self, turns: int = _TURNS) -> None:
+        """Called by a timer, which it sets again: cancel what has exceeded its limit, and still has
+        after so many `turns` of the loop.
+        """
         http: Any = self._http
         if self._task is None or http is None:
             return
@@ -123,6 +128,9 @@ class Connection(HttpProtocol):
             self._callback_check_timeouts: Any = self.loop.call_later(
                 max(_MIN_TIMER_S, min(left, shortest / 2)), self.check_timeouts
             )
+            return
+        if turns:
+            self._callback_check_timeouts = self.loop.call_soon(self.check_timeouts, turns - 1)
             return
         http.exception = error
         self._task.cancel()

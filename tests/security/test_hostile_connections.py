@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import selectors
+import signal
 import socket
 import ssl
 import time
@@ -103,6 +105,24 @@ def test_a_connection_that_says_nothing_is_closed(closed: tuple[Service, str]):
     with connect(service.port) as peer:
         assert read_all(peer) == b""
     assert time.monotonic() - begun >= TIMEOUT_S * 0.9
+
+
+def test_what_came_while_the_worker_stood_still_came_in_time(closed: tuple[Service, str]):
+    service, token = closed
+    ask = b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n" % token.encode()
+    (pid,) = service.worker_pids()
+    with connect(service.port) as new, connect(service.port) as kept:
+        kept.sendall(ask)
+        assert kept.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for peer in (new, kept):
+                peer.sendall(ask)
+            time.sleep(TIMEOUT_S + 0.1)  # noqa: TID251 - as long as the limit, with nobody to tell
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        for peer in (new, kept):
+            assert peer.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b""])
