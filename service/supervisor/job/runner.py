@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 
 from service.host.event_log import log_event
+from service.host.procfs import Process
 from service.link.from_supervisor import Finished, LeftProcess, SignalRefusal, UsageNow
 from service.link.to_supervisor import Start
 from service.supervisor.job import effects as fx
@@ -270,8 +271,13 @@ class Job:
     def _spawn(self) -> list[fx.Effect]:
         request = self._request
         assert request is not None  # noqa: S101 - only `start` makes the machine ask for it
-        keep = request.get("keep", False)
-        self._left.background.started(request["command"], ticks_now(), is_kept=keep)
+        self._left.background.starting(
+            self.id,
+            request["command"],
+            ticks_now(),
+            is_kept=request.get("keep", False),
+            members=self._members,
+        )
         spawned = None
         try:
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
@@ -289,6 +295,9 @@ class Job:
             at=time.time_ns(),
             idle_s=request["idle_timeout_s"],
         )
+
+    def _members(self) -> list[Process]:
+        return self._tree.members() if self._tree is not None else []
 
     def _take_in(self, request: Start, spawned: Spawned, tree: Tree) -> None:
         self._runtime.on_spawned(spawned.pid)
