@@ -1,4 +1,4 @@
-"""The audit log: who submitted, changed, attached to, killed, signalled and cleaned
+"""The audit log: who submitted, changed, released, attached to, killed, signalled and cleaned
 what; what was refused.
 
 One JSON object a line, appended by one write, so that lines of several workers never mix. Nothing
@@ -29,10 +29,10 @@ _log = structlog.get_logger("jobrunner.audit")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `action`: `submit`, `change`, `attach`, `follow`, `kill`, `signal`, `clean`,
-    `refuse`. `client_ip` (`of` in the file): the address that the request came from; `uid`: the
-    user who connected, over a Unix socket. `job` and `code` where there is one; `code` is that of
-    the problem document.
+    """One line. `action`: `submit`, `change`, `release`, `attach`, `follow`, `kill`, `signal`,
+    `clean`, `refuse`. `client_ip` (`of` in the file): the address that the request came from;
+    `uid`: the user who connected, over a Unix socket. `job` and `code` where there is one; `code`
+    is that of the problem document.
 
     `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
     by the callers who caused most of them (`callers`: addresses, users, or principals).

@@ -31,7 +31,17 @@ routes: Final = Routes()
 # Of responses with the ID of a job.
 LINKS_OF_JOB: Final = tuple(
     Link(operation, "$response.body#/ID")
-    for operation in ("show", "attach", "output", "wait", "kill", "signal", "clean", "rerun")
+    for operation in (
+        "show",
+        "attach",
+        "output",
+        "wait",
+        "kill",
+        "signal",
+        "clean",
+        "rerun",
+        "release",
+    )
 )
 
 

@@ -32,6 +32,11 @@ _OF_JOBS: Final[dict[str, str]] = {
         " the service keeps."
     ),
     "Limits": "What the job may use at most.",
+    "Hold": "Whether the job stays `pending` until it is released.",
+    "Files": "Files that are in the job's directory from the first, by their paths there.",
+    "GivenFile.Text": "What is in it, written in UTF-8.",
+    "Base64": "What is in it, in base64; it takes the place of `Text`.",
+    "Mode": "Its mode, in octal digits; 0644 when not given.",
 }
 
 _OF_COMMANDS: Final[dict[str, str]] = {
@@ -86,6 +91,8 @@ _OF_VIEWS: Final[dict[str, str]] = {
     "JobView.Environment": "Names of variables; no view has the values.",
     "BashCommandView.Environment": "Names of variables; no view has the values.",
     "DockerCommandView.Environment": "Names of variables; no view has the values.",
+    "JobView.Hold": "Whether it waits for a release.",
+    "JobView.Files": "The paths of the files that it was submitted with.",
     "JobView.Limits": "What it may use at most; null: unlimited.",
     "Usage": "What it has used, so far while it runs.",
     "Output": "What there is of its output.",

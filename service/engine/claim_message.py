@@ -28,6 +28,8 @@ def claim_message(
             message["max_running"] = ceilings.running
     if spec.priority:
         message["priority"] = spec.priority
+    if spec.hold:
+        message["held"] = True
     if spec.queue_timeout_s:
         message["queue_timeout_s"] = spec.queue_timeout_s
         message["grace_s"] = spec.grace_s
@@ -43,6 +45,8 @@ def reclaim_message(record: JobRecord, spec: JobSpec) -> Claim:
         # The wall clock is the only one that goes on over a boot; it may have been set back.
         rest_s = (overdue_at(record, spec) - time.time_ns()) / 1e9
         message["queue_timeout_s"] = min(max(0.0, rest_s), spec.queue_timeout_s)
+    if record.is_released:
+        message.pop("held", None)
     if record.priority is not None:
         message["priority"], message["priority_changes"] = record.priority, record.priority_changes
     message["stored"], message["dispatched"] = True, record.dispatched

@@ -24,6 +24,7 @@ from service.engine.priorities import Priorities
 from service.engine.readiness import RecordsCheck, readiness
 from service.engine.record_writer import RecordWriter
 from service.engine.recovery import Recovery
+from service.engine.releasing import Releasing
 from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.selected import SelectedJobs, Touched
@@ -94,6 +95,7 @@ class Engine:
         self._kills = Kills(store, self._session, self._driver, self._kept)
         self._signalling = Signalling(store, self._session, self._driver)
         self._priorities = Priorities(store, self._session)
+        self._releasing = Releasing(self.jobs, self._session)
         self._selected = SelectedJobs(
             store, self._kills, self._cleaning, lambda: self.jobs.is_closing
         )
@@ -167,6 +169,14 @@ class Engine:
         """
         self._driver.settle()
         await self._in_task(self._priorities.change(job_id, priority))
+        return self.jobs.show(job_id)
+
+    async def release(self, job_id: str) -> JobRecord:
+        """Let a held job wait for its run slot; the job as it is then. A repeat changes nothing.
+
+        Raises: UnknownJob, JobNotHeld, InsufficientStorage, Unavailable.
+        """
+        await self._in_task(self._releasing.release(job_id))
         return self.jobs.show(job_id)
 
     async def kill_selected(

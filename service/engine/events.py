@@ -19,6 +19,7 @@ from service.link.from_supervisor import (
     KillReceipt,
     KillRequested,
     Refused,
+    Released,
     Started,
 )
 
@@ -32,6 +33,8 @@ def reduce(record: JobRecord, event: Event) -> tuple[JobRecord, Trigger | None]:
     match event["name"]:
         case "started":
             return _started(record, event)
+        case "released":
+            return _released(record, event), None
         case "refused":
             return _refused(record, event), None
         case "kill_requested":
@@ -89,6 +92,13 @@ def _started(record: JobRecord, event: Started) -> tuple[JobRecord, Trigger | No
     waited_s = event.get("waited_s")
     record = replace(record, started_at=event["at"], dispatched=number, waited_s=waited_s)
     return record, "start"
+
+
+def _released(record: JobRecord, event: Released) -> JobRecord:
+    first = record.commands[0]
+    if record.is_released or first.state is not State.PENDING:
+        return record
+    return _with_outcome(record, 0, replace(first, released_at=event["at"]))
 
 
 def _refused(record: JobRecord, event: Refused) -> JobRecord:

@@ -130,7 +130,7 @@ class LiveJobs:
             if event.get("kept"):
                 outbox.kept.append(before.id)
             return
-        if job.state is not before.state:
+        if job.state is not before.state or event["name"] == "released":
             outbox.changed[before.id] = job.state
         outbox.acks[before.id] = event["seq"]
         self._send_next(job, outbox)

@@ -7,10 +7,11 @@ from typing import cast
 import structlog
 
 from service.files.job import DIRECTORY_MODE, job_files
+from service.jobs.given_files import as_sent
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
 from service.kinds import KINDS, CannotRun, Context, kind_of
-from service.link.to_supervisor import EndIf, Limits, Start
+from service.link.to_supervisor import EndIf, InitialFile, Limits, Start
 from service.settings import Settings
 
 _log = structlog.get_logger("jobrunner.engine")
@@ -49,8 +50,10 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
         message["run_as"] = {"uid": user.uid, "gid": user.gid}
         if user.groups:
             message["run_as"]["groups"] = user.groups
-    if any(each.runs_as_others(settings) for each in KINDS.values()):
-        message["work_dir_mode"] = DIRECTORY_MODE
+    if (mode := work_mode(settings)) is not None:
+        message["work_dir_mode"] = mode
+    if number == 0 and spec.files:
+        message["files"] = cast("list[InitialFile]", as_sent(spec.files))
     try:
         keys = kind.plan(command, context).start_keys(context)
     except CannotRun as exc:
@@ -58,6 +61,13 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
     else:
         message.update(cast("Start", keys))  # some of its keys; mypy wants to see all
     return message
+
+
+def work_mode(settings: Settings) -> int | None:
+    """The mode of a job's working directory; None: it is the job's user's alone."""
+    if any(each.runs_as_others(settings) for each in KINDS.values()):
+        return DIRECTORY_MODE
+    return None
 
 
 def _bare(settings: Settings, job_id: str, spec: JobSpec, number: int, cwd: str) -> Start:

@@ -11,7 +11,9 @@ from service.jobs.spec import JobSpec
 from service.kinds import kind_of
 from service.link.capabilities import (
     CEILINGS,
+    FILES,
     GROUPS,
+    HOLD,
     IDLE_TIMEOUT,
     NO_NEW_PRIVS,
     OPTIONS,
@@ -31,6 +33,8 @@ def unsupported(
         IDLE_TIMEOUT: ("/IdleTimeout", spec.idle_timeout_s),
         QUEUE_TIMEOUT: ("/QueueTimeout", spec.queue_timeout_s),
         PRIORITY: ("/Priority", spec.priority),
+        HOLD: ("/Hold", spec.hold),
+        FILES: ("/Files", spec.files),
         RUN_AS: ("", settings.run_as),
         GROUPS: ("", settings.run_as and settings.run_as.groups),
         CEILINGS: ("", ceilings.pending or ceilings.running),

@@ -52,6 +52,17 @@ class JobNotPending(JobrunnerError):
         super().__init__(f"The job {job_id} is {state}; only a pending job has a place to change.")
 
 
+class JobNotHeld(JobrunnerError):
+    """There is nothing to release."""
+
+    code, title, status = "job_not_held", "Job is not held", 409
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(
+            f"The job {job_id} can't be released: {why}. Only a pending job with Hold waits for it."
+        )
+
+
 class SubmissionLost(JobrunnerError):
     """What was submitted can't be read: the record is damaged, or of another release."""
 

@@ -9,12 +9,13 @@ import msgspec
 
 from service.errors import FieldError, pointer_step, quoted
 from service.jobs.fields import MAX_COMMANDS, MAX_LABELS, MAX_NAME_CHARS, MAX_PATH_BYTES
+from service.jobs.given_files import MAX_FILES, errors_in_files
 from service.jobs.spec import CommandSpec, JobBody
 
 
 def errors_in_size(raw: Mapping[str, Any]) -> Iterator[FieldError]:
     """Lists of the undecoded body that are too long to be looked into."""
-    for key, most in (("Commands", MAX_COMMANDS), ("Labels", MAX_LABELS)):
+    for key, most in (("Commands", MAX_COMMANDS), ("Labels", MAX_LABELS), ("Files", MAX_FILES)):
         if isinstance(held := raw.get(key), (list, dict)) and len(held) > most:
             yield FieldError(f"/{key}", f"expected at most {most} {key.lower()}, got {len(held)}")
 
@@ -33,6 +34,7 @@ def errors_in_job(body: JobBody) -> Iterator[FieldError]:
         yield FieldError("/Commands", "expected at least one command, got an empty list")
     yield from errors_in_environment(body.environment, "/Environment")
     yield from errors_in_working_dir(body.working_dir, "/WorkingDir")
+    yield from errors_in_files(body.files)
     if body.name is not None:
         yield from errors_in_text(body.name, "/Name")
     for key, value in body.labels.items():

@@ -85,7 +85,7 @@ def _field_error(
         return FieldError(f"{pointer}/{pointer_step(missing[1])}", "expected this key, got none")
     detail = re.sub(r"`([^`]*)`", lambda m: _in_json_words(m[1]), what)
     detail = detail[:1].lower() + detail[1:]
-    secret = "Environment" in steps
+    secret = "Environment" in steps or "/Files/" in pointer
     if isinstance(value, dict | list) or secret:
         return FieldError(pointer, detail)
     shown = in_json(value)

@@ -55,7 +55,9 @@ class Left(msgspec.Struct, frozen=True, omit_defaults=True):
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):
-    """The state and the end of one command. `usage` and `left`, of the job, are in the last."""
+    """The state and the end of one command. `usage` and `left`, of the job, are in the last, and
+    `released_at`, of a job that was held, in the first until that has started.
+    """
 
     state: State = State.PENDING
     exit_code: int | None = None
@@ -67,6 +69,7 @@ class CommandOutcome(
     lasted_s: float | None = None
     usage: Usage | None = None
     left: tuple[Left, ...] = ()
+    released_at: Time | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -177,6 +180,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     def left(self) -> tuple[Left, ...]:
         """What was running when the job had ended by itself, and was ended with it or kept."""
         return next((o.left for o in self.commands if o.left), ())
+
+    @property
+    def is_released(self) -> bool:
+        """Whether nothing holds it any more, if something did."""
+        return self.dispatched >= 0 or any(o.released_at is not None for o in self.commands)
 
     @property
     def duration_s(self) -> float | None:

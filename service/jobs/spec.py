@@ -21,6 +21,7 @@ from service.jobs.fields import (
     Seconds,
     WorkingDir,
 )
+from service.jobs.given_files import Files, FilesPatch, GivenFile
 from service.jobs.limits import Limits
 
 
@@ -36,7 +37,8 @@ class CommandSpec(
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """One validated job. A timeout of 0 means none, a higher `priority` comes first; `working_dir`
-    None: the job's own directory; `output_limit` 0: that of the service.
+    None: the job's own directory; `output_limit` 0: that of the service. `hold`: it waits for a
+    release before it waits for a run slot. `files` are in its directory before its first command.
     """
 
     commands: tuple[CommandSpec, ...]
@@ -51,6 +53,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     grace_s: float = DEFAULT_GRACE_S
     output_limit: int = 0
     limits: Limits = Limits()
+    hold: bool = False
+    files: dict[str, GivenFile] = {}
 
 
 class JobBody(
@@ -71,6 +75,8 @@ class JobBody(
     grace: Seconds | None = None
     output_limit: OutputLimit | None = None
     limits: Limits | None = None
+    hold: bool = False
+    files: Files = {}
 
 
 class JobPatch(
@@ -94,6 +100,8 @@ class JobPatch(
     grace: Seconds | None = None
     output_limit: OutputLimit | None = None
     limits: Limits | None = None
+    hold: bool | None = None
+    files: FilesPatch | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class JobChange(

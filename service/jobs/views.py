@@ -111,6 +111,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     grace: float
     commands: list[dict[str, Any]]
     limits: Limits
+    hold: bool
+    files: list[str]
     usage: UsageView
     output: OutputView
     kill: KillView | None

@@ -54,6 +54,27 @@ RULES: Final = (
         "`Priority` is at most the ceiling of the caller's token.",
     ),
     Rule(
+        "/Files",
+        "expected at most [0-9]+ bytes in all",
+        "`Files` have at most 4 MiB in all; larger ones are uploaded to a held job.",
+    ),
+    Rule(
+        "/Files/*",
+        "expected (names of at most|a path of less than|no file at|a path that UTF-8)",
+        "Paths of `Files` have names of at most 255 bytes, and less than 4096 in all; none is a"
+        " directory of another.",
+    ),
+    Rule(
+        "/Files/*",
+        "expected exactly one of Text and Base64",
+        "A file has `Text` or `Base64`, and not both.",
+    ),
+    Rule(
+        "/Files/*/Base64",
+        "expected base64",
+        "`Base64` is base64 of RFC 4648, without blanks.",
+    ),
+    Rule(
         "**",
         "can't be kept: the supervisor that runs is of an older release",
         "A supervisor of an older release refuses what it doesn't know.",

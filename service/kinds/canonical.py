@@ -34,6 +34,8 @@ def asked(value: Any) -> Any:
     """A spec, or a part of it, as JSON without what has its default."""
     if isinstance(value, tuple | list):
         return [asked(each) for each in value]
+    if isinstance(value, dict):
+        return {key: asked(each) for key, each in value.items()}
     if not isinstance(value, msgspec.Struct):
         return value
     tag = value.__struct_config__.tag_field

@@ -12,10 +12,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
-from service.errors import FieldError, InvalidJob, refuse_if_any
+from service.errors import FieldError, InvalidJob, pointer_step, refuse_if_any
 from service.jobs.checks import errors_in_command, errors_in_job, errors_in_size
 from service.jobs.conversion import convert, in_json, keys_of
 from service.jobs.fields import DEFAULT_GRACE_S
+from service.jobs.given_files import GivenFile
 from service.jobs.limits import Limits, errors_in_limits, errors_in_output_limit
 from service.jobs.spec import CommandSpec, JobBody, JobSpec
 from service.kinds import KINDS, Kind, Site
@@ -27,6 +28,8 @@ DEFAULT_KIND: Final = "bash"
 def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
     """The job that `raw` describes, for a service with these settings. Raises: InvalidJob."""
     refuse_if_any(chain(errors_in_size(raw), _misplaced_keys(raw)))
+    if "Files" in raw:
+        _check_files(raw["Files"])
     body = convert(raw, JobBody)
     refuse_if_any(chain(errors_in_job(body), _errors_in_bounds(body, settings)))
     return JobSpec(
@@ -42,7 +45,16 @@ def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
         grace_s=DEFAULT_GRACE_S if body.grace is None else body.grace,
         output_limit=body.output_limit or 0,
         limits=body.limits or Limits(),
+        hold=body.hold,
+        files=body.files,
     )
+
+
+def _check_files(raw: Any) -> None:
+    """Each by itself, so that an error names the one that has it. Raises: InvalidJob."""
+    for path, given in raw.items() if isinstance(raw, dict) else ():
+        if isinstance(given, dict):
+            convert(given, GivenFile, f"/Files/{pointer_step(path)}")
 
 
 def _misplaced_keys(raw: dict[str, Any]) -> Iterator[FieldError]:

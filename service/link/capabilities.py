@@ -35,6 +35,10 @@ DRAIN: Final = "drain"
 KEEP: Final = "keep"
 # It sends signals that are no kill (`signal`, `passes_on`, `is_wrapped`).
 SIGNAL: Final = "signal"
+# A job can be held (`held` of a claim, `unhold`).
+HOLD: Final = "hold"
+# It makes files along with the job's directory (`files`).
+FILES: Final = "files"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -53,4 +57,6 @@ CAPABILITIES: Final = (
     DRAIN,
     KEEP,
     SIGNAL,
+    HOLD,
+    FILES,
 )

@@ -48,7 +48,7 @@ class _Reply(TypedDict):
 
 
 class Reply(_Reply):
-    """To `kill`, `make_log`, `resume`, `shutdown`, `upgrade`."""
+    """To `kill`, `make_log`, `resume`, `shutdown`, `unhold`, `upgrade`."""
 
     why: NotRequired[str]  # it isn't ok: a sentence
 
@@ -178,6 +178,13 @@ class Started(TypedDict):
     waited_s: NotRequired[Seconds]  # of the first: since the claim
 
 
+class Released(TypedDict):
+    """A job that was held waits for a run slot now."""
+
+    name: Literal["released"]
+    at: TimeNs
+
+
 class Refused(TypedDict):
     """A command couldn't be started."""
 
@@ -262,7 +269,7 @@ class Finished(TypedDict):
     lasted_s: NotRequired[Seconds]  # since its first command, by a clock that nobody sets
 
 
-EventBody: TypeAlias = Started | Refused | KillRequested | Ended | Finished
+EventBody: TypeAlias = Started | Released | Refused | KillRequested | Ended | Finished
 
 
 class _Event(TypedDict):
@@ -272,6 +279,9 @@ class _Event(TypedDict):
 
 
 class StartedEvent(_Event, Started): ...
+
+
+class ReleasedEvent(_Event, Released): ...
 
 
 class RefusedEvent(_Event, Refused): ...
@@ -295,7 +305,13 @@ class UnknownEvent(_Event):
 
 
 Event: TypeAlias = (
-    StartedEvent | RefusedEvent | KillRequestedEvent | EndedEvent | FinishedEvent | UnknownEvent
+    StartedEvent
+    | ReleasedEvent
+    | RefusedEvent
+    | KillRequestedEvent
+    | EndedEvent
+    | FinishedEvent
+    | UnknownEvent
 )
 
 

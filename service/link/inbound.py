@@ -18,6 +18,7 @@ from service.link.from_supervisor import (
     Notification,
     RefusedEvent,
     Rejected,
+    ReleasedEvent,
     SlotGranted,
     SlotRevoked,
     StartedEvent,
@@ -35,6 +36,7 @@ _CHECKS: Final[dict[str, Callable[[Mapping[str, Any]], None]]] = {
 }
 _EVENT_CHECKS: Final = {
     "started": checker(StartedEvent),
+    "released": checker(ReleasedEvent),
     "refused": checker(RefusedEvent),
     "kill_requested": checker(KillRequestedEvent),
     "ended": checker(EndedEvent),

@@ -20,6 +20,8 @@ A job
 1. `claim` enters it in the register. The reply says whether it has a run slot; otherwise
    `slot_granted` comes later. A claim whose worker dies before the job is stored is adopted by a
    worker that finds no record, and that sends `release`.
+   A job that is `held` gets no slot before an `unhold`, which may come from every worker; the event
+   `released` tells the worker that drives it.
 2. `start` starts a command of a job that has a slot. Nothing replies: the events `started` or
    `refused`, and `ended`, say what happened. The worker stores that it dispatches a command before
    it sends `start`, so a command never runs twice; it sends it again to a supervisor that may not

@@ -59,6 +59,7 @@ from service.link.to_supervisor import (
     SetPriority,
     Shutdown,
     ToSupervisor,
+    Unhold,
     Upgrade,
 )
 from service.link.unread import UnreadTime
@@ -230,7 +231,9 @@ class SupervisorSession(asyncio.Protocol):
     @overload
     async def request(self, message: Drain) -> DrainReply: ...
     @overload
-    async def request(self, message: Kill | MakeLog | Resume | Shutdown | Upgrade) -> Reply: ...
+    async def request(
+        self, message: Kill | MakeLog | Resume | Shutdown | Unhold | Upgrade
+    ) -> Reply: ...
     async def request(self, message: Any, *, on_late: Callable[..., None] | None = None) -> Any:
         """Send, and wait for the reply. `on_late` is called with a reply that nobody waits for any
         more. Raises: ConnectionLost, RequestRejected.

@@ -63,6 +63,7 @@ class Claim(_Request):
     max_pending: NotRequired[Count]  # jobs of this principal that may wait; 0: any number
     queue_timeout_s: NotRequired[Seconds]  # kill it when it has waited this long for a slot; 0: no
     grace_s: NotRequired[Seconds]  # of that kill
+    held: NotRequired[bool]  # it gets no run slot before an `unhold`
     stored: NotRequired[bool]  # it has a record already, so no bound on pending jobs refuses it
     dispatched: NotRequired[CommandOrNone]  # by that record: its last dispatched command
 
@@ -77,6 +78,14 @@ class Limits(TypedDict):
     pids: NotRequired[Count]
     open_files: NotRequired[Count]
     file_size: NotRequired[Count]  # bytes
+
+
+class InitialFile(TypedDict):
+    """A file that is in the job's working directory from the first."""
+
+    path: Text  # relative to it
+    data: str  # base64
+    mode: FileMode
 
 
 class StartKeys(TypedDict):
@@ -117,6 +126,7 @@ class Start(StartKeys):
     cwd: Text  # an absolute path
     create_cwd: bool  # it lies in the job's working directory, and is made when it is missing
     work_dir_mode: NotRequired[FileMode]  # of the job's working directory, when it is made
+    files: NotRequired[Sequence[InitialFile]]  # made along with that directory
     run_as: NotRequired[RunAs]  # the job's user: it owns the working directory
     limits: Limits  # those of the job's first command hold
 
@@ -165,6 +175,15 @@ class SetPriority(_Request):
     type: Literal["set_priority"]
     job: JobId
     priority: Priority
+
+
+class Unhold(_Request):
+    """Let a job that is held wait for a run slot: the event `released` tells of it. One that isn't
+    held stays as it is. The reply is `ok` when it is in the register.
+    """
+
+    type: Literal["unhold"]
+    job: JobId
 
 
 class MeasureUsage(_Request):
@@ -274,6 +293,7 @@ ToSupervisor: TypeAlias = (
     | SendSignal
     | MakeLog
     | SetPriority
+    | Unhold
     | MeasureUsage
     | ListProcesses
     | Ack

@@ -42,13 +42,15 @@ class Claims:
             return None  # it was accepted before: without a slot or descriptors it waits
         if self._drain.since is not None:
             return "draining"
-        if not may_run and self._register.has_free_slot:
+        is_held = claim.get("held", False)
+        if not may_run and self._register.has_free_slot and not is_held:
             return "no_descriptors"
         return self._why_it_may_not_wait(claim)
 
     def _why_it_may_not_wait(self, claim: Claim) -> ClaimRefusal | None:
         principal = claim.get("principal", "")
-        if not self._register.must_wait(principal, claim.get("max_running", 0)):
+        max_running = claim.get("max_running", 0)
+        if not claim.get("held") and not self._register.must_wait(principal, max_running):
             return None
         its_own = self._register.waiting_of(principal)
         if 0 < claim.get("max_pending", 0) <= its_own:

@@ -44,6 +44,7 @@ _Request: TypeAlias = (
     | messages.SendSignal
     | messages.MakeLog
     | messages.SetPriority
+    | messages.Unhold
     | messages.MeasureUsage
     | messages.ListProcesses
     | messages.CloseOrphanedLog
@@ -99,6 +100,7 @@ def _claim(server: Server, connection: Connection, message: messages.Claim) -> N
             priority=message.get("priority", 0),
             principal=message.get("principal", ""),
             max_running=message.get("max_running", 0),
+            is_held=message.get("held", False),
         )
         # A job of which no command was dispatched can't have run under another supervisor.
         if message.get("stored"):
@@ -169,6 +171,14 @@ def _set_priority(server: Server, connection: Connection, message: messages.SetP
     else:
         reply["ok"], reply["changes"] = True, entry.priority_changes
     _reply(connection, message, reply)
+
+
+def _unhold(server: Server, connection: Connection, message: messages.Unhold) -> None:
+    entry = server.register.get(message["job"])
+    if entry is not None and server.register.unhold(entry):
+        server.emit(entry.job, {"name": "released", "at": time_ns()})
+        server.grant_slots()
+    _reply(connection, message, _plain_reply(message, ok=entry is not None))
 
 
 def _measure_usage(server: Server, connection: Connection, message: messages.MeasureUsage) -> None:
@@ -304,6 +314,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "signal": _entry(messages.SendSignal, _signal),
     "make_log": _entry(messages.MakeLog, _make_log),
     "set_priority": _entry(messages.SetPriority, _set_priority),
+    "unhold": _entry(messages.Unhold, _unhold),
     "measure_usage": _entry(messages.MeasureUsage, _measure_usage),
     "list_processes": _entry(messages.ListProcesses, _list_processes),
     "ack": _entry(messages.Ack, _ack),

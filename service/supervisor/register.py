@@ -6,7 +6,7 @@ Pure: it decides and remembers; `server.py` sends. `Worker` is whatever stands f
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
@@ -24,7 +24,7 @@ class Entry(Generic[Worker]):
     """One live job. `worker` drives it; `principal` submitted it, and may have `max_running` run
     slots (0: any number). `priority_changes`: how often its priority was changed. `events` are
     those that aren't acknowledged, oldest first. A job that `is_recovered` was claimed from its
-    record, so a dead supervisor may have run it.
+    record, so a dead supervisor may have run it; one that `is_held` isn't in the run queue.
     """
 
     job: Job
@@ -36,6 +36,7 @@ class Entry(Generic[Worker]):
     max_running: int = 0
     seq: int = 0
     is_recovered: bool = False
+    is_held: bool = False
     events: deque[Event] = field(default_factory=deque)
 
 
@@ -47,6 +48,7 @@ class Register(Generic[Worker]):
         self._entries: dict[str, Entry[Worker]] = {}
         self._queue: RunQueue[str] = RunQueue()
         self._running = 0
+        self._held: Counter[str] = Counter()  # how many jobs of each principal are held
 
     def snapshot(self) -> RegisterSnapshot:
         """All of it, for the next image of this process. Changes nothing."""
@@ -61,6 +63,7 @@ class Register(Generic[Worker]):
                 max_running=entry.max_running,
                 seq=entry.seq,
                 is_recovered=entry.is_recovered,
+                is_held=entry.is_held,
                 # An event isn't changed once it is recorded.
                 events=cast("list[dict[str, Any]]", list(entry.events)),
             )
@@ -82,6 +85,7 @@ class Register(Generic[Worker]):
                 max_running=kept.max_running,
                 seq=kept.seq,
                 is_recovered=kept.is_recovered,
+                is_held=kept.is_held,
                 events=deque(cast("list[Event]", kept.events)),
             )
             self._entries[entry.job.id] = entry
@@ -89,6 +93,8 @@ class Register(Generic[Worker]):
                 self._count(entry)
             if kept.is_waiting:
                 self._wait(entry)
+            elif entry.is_held:
+                self._held[entry.principal] += 1
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -109,8 +115,8 @@ class Register(Generic[Worker]):
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for one."""
-        return len(self._queue)
+        """How many jobs wait for one, or are held."""
+        return len(self._queue) + self._held.total()
 
     @property
     def has_free_slot(self) -> bool:
@@ -125,15 +131,19 @@ class Register(Generic[Worker]):
         priority: int = 0,
         principal: str = "",
         max_running: int = 0,
+        is_held: bool = False,
     ) -> Entry[Worker]:
         """Enter a job that isn't in the register. It has a run slot at once when it `may_run` and
-        needn't wait.
+        needn't wait; one that `is_held` gets none before `unhold`.
         """
         entry = Entry(
             job=job, worker=worker, priority=priority, principal=principal, max_running=max_running
         )
         self._entries[job.id] = entry
-        if may_run and not self.must_wait(principal, max_running):
+        if is_held:
+            entry.is_held = True
+            self._held[principal] += 1
+        elif may_run and not self.must_wait(principal, max_running):
             self._grant(entry)
         else:
             self._wait(entry)
@@ -152,18 +162,27 @@ class Register(Generic[Worker]):
         return any(not entry.job.is_finished for entry in self._entries.values())
 
     def waiting_of(self, principal: str) -> int:
-        """How many jobs of this principal wait for a run slot."""
-        return self._queue.waiting_of(principal)
+        """How many jobs of this principal wait for a run slot, or are held."""
+        return self._queue.waiting_of(principal) + self._held[principal]
 
     def set_priority(self, entry: Entry[Worker], priority: int) -> bool:
         """Change the priority of a job that waits for a run slot; False, and nothing changes, when
         it doesn't wait.
         """
-        if entry.job.id not in self._queue:
+        if entry.job.id in self._queue:
+            self._queue.set_priority(entry.job.id, priority)
+        elif not entry.is_held:
             return False
-        self._queue.set_priority(entry.job.id, priority)
         entry.priority = priority
         entry.priority_changes += 1
+        return True
+
+    def unhold(self, entry: Entry[Worker]) -> bool:
+        """Let a held job wait for a run slot; False, and nothing changes, when it isn't held."""
+        if not entry.is_held:
+            return False
+        self._let_go(entry)
+        self._wait(entry)
         return True
 
     def record(self, entry: Entry[Worker], body: EventBody) -> Event:
@@ -182,6 +201,7 @@ class Register(Generic[Worker]):
     def free_slot(self, entry: Entry[Worker]) -> None:
         """The job needs no run slot any more: it has ended, also if it was waiting for one."""
         self._queue.discard(entry.job.id)
+        self._let_go(entry)
         if entry.has_slot:
             entry.has_slot = False
             self._running -= 1
@@ -222,6 +242,13 @@ class Register(Generic[Worker]):
             principal=entry.principal,
             max_running=entry.max_running,
         )
+
+    def _let_go(self, entry: Entry[Worker]) -> None:
+        if entry.is_held:
+            entry.is_held = False
+            self._held[entry.principal] -= 1
+            if not self._held[entry.principal]:
+                del self._held[entry.principal]
 
     def _grant(self, entry: Entry[Worker]) -> None:
         entry.has_slot = True

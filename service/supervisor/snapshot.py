@@ -75,6 +75,7 @@ class EntrySnapshot:
     is_recovered: bool
     events: list[dict[str, Any]]
     priority_changes: int = 0
+    is_held: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from service.api.problems import CONTENT_TYPE, Problem, Problems
 CALLERS = [leaf for leaf in errors.LEAVES.values() if leaf.status != 500]
 MADE_OF = {
     "JobNotPending": ("an ID", "running"),
+    "JobNotHeld": ("an ID", "it is running"),
     "SignalNotPassedOn": ("an ID", "SIGSTOP"),
     "SubmissionLost": ("an ID",),
     "FilesLeft": ("a", "work/file", "Operation not permitted"),

@@ -142,6 +142,10 @@ BEYOND = [
     (SETTINGS, {**container(), "Environment": {"A": "a\nb"}}, "value of one line"),
     (SETTINGS, container(Environment={"A B": ""}), "value of one line"),
     (SETTINGS, {**container(), "Limits": {"Memory": 5 << 20}}, "job with a container"),
+    (SETTINGS, {**RUNS, "Files": {"a": {"Text": "x" * (4 << 20) + "x"}}}, "bytes in all"),
+    (SETTINGS, {**RUNS, "Files": {"a": {"Text": "x", "Base64": "eA=="}}}, "exactly one of Text"),
+    (SETTINGS, {**RUNS, "Files": {"a": {"Base64": "?"}}}, "expected base64"),
+    (SETTINGS, {**RUNS, "Files": {"ä" * 200: {"Text": ""}}}, "names of at most"),
 ]
 
 

@@ -19,6 +19,7 @@ ARGUMENTS = {
     "files_left": (TEXT, TEXT, TEXT),
     "internal_error": (TEXT,),
     "job_not_pending": (TEXT, TEXT),
+    "job_not_held": (TEXT, TEXT),
     "signal_not_passed_on": (TEXT, TEXT),
     "invalid_job": (st.lists(FIELD_ERROR, min_size=1, max_size=25),),
     "not_ready": (st.dictionaries(TEXT, st.none() | TEXT, max_size=5),),

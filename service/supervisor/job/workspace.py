@@ -8,13 +8,13 @@ directory that was opened: there is no time between check and use.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from base64 import b64decode
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from service.files.beneath import make_directories_beneath, open_by_links
-from service.files.job import DIRECTORY_MODE, LOG_MODE, WORK_MODE, JobFiles
-from service.files.user import acting_as
+from service.files.job import LOG_MODE, WORK_MODE, JobFiles
+from service.files.work import Initial, acting_for, make_work
 from service.host.identity import Identity
 from service.link.to_supervisor import Start
 from service.supervisor.process.spawn import Refused, about_directory
@@ -32,12 +32,13 @@ def job_user(request: Start) -> Identity | None:
 
 def make_directories(files: JobFiles, request: Start) -> None:
     """Make the directories of the job of this message `start`. Raises: OSError."""
-    with suppress(FileExistsError):
-        os.mkdir(files.directory, DIRECTORY_MODE)
-    with suppress(FileExistsError):
-        os.mkdir(files.work, request.get("work_dir_mode", WORK_MODE))
-    if (user := job_user(request)) is not None:
-        os.chown(files.work, user.uid, user.gid, follow_symlinks=False)
+    user = job_user(request)
+    initial = [
+        Initial(file["path"], b64decode(file["data"]), file["mode"])
+        for file in request.get("files", ())
+    ]
+    mode = request.get("work_dir_mode", WORK_MODE)
+    make_work(files, user, mode=mode, initial=initial)
 
 
 def make_log_directory(files: JobFiles) -> None:
@@ -56,7 +57,7 @@ def enter_directory(request: Start, files: JobFiles, stack: ExitStack) -> str | 
     path: str = request["cwd"]
     inner = files.beneath_work(path) if request["create_cwd"] else None
     try:
-        with _acting(job_user(request)):
+        with acting_for(job_user(request)):
             descriptor = (
                 open_by_links(path, _PASSING) if inner is None else _made(files.work, inner)
             )
@@ -66,15 +67,6 @@ def enter_directory(request: Start, files: JobFiles, stack: ExitStack) -> str | 
     except OSError as exc:
         raise Refused(about_directory(exc, path)) from exc
     return "/" if request.get("as_service_user") else None
-
-
-@contextmanager
-def _acting(identity: Identity | None) -> Iterator[None]:
-    if identity is None:
-        yield
-        return
-    with acting_as(*identity):
-        yield
 
 
 def _made(work: str, inner: str) -> int:
