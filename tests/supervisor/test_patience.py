@@ -102,7 +102,7 @@ def test_a_silent_job_is_ended_and_keeps_its_output(client, job):
 
 # Seconds, shortest first: on a machine that stands still for a while only the longer ones show what
 # is meant. A fault shows at each.
-SCALES_S = (1.0, 5.0, 25.0)
+SCALES_S = (1.0, 5.0, 25.0, 125.0)
 
 
 def test_output_of_either_stream_is_a_sign_of_life(client, job):
