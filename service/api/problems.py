@@ -75,12 +75,13 @@ def _insufficient_scope(error: errors.MissingScope) -> str:
 
 
 # The header that a problem has, besides `Retry-After`. Source of the challenges: RFC 6750, section
-# 3; of the range: RFC 9110, section 14.4.
+# 3; of the range: RFC 9110, section 14.4; of the upgrade: section 15.5.22.
 HEADERS: Final[Mapping[type[JobrunnerError], tuple[str, Callable[[Any], str]]]] = {
     errors.Unauthenticated: ("WWW-Authenticate", _invalid_token),
     errors.MissingScope: ("WWW-Authenticate", _insufficient_scope),
     errors.OffsetBeyondEnd: ("Content-Range", _content_range),
     errors.OffsetInGap: ("Content-Range", _content_range),
+    errors.UpgradeRequired: ("Upgrade", lambda _: "websocket"),
 }
 
 

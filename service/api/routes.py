@@ -19,6 +19,7 @@ from service.api import (
     rerun,
     selected,
     submit,
+    ws,
 )
 from service.api.route import Handler, Route
 
@@ -33,6 +34,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *rerun.routes,
     *attach.routes,
     *output.routes,
+    *ws.routes,
     *attach_many.routes,
     *events.routes,
     *health.routes,

@@ -1,41 +1,27 @@
-"""Exit statuses: as the job did, and what is said of it where that isn't a number of its own.
-
-Source: 124, 125 as timeout(1) and `docker run` have them; 128+n as shells.
-"""
+"""Exit statuses: as the job did, and what is said of it where that isn't a number of its own."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from typing import Final
 
+from service.jobs.shell_status import FAILED, TIMED_OUT, of_job, of_signal
 from service.jobs.states import Reason
 from service.jobs.views import JobView, KillView
 
+__all__ = [
+    "FAILED",
+    "TIMED_OUT",
+    "USAGE",
+    "of_job",
+    "of_signal",
+    "receipt",
+    "remark",
+    "signals_of",
+    "worst",
+]
+
 USAGE: Final = 2
-TIMED_OUT: Final = 124
-FAILED: Final = 125
-"""Not the job failed, but this command, or the start of the job's."""
-
-_TIMEOUTS: Final = frozenset({Reason.TIMEOUT, Reason.IDLE_TIMEOUT, Reason.QUEUE_TIMEOUT})
-
-
-def of_signal(number: int) -> int:
-    """Of a process that this signal ended."""
-    return 128 + number
-
-
-def of_job(view: JobView) -> int:
-    """Of a finished job."""
-    if view.reason in _TIMEOUTS:
-        return TIMED_OUT
-    if view.error is not None:
-        return FAILED
-    if view.exit_code is not None and view.state == "exited":
-        return view.exit_code
-    # One that was killed before it ran has only the signal that it would have got.
-    name = view.signal or (view.kill.signal if view.kill is not None else None)
-    return of_signal(_number(name)) if name is not None else FAILED
 
 
 def worst(statuses: Iterable[int]) -> int:
@@ -45,12 +31,6 @@ def worst(statuses: Iterable[int]) -> int:
     (3, 0)
     """
     return max(statuses, default=0)
-
-
-def _number(name: str) -> int:
-    """Of a signal by its name, `SIGRTMIN+3` among them."""
-    first, plus, more = name.partition("+")
-    return signal.Signals[first] + (int(more) if plus else 0)
 
 
 def remark(view: JobView) -> str | None:

@@ -59,6 +59,7 @@ from service.errors.requests import (
     Unauthenticated,
     UnknownRoute,
     UnsupportedMediaType,
+    UpgradeRequired,
 )
 from service.errors.tree import LEAVES, TYPE_PREFIX, JobrunnerError, UnknownProblem
 
@@ -109,6 +110,7 @@ __all__ = [
     "UnknownProblem",
     "UnknownRoute",
     "UnsupportedMediaType",
+    "UpgradeRequired",
     "WatcherClosed",
     "pointer_step",
     "quoted",

@@ -83,5 +83,11 @@ class UnsupportedMediaType(JobrunnerError):
     code, title, status = "unsupported_media_type", "Unsupported media type", 415
 
 
+class UpgradeRequired(JobrunnerError):
+    """What is there is spoken over a WebSocket only."""
+
+    code, title, status = "upgrade_required", "Upgrade required", 426
+
+
 class HeadTooLarge(JobrunnerError):
     code, title, status = "head_too_large", "Request header fields too large", 431

@@ -25,6 +25,9 @@ _DURATIONS: Final = (0.0025, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 144
 # Seconds. The upper ones are for those who attach and wait.
 _ANSWERS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)
 
+# What a reader over a WebSocket is counted as.
+WEBSOCKET: Final = "websocket"
+
 _log = structlog.get_logger("jobrunner.app")
 
 
@@ -84,7 +87,8 @@ class Metrics:
             multiprocess_mode="livesum",
             **one,
         )
-        self._readers = {each.name: readers.labels(each.name) for each in FORMATS}
+        names = (*(each.name for each in FORMATS), WEBSOCKET)
+        self._readers = {name: readers.labels(name) for name in names}
         self._answers = Histogram(
             "jobrunner_request_duration_seconds",
             "From the head of a request to the end of its answer.",
@@ -115,7 +119,7 @@ class Metrics:
                 self._escalations.inc()
 
     def attached(self, format_name: str) -> None:
-        """A reader of that format, by its word for `format=`, has come."""
+        """A reader of that format, by its word for `format=`, or over a WebSocket, has come."""
         self._readers[format_name].inc()
 
     def detached(self, format_name: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sanic import Request
 from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
@@ -33,11 +33,20 @@ _MIN_TIMER_S: Final = 0.01
 _TURNS: Final = 3
 
 
+class Upgraded(Protocol):
+    """What speaks on a connection that is HTTP's no more."""
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def refuse(self, reason: str) -> None:
+        """End it: the client may not be here any more."""
+
+
 class Connection(HttpProtocol):
     """Created by Sanic, one per connection."""
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_began", "is_stranger")
+    __slots__ = ("_began", "is_stranger", "websocket")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -45,6 +54,7 @@ class Connection(HttpProtocol):
         self._data_received: Any = Flag(is_set=False)
         self._began = monotonic()  # when the current request began to arrive; 0: none does
         self.is_stranger = True
+        self.websocket: Upgraded | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)  # type: ignore[no-untyped-call]
@@ -60,6 +70,9 @@ class Connection(HttpProtocol):
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
+        if self.websocket is not None:
+            self.websocket.data_received(data)
+            return
         # As Sanic's own, except that bytes don't extend the time limit.
         if not self._began:
             self._began = monotonic()
@@ -67,6 +80,14 @@ class Connection(HttpProtocol):
         if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport:
             self.transport.pause_reading()
         self._data_received.set()
+
+    def upgrade(self, websocket: Upgraded) -> None:
+        """What comes from now on, and what came behind the request, is given to `websocket`."""
+        self.websocket = websocket
+        if self.recv_buffer:
+            came = bytes(self.recv_buffer)
+            self.recv_buffer.clear()
+            websocket.data_received(came)
 
     def mark_authenticated(self) -> None:
         """Its caller has authenticated: it no longer counts as a stranger's."""
@@ -112,8 +133,6 @@ class Connection(HttpProtocol):
         if self._task is None or http is None:
             return
         stage = http.stage
-        if stage is Stage.HANDLER and http.upgrade_websocket:
-            return
         error: SanicException | None = None
         if stage is Stage.IDLE and not self._began:
             end = self._time + self.keep_alive_timeout

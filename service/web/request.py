@@ -89,7 +89,11 @@ class Request(sanic.Request[Sanic[Config, Context], SimpleNamespace]):
 
     def abort(self) -> None:
         """End its connection: whatever was sent of the response doesn't look whole."""
-        abort(connection_of(self).transport, reset=True)
+        connection = connection_of(self)
+        if connection.websocket is not None:
+            connection.websocket.refuse("the token isn't good any more")
+        else:
+            abort(connection.transport, reset=True)
 
     def forget_head(self) -> None:
         """Free the headers, and what was parsed from them, once the response has begun: a browser's

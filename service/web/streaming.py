@@ -105,7 +105,7 @@ class StreamingResponse:
         self._streams = request.app.ctx.open_streams
 
     async def __aenter__(self) -> Self:
-        _bound_send_buffer(self._transport)
+        bound_send_buffer(self._transport)
         self._response = await self._request.respond(self._response)
         if self._length is None and not self._is_framed:
             self._http.response_func = self._send_plain_head
@@ -233,7 +233,8 @@ class StreamingResponse:
         self._http.stage = Stage.RESPONSE
 
 
-def _bound_send_buffer(transport: Any) -> None:
+def bound_send_buffer(transport: Any) -> None:
+    """Have the kernel keep little for a client that reads nothing."""
     peer = transport.get_extra_info("socket")
     if peer is not None and peer.family != socket.AF_UNIX:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)

@@ -1,0 +1,164 @@
+"""`GET /<ID>/ws`: the output over a WebSocket, from any offset and live, and the input back.
+
+All that can be refused is refused before the upgrade, as a problem document. Afterwards a close
+says why: 1000 behind the last output, 1001 a worker that stops, 1008 what the client may not do,
+1011 output that is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sanic import HTTPResponse
+
+from service.access.scopes import Scope
+from service.api import forms
+from service.api.callers import audit, check_sees
+from service.api.channels import Code, Subprotocol, negotiated
+from service.api.client_input import ClientInput
+from service.api.parameters import OfJob, query
+from service.api.reading import MAX_OFFSET
+from service.api.room import check_room
+from service.api.route import Route, Routes, Success, Tag
+from service.engine.job_subscription import JobSubscription
+from service.errors import (
+    BadHeader,
+    BadQuery,
+    InsufficientStorage,
+    JobrunnerError,
+    OffsetBeyondEnd,
+    OffsetInGap,
+    OutputDropped,
+    UnknownJob,
+    UpgradeRequired,
+)
+from service.web.fd_reserve import Cost, refuse_in_reserve
+from service.web.request import Request
+from service.web.streaming import StreamAborted
+from service.web.timeouts import no_response_timeout
+from service.web.websocket import WebSocket
+from service.web.websocket_handshake import accept, offered_subprotocols
+
+routes: Final = Routes()
+
+_log = structlog.get_logger("jobrunner.api")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect(OfJob):
+    offset: int = query(
+        forms.integer(-MAX_OFFSET, MAX_OFFSET),
+        "Where to begin; a negative one counts from the present end.",
+        default=0,
+    )
+
+
+@routes.add(
+    Route(
+        method="GET",
+        path="/{ID}/ws",
+        operation="ws",
+        meaning="The output over a WebSocket, from any offset, then live until the job ends.",
+        parameters=Connect,
+        tag=Tag.OUTPUT,
+        details=(
+            "The request is the handshake of a WebSocket (RFC 6455); what is refused is a problem"
+            " document. Without `Sec-WebSocket-Protocol` each message is bytes of output. With"
+            " `v5.channel.k8s.io` or `v4.channel.k8s.io` it is spoken as Kubernetes does: the first"
+            " byte is the channel, 1 standard output, 2 standard error, and 3, behind the output,"
+            " how the job ended (`{"
+            '"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": [{"reason":'
+            ' "ExitCode", "message": "7"}]}}`). The connection is closed with 1000 behind the'
+            " output, 1001 when the worker stops, 1008 when the client may not do what it did, and"
+            " 1011 when the output is cut; but for 1000 it goes on at the offset behind what came."
+            " Every 20 seconds the service sends a ping."
+        ),
+        scope=Scope.READ,
+        cost=Cost.LONG_LIVED,
+        successes=(
+            Success(101, "What follows is a WebSocket.", content=(), headers=("Jobrunner-Offset",)),
+        ),
+        problems=(
+            BadQuery,
+            BadHeader,
+            UnknownJob,
+            OffsetBeyondEnd,
+            OffsetInGap,
+            UpgradeRequired,
+            InsufficientStorage,
+        ),
+    )
+)
+async def ws(request: Request, given: Connect) -> HTTPResponse | None:
+    """Speak over a WebSocket until the job ends, or the client goes; None, as all was sent.
+
+    Raises: UnknownJob, UpgradeRequired, BadHeader, OffsetBeyondEnd, OffsetInGap, Unavailable,
+        InsufficientStorage; CorruptLog, when there is less than the record tells of; all before the
+        upgrade.
+    """
+    engine = request.app.ctx.engine
+    check_sees(request, given.job_id)
+    engine.jobs.state(given.job_id)  # an unknown job is nothing but that
+    subprotocol = negotiated(offered_subprotocols(request.headers))
+    answer = accept(request.method, request.version, request.headers, subprotocol.name)
+    check_room(request)
+    audit(request, "attach", given.job_id)
+    output = engine.outputs.follow(
+        given.job_id, subprotocol.encoder(), offset=given.offset, stream=None, follow=True
+    )
+    with no_response_timeout(request):
+        async with output:
+            if output.descriptor is not None:
+                refuse_in_reserve(output.descriptor)
+            came = ClientInput(subprotocol, None, "this job has no input")
+            answer["Jobrunner-Offset"] = str(output.offset)
+            socket = WebSocket(request, answer, came.received)
+            came.attach(socket)
+            async with socket:
+                await _speak(request, given.job_id, subprotocol, output, socket, came)
+    return None
+
+
+async def _speak(
+    request: Request,
+    job_id: str,
+    subprotocol: Subprotocol,
+    output: JobSubscription,
+    socket: WebSocket,
+    came: ClientInput,
+) -> None:
+    delivering = asyncio.create_task(came.deliver(), name="websocket-input")
+    try:
+        await _send(request, job_id, subprotocol, output, socket)
+    finally:
+        came.end()
+        try:
+            await delivering  # also of a client that has gone
+        except asyncio.CancelledError:
+            delivering.cancel()
+            raise
+
+
+async def _send(
+    request: Request,
+    job_id: str,
+    subprotocol: Subprotocol,
+    output: JobSubscription,
+    socket: WebSocket,
+) -> None:
+    try:
+        await output.copy_to(socket)
+        if end := subprotocol.end(request.app.ctx.engine.jobs.show(job_id)):
+            await socket.write(end)
+        await socket.end()
+    except StreamAborted:
+        pass  # it closes, or the client is gone
+    except OutputDropped as exc:
+        _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
+        await socket.end(Code.CUT, f"output was dropped: it goes on at offset {exc.until}")
+    except (JobrunnerError, OSError) as exc:
+        _log.info("stream_cut", job=job_id, offset=output.offset, why=str(exc))
+        await socket.end(Code.CUT, "the output can't be read on")
