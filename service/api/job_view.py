@@ -54,6 +54,7 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         queue_timeout=spec.queue_timeout_s or None,
         priority=spec.priority if record.priority is None else record.priority,
         grace=spec.grace_s,
+        stdin=spec.stdin,
         commands=[_command(c, o, files, spec) for c, o in commands],
         limits=effective_limits(spec.limits, settings),
         hold=spec.hold and record.state is State.PENDING and not record.is_released,

@@ -37,6 +37,7 @@ _OF_JOBS: Final[dict[str, str]] = {
     "GivenFile.Text": "What is in it, written in UTF-8.",
     "Base64": "What is in it, in base64; it takes the place of `Text`.",
     "Mode": "Its mode, in octal digits; 0644 when not given.",
+    "Stdin": "Whether it has a standard input to write to; else its commands read `/dev/null`.",
 }
 
 _OF_COMMANDS: Final[dict[str, str]] = {

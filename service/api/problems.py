@@ -43,9 +43,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """A problem document (RFC 9457), as the description of the API has it.
 
     `errors` stands with a body that is no valid job, `gap` with an offset inside of one, `end`, the
-    present end of the output, with any wrong offset, `checks` with a service that isn't ready,
-    `scope` with a token that hasn't it, `path` and `why` with a file of a job that can't be removed
-    (`path` is relative to the job's directory), `error_id` with an error of the service's own.
+    present end of the output, with any wrong offset, `offset`, how much was taken, with input that
+    isn't taken, `checks` with a service that isn't ready, `scope` with a token that hasn't it,
+    `path` and `why` with a file of a job that can't be removed (`path` is relative to the job's
+    directory), `error_id` with an error of the service's own.
     """
 
     type: str
@@ -57,6 +58,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     end: int | UnsetType = UNSET
     checks: dict[str, CheckView] | UnsetType = UNSET
     scope: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
     path: str | UnsetType = UNSET
     why: str | UnsetType = UNSET
     error_id: str | UnsetType = UNSET
@@ -64,6 +66,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def _content_range(error: Any) -> str:
     return f"bytes */{error.end}"
+
+
+def _offset(error: errors.InputOffset | errors.InputClosed) -> str:
+    return str(error.offset)
 
 
 def _invalid_token(error: errors.Unauthenticated) -> str:
@@ -82,6 +88,8 @@ HEADERS: Final[Mapping[type[JobrunnerError], tuple[str, Callable[[Any], str]]]] 
     errors.OffsetBeyondEnd: ("Content-Range", _content_range),
     errors.OffsetInGap: ("Content-Range", _content_range),
     errors.UpgradeRequired: ("Upgrade", lambda _: "websocket"),
+    errors.InputOffset: ("Jobrunner-Offset", _offset),
+    errors.InputClosed: ("Jobrunner-Offset", _offset),
 }
 
 

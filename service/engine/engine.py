@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
+from service.engine.job_input import JobInputs
 from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
 from service.engine.known_jobs import KnownJobs
@@ -94,6 +95,7 @@ class Engine:
         )
         self._kills = Kills(store, self._session, self._driver, self._kept)
         self._signalling = Signalling(store, self._session, self._driver)
+        self._inputs = JobInputs(store, self._session, self.jobs.wait_started)
         self._priorities = Priorities(store, self._session)
         self._releasing = Releasing(self.jobs, self._session)
         self._selected = SelectedJobs(
@@ -112,6 +114,7 @@ class Engine:
 
     async def close(self) -> None:
         """End the readers, finish what was begun, then hand all jobs over."""
+        self._inputs.close()
         self.jobs.close()
         await self.outputs.close()
         self._removal.close()
@@ -154,6 +157,19 @@ class Engine:
         Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, OutcomeUnknown, Unavailable.
         """
         return await self._in_task(self._signalling.send(job_id, signal))
+
+    async def write_input(
+        self, job_id: str, data: bytes, offset: int | None = None, *, eof: bool = False
+    ) -> int:
+        """Write into the standard input of a job, once it has started, and with `eof` end that
+        after it; how much its pipe has taken then. It takes as long as the job needs to read.
+        `offset`: how much it must have taken before; None: however much. A caller that is
+        cancelled finds counted what was accepted.
+
+        Raises: UnknownJob, NoInput, InputOffset, InputClosed, JobNotRunning, OutcomeUnknown (only
+            without an offset), Unavailable.
+        """
+        return await self._inputs.write(job_id, data, offset, eof=eof)
 
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.

@@ -91,6 +91,43 @@ class SignalNotPassedOn(JobrunnerError):
         )
 
 
+class NoInput(JobrunnerError):
+    code, title, status = "no_input", "Job has no standard input", 409
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f'The job {job_id} has no standard input: it was submitted without "Stdin": true.'
+        )
+
+
+class InputOffset(JobrunnerError):
+    """`offset` is where the input goes on: how much of it was taken."""
+
+    code, title, status = "input_offset", "Input goes on at another offset", 409
+    members = (("offset", INTEGER),)
+
+    def __init__(self, job_id: str, offset: int) -> None:
+        super().__init__(
+            f"The standard input of the job {job_id} goes on at the offset {offset}: so many bytes"
+            " were taken."
+        )
+        self.offset = offset
+
+
+class InputClosed(JobrunnerError):
+    """Nothing is taken any more, and `offset` bytes were."""
+
+    code, title, status = "input_closed", "Standard input is closed", 409
+    members = (("offset", INTEGER),)
+
+    def __init__(self, job_id: str, offset: int) -> None:
+        super().__init__(
+            f"The standard input of the job {job_id} was ended, or no process of it reads any"
+            f" more: {offset} bytes were taken."
+        )
+        self.offset = offset
+
+
 class OutcomeUnknown(JobrunnerError):
     """What was asked for may have been done; to ask again may do it twice."""
 

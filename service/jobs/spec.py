@@ -55,6 +55,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     limits: Limits = Limits()
     hold: bool = False
     files: dict[str, GivenFile] = {}
+    stdin: bool = False
 
 
 class JobBody(
@@ -77,6 +78,7 @@ class JobBody(
     limits: Limits | None = None
     hold: bool = False
     files: Files = {}
+    stdin: bool = False
 
 
 class JobPatch(
@@ -102,6 +104,7 @@ class JobPatch(
     limits: Limits | None = None
     hold: bool | None = None
     files: FilesPatch | msgspec.UnsetType | None = msgspec.UNSET
+    stdin: bool | None = None
 
 
 class JobChange(

@@ -117,6 +117,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     output: OutputView
     kill: KillView | None
     left: list[LeftView]
+    stdin: bool = False
     processes: list[ProcessView] | msgspec.UnsetType | None = msgspec.UNSET
     excerpt: ExcerptView | msgspec.UnsetType = msgspec.UNSET
 

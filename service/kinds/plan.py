@@ -17,6 +17,7 @@ class Context:
 
     `files` says where the job's files are, `root` is the directory on this host that the job's
     `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
+    `has_stdin`: the job's input is the command's standard input.
     """
 
     job_id: str
@@ -26,6 +27,7 @@ class Context:
     root: str
     environment: Mapping[str, str]
     limits: Mapping[str, Any] = field(default_factory=dict)
+    has_stdin: bool = False
 
     @property
     def path(self) -> str:
@@ -47,7 +49,8 @@ class CannotRun(Exception):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a command is run: `argv` by execve, without a shell of ours in between, with `input` as
-    its standard input (empty: there is none).
+    its standard input (empty: there is none); where that is the job's, `input` is a file, whose
+    path becomes `argv[input_index]`.
 
     `environment` is what the job chose, for a program that is the job's own. A program that isn't
     (`environment` None) gets the service's: docker's client, which runs as the service's user
@@ -75,6 +78,7 @@ class Plan:
     environment: Mapping[str, str] | None = None
     as_service_user: bool = False
     input: str = ""
+    input_index: int = 0
     fd_options: tuple[str, ...] = ()
     fd_options_index: int = 0
     sets_no_new_privs: bool = False
@@ -116,8 +120,10 @@ class Plan:
             keys["is_wrapped"] = True
         if self.script:
             keys["script"] = self.script
-        if self.input:
+        if self.input or self.input_index:
             keys["input"] = self.input
+        if self.input_index:
+            keys["input_index"] = self.input_index
         self._add_hooks(keys, context)
         return keys
 

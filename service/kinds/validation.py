@@ -47,6 +47,7 @@ def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
         limits=body.limits or Limits(),
         hold=body.hold,
         files=body.files,
+        stdin=body.stdin,
     )
 
 

@@ -39,6 +39,8 @@ SIGNAL: Final = "signal"
 HOLD: Final = "hold"
 # It makes files along with the job's directory (`files`).
 FILES: Final = "files"
+# A job may have a standard input (`stdin`, `input`, `input_index`).
+INPUT: Final = "input"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -59,4 +61,5 @@ CAPABILITIES: Final = (
     SIGNAL,
     HOLD,
     FILES,
+    INPUT,
 )

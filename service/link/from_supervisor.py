@@ -105,6 +105,25 @@ class SignalReply(_Reply):
     why: NotRequired[SignalRefusal]  # it isn't ok
 
 
+# Why a piece of input isn't taken.
+InputRefusal: TypeAlias = Literal[
+    "unknown_job",
+    "pending",  # no command of it was started yet
+    "no_input",  # it has no standard input
+    "offset",  # another offset is the present one
+    "closed",  # its input was ended, or no process reads it any more
+    "ended",  # it is over
+    "no_room",  # there was none for it, and there is now: to be sent again
+]
+
+
+class InputReply(_Reply):
+    """To `input`. It is ok when the job's pipe has taken the piece, and all before it."""
+
+    offset: NotRequired[Count]  # how much it has taken with it; not ok: how much was taken in all
+    why: NotRequired[InputRefusal]  # it isn't ok
+
+
 class UsageNow(TypedDict):
     """What a job that runs has used so far, and uses now; None where nobody can tell."""
 
@@ -334,6 +353,7 @@ AnyReply: TypeAlias = (
     | OrphanedLogReply
     | PriorityReply
     | SignalReply
+    | InputReply
     | UsageReply
     | ProcessesReply
 )

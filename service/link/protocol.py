@@ -29,10 +29,12 @@ A job
 3. `kill` may come from every worker. The event `kill_requested` comes with the first kill of a job,
    whether a worker asked for it or the supervisor found that a timeout has passed.
 4. `signal` may come from every worker, too. It is sent on once, and no event tells of it.
-5. The event `finished` comes when no process of the job is left. The slot is free from then on.
-6. `release`, once the final record is stored, removes the job from the register. A release of a job
+5. `input` may come from every worker, too. The pipe that takes it is the job's, and no
+   connection's: what was accepted goes in, whoever is lost meanwhile.
+6. The event `finished` comes when no process of the job is left. The slot is free from then on.
+7. `release`, once the final record is stored, removes the job from the register. A release of a job
    that runs kills it.
-7. A supervisor that ends kills the jobs that run. Those that wait stay pending in the records, for
+8. A supervisor that ends kills the jobs that run. Those that wait stay pending in the records, for
    the next supervisor: `slot_revoked` says so to the worker of one that had a slot already.
 
 What outlives a job
@@ -54,7 +56,8 @@ twice, and never out of order; applying one twice changes nothing.
 Requests
 A message with a `request_id` is answered by one `reply` with the same number. When a connection is
 lost before that, the request may or may not have been carried out: all may be sent again but a
-claim, which is made with another ID, and a `signal`, since programs count signals.
+claim, which is made with another ID, a `signal`, since programs count signals, and an `input` that
+doesn't say at which offset.
 
 Notifications between workers
 `publish` says that a job's record has changed; `ack` and `release` may say the same by `state`. The

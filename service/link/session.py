@@ -32,6 +32,7 @@ from service.link.from_supervisor import (
     DrainingChanged,
     DrainReply,
     EndKeptReply,
+    InputReply,
     Notification,
     OrphanedLogReply,
     PriorityReply,
@@ -61,6 +62,7 @@ from service.link.to_supervisor import (
     ToSupervisor,
     Unhold,
     Upgrade,
+    WriteInput,
 )
 from service.link.unread import UnreadTime
 from service.link.validation import InvalidMessage
@@ -224,6 +226,8 @@ class SupervisorSession(asyncio.Protocol):
     async def request(self, message: SetPriority) -> PriorityReply: ...
     @overload
     async def request(self, message: SendSignal) -> SignalReply: ...
+    @overload
+    async def request(self, message: WriteInput) -> InputReply: ...
     @overload
     async def request(self, message: MeasureUsage) -> UsageReply: ...
     @overload

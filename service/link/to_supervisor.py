@@ -7,7 +7,7 @@ numbers are the sender's own. `service.link.protocol` says who sends what, and w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
 
 from service.link.values import (
     Argv,
@@ -25,6 +25,8 @@ from service.link.values import (
     TimeNs,
 )
 
+# Bytes of input in one message, and those of a job that wait in the supervisor: a pipe's size.
+MAX_INPUT_BYTES: Final = 64 << 10
 Role: TypeAlias = Literal["worker", "main", "operator"]
 EndIf: TypeAlias = Literal["always", "never", "nonzero"]
 
@@ -102,6 +104,7 @@ class StartKeys(TypedDict):
 
     script: NotRequired[Text]  # put into the command's script file, which is gone after it
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
+    input_index: NotRequired[Count]  # the item of argv that becomes the path of that file instead
     fd_options: NotRequired[Sequence[Text]]  # read by it from a descriptor, each ended by NUL
     fd_options_index: NotRequired[Count]  # the item of argv that becomes the descriptor's number
 
@@ -129,6 +132,7 @@ class Start(StartKeys):
     files: NotRequired[Sequence[InitialFile]]  # made along with that directory
     run_as: NotRequired[RunAs]  # the job's user: it owns the working directory
     limits: Limits  # those of the job's first command hold
+    stdin: NotRequired[bool]  # the job's input is its standard input; see `WriteInput`
 
     end_if: EndIf  # when the end of this command is the job's: `nonzero`: it didn't exit with 0
     drain_s: Seconds  # how long to wait for the end of output once its process has ended
@@ -160,6 +164,18 @@ class SendSignal(_Request):
     type: Literal["signal"]
     job: JobId
     signal: Signal
+
+
+class WriteInput(_Request):
+    """A piece of a job's standard input. See `InputReply`, which comes when the job's pipe has
+    taken it. With an `offset` a repeat is refused, and changes nothing.
+    """
+
+    type: Literal["input"]
+    job: JobId
+    data: str  # base64, of at most `MAX_INPUT_BYTES`
+    offset: NotRequired[Count]  # how much was taken before it; missing: however much
+    end: NotRequired[bool]  # the input ends with it
 
 
 class MakeLog(_Request):
@@ -291,6 +307,7 @@ ToSupervisor: TypeAlias = (
     | Start
     | Kill
     | SendSignal
+    | WriteInput
     | MakeLog
     | SetPriority
     | Unhold

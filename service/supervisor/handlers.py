@@ -7,6 +7,8 @@ callback of the loop.
 from __future__ import annotations
 
 import os
+from base64 import b64decode
+from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
 from signal import SIGKILL
 from time import time_ns
@@ -16,8 +18,10 @@ from service.host.event_log import log_event
 from service.host.procfs import look_at
 from service.link import to_supervisor as messages
 from service.link.protocol import PROTOCOL
+from service.link.to_supervisor import MAX_INPUT_BYTES
 from service.link.validation import InvalidMessage, checker
 from service.supervisor.job.ending import KillRequest
+from service.supervisor.job.input import Taken
 from service.supervisor.job.runner import Job
 from service.supervisor.orphaned_log import close_orphaned_log
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
         AnyReply,
         ClaimReply,
         EndKeptReply,
+        InputReply,
         KillReceipt,
         PriorityReply,
         ProcessesReply,
@@ -42,6 +47,7 @@ _Request: TypeAlias = (
     messages.Claim
     | messages.Kill
     | messages.SendSignal
+    | messages.WriteInput
     | messages.MakeLog
     | messages.SetPriority
     | messages.Unhold
@@ -117,6 +123,8 @@ def _start(server: Server, connection: Connection, message: messages.Start) -> N
     length = len(message["argv"])
     if message.get("fd_options") and message.get("fd_options_index", length) >= length:
         raise InvalidMessage("start: `fd_options_index` is no item of `argv`")
+    if message.get("input_index", 0) >= length:
+        raise InvalidMessage("start: `input_index` is no item of `argv`")
     entry = server.register.get(message["job"])
     if entry is not None and entry.worker is connection and entry.has_slot:
         entry.job.start(message)
@@ -144,6 +152,29 @@ def _signal(server: Server, connection: Connection, message: messages.SendSignal
     else:
         reply["why"] = done
     _reply(connection, message, reply)
+
+
+def _write_input(server: Server, connection: Connection, message: messages.WriteInput) -> None:
+    try:
+        data = b64decode(message["data"], validate=True)
+    except (NotBase64, ValueError):
+        raise InvalidMessage("input: `data` is no base64") from None
+    if len(data) > MAX_INPUT_BYTES:
+        raise InvalidMessage(f"input: `data` has more than {MAX_INPUT_BYTES} bytes")
+    request_id = message.get("request_id", 0)
+
+    def done(taken: Taken) -> None:
+        reply: InputReply = {"type": "reply", "request_id": request_id, "ok": taken.why is None}
+        reply["offset"] = taken.offset
+        if taken.why is not None:
+            reply["why"] = taken.why
+        _reply(connection, message, reply)
+
+    entry, end = server.register.get(message["job"]), message.get("end", False)
+    if entry is None:
+        done(Taken(0, "unknown_job"))
+    else:
+        entry.job.write_input(data, message.get("offset"), done, end=end)
 
 
 def _make_log(server: Server, connection: Connection, message: messages.MakeLog) -> None:
@@ -312,6 +343,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "start": _entry(messages.Start, _start),
     "kill": _entry(messages.Kill, _kill),
     "signal": _entry(messages.SendSignal, _signal),
+    "input": _entry(messages.WriteInput, _write_input),
     "make_log": _entry(messages.MakeLog, _make_log),
     "set_priority": _entry(messages.SetPriority, _set_priority),
     "unhold": _entry(messages.Unhold, _unhold),

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin
 from service.supervisor.job.background import Background
 from service.supervisor.job.effects import Timer
 from service.supervisor.job.exit_hooks import ExitHooks
+from service.supervisor.job.input import InputSnapshot
 from service.supervisor.job.limits import LimitsSnapshot
 from service.supervisor.job.log import LogSnapshot
 from service.supervisor.job.machine import JobMachine
@@ -51,6 +52,7 @@ class JobSnapshot:
     left: list[dict[str, Any]] = field(default_factory=list)
     background: Background = field(default_factory=Background)
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(claimed=0.0))
+    input: InputSnapshot | None = None
 
     @property
     def descriptors(self) -> list[int]:
@@ -58,6 +60,8 @@ class JobSnapshot:
         found = [self.hooks.report] if self.hooks.report >= 0 else []
         if self.log is not None:
             found += [*(self.log.files or ()), *(pipe for pipe, _, _ in self.log.pipes)]
+        if self.input is not None:
+            found += [end for end in (self.input.writer, self.input.reader) if end >= 0]
         return found
 
 

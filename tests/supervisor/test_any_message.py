@@ -15,6 +15,7 @@ TYPES = [
     "start",
     "kill",
     "signal",
+    "input",
     "make_log",
     "set_priority",
     "measure_usage",
@@ -56,9 +57,19 @@ VALUES = {
     "cleanup": st.sampled_from([["true"]]),
     "hook_env": st.sampled_from([{}, {"A": "b"}, {"A=": "b"}]),
     "input": st.sampled_from(["", "said", "\ud800"]),
+    "data": st.sampled_from(["", "c2FpZA==", "c2F", "\ud800"]),
     "refusal": st.sampled_from(["", "It can't be."]),
     **dict.fromkeys(
-        ["create_cwd", "as_service_user", "no_new_privs", "stored", "is_repeat", "heartbeats"],
+        [
+            "stdin",
+            "end",
+            "create_cwd",
+            "as_service_user",
+            "no_new_privs",
+            "stored",
+            "is_repeat",
+            "heartbeats",
+        ],
         st.booleans(),
     ),
     **dict.fromkeys(
@@ -66,7 +77,8 @@ VALUES = {
     ),
     **dict.fromkeys(
         ["command", "signal", "requested_at", "seq", "priority", "max_running", "max_pending"]
-        + ["pid", "dispatched", "output_limit_bytes", "work_dir_mode", "fd_options_index"],
+        + ["pid", "dispatched", "output_limit_bytes", "work_dir_mode", "fd_options_index"]
+        + ["offset", "input_index"],
         NUMBERS,
     ),
 }
@@ -77,6 +89,7 @@ REQUIRED = {
     + ["timeout_s", "idle_timeout_s", "grace_s", "output_limit_bytes", "limits"],
     "kill": ["job", "signal", "grace_s", "reason", "requested_at"],
     "signal": ["job", "signal"],
+    "input": ["job", "data"],
     "make_log": ["job"],
     "measure_usage": ["jobs"],
     "list_processes": ["job"],

@@ -65,6 +65,9 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     for label in labels:
         argv += ["--label", label]
     argv += ["--log-driver", "none", "--env-file", "/dev/stdin"]
+    env_file = len(argv) - 1
+    if context.has_stdin:
+        argv.append("--interactive")
     argv += ["--user", container_user(settings), "--network", network, *_privileges(settings)]
     argv += ["--workdir", _inner_directory(spec, context)]
     for bound in _mounts(spec, context):
@@ -76,6 +79,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         # The client and what it reads are the operator's: the job's user has no part in it.
         as_service_user=True,
         input=lines(variables),
+        input_index=env_file if context.has_stdin else 0,
         passes_on=tuple(map(int, ending.PASSED_ON)),
         status_probe=(*program, "probe", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.

@@ -19,6 +19,7 @@ from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN
 from service.supervisor.job.exit_hooks import ExitHooks
+from service.supervisor.job.input import JobInput, Reply, Taken
 from service.supervisor.job.left import Leftovers
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JOB_DESCRIPTORS, JobLog
@@ -26,7 +27,13 @@ from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
 from service.supervisor.job.signalling import why_not
-from service.supervisor.job.spawning import command_of, prepare, spawn_command, why_not_started
+from service.supervisor.job.spawning import (
+    command_of,
+    input_of,
+    prepare,
+    spawn_command,
+    why_not_started,
+)
 from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
@@ -43,6 +50,7 @@ class Job:
     __slots__ = (
         "_grace_s",
         "_hooks",
+        "_input",
         "_is_kill_reported",
         "_is_log_unclosed",
         "_left",
@@ -69,6 +77,7 @@ class Job:
         self._request: Start | None = None  # while its command is being started
         self._grace_s = ORPHAN_GRACE_S
         self._hooks = ExitHooks(job_id)
+        self._input: JobInput | None = None
         self._limits = LimitEnforcer()
         self._usage = Usage()
         self._left = Leftovers(job_id)
@@ -87,6 +96,7 @@ class Job:
             pids=[pid for pid, job in self._runtime.commands.items() if job is self],
             tree=self._tree.snapshot() if self._tree is not None else None,
             log=self._log.snapshot(),
+            input=self._input.snapshot() if self._input is not None else None,
             hooks=self._hooks,
             limits=self._limits.snapshot(),
             usage=self._usage,
@@ -102,7 +112,11 @@ class Job:
         job.machine = snapshot.machine
         job._grace_s = snapshot.grace_s
         job._is_kill_reported = job.is_being_killed
+        if snapshot.input is not None:
+            job._input = JobInput.resume(runtime.loop, snapshot.input)
         if job.is_finished:
+            if job._input is not None:
+                job._input.close()
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
         job._left.resume(snapshot.background, snapshot.left)
@@ -161,6 +175,13 @@ class Job:
             return why
         self._apply(self.machine.request_signal(number))
         return self._signalled
+
+    def write_input(self, data: bytes, offset: int | None, reply: Reply, *, end: bool) -> None:
+        """See `JobInput.write`."""
+        if self._input is not None:
+            self._input.write(data, offset, reply, end=end)
+        else:
+            reply(Taken(0, "no_input" if self.machine.dispatched >= 0 else "pending"))
 
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
@@ -280,9 +301,10 @@ class Job:
         )
         spawned = None
         try:
+            self._input = input_of(request, self._runtime, self._input)
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
             self.stopwatch.begin()
-            spawned = spawn_command(request, self._runtime, tree, self._limits)
+            spawned = spawn_command(request, self._runtime, tree, self._limits, self._input)
             self._take_in(request, spawned, tree)
         except Exception as exc:  # noqa: BLE001 - whatever it is: the job would wait for ever
             if spawned is not None:
@@ -305,6 +327,8 @@ class Job:
         self._runtime.commands[spawned.pid] = self
         tree.spawned(spawned.pid)
         self._log.add(spawned, request["command"])
+        if self._input is not None and request["end_if"] == "always":
+            self._input.close_reader()
 
     def _disown(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)  # not reaped, so the number is its own
@@ -373,6 +397,8 @@ class Job:
         kept = self._let_go()
         self._timers.clear()
         self._hooks.close()
+        if self._input is not None:
+            self._input.close()
         self._runtime.tree_checks.discard(self)
         event: Finished = {
             "name": "finished",

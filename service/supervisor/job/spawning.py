@@ -13,6 +13,7 @@ from service.host.event_log import log_event
 from service.link.to_supervisor import Start
 from service.supervisor.job.command import Command
 from service.supervisor.job.handed import handed
+from service.supervisor.job.input import JobInput
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JobLog
 from service.supervisor.job.runtime import Runtime
@@ -22,7 +23,7 @@ from service.supervisor.job.workspace import (
     make_directories,
     make_log_directory,
 )
-from service.supervisor.process.spawn import Refused, Spawned, spawn
+from service.supervisor.process.spawn import Refused, Spawned, sentence, spawn
 from service.supervisor.process.tree import Tree
 
 # How many commands are on the list of children that is read at the end of each job; an entry costs
@@ -64,11 +65,27 @@ def prepare(request: Start, runtime: Runtime, log: JobLog, tree: Tree | None) ->
     except NoHoles as exc:
         raise Refused(f"The output can't be kept within its limit: {exc}.") from exc
     except OSError as exc:
-        sentence = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
-        raise Refused(sentence) from exc
+        why = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
+        raise Refused(why) from exc
 
 
-def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnforcer) -> Spawned:
+def input_of(request: Start, runtime: Runtime, job_input: JobInput | None) -> JobInput | None:
+    """The job's input, made with its first command that has one. Raises: Refused."""
+    if job_input is not None or not request.get("stdin"):
+        return job_input
+    try:
+        return JobInput.pipe(runtime.loop, job_user(request))
+    except OSError as exc:
+        raise Refused(sentence(exc, request["argv"][0], None)) from exc
+
+
+def spawn_command(
+    request: Start,
+    runtime: Runtime,
+    tree: Tree,
+    limits: LimitEnforcer,
+    job_input: JobInput | None = None,
+) -> Spawned:
     """Spawn it, within the job's limits. Raises: Refused, OSError."""
     if why := request.get("refusal"):
         raise Refused(why)
@@ -79,7 +96,8 @@ def spawn_command(request: Start, runtime: Runtime, tree: Tree, limits: LimitEnf
     limits.prepare(job_id, request["limits"], runtime.controllers)
     with ExitStack() as stack:
         user = None if request.get("as_service_user") else job_user(request)
-        given = handed(request, files, user, stack)
+        stdin = job_input.reader if job_input is not None and request.get("stdin") else None
+        given = handed(request, files, user, stack, stdin)
         return spawn(
             given.argv,
             request["env"],
