@@ -114,12 +114,14 @@ class Needs:
     """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
     for exactly this path needs no token; for any other spelling that leads there it does. `media`:
     the types of its body; none of them is one that a page of another site can send unasked.
+    `untyped`: a body may have no type; a browser says by other headers which page sends it.
     """
 
     scope: Scope
     changes: bool
     public_path: str | None = None
     media: tuple[str, ...] = (_JSON,)
+    untyped: bool = False
 
 
 class Tokens(Protocol):
@@ -173,7 +175,7 @@ class Admission:
                 if not principal.may(needs.scope):
                     raise MissingScope(needs.scope.value)
                 if needs.changes:
-                    _expect_media(incoming, needs.media)
+                    _expect_media(incoming, needs)
             self._enter(request, principal)
         except JobrunnerError as exc:
             if exc.status in _AUDITED:
@@ -312,10 +314,10 @@ class Admission:
             ) from error
 
 
-def _expect_media(incoming: Incoming, media: tuple[str, ...]) -> None:
+def _expect_media(incoming: Incoming, needs: Needs) -> None:
     """Raises: UnsupportedMediaType."""
-    given = incoming.content_type
-    if given is None and not incoming.has_body:
+    given, media = incoming.content_type, needs.media
+    if given is None and (needs.untyped or not incoming.has_body):
         return
     if given in media:
         return  # most often

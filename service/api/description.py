@@ -158,6 +158,11 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
             "required": not route.body_is_optional,
             "content": dict.fromkeys(route.media, content),
         }
+    elif route.is_streamed:
+        operation["requestBody"] = {
+            "required": False,
+            "content": {media: {} for media in route.media},  # bytes have no schema
+        }
     return operation
 
 

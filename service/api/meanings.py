@@ -157,6 +157,8 @@ _OF_RESPONSES: Final[dict[str, str]] = {
     "errors": "Each error of a body that is no valid job.",
     "pointer": "Where in the body: a JSON pointer (RFC 6901).",
     "gap": "Of an offset in a gap: where the gap begins and ends.",
+    "InputTaken.Offset": "How many bytes of input the job's pipe has taken.",
+    "offset": "Of input that isn't taken: how much was taken, and where it goes on.",
     "end": "Of a wrong offset: the present end of the output.",
     "checks": "Of a service that isn't ready: what was looked at, by name.",
     "scope": "Of a token without it: the scope that was needed.",

@@ -26,6 +26,7 @@ def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[An
             methods=route.methods,
             name=route.operation,
             error_format=ERROR_FORMAT,
+            stream=route.is_streamed,
             ctx_declared=route,
             ctx_needs=_needs(route),
             ctx_template=route.path,
@@ -53,7 +54,8 @@ def declared(app: Sanic[Any, Any]) -> list[Route[Any]]:
 
 def _needs(route: Route[Any]) -> Needs:
     public_path = route.path if route.is_public else None
-    return Needs(route.scope, route.method != "GET", public_path, route.media)
+    changes = route.method != "GET"
+    return Needs(route.scope, changes, public_path, route.media, untyped=route.is_streamed)
 
 
 def _dispatcher(route: Route[Any], handler: Handler[Any]) -> Any:

@@ -23,6 +23,7 @@ from service.web.fd_reserve import Cost
 from service.web.request import Request
 
 JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -69,7 +70,8 @@ class Route(Generic[P]):
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
     `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent, unless
-    `body_is_optional`; `media`: what its media type may be.
+    `body_is_optional`; `media`: what its media type may be. `is_streamed`: the handler reads the
+    body itself, which is bytes of any number, or none; they needn't be given a type.
     `details`: what a caller should know beyond the `meaning`, as sentences; `agreement`: which
     parameters go together.
     """
@@ -86,6 +88,7 @@ class Route(Generic[P]):
     body: type | None = None
     body_is_optional: bool = False
     media: tuple[str, ...] = (JSON,)
+    is_streamed: bool = False
     any_query: bool = False
     is_public: bool = False
     cost: Cost = Cost.SHORT

@@ -18,6 +18,7 @@ from service.api import (
     release,
     rerun,
     selected,
+    stdin,
     submit,
     ws,
 )
@@ -32,6 +33,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *change.routes,
     *release.routes,
     *rerun.routes,
+    *stdin.routes,
     *attach.routes,
     *output.routes,
     *ws.routes,

@@ -171,6 +171,12 @@ class Signalled(msgspec.Struct, frozen=True, rename="pascal"):
     processes: int
 
 
+class InputTaken(msgspec.Struct, frozen=True, rename="pascal"):
+    """`Offset` is how many bytes of input the job's pipe has taken."""
+
+    offset: int
+
+
 class UntouchedView(msgspec.Struct, frozen=True, rename="pascal"):
     """A job that was selected, and to which nothing was done; `State` is null when it is gone."""
 

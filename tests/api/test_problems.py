@@ -22,6 +22,8 @@ from service.api.problems import CONTENT_TYPE, Problem, Problems
 CALLERS = [leaf for leaf in errors.LEAVES.values() if leaf.status != 500]
 MADE_OF = {
     "JobNotPending": ("an ID", "running"),
+    "InputOffset": ("an ID", 9),
+    "InputClosed": ("an ID", 9),
     "JobNotHeld": ("an ID", "it is running"),
     "SignalNotPassedOn": ("an ID", "SIGSTOP"),
     "SubmissionLost": ("an ID",),

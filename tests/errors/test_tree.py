@@ -17,6 +17,8 @@ FIELD_ERROR = st.builds(FieldError, TEXT, TEXT)
 # What each constructor takes.
 ARGUMENTS = {
     "files_left": (TEXT, TEXT, TEXT),
+    "input_offset": (TEXT, NUMBER),
+    "input_closed": (TEXT, NUMBER),
     "internal_error": (TEXT,),
     "job_not_pending": (TEXT, TEXT),
     "job_not_held": (TEXT, TEXT),

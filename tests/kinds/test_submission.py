@@ -25,6 +25,7 @@ REST = {
     "Grace": 2.0,
     "OutputLimit": 1 << 20,
     "Hold": True,
+    "Stdin": True,
     "Files": {"in/a.txt": {"Text": "a", "Mode": "0600"}, "b": {"Base64": "AA=="}},
     "Limits": {"Memory": 1 << 30, "CPUs": 1.5, "PIDs": 9, "OpenFiles": 99, "FileSize": 1 << 20},
 }

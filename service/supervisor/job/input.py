@@ -138,7 +138,7 @@ class JobInput:
         if offset is not None and offset != self._taken:
             reply(Taken(self._taken, "offset"))
         elif not data and not end:
-            reply(Taken(self._taken))
+            reply(Taken(self._taken, "ended" if self._why == "ended" else None))
         elif not data and self._is_ended and not self._at_end:
             self._after_all(reply)
         elif self._is_closed:
