@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 _MEANINGS: Final = {
     Scope.READ: "list, show, attach to and wait for the principal's own jobs",
-    Scope.RUN: "read, and submit, signal, kill and clean the principal's own jobs",
+    Scope.RUN: "read, and submit, signal, resize, kill and clean the principal's own jobs",
     Scope.ADMIN: "everything, with everybody's jobs",
 }
 # The scopes of which one is enough, for each scope: itself and those after it.

@@ -60,8 +60,10 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         hold=spec.hold and record.state is State.PENDING and not record.is_released,
         files=list(spec.files),
         usage=_usage(record, now),
-        output=_output(record, files),
+        output=_output(record, files, is_exact=spec.tty is None),
         kill=_kill(record.kill),
+        tty=spec.tty,
+        waiting_for_input=None,
         left=[LeftView(process.pid, process.command, process.is_kept) for process in record.left],
     )
 
@@ -112,27 +114,28 @@ def _command(
     }
 
 
-def _output(record: JobRecord, files: JobFiles) -> OutputView:
+def _output(record: JobRecord, files: JobFiles, *, is_exact: bool) -> OutputView:
     is_known = record.output_bytes is not None or record.state not in LIVE
     end = record.output_bytes or 0
     if is_known and not end:
-        return OutputView(0, record.output_complete, [])
+        return OutputView(0, record.output_complete, [], is_exact)
     if is_known and end <= MIN_OUTPUT_LIMIT:  # too short to have lost anything
         is_there = record.output_complete and has_bytes(files.log, end)
-        return OutputView(end, is_there, [])
+        return OutputView(end, is_there, [], is_exact)
     try:
         with LogReader.open(files.log) as log:
             state = log.whole_state()
     except FileNotFoundError:
         # Unless something is missing its first byte hasn't come.
-        return OutputView(end, record.output_complete and not end, [])
+        return OutputView(end, record.output_complete and not end, [], is_exact)
     except (CorruptLog, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE):
             raise
-        return OutputView(end, complete=False, gaps=[])  # one damaged file shall not spoil a list
+        # One damaged file shall not spoil a list.
+        return OutputView(end, complete=False, gaps=[], exact=is_exact)
     gaps = [state.gap.of(None)] if state.gap.end else []
     is_whole = record.output_complete and state.end >= end
-    return OutputView(end if is_known else state.end, is_whole, gaps)
+    return OutputView(end if is_known else state.end, is_whole, gaps, is_exact)
 
 
 def _path(path: str) -> str:

@@ -38,6 +38,7 @@ LINKS_OF_JOB: Final = tuple(
         "wait",
         "kill",
         "signal",
+        "resize",
         "clean",
         "rerun",
         "release",
@@ -155,6 +156,12 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal(OfJob):
     signal: int = query(signal_form(), "The signal.", default=signals.SIGTERM)
+    foreground: bool = query(
+        forms.one_of({"all": False, "foreground": True}),
+        "Who gets it: all processes, or those in the foreground of the job's terminal.",
+        default=False,
+        name="to",
+    )
 
 
 @routes.add(
@@ -175,6 +182,8 @@ class Signal(OfJob):
             errors.UnknownJob,
             errors.JobNotRunning,
             errors.SignalNotPassedOn,
+            errors.NoTerminal,
+            errors.NoForeground,
             errors.UnsupportedMediaType,
             errors.OutcomeUnknown,
         ),
@@ -183,12 +192,13 @@ class Signal(OfJob):
 async def signal(request: Request, given: Signal) -> HTTPResponse:
     """Send the job a signal.
 
-    Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, OutcomeUnknown, Unavailable.
+    Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, NoTerminal, NoForeground, OutcomeUnknown,
+        Unavailable.
     """
     engine, job_id = request.app.ctx.engine, given.job_id
     check_sees(request, job_id)
     audit(request, "signal", job_id, always=engine.jobs.is_live(job_id))
-    processes = await engine.signal(job_id, given.signal)
+    processes = await engine.signal(job_id, given.signal, foreground=given.foreground)
     return json_response(Signalled(job_id, signal_name(given.signal), processes))
 
 

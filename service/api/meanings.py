@@ -38,6 +38,12 @@ _OF_JOBS: Final[dict[str, str]] = {
     "Base64": "What is in it, in base64; it takes the place of `Text`.",
     "Mode": "Its mode, in octal digits; 0644 when not given.",
     "Stdin": "Whether it has a standard input to write to; else its commands read `/dev/null`.",
+    "TTY": "The terminal that its commands run in; null: they have none.",
+    "Rows": "Lines of the terminal.",
+    "Cols": "Columns of the terminal.",
+    "Term": "The type of the terminal: `TERM`, unless `Environment` has that.",
+    "Terminal.Rows": "Lines of the terminal when the first command starts.",
+    "Terminal.Cols": "Columns of the terminal when the first command starts.",
 }
 
 _OF_COMMANDS: Final[dict[str, str]] = {
@@ -99,10 +105,18 @@ _OF_VIEWS: Final[dict[str, str]] = {
     "Output": "What there is of its output.",
     "Kill": "The receipt of its kill, or of the end of what it had kept, or null.",
     "Left": "Processes that ran on when its last command was over.",
+    "WaitingForInput": (
+        "Whether a process waits for input of the job, or the terminal doesn't show what is typed;"
+        " null where that isn't known, and in lists."
+    ),
     "Excerpt": "Both ends of its output, where they were asked for.",
     "JobView.Processes": "Its processes now, where they were asked for; null unless it runs.",
     "Bytes": "Bytes that it has written.",
     "Complete": "False only if bytes may be missing of which `Gaps` doesn't tell.",
+    "Exact": (
+        "False with a terminal: bytes that were read and not written yet are lost if the supervisor"
+        " is killed."
+    ),
     "Gaps": "Ranges that were dropped: from, to.",
     "Text": "The bytes of both ends, as text; a mark stands for those between them.",
     "Head": "The offsets of the bytes at the beginning that it has: from, to.",

@@ -20,6 +20,7 @@ from service.api import (
     selected,
     stdin,
     submit,
+    terminal,
     ws,
 )
 from service.api.route import Handler, Route
@@ -30,6 +31,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *listing.routes,
     *selected.routes,
     *jobs.routes,
+    *terminal.routes,
     *change.routes,
     *release.routes,
     *rerun.routes,

@@ -33,6 +33,7 @@ from service.engine.session import KeptSession
 from service.engine.signalling import Signalling
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
+from service.engine.terminals import Terminals
 from service.engine.usage import UsageOfJobs
 from service.engine.waiters import Waiters
 from service.errors import FilesLeft, JobIsLive, Unavailable
@@ -96,6 +97,7 @@ class Engine:
         self._kills = Kills(store, self._session, self._driver, self._kept)
         self._signalling = Signalling(store, self._session, self._driver)
         self._inputs = JobInputs(store, self._session, self.jobs.wait_started)
+        self._terminals = Terminals(store, self._session, self._driver)
         self._priorities = Priorities(store, self._session)
         self._releasing = Releasing(self.jobs, self._session)
         self._selected = SelectedJobs(
@@ -151,12 +153,23 @@ class Engine:
         """
         return await self._in_task(self._kills.request(job_id, signal, grace_s))
 
-    async def signal(self, job_id: str, signal: int) -> int:
+    async def signal(self, job_id: str, signal: int, *, foreground: bool = False) -> int:
         """Send all processes of a job that runs a signal, once, which is no kill; how many got it.
+        `foreground`: only those in the foreground of its terminal.
 
-        Raises: UnknownJob, JobNotRunning, SignalNotPassedOn, OutcomeUnknown, Unavailable.
+        Raises: UnknownJob, NoTerminal, NoForeground, JobNotRunning, SignalNotPassedOn,
+            OutcomeUnknown, Unavailable.
         """
-        return await self._in_task(self._signalling.send(job_id, signal))
+        if foreground:
+            self._terminals.check_has(job_id)
+        return await self._in_task(self._signalling.send(job_id, signal, foreground=foreground))
+
+    async def resize(self, job_id: str, rows: int, cols: int) -> None:
+        """Give the job's terminal another size; one of a pending job begins with it.
+
+        Raises: UnknownJob, NoTerminal, JobNotRunning, Unavailable.
+        """
+        await self._in_task(self._terminals.resize(job_id, rows, cols))
 
     async def write_input(
         self, job_id: str, data: bytes, offset: int | None = None, *, eof: bool = False

@@ -23,10 +23,16 @@ from service.engine.backoff import Backoff
 from service.engine.heartbeat import Heartbeat
 from service.engine.tasks import OwnedTasks
 from service.errors import Unavailable
-from service.link.from_supervisor import EndKeptReply, Notification, Reply, SupervisorHello
+from service.link.from_supervisor import (
+    EndKeptReply,
+    Notification,
+    Reply,
+    ResizeReply,
+    SupervisorHello,
+)
 from service.link.launch import SupervisorFailed, connect_or_start, start
 from service.link.session import REPLY_TIMEOUT_S, ConnectionLost, SupervisorSession
-from service.link.to_supervisor import EndKept, Kill, MakeLog, Publish
+from service.link.to_supervisor import EndKept, Kill, MakeLog, Publish, Resize
 from service.settings import Settings
 
 # Seconds until the next try when no supervisor can be started: something is broken on this host.
@@ -126,6 +132,8 @@ class KeptSession:
 
     @overload
     async def request(self, message: EndKept, timeout_s: float) -> EndKeptReply: ...
+    @overload
+    async def request(self, message: Resize) -> ResizeReply: ...
     @overload
     async def request(self, message: Kill | MakeLog) -> Reply: ...
     async def request(self, message: Any, timeout_s: float = REPLY_TIMEOUT_S) -> Any:

@@ -14,6 +14,7 @@ from service.engine.driver import Driver
 from service.engine.session import KeptSession
 from service.errors import (
     JobNotRunning,
+    NoForeground,
     OutcomeUnknown,
     SignalNotPassedOn,
     Unavailable,
@@ -38,7 +39,7 @@ class Signalling:
         self._session = session
         self._driver = driver
 
-    async def send(self, job_id: str, number: int) -> int:
+    async def send(self, job_id: str, number: int, *, foreground: bool) -> int:
         """See `Engine.signal`."""
         self._driver.settle()
         self._check_live(job_id)
@@ -48,7 +49,10 @@ class Signalling:
                 "The supervisor that runs is of an older release, which can't send a signal that is"
                 " no kill (`jobrunner supervisor upgrade` makes it the installed one)."
             )
-        reply = await request_once(session, {"type": "signal", "job": job_id, "signal": number})
+        message: SendSignal = {"type": "signal", "job": job_id, "signal": number}
+        if foreground:
+            message["foreground"] = True
+        reply = await request_once(session, message)
         if not reply["ok"]:
             self._raise(job_id, number, reply)
         processes = reply["processes"]
@@ -70,6 +74,8 @@ class Signalling:
                 raise JobNotRunning(f"The job {job_id} is ending: it has no process any more.")
             case "not_passed_on":
                 raise SignalNotPassedOn(job_id, signal_name(number))
+            case "no_foreground":
+                raise NoForeground(job_id)
             case "unknown_job":
                 self._check_live(job_id)
                 raise Unavailable(f"The job {job_id} is being recovered.")

@@ -43,6 +43,7 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
         environment=spec.environment,
         limits=limits,
         has_stdin=spec.stdin,
+        terminal=spec.tty,
     )
     message = _bare(settings, job_id, spec, number, cwd)
     message["create_cwd"] = files.beneath_work(cwd) is not None

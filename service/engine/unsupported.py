@@ -21,6 +21,7 @@ from service.link.capabilities import (
     PRIORITY,
     QUEUE_TIMEOUT,
     RUN_AS,
+    TERMINAL,
 )
 from service.link.from_supervisor import SupervisorHello
 from service.settings import Settings
@@ -42,6 +43,7 @@ def unsupported(
         CEILINGS: ("", ceilings.pending or ceilings.running),
         OPTIONS: ("", settings.sandbox != "off"),
         NO_NEW_PRIVS: ("", settings.run_as and not settings.allow_new_privileges),
+        TERMINAL: ("/TTY", spec.tty),
     }
     for number, command in enumerate(spec.commands):
         for key, what in kind_of(command).needs(command):

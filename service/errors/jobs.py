@@ -128,6 +128,20 @@ class InputClosed(JobrunnerError):
         self.offset = offset
 
 
+class NoTerminal(JobrunnerError):
+    code, title, status = "no_terminal", "Job has no terminal", 409
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The job {job_id} has no terminal: it was submitted without `TTY`.")
+
+
+class NoForeground(JobrunnerError):
+    code, title, status = "no_foreground", "Nothing is in the foreground", 409
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"No process is in the foreground of the terminal of the job {job_id}.")
+
+
 class OutcomeUnknown(JobrunnerError):
     """What was asked for may have been done; to ask again may do it twice."""
 

@@ -88,6 +88,14 @@ def descendants_of(roots: Iterable[int]) -> Iterator[Process]:
             todo += children_of(pid)
 
 
+def group_of(pid: int) -> int:
+    """Its process group; 0 when it is gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
 def realtime_limit_of(pid: int) -> int | None:
     """Its soft RLIMIT_RTTIME; None when it has none, is gone or can't be seen."""
     try:

@@ -11,6 +11,7 @@ from service.errors import FieldError, pointer_step, quoted
 from service.jobs.fields import MAX_COMMANDS, MAX_LABELS, MAX_NAME_CHARS, MAX_PATH_BYTES
 from service.jobs.given_files import MAX_FILES, errors_in_files
 from service.jobs.spec import CommandSpec, JobBody
+from service.jobs.terminal import errors_in_terminal
 
 
 def errors_in_size(raw: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -37,6 +38,7 @@ def errors_in_job(body: JobBody) -> Iterator[FieldError]:
     yield from errors_in_files(body.files)
     if body.name is not None:
         yield from errors_in_text(body.name, "/Name")
+    yield from errors_in_terminal(body.tty)
     for key, value in body.labels.items():
         pointer = f"/Labels/{pointer_step(key)}"
         if not key or "=" in key:

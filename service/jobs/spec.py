@@ -23,6 +23,7 @@ from service.jobs.fields import (
 )
 from service.jobs.given_files import Files, FilesPatch, GivenFile
 from service.jobs.limits import Limits
+from service.jobs.terminal import Terminal
 
 
 class CommandSpec(
@@ -56,6 +57,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     hold: bool = False
     files: dict[str, GivenFile] = {}
     stdin: bool = False
+    tty: Terminal | None = msgspec.field(default=None, name="TTY")
 
 
 class JobBody(
@@ -79,6 +81,7 @@ class JobBody(
     hold: bool = False
     files: Files = {}
     stdin: bool = False
+    tty: Terminal | None = msgspec.field(default=None, name="TTY")
 
 
 class JobPatch(
@@ -105,6 +108,7 @@ class JobPatch(
     hold: bool | None = None
     files: FilesPatch | msgspec.UnsetType | None = msgspec.UNSET
     stdin: bool | None = None
+    tty: Terminal | None = msgspec.field(default=None, name="TTY")
 
 
 class JobChange(

@@ -11,6 +11,7 @@ import msgspec
 from service.host.process_states import PROCESS_STATES
 from service.jobs.limits import Limits
 from service.jobs.states import JOB_STATES, Reason, State
+from service.jobs.terminal import Terminal
 
 
 def _as(**schema: Any) -> msgspec.Meta:
@@ -32,6 +33,7 @@ class OutputView(msgspec.Struct, frozen=True, rename="pascal"):
     bytes: int
     complete: bool
     gaps: list[tuple[int, int]]
+    exact: bool
 
 
 class ExcerptView(msgspec.Struct, frozen=True, rename="pascal"):
@@ -118,6 +120,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     kill: KillView | None
     left: list[LeftView]
     stdin: bool = False
+    tty: Terminal | None = msgspec.field(name="TTY")
+    waiting_for_input: bool | None
     processes: list[ProcessView] | msgspec.UnsetType | None = msgspec.UNSET
     excerpt: ExcerptView | msgspec.UnsetType = msgspec.UNSET
 
@@ -175,6 +179,14 @@ class InputTaken(msgspec.Struct, frozen=True, rename="pascal"):
     """`Offset` is how many bytes of input the job's pipe has taken."""
 
     offset: int
+
+
+class Resized(msgspec.Struct, frozen=True, rename="pascal"):
+    """The size that a terminal has now."""
+
+    id: JobID = msgspec.field(name="ID")
+    rows: int
+    cols: int
 
 
 class UntouchedView(msgspec.Struct, frozen=True, rename="pascal"):

@@ -88,6 +88,7 @@ class Bash(Kind):
         argv = shells.argv(spec.shell, line, context.path)
         environment = {
             **context.settings.command_environment,
+            **context.term,
             **context.environment,
             **spec.environment,
             **context.marker,

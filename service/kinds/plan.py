@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.files.job import JobFiles
+from service.jobs.terminal import Terminal
 from service.link.to_supervisor import StartKeys
 from service.settings import Settings
 
@@ -18,6 +19,7 @@ class Context:
     `files` says where the job's files are, `root` is the directory on this host that the job's
     `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     `has_stdin`: the job's input is the command's standard input.
+    `terminal` is the job's, None if it has none.
     """
 
     job_id: str
@@ -28,6 +30,7 @@ class Context:
     environment: Mapping[str, str]
     limits: Mapping[str, Any] = field(default_factory=dict)
     has_stdin: bool = False
+    terminal: Terminal | None = None
 
     @property
     def path(self) -> str:
@@ -35,6 +38,11 @@ class Context:
         interpreter.
         """
         return self.settings.base_environment["PATH"]
+
+    @property
+    def term(self) -> dict[str, str]:
+        """What names the type of the terminal to programs, if there is one."""
+        return {} if self.terminal is None else {"TERM": self.terminal.term}
 
     @property
     def marker(self) -> dict[str, str]:
@@ -58,6 +66,8 @@ class Plan:
     program hands the job's variables on as data. `fd_options` are for bwrap: it reads them from a
     descriptor, whose number becomes `argv[fd_options_index]`, so that no process list shows them.
     `sets_no_new_privs`: the program sets PR_SET_NO_NEW_PRIVS itself.
+
+    `takes_terminal`: the program makes the job's terminal that of a session of its own.
 
     `passes_on`: the signals that the program passes on to what it runs, where that is no child of
     the supervisor; none: the command gets its signals itself. `is_wrapped`: the program and its
@@ -84,6 +94,7 @@ class Plan:
     sets_no_new_privs: bool = False
     one_pipe: bool = False
     keeps: bool = False
+    takes_terminal: bool = False
     passes_on: tuple[int, ...] = ()
     is_wrapped: bool = False
     script: str = ""
@@ -114,6 +125,9 @@ class Plan:
             keys["one_pipe"] = True
         if self.keeps:
             keys["keep"] = True
+        if (asked := context.terminal) is not None:
+            controls = not self.takes_terminal
+            keys["terminal"] = {"rows": asked.rows, "cols": asked.cols, "controls": controls}
         if self.passes_on:
             keys["passes_on"] = self.passes_on
         if self.is_wrapped:

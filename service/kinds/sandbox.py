@@ -26,6 +26,8 @@ _RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkMan
 NAMESPACE: Final = ("--dev-bind", "/", "/", "--proc", "/proc", "--unshare-pid")
 # bwrap takes 9000 arguments, of which a variable needs three. Source: MAX_ARGS in bubblewrap.c.
 _MAX_VARIABLES: Final = 2900
+# Source: setsid(1) of util-linux.
+_SETSID: Final = "setsid"
 
 
 def in_sandbox(
@@ -65,11 +67,12 @@ def in_sandbox(
     program = find(context.path) or PROGRAM
     return Plan(
         # -1 is replaced by the number of the descriptor; without that bwrap refuses to run.
-        argv=(program, "--args", "-1", "--", *argv),
+        argv=(program, "--args", "-1", "--", *_within(argv, context)),
         fd_options_index=2,
         fd_options=("--clearenv", *made, "--chdir", directory),
         sets_no_new_privs=True,
         is_wrapped=True,
+        takes_terminal=context.terminal is not None,
     )
 
 
@@ -103,11 +106,24 @@ def in_pid_namespace(
     """
     program = find(context.path) or PROGRAM
     return Plan(
-        argv=(program, *NAMESPACE, "--chdir", directory, "--", *argv),
+        argv=(program, *NAMESPACE, "--chdir", directory, "--", *_within(argv, context)),
         environment=environment,
         sets_no_new_privs=True,
         is_wrapped=True,
+        takes_terminal=context.terminal is not None,
     )
+
+
+def _within(argv: tuple[str, ...], context: Context) -> tuple[str, ...]:
+    """`argv` in a session of its own, if there is a terminal, which becomes the one that controls
+    that session: what is typed to interrupt the command would else end bwrap, which is in its
+    process group and has no handler. Raises: CannotRun.
+    """
+    if context.terminal is None:
+        return argv
+    if (program := shutil.which(_SETSID, path=context.path)) is None:
+        raise CannotRun(f"The program {_SETSID!r} was not found; a terminal in a sandbox needs it.")
+    return (program, "--ctty", *argv)
 
 
 def _is_below(path: str, directory: str) -> bool:

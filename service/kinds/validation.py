@@ -48,6 +48,7 @@ def validate_job(raw: dict[str, Any], settings: Settings) -> JobSpec:
         hold=body.hold,
         files=body.files,
         stdin=body.stdin,
+        tty=body.tty,
     )
 
 

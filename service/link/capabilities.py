@@ -41,6 +41,8 @@ HOLD: Final = "hold"
 FILES: Final = "files"
 # A job may have a standard input (`stdin`, `input`, `input_index`).
 INPUT: Final = "input"
+# A job may have a terminal (`terminal`, `resize`, `foreground`).
+TERMINAL: Final = "terminal"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -58,6 +60,7 @@ CAPABILITIES: Final = (
     GROUPS,
     DRAIN,
     KEEP,
+    TERMINAL,
     SIGNAL,
     HOLD,
     FILES,

@@ -95,6 +95,7 @@ SignalRefusal: TypeAlias = Literal[
     "pending",  # it has no process yet
     "ended",  # it has none any more
     "not_passed_on",  # what runs is out of reach, and the process in between doesn't pass it on
+    "no_foreground",  # it has no terminal, or nothing is in its foreground
 ]
 
 
@@ -124,6 +125,12 @@ class InputReply(_Reply):
     why: NotRequired[InputRefusal]  # it isn't ok
 
 
+class ResizeReply(_Reply):
+    """To `resize`. One that isn't ok changes nothing."""
+
+    why: NotRequired[Literal["unknown_job", "ended"]]  # it isn't ok
+
+
 class UsageNow(TypedDict):
     """What a job that runs has used so far, and uses now; None where nobody can tell."""
 
@@ -143,6 +150,8 @@ class ProcessesReply(_Reply):
     """To `list_processes`. It isn't ok when the job isn't in the register."""
 
     processes: NotRequired[Sequence[tuple[int, int]]]  # it is ok: pid, start time in clock ticks
+    has_echo: NotRequired[bool]  # of its terminal; missing: it has none
+    terminal: NotRequired[Count]  # the number of its device; missing: it has none
 
 
 class Rejected(TypedDict):
@@ -354,6 +363,7 @@ AnyReply: TypeAlias = (
     | PriorityReply
     | SignalReply
     | InputReply
+    | ResizeReply
     | UsageReply
     | ProcessesReply
 )

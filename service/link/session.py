@@ -38,6 +38,7 @@ from service.link.from_supervisor import (
     PriorityReply,
     ProcessesReply,
     Reply,
+    ResizeReply,
     SignalReply,
     SupervisorHello,
     UsageReply,
@@ -54,6 +55,7 @@ from service.link.to_supervisor import (
     ListProcesses,
     MakeLog,
     MeasureUsage,
+    Resize,
     Resume,
     Role,
     SendSignal,
@@ -228,6 +230,8 @@ class SupervisorSession(asyncio.Protocol):
     async def request(self, message: SendSignal) -> SignalReply: ...
     @overload
     async def request(self, message: WriteInput) -> InputReply: ...
+    @overload
+    async def request(self, message: Resize) -> ResizeReply: ...
     @overload
     async def request(self, message: MeasureUsage) -> UsageReply: ...
     @overload

@@ -21,6 +21,7 @@ from service.link.values import (
     Seconds,
     Signal,
     StatusRange,
+    TerminalSide,
     Text,
     TimeNs,
 )
@@ -90,6 +91,14 @@ class InitialFile(TypedDict):
     mode: FileMode
 
 
+class TerminalKeys(TypedDict):
+    """A terminal of a command."""
+
+    rows: TerminalSide
+    cols: TerminalSide
+    controls: bool  # it is the controlling terminal; else the program sees to that
+
+
 class StartKeys(TypedDict):
     """The keys of `start` that the Kind of the command decides."""
 
@@ -101,6 +110,7 @@ class StartKeys(TypedDict):
     passes_on: NotRequired[Sequence[Signal]]  # signals that reach what it runs; missing: all
     is_wrapped: NotRequired[bool]  # it and its child hold what runs: only a kill is sent to them
     keep: NotRequired[bool]  # what it leaves goes on when the job has ended by itself
+    terminal: NotRequired[TerminalKeys]  # its input and its output; that of the job's first command
 
     script: NotRequired[Text]  # put into the command's script file, which is gone after it
     input: NotRequired[Text]  # its standard input, a file in memory; missing: it has none
@@ -164,6 +174,18 @@ class SendSignal(_Request):
     type: Literal["signal"]
     job: JobId
     signal: Signal
+    foreground: NotRequired[bool]  # to those in the foreground of its terminal alone
+
+
+class Resize(_Request):
+    """Give the terminal of a job another size; one of a pending job begins with it. See
+    `ResizeReply`.
+    """
+
+    type: Literal["resize"]
+    job: JobId
+    rows: TerminalSide
+    cols: TerminalSide
 
 
 class WriteInput(_Request):
@@ -308,6 +330,7 @@ ToSupervisor: TypeAlias = (
     | Kill
     | SendSignal
     | WriteInput
+    | Resize
     | MakeLog
     | SetPriority
     | Unhold

@@ -96,6 +96,8 @@ Seconds: TypeAlias = Annotated[float, Between(0, _MAX_SECONDS)]
 # Nanoseconds since the epoch, as SQLite stores them.
 TimeNs: TypeAlias = Annotated[int, Between(0, _MAX_INT)]
 Signal: TypeAlias = Annotated[int, Between(0, 64)]
+# Rows or columns, as the kernel stores them.
+TerminalSide: TypeAlias = Annotated[int, Between(1, (1 << 16) - 1)]
 # A wait status: from 0 on an exit code, below 0 a signal. A container's may exceed 255.
 Status: TypeAlias = Annotated[int, Between(-_MAX_INT, _MAX_INT)]
 # The lowest and the highest of some wait statuses.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from service.output.descriptors import bytes_waiting
+from service.output.files import CHUNK_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -150,6 +151,16 @@ class Pump:
         if self._pipes.pop(fd, None) is not None:
             self._loop.remove_reader(fd)
         os.close(fd)
+
+    def end(self, fd: int) -> None:
+        """Moves what has come, and reports the end, though the other side may write on."""
+        if (pipe := self._pipes.get(fd)) is None:
+            return
+        left = CHUNK_BYTES  # somebody may never pause
+        while left > 0 and self._has(pipe) and (moved := self._move(pipe)):
+            left -= moved
+        if self._has(pipe):
+            self._end(pipe)
 
     def drain_now(self) -> bool:
         """Moves all that is in the pipes at this moment, without waiting.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         PriorityReply,
         ProcessesReply,
         Reply,
+        ResizeReply,
         SignalReply,
         UsageNow,
         UsageReply,
@@ -48,6 +49,7 @@ _Request: TypeAlias = (
     | messages.Kill
     | messages.SendSignal
     | messages.WriteInput
+    | messages.Resize
     | messages.MakeLog
     | messages.SetPriority
     | messages.Unhold
@@ -145,7 +147,12 @@ def _kill(server: Server, connection: Connection, message: messages.Kill) -> Non
 
 def _signal(server: Server, connection: Connection, message: messages.SendSignal) -> None:
     entry, request_id = server.register.get(message["job"]), message.get("request_id", 0)
-    done = "unknown_job" if entry is None else entry.job.signal(message["signal"])
+    foreground = message.get("foreground", False)
+    done = (
+        "unknown_job"
+        if entry is None
+        else entry.job.signal(message["signal"], foreground=foreground)
+    )
     reply: SignalReply = {"type": "reply", "request_id": request_id, "ok": isinstance(done, int)}
     if isinstance(done, int):
         reply["processes"] = done
@@ -175,6 +182,19 @@ def _write_input(server: Server, connection: Connection, message: messages.Write
         done(Taken(0, "unknown_job"))
     else:
         entry.job.write_input(data, message.get("offset"), done, end=end)
+
+
+def _resize(server: Server, connection: Connection, message: messages.Resize) -> None:
+    entry, request_id = server.register.get(message["job"]), message.get("request_id", 0)
+    reply: ResizeReply = {"type": "reply", "request_id": request_id, "ok": False}
+    if entry is None:
+        reply["why"] = "unknown_job"
+    elif entry.job.is_finished:
+        reply["why"] = "ended"
+    else:
+        entry.job.terminal.resize(message["rows"], message["cols"])
+        reply["ok"] = True
+    _reply(connection, message, reply)
 
 
 def _make_log(server: Server, connection: Connection, message: messages.MakeLog) -> None:
@@ -234,6 +254,8 @@ def _list_processes(
     reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": found is not None}
     if found is not None:
         reply["processes"] = [(p.pid, p.started) for p in found]
+    if entry is not None and (terminal := entry.job.terminal.terminal) is not None:
+        reply["has_echo"], reply["terminal"] = terminal.has_echo, terminal.device
     _reply(connection, message, reply)
 
 
@@ -344,6 +366,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "kill": _entry(messages.Kill, _kill),
     "signal": _entry(messages.SendSignal, _signal),
     "input": _entry(messages.WriteInput, _write_input),
+    "resize": _entry(messages.Resize, _resize),
     "make_log": _entry(messages.MakeLog, _make_log),
     "set_priority": _entry(messages.SetPriority, _set_priority),
     "unhold": _entry(messages.Unhold, _unhold),

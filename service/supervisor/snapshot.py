@@ -25,6 +25,7 @@ from service.supervisor.job.limits import LimitsSnapshot
 from service.supervisor.job.log import LogSnapshot
 from service.supervisor.job.machine import JobMachine
 from service.supervisor.job.stopwatch import Stopwatch
+from service.supervisor.job.terminal import JobTerminal
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.tree import TreeSnapshot
 
@@ -53,6 +54,7 @@ class JobSnapshot:
     background: Background = field(default_factory=Background)
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(claimed=0.0))
     input: InputSnapshot | None = None
+    terminal: JobTerminal | None = None
 
     @property
     def descriptors(self) -> list[int]:
@@ -62,6 +64,8 @@ class JobSnapshot:
             found += [*(self.log.files or ()), *(pipe for pipe, _, _ in self.log.pipes)]
         if self.input is not None:
             found += [end for end in (self.input.writer, self.input.reader) if end >= 0]
+        if self.terminal is not None and self.terminal.master >= 0:
+            found.append(self.terminal.master)
         return found
 
 

@@ -97,7 +97,7 @@ def test_operations_have_names_of_their_own_and_links_lead_to_them(described):
         for name, link in answer.get("links", {}).items()
     ]
     assert {name for name, _ in links} == {
-        "show", "attach", "output", "wait", "kill", "signal", "clean", "rerun", "release", "list",
+        "show", "attach", "output", "wait", "kill", "signal", "resize", "clean", "rerun", "release", "list",
     }  # fmt: skip
     by_name = dict(zip(names, operations, strict=True))
     for _, link in links:

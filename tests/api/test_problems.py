@@ -26,6 +26,8 @@ MADE_OF = {
     "InputClosed": ("an ID", 9),
     "JobNotHeld": ("an ID", "it is running"),
     "SignalNotPassedOn": ("an ID", "SIGSTOP"),
+    "NoTerminal": ("an ID",),
+    "NoForeground": ("an ID",),
     "SubmissionLost": ("an ID",),
     "FilesLeft": ("a", "work/file", "Operation not permitted"),
     "UnknownJob": ("an-id",),

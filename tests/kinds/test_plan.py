@@ -8,6 +8,7 @@ from service.engine.start_message import start_message
 from service.errors import InvalidJob
 from service.files.job import JobFiles
 from service.jobs.decoding import decode_object
+from service.jobs.terminal import Terminal
 from service.kinds import Context, Plan
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
@@ -108,5 +109,6 @@ def test_each_part_of_a_plan_reaches_the_message(field):
         files=JobFiles("/j", "/l"),
         root="/",
         environment={},
+        terminal=Terminal(),
     )
     assert Plan(**changed).start_keys(context) != Plan(**base).start_keys(context)

@@ -28,6 +28,7 @@ REST = {
     "Stdin": True,
     "Files": {"in/a.txt": {"Text": "a", "Mode": "0600"}, "b": {"Base64": "AA=="}},
     "Limits": {"Memory": 1 << 30, "CPUs": 1.5, "PIDs": 9, "OpenFiles": 99, "FileSize": 1 << 20},
+    "TTY": {"Rows": 50, "Term": "vt100"},
 }
 WHOLE = {
     "Commands": [

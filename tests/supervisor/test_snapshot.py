@@ -333,7 +333,7 @@ def test_what_a_job_left_is_handed_over_and_may_be_missing():
 def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_share():
     """A new member has to be thought of: it is in the snapshot, or needs not to be."""
     parts = {"_log", "_timers", "_tree", "_grace_s", "_hooks", "_limits", "_usage", "_left"}
-    parts |= {"id", "machine", "stopwatch", "_input"}
+    parts |= {"id", "machine", "stopwatch", "_input", "_terminal"}
     assert set(Job.__slots__) - parts == {
         "_runtime",
         "_request",  # while its command is being started

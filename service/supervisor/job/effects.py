@@ -64,11 +64,13 @@ class SignalTree:
 @dataclass(frozen=True, slots=True)
 class SendSignal:
     """Send every process of the tree this signal once, and nothing more: it is no kill.
-    `but_wrappers`: not to the programs of the service that hold the command.
+    `but_wrappers`: not to the programs of the service that hold the command. `group`: only to those
+    of this process group; 0: of any.
     """
 
     signal: int
     but_wrappers: bool
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,15 @@ class JobLog:
             raise
         self._began = self._began or self._runtime.loop.time()
 
+    def end_terminal(self) -> None:
+        """Another command gets the terminal now: what comes from it is no output of the earlier one
+        any more, which may have left a process that has it.
+        """
+        if self._pump is not None:
+            for descriptor, _, _ in self._pump.pipes:
+                if os.isatty(descriptor):
+                    self._pump.end(descriptor)
+
     def drain(self) -> None:
         """Move what is in the pipes now."""
         if self._pump is not None:

@@ -167,9 +167,11 @@ class JobMachine:
         return self._kill(request, now)
 
     @on(Input.SIGNAL)
-    def request_signal(self, number: int) -> list[Effect]:
-        """Somebody sends the processes a signal, which is no kill."""
-        return [SendSignal(number, but_wrappers=self.command.is_wrapped)]
+    def request_signal(self, number: int, group: int = 0) -> list[Effect]:
+        """Somebody sends the processes a signal, which is no kill; `group`: those of this process
+        group alone.
+        """
+        return [SendSignal(number, but_wrappers=self.command.is_wrapped, group=group)]
 
     @on(Input.TREE_CHECKED)
     def tree_checked(self, *, is_alive: bool, now: float, keeps: bool = False) -> list[Effect]:

@@ -123,6 +123,7 @@ ACCEPTS: Final[Mapping[Phase, Mapping[AnyInput, tuple[Phase, ...]]]] = {
         Timer.QUEUE: (Phase.ENDING,),
     },
     Phase.STARTING: {
+        Input.STREAM_ENDED: _STAYS,
         Input.SPAWNED: (Phase.RUNNING,),
         Input.REFUSED: _OVER,
     },

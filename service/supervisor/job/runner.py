@@ -35,11 +35,14 @@ from service.supervisor.job.spawning import (
     why_not_started,
 )
 from service.supervisor.job.stopwatch import Stopwatch
+from service.supervisor.job.terminal import JobTerminal
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
+from service.supervisor.job.workspace import job_user
 from service.supervisor.process.attribution import now as ticks_now
 from service.supervisor.process.marks import marked
 from service.supervisor.process.spawn import Refused, Spawned
+from service.supervisor.process.terminal import Terminal
 from service.supervisor.process.tree import Choice, Tree
 from service.supervisor.snapshot import JobSnapshot
 
@@ -59,6 +62,7 @@ class Job:
         "_request",
         "_runtime",
         "_signalled",
+        "_terminal",
         "_timers",
         "_tree",
         "_usage",
@@ -85,6 +89,7 @@ class Job:
         self._is_log_unclosed = False
         self._is_kill_reported = False
         self._signalled = 0  # processes that got the last signal that was no kill
+        self._terminal: JobTerminal | None = None
 
     def snapshot(self) -> JobSnapshot:
         """For the next image of this process. Changes nothing."""
@@ -103,6 +108,7 @@ class Job:
             left=[dict(process) for process in self._left.ended],
             background=self._left.background,
             stopwatch=self.stopwatch,
+            terminal=self._terminal,
         )
 
     @classmethod
@@ -120,6 +126,7 @@ class Job:
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
         job._left.resume(snapshot.background, snapshot.left)
+        job._terminal = snapshot.terminal
         job.stopwatch = snapshot.stopwatch
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
@@ -169,11 +176,16 @@ class Job:
         request = KillRequest(signal, grace_s, reason, at)
         self._apply(self.machine.request_kill(request, self._runtime.loop.time()))
 
-    def signal(self, number: int) -> int | SignalRefusal:
-        """Send its processes a signal that is no kill; how many got it, or why none can."""
+    def signal(self, number: int, *, foreground: bool = False) -> int | SignalRefusal:
+        """Send its processes a signal that is no kill, or those in the foreground of its terminal;
+        how many got it, or why none can.
+        """
         if (why := why_not(self.machine, number)) is not None:
             return why
-        self._apply(self.machine.request_signal(number))
+        group = 0
+        if foreground and not (group := self.terminal.foreground):
+            return "no_foreground"
+        self._apply(self.machine.request_signal(number, group))
         return self._signalled
 
     def write_input(self, data: bytes, offset: int | None, reply: Reply, *, end: bool) -> None:
@@ -182,6 +194,13 @@ class Job:
             self._input.write(data, offset, reply, end=end)
         else:
             reply(Taken(0, "no_input" if self.machine.dispatched >= 0 else "pending"))
+
+    @property
+    def terminal(self) -> JobTerminal:
+        """What there is of it; of a job that has none by now, none."""
+        if self._terminal is None:
+            self._terminal = JobTerminal()
+        return self._terminal
 
     def shut_down(self, grace_s: float) -> None:
         """Kill because the service stops; the job's own grace holds when it is shorter."""
@@ -277,8 +296,9 @@ class Job:
         if isinstance(effect, fx.SignalTree):
             self._tree.signal(effect.signal, self._choice)
         else:
-            but_wrappers = effect.but_wrappers
-            self._signalled = self._tree.send(effect.signal, but_wrappers=but_wrappers)
+            self._signalled = self._tree.send(
+                effect.signal, but_wrappers=effect.but_wrappers, group=effect.group
+            )
 
     def _run_hook(self, effect: fx.Effect) -> None:
         match effect:
@@ -304,7 +324,10 @@ class Job:
             self._input = input_of(request, self._runtime, self._input)
             self._tree = tree = prepare(request, self._runtime, self._log, self._tree)
             self.stopwatch.begin()
-            spawned = spawn_command(request, self._runtime, tree, self._limits, self._input)
+            terminal = self._terminal_of(request)
+            spawned = spawn_command(
+                request, self._runtime, tree, self._limits, self._input, terminal
+            )
             self._take_in(request, spawned, tree)
         except Exception as exc:  # noqa: BLE001 - whatever it is: the job would wait for ever
             if spawned is not None:
@@ -320,6 +343,12 @@ class Job:
 
     def _members(self) -> list[Process]:
         return self._tree.members() if self._tree is not None else []
+
+    def _terminal_of(self, request: Start) -> Terminal | None:
+        if (asked := request.get("terminal")) is None:
+            return None
+        self._log.end_terminal()
+        return self.terminal.of_command(asked, job_user(request))
 
     def _take_in(self, request: Start, spawned: Spawned, tree: Tree) -> None:
         self._runtime.on_spawned(spawned.pid)
@@ -399,6 +428,8 @@ class Job:
         self._hooks.close()
         if self._input is not None:
             self._input.close()
+        if self._terminal is not None:
+            self._terminal.close()
         self._runtime.tree_checks.discard(self)
         event: Finished = {
             "name": "finished",

@@ -24,6 +24,7 @@ from service.supervisor.job.workspace import (
     make_log_directory,
 )
 from service.supervisor.process.spawn import Refused, Spawned, sentence, spawn
+from service.supervisor.process.terminal import Terminal
 from service.supervisor.process.tree import Tree
 
 # How many commands are on the list of children that is read at the end of each job; an entry costs
@@ -85,6 +86,7 @@ def spawn_command(
     tree: Tree,
     limits: LimitEnforcer,
     job_input: JobInput | None = None,
+    terminal: Terminal | None = None,
 ) -> Spawned:
     """Spawn it, within the job's limits. Raises: Refused, OSError."""
     if why := request.get("refusal"):
@@ -111,4 +113,6 @@ def spawn_command(
             passed=given.passed,
             aside=len(runtime.commands) >= _LISTED,
             one_pipe=request.get("one_pipe", False),
+            terminal=terminal,
+            controls=terminal is not None and request["terminal"]["controls"],
         )

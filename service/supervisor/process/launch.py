@@ -64,10 +64,13 @@ def launch(
     files: tuple[int, int, int],
     passed: tuple[int, ...],
     blocked: Collection[int],
+    terminal: str | None = None,
 ) -> int:
     """Start `argv` in a session of its own, in `directory`, which becomes this process's, too
     (None: it is); the pid. `files` are its descriptors 0 to 2, `passed` what it has besides,
-    `blocked` its signal mask.
+    `blocked` its signal mask. `terminal` is opened in place of them, and so becomes the controlling
+    terminal of the session, which has none. Source: open(2), O_NOCTTY; POSIX_SPAWN_SETSID comes
+    before the file actions.
 
     Raises: OSError; ValueError, for a NUL in an argument.
     """
@@ -80,6 +83,10 @@ def launch(
     actions = ctypes.create_string_buffer(_STRUCT_BYTES)
     library.c.posix_spawn_file_actions_init(actions)
     try:
+        if terminal is not None:
+            path = terminal.encode()
+            library.c.posix_spawn_file_actions_addopen(actions, 0, path, os.O_RDWR, 0)
+            files = (0, 0, 0)
         for number, own in enumerate(files):
             library.c.posix_spawn_file_actions_adddup2(actions, own, number)
         for descriptor in passed:

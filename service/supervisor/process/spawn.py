@@ -25,6 +25,7 @@ from service.host.identity import Identity
 from service.supervisor.process.credentials import aside as in_thread
 from service.supervisor.process.credentials import popen
 from service.supervisor.process.launch import can_launch, launch
+from service.supervisor.process.terminal import Terminal, take_control
 
 _LAST_STANDARD: Final = 2
 # Source: nptl(7), signal numbers 32 and 33.
@@ -41,7 +42,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """`stderr` is None when the process writes both streams into the pipe of `stdout`."""
+    """`stderr` is None when the process writes both streams into the pipe of `stdout`, or into a
+    terminal, whose master is `stdout` then.
+    """
 
     pid: int
     stdout: int
@@ -148,6 +151,8 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     one_pipe: bool = False,
     blocked: Collection[int] = (),
     aside: bool = False,
+    terminal: Terminal | None = None,
+    controls: bool = True,
 ) -> Spawned:
     """Start `argv` in `directory` (None: the current one). `placement` is entered around the fork,
     to place the child in a cgroup. `stdin` is the caller's descriptor; without one the child reads
@@ -157,20 +162,26 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
     privileges. `passed` are descriptors of the caller's that the child has besides 0 to 2. With
     `one_pipe` both streams of output are one pipe, which keeps their order. `blocked` is the
     child's signal mask, where it has no `preexec`. With `aside` it isn't
-    on the list of the main thread's children, where it is this process's user.
+    on the list of the main thread's children, where it is this process's user. With a `terminal`
+    that is its input and its output, and unless `controls` is false its controlling terminal.
 
     The caller owns the pipe ends that come back, and reaps the pid.
     Raises: Refused, and then nothing is left behind.
     """
     pipes: list[int] = []
     try:
-        for _ in range(1 if one_pipe else 2):
-            pipes += os.pipe2(os.O_CLOEXEC)
-        if identity is not None:
-            _give(pipes, identity)
+        if terminal is not None:
+            one_pipe, pipes = True, [*terminal.ends()]
+            stdin = pipes[1]
+        else:
+            for _ in range(1 if one_pipe else 2):
+                pipes += os.pipe2(os.O_CLOEXEC)
+            if identity is not None:
+                _give(pipes, identity)
         files = (descriptors.null if stdin is None else stdin, pipes[1], pipes[-1])
+        controlling = terminal if controls else None
         with descriptors, placement:
-            if identity is None and preexec is None and can_launch():
+            if identity is None and preexec is None and _can_launch(controlling):
                 start = partial(
                     launch,
                     argv,
@@ -179,6 +190,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                     files=files,
                     passed=passed,
                     blocked=blocked,
+                    terminal=controlling.path if controlling is not None else None,
                 )
                 by_another = aside or no_new_privs
                 pid = in_thread(start, no_new_privs=no_new_privs) if by_another else start()
@@ -188,7 +200,7 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                     environment,
                     directory,
                     files=files,
-                    preexec=preexec,
+                    preexec=preexec if controlling is None else partial(_take_control, preexec),
                     identity=identity,
                     no_new_privs=no_new_privs,
                     passed=passed,
@@ -238,6 +250,17 @@ def _popen(  # noqa: PLR0913 - the same
     # and could take the exit status of a later process with the same pid.
     child.returncode = 0
     return child.pid
+
+
+def _can_launch(terminal: Terminal | None) -> bool:
+    """The child opens the terminal by its name, as this process's user."""
+    return can_launch() and (terminal is None or terminal.owner == os.geteuid())
+
+
+def _take_control(preexec: Callable[[], None] | None) -> None:
+    take_control()
+    if preexec is not None:
+        preexec()
 
 
 def _unblock_and(preexec: Callable[[], None]) -> None:

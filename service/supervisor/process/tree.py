@@ -21,6 +21,7 @@ from service.host.procfs import (
     Process,
     children_of,
     descendants_of,
+    group_of,
     look_at,
     send_signal,
     signal_process,
@@ -137,13 +138,16 @@ class Tree:
             self._is_killed = True
             self._signal_each(number, uncounted)
 
-    def send(self, number: int, *, but_wrappers: bool = False) -> int:
+    def send(self, number: int, *, but_wrappers: bool = False, group: int = 0) -> int:
         """Send every member this signal, once; the number of those that got it. It isn't counted as
-        found. `but_wrappers`: not to the commands' own processes and their children.
+        found. `but_wrappers`: not to the commands' own processes and their children. `group`: only
+        to those of this process group.
         """
         passed_by = set(self._commands) if but_wrappers else set()
         passed_by |= {child for pid in passed_by for child in children_of(pid)}
         members = [p for p in self._look() if p.pid not in passed_by]
+        if group:
+            members = [p for p in members if group_of(p.pid) == group]
         return sum(send_signal(process, number) for process in _parents_first(members))
 
     def is_alive(self, choice: Choice | None = None) -> bool:
