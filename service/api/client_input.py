@@ -2,9 +2,9 @@
 
 1. Only what the pipe has taken makes room for more: one write at a time is under way, and above
    `_HIGH_BYTES` the client isn't read from. Below that it is, so its pings and its close are seen.
-2. What came is delivered, also when the client has gone meanwhile: a line of a program that ends at
+2. Input that nobody reads any more is thrown away, as output and exit code are still to come.
+3. What came is delivered, also when the client has gone meanwhile: a line of a program that ends at
    once isn't lost. It ends with the job, or when the worker stops.
-3. A size takes no place in the order: the last one counts.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from service.api.channels import BadMessage, Code, EndOfInput, Input, Resize, Subprotocol
-from service.errors import JobNotRunning, JobrunnerError
+from service.api.channels import BadMessage, Code, EndOfInput, Resize, Subprotocol
+from service.errors import InputClosed, JobNotRunning, JobrunnerError
 
 # As much as the supervisor holds for a job that doesn't read.
 _HIGH_BYTES: Final = 64 << 10
@@ -27,7 +27,6 @@ class Job(Protocol):
     """Where it goes; each raises what the engine raises."""
 
     async def write(self, data: bytes, *, eof: bool) -> None: ...
-    async def resize(self, rows: int, cols: int) -> None: ...
 
 
 class Line(Protocol):
@@ -49,7 +48,6 @@ class ClientInput:
         self._why_not = why_not
         self._line: Line | None = None
         self._data = bytearray()
-        self._size: Resize | None = None
         self._is_at_end = False  # the client has ended it
         self._is_over = False  # nothing more is taken
         self._wake: asyncio.Future[None] | None = None
@@ -66,20 +64,15 @@ class ClientInput:
         except BadMessage as exc:
             self._line.close(exc.code, exc.reason)
             return
-        if said is None or self._is_over:
+        if said is None or isinstance(said, Resize):
             return
-        if isinstance(said, Resize):
-            self._size = said if self._job is not None else None  # who watches has no say in it
-        elif self._job is None:
+        if self._job is None:
             self._line.close(Code.NOT_ALLOWED, self._why_not)
-            return
-        elif self._is_at_end:
-            if isinstance(said, Input):
-                self._line.close(Code.NOT_ALLOWED, "this client has ended the input before")
-            return
         elif isinstance(said, EndOfInput):
             self._is_at_end = True
-        else:
+        elif self._is_at_end:
+            self._line.close(Code.NOT_ALLOWED, "this client has ended the input before")
+        elif not self._is_over:
             self._data += said.data
             if len(self._data) > _HIGH_BYTES:
                 self._line.pause_reading()
@@ -96,8 +89,8 @@ class ClientInput:
             return
         try:
             await self._deliver(self._job, self._line)
-        except JobNotRunning:
-            pass  # its end is told by the output's
+        except (JobNotRunning, InputClosed):
+            pass  # as of `yes | head -1`: the output goes on, and tells how the job ends
         except JobrunnerError as exc:
             code = Code.CUT if exc.status >= 500 else Code.NOT_ALLOWED
             self._line.close(code, exc.detail)
@@ -107,10 +100,7 @@ class ClientInput:
 
     async def _deliver(self, job: Job, line: Line) -> None:
         while True:
-            if (size := self._size) is not None:
-                self._size = None
-                await job.resize(size.rows, size.cols)
-            elif self._data:
+            if self._data:
                 piece = bytes(self._data[:_HIGH_BYTES])
                 del self._data[:_HIGH_BYTES]
                 await job.write(piece, eof=False)

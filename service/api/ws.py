@@ -19,7 +19,7 @@ from service.api import forms
 from service.api.callers import audit, check_sees
 from service.api.channels import Code, Subprotocol, negotiated
 from service.api.client_input import ClientInput
-from service.api.parameters import OfJob, query
+from service.api.parameters import OfJob, optional, query
 from service.api.reading import MAX_OFFSET
 from service.api.room import check_room
 from service.api.route import Route, Routes, Success, Tag
@@ -29,12 +29,16 @@ from service.errors import (
     BadQuery,
     InsufficientStorage,
     JobrunnerError,
+    MissingScope,
+    NoInput,
     OffsetBeyondEnd,
     OffsetInGap,
     OutputDropped,
     UnknownJob,
     UpgradeRequired,
 )
+from service.jobs.record import JobRecord
+from service.store import readable
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted
@@ -53,6 +57,11 @@ class Connect(OfJob):
         forms.integer(-MAX_OFFSET, MAX_OFFSET),
         "Where to begin; a negative one counts from the present end.",
         default=0,
+    )
+    stdin: bool | None = optional(
+        forms.flag(),
+        "Whether what the client sends is input. When not given, it is where the job has an input"
+        " and the token the scope `run`.",
     )
 
 
@@ -74,7 +83,9 @@ class Connect(OfJob):
             ' "ExitCode", "message": "7"}]}}`). The connection is closed with 1000 behind the'
             " output, 1001 when the worker stops, 1008 when the client may not do what it did, and"
             " 1011 when the output is cut; but for 1000 it goes on at the offset behind what came."
-            " Every 20 seconds the service sends a ping."
+            " Every 20 seconds the service sends a ping. What the client sends is input, where the"
+            " job has one and the token the scope `run`: each message, or those of channel 0;"
+            " channel 255 of v5 with the byte 0 ends it."
         ),
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
@@ -85,6 +96,7 @@ class Connect(OfJob):
             BadQuery,
             BadHeader,
             UnknownJob,
+            NoInput,
             OffsetBeyondEnd,
             OffsetInGap,
             UpgradeRequired,
@@ -95,31 +107,63 @@ class Connect(OfJob):
 async def ws(request: Request, given: Connect) -> HTTPResponse | None:
     """Speak over a WebSocket until the job ends, or the client goes; None, as all was sent.
 
-    Raises: UnknownJob, UpgradeRequired, BadHeader, OffsetBeyondEnd, OffsetInGap, Unavailable,
-        InsufficientStorage; CorruptLog, when there is less than the record tells of; all before the
-        upgrade.
+    Raises: UnknownJob, UpgradeRequired, BadHeader, MissingScope, NoInput, OffsetBeyondEnd,
+        OffsetInGap, Unavailable, InsufficientStorage; CorruptLog, when there is less than the
+        record tells of; all before the upgrade.
     """
-    engine = request.app.ctx.engine
-    check_sees(request, given.job_id)
-    engine.jobs.state(given.job_id)  # an unknown job is nothing but that
+    engine, job_id = request.app.ctx.engine, given.job_id
+    check_sees(request, job_id)
+    record = engine.jobs.show(job_id)  # an unknown job is nothing but that
     subprotocol = negotiated(offered_subprotocols(request.headers))
     answer = accept(request.method, request.version, request.headers, subprotocol.name)
+    came = ClientInput(subprotocol, *_input_of(request, given, record))
     check_room(request)
-    audit(request, "attach", given.job_id)
+    audit(request, "attach", job_id)
     output = engine.outputs.follow(
-        given.job_id, subprotocol.encoder(), offset=given.offset, stream=None, follow=True
+        job_id, subprotocol.encoder(), offset=given.offset, stream=None, follow=True
     )
     with no_response_timeout(request):
         async with output:
             if output.descriptor is not None:
                 refuse_in_reserve(output.descriptor)
-            came = ClientInput(subprotocol, None, "this job has no input")
             answer["Jobrunner-Offset"] = str(output.offset)
             socket = WebSocket(request, answer, came.received)
             came.attach(socket)
             async with socket:
-                await _speak(request, given.job_id, subprotocol, output, socket, came)
+                await _speak(request, job_id, subprotocol, output, socket, came)
     return None
+
+
+class _Job:
+    """Where input goes. That there was some stands in the audit log, what it was nowhere."""
+
+    def __init__(self, request: Request, job_id: str) -> None:
+        self._request = request
+        self._job_id = job_id
+        self._is_audited = False
+
+    async def write(self, data: bytes, *, eof: bool) -> None:
+        await self._request.app.ctx.engine.write_input(self._job_id, data, eof=eof)
+        if not self._is_audited:
+            self._is_audited = True
+            audit(self._request, "input", self._job_id, always=True)
+
+
+def _input_of(request: Request, given: Connect, record: JobRecord) -> tuple[_Job | None, str]:
+    """None: the client only watches, for that reason. Raises: MissingScope, NoInput."""
+    may_write = request.principal.may(Scope.RUN)
+    has_input = readable(record)[1].stdin
+    if given.stdin is False:
+        return None, "stdin=false was asked for: this client only watches"
+    if not may_write:
+        if given.stdin:
+            raise MissingScope(Scope.RUN.value)
+        return None, f"input needs a token with the scope {Scope.RUN.value!r}"
+    if not has_input:
+        if given.stdin:
+            raise NoInput(given.job_id)
+        return None, "this job has no input"
+    return _Job(request, given.job_id), ""
 
 
 async def _speak(

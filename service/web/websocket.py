@@ -191,7 +191,7 @@ class WebSocket:
 
     def is_dead(self) -> bool:
         """Whether the client is gone, and hasn't said so."""
-        return is_dead(self._transport)
+        return not self._transport.is_closing() and is_dead(self._transport)
 
     # What the client says
 

@@ -1,0 +1,149 @@
+"""Input of a WebSocket's client: nothing is taken faster than the job reads, and all that came is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from log_readers import turn
+
+from service.api.channels import KUBERNETES, RAW
+from service.api.client_input import ClientInput
+from service.errors import InputClosed, JobNotRunning, JobrunnerError, NoInput, Unavailable
+
+pytestmark = pytest.mark.once
+V5, _ = KUBERNETES
+KIB = 1024
+
+
+class Line:
+    """A connection: whether it is read from, and why it was closed."""
+
+    def __init__(self) -> None:
+        self.is_paused = False
+        self.closed: tuple[int, str] | None = None
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = code, reason
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+
+class Job:
+    """Takes a piece for each `read`, as a pipe does for a job that reads."""
+
+    def __init__(self, error: JobrunnerError | None = None) -> None:
+        self.taken: list[Any] = []
+        self._error = error
+        self._reads = asyncio.Semaphore(0)
+
+    def read(self, times: int = 1) -> None:
+        for _ in range(times):
+            self._reads.release()
+
+    async def write(self, data: bytes, *, eof: bool) -> None:
+        if self._error is not None:
+            raise self._error
+        await self._reads.acquire()
+        self.taken.append("eof" if eof else data)
+
+
+def made(job: Job | None, subprotocol: Any = RAW) -> tuple[ClientInput, Line]:
+    came, line = ClientInput(subprotocol, job, "only watches"), Line()
+    came.attach(line)
+    return came, line
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await turn()
+
+
+async def test_what_comes_while_the_job_does_not_read_is_joined_and_bounded() -> None:
+    job = Job()
+    came, line = made(job)
+    delivering = asyncio.create_task(came.deliver())
+    came.received(b"a")
+    await settled()  # under way
+    for _ in range(64):
+        came.received(bytes(KIB))
+        assert not line.is_paused  # its pings are seen
+    came.received(b"z")
+    assert line.is_paused
+    job.read()
+    await settled()
+    assert (job.taken, line.is_paused) == ([b"a"], True)  # the next one isn't taken yet
+    job.read()
+    await settled()
+    assert (len(job.taken[1]), line.is_paused) == (64 * KIB, False)
+    job.read()
+    came.end()
+    await delivering
+    assert b"".join(job.taken) == b"a" + bytes(64 * KIB) + b"z"
+
+
+async def test_all_that_came_is_delivered_after_the_client_has_gone() -> None:
+    job = Job()
+    came, _ = made(job, V5)
+    delivering = asyncio.create_task(came.deliver())
+    came.received(b"\x00last words")
+    came.received(b"\xff\x00")
+    came.end()
+    await settled()
+    assert not delivering.done()
+    job.read(2)
+    await delivering
+    assert job.taken == [b"last words", "eof"]
+
+
+async def test_input_behind_its_end_is_refused() -> None:
+    job = Job()
+    job.read(9)
+    came, line = made(job, V5)
+    delivering = asyncio.create_task(came.deliver())
+    came.received(b"\xff\x00")
+    came.received(b"\xff\x00")  # once more changes nothing
+    await delivering
+    assert (job.taken, line.closed) == (["eof"], None)
+    came.received(b"\x00more")
+    assert line.closed is not None
+    assert line.closed[0] == 1008
+
+
+async def test_one_that_only_watches_is_told_so_and_a_bad_message_what_is_wrong() -> None:
+    came, line = made(None)
+    await came.deliver()
+    came.received(b"")
+    assert line.closed is None
+    came.received(b"x")
+    assert line.closed == (1008, "only watches")
+    came, line = made(None, V5)
+    came.received(b"\x09")
+    assert line.closed is not None
+    assert line.closed[0] == 1003
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JobNotRunning("over"), None),
+        (InputClosed("1", 4), None),
+        (NoInput("1"), 1008),
+        (Unavailable("stopping"), 1011),
+    ],
+)
+async def test_what_can_not_be_written_closes_the_connection_unless_nobody_reads_any_more(
+    error: JobrunnerError, code: int | None
+) -> None:
+    came, line = made(Job(error))
+    came.received(bytes(65 * KIB))
+    assert line.is_paused
+    await came.deliver()
+    assert (line.closed and line.closed[0], line.is_paused) == (code, False)
+    came.received(b"more")  # goes nowhere
+    assert not line.is_paused
