@@ -16,8 +16,7 @@ token is revoked or expires. It does no I/O, and knows no HTTP library.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -26,20 +25,15 @@ from service.access.addresses import caller
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import proxy_field
 from service.access.in_flight import Abortable, InFlight
-from service.access.origins import (
-    OWN_FETCH_SITES,
-    is_host_allowed,
-    is_loopback,
-    is_own_origin,
-)
+from service.access.incoming import Incoming, Needs
+from service.access.origins import is_loopback
 from service.access.rate_limiter import RateLimiter
-from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
+from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal
+from service.access.sites import check_host, check_site, is_of_allowed_page
 from service.access.tokens import TokenError
 from service.errors import (
-    HostNotAllowed,
     JobrunnerError,
     MissingScope,
-    OriginNotAllowed,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -47,81 +41,15 @@ from service.errors import (
 )
 from service.settings import Settings
 
-_JSON: Final = "application/json"
 # Seconds that a principal may save up requests for.
 _BURST_S: Final = 2
 _MINUTE_S: Final = 60.0
 # Seconds after which one more request may be sent when too many are in flight.
 _IN_FLIGHT_RETRY_S: Final = 5
-_READING: Final = ("GET", "HEAD")
 # Statuses of refusals that are bounded, and stand in the audit log.
 _AUDITED: Final = (401, 403)
 
 _log = structlog.get_logger("jobrunner.access")
-
-
-class Incoming(Protocol):
-    """What a request says of itself and of its caller. Each is read only if the decision needs it.
-
-    Headers are as they were sent, with each value that was given.
-    """
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def head(self) -> bytes: ...
-
-    @property
-    def host(self) -> str | None: ...
-
-    @property
-    def origins(self) -> Sequence[str]: ...
-
-    @property
-    def fetch_sites(self) -> Sequence[str]: ...
-
-    @property
-    def authorizations(self) -> Sequence[str]: ...
-
-    @property
-    def certificate_name(self) -> str | None:
-        """The common name of a verified client certificate."""
-
-    @property
-    def content_type(self) -> str | None: ...
-
-    @property
-    def has_body(self) -> bool: ...
-
-    @property
-    def local_ip(self) -> str | None:
-        """This end of the connection; None for a Unix socket."""
-
-    @property
-    def client_ip(self) -> str: ...
-
-    @property
-    def peer_uid(self) -> int | None:
-        """The user who connected, over a Unix socket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
-    for exactly this path needs no token; for any other spelling that leads there it does. `media`:
-    the types of its body; none of them is one that a page of another site can send unasked.
-    `untyped`: a body may have no type; a browser says by other headers which page sends it.
-    """
-
-    scope: Scope
-    changes: bool
-    public_path: str | None = None
-    media: tuple[str, ...] = (_JSON,)
-    untyped: bool = False
 
 
 class Tokens(Protocol):
@@ -168,8 +96,8 @@ class Admission:
         """
         principal = UNAUTHENTICATED
         try:
-            self._check_host(incoming, needs)
-            self._check_site(incoming)
+            check_host(incoming, needs, self._settings.allowed_hosts)
+            check_site(incoming, self._settings.allowed_origins)
             principal = self._authenticate(incoming, needs)
             if principal is not UNAUTHENTICATED:
                 if not principal.may(needs.scope):
@@ -186,40 +114,6 @@ class Admission:
     def leave(self, request: Abortable) -> None:
         """A request that was admitted has its response."""
         self.in_flight.leave(request)
-
-    def _check_host(self, incoming: Incoming, needs: Needs) -> None:
-        # HTTP/1.0 needs no Host. No browser speaks that, but a proxy may: it is no page's origin.
-        host = incoming.host
-        if host is None or is_host_allowed(host, self._settings.allowed_hosts, incoming.local_ip):
-            return
-        # Health checks call a service by its address, or by no name of its own.
-        if incoming.path == needs.public_path and incoming.method in _READING:
-            return
-        raise HostNotAllowed(
-            f"The host {host[:80]!r} is none of this service's names; those that it may be"
-            " called by stand in JOBRUNNER_ALLOWED_HOSTS."
-        )
-
-    def _check_site(self, incoming: Incoming) -> None:
-        if self._is_of_allowed_page(incoming):
-            return  # Sec-Fetch-Site says no more than that it is another site's
-        host = incoming.host
-        for origin in incoming.origins:
-            if host is None or not is_own_origin(origin, host):
-                raise OriginNotAllowed(
-                    f"Pages of {origin[:80]!r} may not call this service, which is"
-                    f" {(host or '')[:80]!r}."
-                )
-        for site in incoming.fetch_sites:
-            if site not in OWN_FETCH_SITES:
-                raise OriginNotAllowed(
-                    f"Pages of other sites may not call this service (Sec-Fetch-Site: {site[:80]})."
-                )
-
-    def _is_of_allowed_page(self, incoming: Incoming) -> bool:
-        """Whether a page of another site sent it that the operator has named."""
-        allowed = self._settings.allowed_origins
-        return bool(allowed) and len(incoming.origins) == 1 and incoming.origins[0] in allowed
 
     def _authenticate(self, incoming: Incoming, needs: Needs) -> Principal:
         try:
@@ -267,7 +161,7 @@ class Admission:
         elif (
             not given
             # A browser shows a certificate by itself: that is no proof that the page may call.
-            and not self._is_of_allowed_page(incoming)
+            and not is_of_allowed_page(incoming, self._settings.allowed_origins)
             and (name := incoming.certificate_name) is not None
         ):
             principal = self._tokens.principal_named(name)

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sanic import Sanic
 from sanic.exceptions import SanicException
 
-from service.access.admission import Admission, Needs
+from service.access.admission import Admission
 from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import why_exposed
+from service.access.incoming import Needs
 from service.access.scopes import Principal, Scope
 from service.access.tokens import Tokens
 from service.access.watch import TokenWatch

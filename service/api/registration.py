@@ -8,7 +8,7 @@ from typing import Any
 
 from sanic import Sanic
 
-from service.access.admission import Needs
+from service.access.incoming import Needs
 from service.api.parameters import Parser
 from service.api.problems import ERROR_FORMAT
 from service.api.route import JSON, Handler, Route

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.access.admission import Admission, Needs
+from service.access.admission import Admission
 from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
+from service.access.incoming import Needs
 from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.access.tokens import TokenError
 from service.errors import (
