@@ -152,7 +152,7 @@ class _Job:
 def _input_of(request: Request, given: Connect, record: JobRecord) -> tuple[_Job | None, str]:
     """None: the client only watches, for that reason. Raises: MissingScope, NoInput."""
     may_write = request.principal.may(Scope.RUN)
-    has_input = readable(record)[1].stdin
+    has_input = readable(record)[1].has_input
     if given.stdin is False:
         return None, "stdin=false was asked for: this client only watches"
     if not may_write:

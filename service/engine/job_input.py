@@ -132,7 +132,7 @@ class JobInputs:
             raise JobNotRunning(
                 f"The job {job_id} is {record.state.value}: it reads no input any more."
             )
-        if not readable(record)[1].stdin:
+        if not readable(record)[1].has_input:
             raise NoInput(job_id)
 
 

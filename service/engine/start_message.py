@@ -42,13 +42,13 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
         root=files.working_directory(spec.working_dir),
         environment=spec.environment,
         limits=limits,
-        has_stdin=spec.stdin,
+        has_stdin=spec.has_input,
         terminal=spec.tty,
     )
     message = _bare(settings, job_id, spec, number, cwd)
     message["create_cwd"] = files.beneath_work(cwd) is not None
     message["limits"] = cast("Limits", limits)  # the same names: a test compares them
-    if spec.stdin:
+    if spec.stdin and spec.tty is None:
         message["stdin"] = True
     if (user := settings.run_as) is not None:
         message["run_as"] = {"uid": user.uid, "gid": user.gid}

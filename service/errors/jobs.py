@@ -96,7 +96,8 @@ class NoInput(JobrunnerError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f'The job {job_id} has no standard input: it was submitted without "Stdin": true.'
+            f'The job {job_id} has no standard input: it was submitted without "Stdin": true, and'
+            " without a terminal."
         )
 
 

@@ -59,6 +59,11 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     stdin: bool = False
     tty: Terminal | None = msgspec.field(default=None, name="TTY")
 
+    @property
+    def has_input(self) -> bool:
+        """Whether somebody can write to it: into a pipe, or a terminal."""
+        return self.stdin or self.tty is not None
+
 
 class JobBody(
     msgspec.Struct, frozen=True, kw_only=True, rename="pascal", forbid_unknown_fields=True

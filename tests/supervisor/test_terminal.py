@@ -1,7 +1,11 @@
 """A job with a terminal: it controls the command's session, is held across commands, and loses no output."""
 
+import contextlib
+import hashlib
 import os
+import random
 import signal
+from base64 import b64encode
 
 import pytest
 
@@ -128,13 +132,14 @@ def test_a_terminal_goes_on_over_an_upgrade_in_place(start_supervisor, job, fifo
     client = supervisor.connect()
     assert resized(client, job, 40, 120)["ok"]
     assert said.line() == "40 120"
+    assert type_in(client, job, b"typed\n")["offset"] == 6
     (client.state_dir / "jobs" / job / "work" / "done").touch()
     client.event(job, "ended")
     client.start(
         job, "stty size; readlink /proc/$PPID/fd/* | grep -c ptmx", command=1, terminal=SIZE
     )
     assert client.event(job, "finished")["output_complete"]
-    assert client.output(job).decode().split() == ["last", "40", "120", "2"]
+    assert client.output(job).decode().split() == ["typed", "last", "40", "120", "3"]
 
 
 @pytest.fixture
@@ -163,3 +168,60 @@ def test_the_owner_of_a_terminal_is_its_user():
         os.close(slave)
     finally:
         made.close()
+
+
+def type_in(client, job, text, **options):
+    return client.request("input", job=job, data=b64encode(text).decode(), **options)
+
+
+def test_what_is_typed_is_read_and_shown_and_ends_with_its_character(client, job, fifo):
+    said = fifo()
+    client.run(job, f"echo up > {said}; sha256sum > {said}; cat > {said}", terminal=SIZE)
+    assert said.line() == "up"
+    assert type_in(client, job, b"one\n", offset=0)["offset"] == 4
+    assert type_in(client, job, b"two", offset=3)["why"] == "offset"
+    assert type_in(client, job, b"two", offset=4, end=True)["offset"] == 7  # in the midst of a line
+    assert said.line().split()[0] == hashlib.sha256(b"one\ntwo").hexdigest()
+    assert type_in(client, job, b"more\n", offset=7, end=True)["ok"]
+    assert said.line() == "more"
+    client.event(job, "finished")
+    assert client.output(job) == b"one\r\ntwomore\r\n"
+    assert type_in(client, job, b"late")["why"] == "ended"
+
+
+def test_what_is_typed_between_two_commands_is_for_the_next_one(client, job):
+    client.run(job, "true", end_if="never", terminal=SIZE)
+    client.event(job, "ended")
+    assert type_in(client, job, b"ahead\n")["ok"]
+    client.start(job, "read line; echo got $line", command=1, terminal=SIZE)
+    client.event(job, "finished")
+    assert client.output(job) == b"ahead\r\ngot ahead\r\n"
+
+
+def test_who_types_faster_than_the_job_reads_waits(client, job, fifo):
+    gate = fifo()
+    data = random.Random(1).randbytes(300_000)
+    ready = "stty raw -echo; echo ready"
+    client.run(job, f"{ready}; read < {gate}; head -c {len(data)} | sha256sum", terminal=SIZE)
+    while b"ready" not in output_so_far(client, job):
+        client.sync()
+    pieces = [data[at : at + 50_000] for at in range(0, len(data), 50_000)]
+    for number, piece in enumerate(pieces):
+        text = b64encode(piece).decode()
+        client.send("input", job=job, request_id=10**6 + number, offset=number * 50_000, data=text)
+    last = 10**6 + len(pieces) - 1
+    assert last not in [m.get("request_id") for m in client.sync() if m.get("ok")]
+    gate.go()
+    for number, piece in enumerate(pieces):
+        reply = client.expect("reply", request_id=10**6 + number)
+        while not reply["ok"]:
+            assert reply["why"] in ("no_room", "offset")
+            reply = type_in(client, job, piece, offset=number * 50_000)
+    client.event(job, "finished")
+    assert client.output(job).split()[1].decode() == hashlib.sha256(data).hexdigest()
+
+
+def output_so_far(client, job):
+    with contextlib.suppress(FileNotFoundError):
+        return client.output(job)
+    return b""

@@ -32,6 +32,10 @@ COMMAND_LABEL: Final = "jobrunner.command"
 # Wait statuses of the client that don't tell how the container ended: its own failures begin at
 # 125, and a container that a signal ended has 128 and more. Source: docker-run(1), EXIT STATUS.
 _UNCLEAR: Final = ((-64, -1), (125, 255))
+# The client leaves a container whose terminal it serves when these are typed, and has no way to be
+# told that none do. Each but the last is held back until it is clear that it isn't the beginning of
+# them: so the first one is a key that is seldom typed. Source: docker-run(1), --detach-keys.
+_DETACH_KEYS: Final = "ctrl-^,ctrl-],ctrl-^,ctrl-],ctrl-^,ctrl-],ctrl-^,ctrl-]"
 _ANY: Final = ((-64, 255),)
 
 
@@ -52,6 +56,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     )
     variables = {
         **settings.container_environment,
+        **context.term,
         **context.environment,
         **spec.environment,
         **context.marker,
@@ -68,6 +73,8 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     env_file = len(argv) - 1
     if context.has_stdin:
         argv.append("--interactive")
+    if context.terminal is not None:
+        argv += ["--tty", "--detach-keys", _DETACH_KEYS]
     argv += ["--user", container_user(settings), "--network", network, *_privileges(settings)]
     argv += ["--workdir", _inner_directory(spec, context)]
     for bound in _mounts(spec, context):

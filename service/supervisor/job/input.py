@@ -38,12 +38,14 @@ class Taken(NamedTuple):
 
 
 Reply: TypeAlias = Callable[[Taken], None]
+AtEnd: TypeAlias = Callable[[bytes], bytes]
 
 
 @dataclass(slots=True, kw_only=True)
 class InputSnapshot:
     """An input as it is handed to the next image of this process. `writer` and `reader` are
-    descriptors, below 0 where it is closed; `waiting` was accepted, and not taken yet.
+    descriptors, below 0 where it is closed; `waiting` was accepted, and not taken yet; `last` is
+    the byte that was accepted last.
     """
 
     writer: int
@@ -51,11 +53,12 @@ class InputSnapshot:
     taken: int
     waiting: bytes
     is_ended: bool
+    last: bytes = b""
 
 
 class JobInput:
-    """Owns its descriptors. `at_end`, unless it is empty, is written when the input ends, which
-    stays open then: what a terminal takes for it.
+    """Owns its descriptors. `at_end` says what is to be written when the input ends, which stays
+    open then: what a terminal takes for it, after the byte that came last.
     """
 
     __slots__ = (
@@ -63,6 +66,7 @@ class JobInput:
         "_at_end",
         "_is_ended",
         "_is_watched",
+        "_last",
         "_loop",
         "_parked",
         "_replies",
@@ -75,7 +79,12 @@ class JobInput:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, writer: int, reader: int = -1, *, at_end: bytes = b""
+        self,
+        loop: asyncio.AbstractEventLoop,
+        writer: int,
+        reader: int = -1,
+        *,
+        at_end: AtEnd | None = None,
     ) -> None:
         """`writer` doesn't block; `reader` is what commands get, or below 0."""
         self._loop = loop
@@ -84,10 +93,11 @@ class JobInput:
         self._at_end = at_end
         self._taken = 0
         self._waiting = bytearray()
+        self._last = b""
         self._is_ended = False
         self._is_watched = False
         self._why: InputRefusal = "closed"
-        # Positions count `at_end` as well, which no writer has sent.
+        # Positions count what `at_end` says as well, which no writer has sent.
         self._accepted = 0
         self._written = 0
         self._replies: deque[tuple[int, int, Reply]] = deque()  # position, offset
@@ -117,15 +127,21 @@ class JobInput:
             taken=self._taken,
             waiting=bytes(self._waiting),
             is_ended=self._is_ended,
+            last=self._last,
         )
 
     @classmethod
     def resume(
-        cls, loop: asyncio.AbstractEventLoop, snapshot: InputSnapshot, *, at_end: bytes = b""
+        cls,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: InputSnapshot,
+        *,
+        at_end: AtEnd | None = None,
     ) -> JobInput:
         """The input of this snapshot, going on."""
         made = cls(loop, snapshot.writer, snapshot.reader, at_end=at_end)
         made._taken, made._is_ended = snapshot.taken, snapshot.is_ended
+        made._last = snapshot.last
         made._waiting += snapshot.waiting
         made._accepted = len(snapshot.waiting)
         made._flush()
@@ -139,7 +155,7 @@ class JobInput:
             reply(Taken(self._taken, "offset"))
         elif not data and not end:
             reply(Taken(self._taken, "ended" if self._why == "ended" else None))
-        elif not data and self._is_ended and not self._at_end:
+        elif not data and self._is_ended:
             self._after_all(reply)
         elif self._is_closed:
             reply(Taken(self._taken, self._why))
@@ -162,15 +178,17 @@ class JobInput:
 
     @property
     def _is_closed(self) -> bool:
-        return self._writer < 0 or (self._is_ended and not self._at_end)
+        return self._writer < 0 or self._is_ended
 
     def _accept(self, data: bytes, reply: Reply, *, end: bool) -> None:
         self._taken += len(data)
-        self._waiting += data
-        if end:
+        if end and self._at_end is None:
             self._is_ended = True
-            self._waiting += self._at_end
-        self._accepted += len(data) + (len(self._at_end) if end else 0)
+        elif end and self._at_end is not None:
+            data += self._at_end(data[-1:] or self._last)
+        self._waiting += data
+        self._accepted += len(data)
+        self._last = data[-1:] or self._last
         self._after_all(reply)
         if not self._is_watched:
             self._flush()
@@ -195,7 +213,7 @@ class JobInput:
             self._written += count
             self._answer()
         self._unwatch()
-        if self._is_ended and not self._at_end:
+        if self._is_ended:
             self._shut()
 
     def _answer(self) -> None:

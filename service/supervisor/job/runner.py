@@ -118,15 +118,17 @@ class Job:
         job.machine = snapshot.machine
         job._grace_s = snapshot.grace_s
         job._is_kill_reported = job.is_being_killed
+        job._terminal = snapshot.terminal
         if snapshot.input is not None:
-            job._input = JobInput.resume(runtime.loop, snapshot.input)
+            terminal = job._terminal.terminal if job._terminal is not None else None
+            at_end = terminal.end_of_input if terminal is not None else None
+            job._input = JobInput.resume(runtime.loop, snapshot.input, at_end=at_end)
         if job.is_finished:
             if job._input is not None:
                 job._input.close()
             return job
         job._hooks, job._usage = snapshot.hooks, snapshot.usage
         job._left.resume(snapshot.background, snapshot.left)
-        job._terminal = snapshot.terminal
         job.stopwatch = snapshot.stopwatch
         job._limits.resume(job.id, snapshot.limits, runtime.controllers)
         if snapshot.tree is not None:
@@ -348,7 +350,10 @@ class Job:
         if (asked := request.get("terminal")) is None:
             return None
         self._log.end_terminal()
-        return self.terminal.of_command(asked, job_user(request))
+        made = self.terminal.of_command(asked, job_user(request))
+        if self._input is None:
+            self._input = self.terminal.make_input(self._runtime.loop)
+        return made
 
     def _take_in(self, request: Start, spawned: Spawned, tree: Tree) -> None:
         self._runtime.on_spawned(spawned.pid)

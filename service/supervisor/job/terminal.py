@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 from dataclasses import dataclass
 
 from service.host.identity import Identity
 from service.link.to_supervisor import TerminalKeys
+from service.supervisor.job.input import JobInput
 from service.supervisor.process.terminal import Terminal
 
 
@@ -30,6 +33,13 @@ class JobTerminal:
             made = Terminal.open(self.rows or asked["rows"], self.cols or asked["cols"], user)
             self.master = made.master
         return made
+
+    def make_input(self, loop: asyncio.AbstractEventLoop) -> JobInput:
+        """What is typed. Raises: OSError."""
+        made = self.terminal
+        assert made is not None  # noqa: S101 - a command was given it
+        descriptor = fcntl.fcntl(made.master, fcntl.F_DUPFD_CLOEXEC, 0)
+        return JobInput(loop, descriptor, at_end=made.end_of_input)
 
     def resize(self, rows: int, cols: int) -> None:
         """One that isn't made yet begins with that size."""
