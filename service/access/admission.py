@@ -211,6 +211,8 @@ class Admission:
 def _expect_media(incoming: Incoming, needs: Needs) -> None:
     """Raises: UnsupportedMediaType."""
     given, media = incoming.content_type, needs.media
+    if not media:
+        return
     if given is None and (needs.untyped or not incoming.has_body):
         return
     if given in media:

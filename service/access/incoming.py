@@ -64,7 +64,8 @@ class Incoming(Protocol):
 class Needs:
     """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
     for exactly this path needs no token; for any other spelling that leads there it does. `media`:
-    the types of its body; none of them is one that a page of another site can send unasked.
+    the types of its body; none of them is one that a page of another site can send unasked. None at
+    all: it may be of any, as its method is none that a page can use unasked.
     `untyped`: a body may have no type; a browser says by other headers which page sends it.
     """
 

@@ -32,9 +32,12 @@ def audit(
     job_id: str | None,
     *,
     code: str | None = None,
+    of_file: bool = False,
     always: bool = False,
 ) -> None:
-    """One line in the audit log; within the bounds of the caller, unless it is written `always`."""
+    """One line in the audit log; within the bounds of the caller, unless it is written `always`.
+    `of_file`: the path of the request tells which file it is about.
+    """
     principal = request.principal
     audit_log = request.app.ctx.admission.audit_log
     ip, uid = client_ip(request), peer_uid(request)
@@ -47,7 +50,9 @@ def audit(
     if job_id is not None:
         fields |= {"job": job_id}
     if code is not None:
-        fields |= {"code": code, "request": f"{request.method} {request.path}"}
+        fields |= {"code": code}
+    if code is not None or of_file:
+        fields |= {"request": f"{request.method} {request.path}"}
     if always:
         audit_log.always(action, **fields)
     else:

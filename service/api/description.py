@@ -40,13 +40,15 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "Accept-Ranges": ("`bytes`, where a range can be asked for.", {"type": "string"}),
     "Cache-Control": (
-        "`no-store` while the job is live, `private, immutable` afterwards.",
+        "Of output: `no-store` while the job is live, `private, immutable` afterwards.",
         {"type": "string"},
     ),
     "ETag": (
-        "The name of the log: always the same, also while it grows.",
+        "Of output: always the same, also while it grows. Of a file: another for each version.",
         {"type": "string", "pattern": '^".*"$'},
     ),
+    "Last-Modified": ("When the file was changed last.", {"type": "string"}),
+    "Content-Disposition": ("The name of the file.", {"type": "string"}),
     "Jobrunner-State": (
         "How a finished job ended. A chunked response has this and the fields below as trailers.",
         {"type": "string"},
@@ -58,7 +60,7 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Jobrunner-Stdout": ("Bytes of its standard output.", {"type": "integer", "minimum": 0}),
     "Jobrunner-Stderr": ("Bytes of its standard error.", {"type": "integer", "minimum": 0}),
     "Content-Range": (
-        "The range that is sent; with 416 the end of the output.",
+        "The range that is sent; with 416 the size of what there is.",
         {"type": "string", "pattern": r"^bytes (\*/\d+|\d+-\d+/(\*|\d+))$"},
     ),
     "Jobrunner-SHA256": (
@@ -92,6 +94,7 @@ _ABOUT: Final = (
 TAGS: Final[dict[Tag, str]] = {
     Tag.JOBS: "Submit jobs; list, show, wait for, kill and clean them.",
     Tag.OUTPUT: "What jobs have written.",
+    Tag.FILES: "Files of jobs: list, read, write, remove; whole directories as archives.",
     Tag.SERVICE: "The service itself: its health, its numbers, its description.",
 }
 

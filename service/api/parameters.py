@@ -39,7 +39,8 @@ class Where(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A declared parameter. `default` None: it has none; `is_repeated`: it may come several times,
-    and its value is a tuple; `is_joined`: a header that is a list, whose lines make one.
+    and its value is a tuple; `is_joined`: a header that is a list, whose lines make one; `is_rest`:
+    all that is left of a path, slashes among it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Parameter:
     default: Any = None
     is_repeated: bool = False
     is_joined: bool = False
+    is_rest: bool = False
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema, as a form of OpenAPI has it."""
@@ -84,9 +86,11 @@ def header(form: Form[T], meaning: str, *, name: str, is_joined: bool = False) -
     return cast("T | None", dataclasses.field(default=None, metadata={_DECLARED: declared}))
 
 
-def path(form: Form[str], meaning: str, *, name: str) -> str:
-    """Declare a segment of the path: `{name}` there. It comes as the router found it."""
-    declared = Parameter(name, form, meaning, Where.PATH)
+def path(form: Form[str], meaning: str, *, name: str, is_rest: bool = False) -> str:
+    """Declare a segment of the path: `{name}` there, or with `is_rest` all that is left of it. It
+    comes as the router found it.
+    """
+    declared = Parameter(name, form, meaning, Where.PATH, is_rest=is_rest)
     return cast("str", dataclasses.field(metadata={_DECLARED: declared}))
 
 

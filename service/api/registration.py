@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +21,7 @@ def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[An
     for route, handler in routes:
         app.add_route(
             _dispatcher(route, handler),
-            re.sub(r"{(\w+)}", r"<\1:str>", route.path),
+            route.pattern,
             methods=route.methods,
             name=route.operation,
             error_format=ERROR_FORMAT,

@@ -32,6 +32,7 @@ class Tag(StrEnum):
 
     JOBS = "jobs"
     OUTPUT = "output"
+    FILES = "files"
     SERVICE = "service"
 
 
@@ -70,8 +71,8 @@ class Route(Generic[P]):
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
     `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent, unless
-    `body_is_optional`; `media`: what its media type may be. `is_streamed`: the handler reads the
-    body itself, which is bytes of any number, or none; they needn't be given a type.
+    `body_is_optional`; `media`: what its media type may be, none: any. `is_streamed`: the handler
+    reads the body itself, which is bytes of any number, or none; they needn't be given a type.
     `details`: what a caller should know beyond the `meaning`, as sentences; `agreement`: which
     parameters go together.
     """
@@ -109,6 +110,15 @@ class Route(Generic[P]):
     def methods(self) -> tuple[str, ...]:
         """Those that it is registered for."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def pattern(self) -> str:
+        """The path as Sanic's router takes it."""
+        declared = parameters(self.parameters).values()
+        rest = {p.name for p in declared if p.where is Where.PATH and p.is_rest}
+        return re.sub(
+            r"{(\w+)}", lambda m: f"<{m[1]}:{'path' if m[1] in rest else 'str'}>", self.path
+        )
 
 
 class Routes:

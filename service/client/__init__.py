@@ -41,9 +41,14 @@ if TYPE_CHECKING:
     from service.client.sync_job import Job
     from service.client.sync_rim import OutputReading, Reading, SearchReading
     from service.errors import (
+        BadArchive,
+        BadPath,
         BadQuery,
         BodyTooLarge,
+        DirectoryNotEmpty,
         Draining,
+        FileBusy,
+        FileForbidden,
         FilesLeft,
         IdempotencyKeyReused,
         InsufficientStorage,
@@ -60,13 +65,16 @@ if TYPE_CHECKING:
         OffsetBeyondEnd,
         OffsetInGap,
         OutcomeUnknown,
+        PreconditionFailed,
         SignalNotPassedOn,
         SubmissionLost,
         TooManyRequests,
         Unauthenticated,
         Unavailable,
+        UnknownFile,
         UnknownJob,
         UnknownProblem,
+        WrongFileType,
     )
     from service.jobs.views import JobView
 
@@ -76,14 +84,19 @@ __all__ = [
     "AsyncOutputReading",
     "AsyncReading",
     "AsyncSearchReading",
+    "BadArchive",
+    "BadPath",
     "BadQuery",
     "BodyTooLarge",
     "Client",
     "ClientClosed",
     "CommandFailed",
+    "DirectoryNotEmpty",
     "Draining",
     "End",
     "Event",
+    "FileBusy",
+    "FileForbidden",
     "FilesLeft",
     "Followed",
     "Gap",
@@ -107,6 +120,7 @@ __all__ = [
     "OutcomeUnknown",
     "OutputBytes",
     "OutputReading",
+    "PreconditionFailed",
     "Reading",
     "Receipt",
     "Record",
@@ -123,8 +137,10 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",
+    "UnknownFile",
     "UnknownJob",
     "UnknownProblem",
+    "WrongFileType",
 ]
 
 # Where each name stands; type checkers read the imports above.

@@ -36,7 +36,8 @@ from service.engine.tasks import OwnedTasks
 from service.engine.terminals import Terminals
 from service.engine.usage import UsageOfJobs
 from service.engine.waiters import Waiters
-from service.errors import FilesLeft, JobIsLive, Unavailable
+from service.engine.workspaces import Workspaces
+from service.errors import FilesLeft, InsufficientStorage, JobIsLive, Unavailable
 from service.host.heartbeats import Heartbeats
 from service.host.process_list import ProcessNow
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
@@ -61,6 +62,7 @@ class Engine:
     Attributes:
         jobs: what is known of jobs, and how to wait for them.
         outputs: the visits of readers.
+        workspaces: the files of jobs.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Engine:
         self._inputs = JobInputs(store, self._session, self.jobs.wait_started)
         self._terminals = Terminals(store, self._session, self._driver)
         self._priorities = Priorities(store, self._session)
+        self.workspaces = Workspaces(settings, self.jobs)
         self._releasing = Releasing(self.jobs, self._session)
         self._selected = SelectedJobs(
             store, self._kills, self._cleaning, lambda: self.jobs.is_closing
@@ -120,6 +123,7 @@ class Engine:
         self.jobs.close()
         await self.outputs.close()
         self._removal.close()
+        self.workspaces.close()
         await self._tasks.cancel_kept()
         await self._kept.close()
         await self._tasks.finish()
@@ -239,6 +243,18 @@ class Engine:
         if touched.untouched:
             self._retention.files_left()
         return touched
+
+    def check_free_space(self) -> None:
+        """Raises: InsufficientStorage, when the records have no room: what callers write would take
+        it from them.
+        """
+        if (why := self._store.reserve.shortage()) is not None:
+            raise InsufficientStorage(why)
+
+    def files_changed(self, job_id: str) -> None:
+        """What a finished job has on the disk is to be measured again. Raises: Unavailable."""
+        if self._store.finished.unmeasure(job_id):
+            self._retention.finished(job_id)
 
     async def wait_kept_ended(self, job_id: str) -> None:
         """Return once the processes that the job has kept are ended, if `kill` was to end some.

@@ -82,19 +82,22 @@ def open_by_links(path: str, flags: int) -> int:
         os.close(root)
 
 
-def make_directories_beneath(directory: int, path: str | bytes, mode: int = 0o755) -> int:
+def make_directories_beneath(
+    directory: int, path: str | bytes, mode: int = 0o755, *, one_mount: bool = False
+) -> int:
     """Open the directory `path` (O_PATH), after creating it and its parents where missing.
 
     Raises: as `open_beneath` does.
     """
     try:
-        return open_beneath(directory, path, _PASSING)
+        return open_beneath(directory, path, _PASSING, one_mount=one_mount)
     except FileNotFoundError:
         parts = _parts(os.fsencode(path))
     current = os.open(".", _PASSING, dir_fd=directory)
     try:
         for number, name in enumerate(parts, 1):
-            following = _enter_or_make(directory, parts[:number], current, name, mode)
+            way = parts[:number]
+            following = _enter_or_make(directory, way, current, name, mode, one_mount=one_mount)
             os.close(current)
             current = following
     except BaseException:
@@ -103,10 +106,12 @@ def make_directories_beneath(directory: int, path: str | bytes, mode: int = 0o75
     return current
 
 
-def _enter_or_make(directory: int, way: list[bytes], parent: int, name: bytes, mode: int) -> int:
+def _enter_or_make(
+    directory: int, way: list[bytes], parent: int, name: bytes, mode: int, *, one_mount: bool
+) -> int:
     # From the top each time: a symlink on the way may lead anywhere beneath it, and nowhere else.
     try:
-        return open_beneath(directory, b"/".join(way), _PASSING)
+        return open_beneath(directory, b"/".join(way), _PASSING, one_mount=one_mount)
     except FileNotFoundError:
         try:
             os.mkdir(name, mode, dir_fd=parent)

@@ -15,13 +15,12 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from service.errors import FieldError, pointer_step, quoted
-from service.jobs.fields import MAX_PATH_BYTES, also
+from service.files.names import wrong_in_path
+from service.jobs.fields import also
 
 MAX_FILES: Final = 1000
 # Bytes of all files of a submission: as many as a whole body has by default.
 MAX_FILES_BYTES: Final = 4 << 20
-# Bytes of one name in a directory. Source: NAME_MAX, limits.h.
-MAX_NAME_BYTES: Final = 255
 DEFAULT_MODE: Final = 0o644
 _MODE: Final = "^0?[0-7]{3}$"
 # A relative path without `.`, `..` and empty names.
@@ -88,26 +87,6 @@ def errors_in_files(files: Mapping[str, GivenFile]) -> Iterator[FieldError]:
                 detail = f"expected no file at {quoted(above)}, which is a directory of this path"
                 yield FieldError(f"/Files/{pointer_step(path)}", detail)
             above = above.rpartition("/")[0]
-
-
-def wrong_in_path(path: bytes) -> str | None:
-    """What is wrong with a path in a job's directory, as a sentence that begins with what was
-    expected; None when nothing is.
-    """
-    if not path:
-        return "expected a path, got an empty one"
-    if b"\0" in path:
-        return "expected a path without NUL"
-    if path.startswith(b"/"):
-        return "expected a path relative to the job's directory, got an absolute one"
-    if len(path) >= MAX_PATH_BYTES:
-        return f"expected a path of less than {MAX_PATH_BYTES} bytes, got {len(path)}"
-    for name in path.split(b"/"):
-        if name in (b"", b".", b".."):
-            return f"expected a path without empty names, '.' and '..', got {name.decode()!r} in it"
-        if len(name) > MAX_NAME_BYTES:
-            return f"expected names of at most {MAX_NAME_BYTES} bytes, got one of {len(name)}"
-    return None
 
 
 def _wrong_path(path: str) -> str | None:

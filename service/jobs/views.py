@@ -160,6 +160,32 @@ class Accepted(msgspec.Struct, frozen=True):
     id: JobID = msgspec.field(name="ID")
 
 
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A file of a job. `Path` is relative to the directory that was asked for, percent-encoded as
+    in a URL, and so exact for any bytes; in `Name` U+FFFD stands for bytes that aren't UTF-8.
+    """
+
+    name: str
+    path: str
+    type: Annotated[str, _as(enum=["file", "directory", "symlink", "other"])]
+    size: int
+    modified_at: Time
+    mode: Annotated[str, _as(pattern="^[0-7]{4}$")]
+
+
+class FileListing(msgspec.Struct, frozen=True, rename="pascal"):
+    """One page; `Next`, when there is more, is what `after` takes."""
+
+    entries: list[FileEntry]
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Unpacked(msgspec.Struct, frozen=True, rename="pascal"):
+    """How many entries an archive had."""
+
+    entries: int
+
+
 class Killed(msgspec.Struct, frozen=True, rename="pascal"):
     """`State` is null when there is no such job; the ID is as it was given."""
 

@@ -27,6 +27,8 @@ _ANSWERS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10,
 
 # What a reader over a WebSocket is counted as.
 WEBSOCKET: Final = "websocket"
+# What an open answer with a file, and an upload, are counted as.
+FILES: Final = ("file", "archive", "upload")
 
 _log = structlog.get_logger("jobrunner.app")
 
@@ -87,8 +89,12 @@ class Metrics:
             multiprocess_mode="livesum",
             **one,
         )
-        names = (*(each.name for each in FORMATS), WEBSOCKET)
+        names = (*(each.name for each in FORMATS), WEBSOCKET, *FILES)
         self._readers = {name: readers.labels(name) for name in names}
+        moved = Counter(
+            "jobrunner_file_bytes", "Bytes of files of jobs that were moved.", ["direction"], **one
+        )
+        self._moved = {word: moved.labels(word) for word in ("in", "out")}
         self._answers = Histogram(
             "jobrunner_request_duration_seconds",
             "From the head of a request to the end of its answer.",
@@ -124,6 +130,10 @@ class Metrics:
 
     def detached(self, format_name: str) -> None:
         self._readers[format_name].dec()
+
+    def file_moved(self, direction: str, size: int) -> None:
+        """Bytes of a file came `in`, or went `out`."""
+        self._moved[direction].inc(size)
 
     def responded(self, method: str, route: str, status: str, seconds: float) -> None:
         """A request ended; all three words are of small sets."""

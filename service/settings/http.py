@@ -138,6 +138,13 @@ class HttpSettings:
         "bytes of a request's body; Linux starts no program with more than 2 MiB of arguments and"
         " variables, unless its stack may be larger than usual",
     )
+    max_upload: int = setting(
+        integer(0, 1 << 50),
+        "0",
+        "a number of bytes from 0 (off) to 1125899906842624",
+        "bytes of one file, or of one archive, that is written to a job's directory; 0: as many as"
+        " there is room for",
+    )
     tls_client_ca: Path | None = setting(
         file_or_none,
         "",

@@ -150,8 +150,20 @@ class FinishedJobs:
         )
         return [row[0] for row in rows]
 
+    def unmeasure(self, job_id: str) -> bool:
+        """Forget the size of a finished job, as it has changed; False, and nothing changes, when
+        the job isn't finished, or wasn't measured. Raises: InsufficientStorage, Unavailable.
+        """
+        sql = (
+            "UPDATE jobs SET disk_bytes = NULL"
+            " WHERE id = ? AND finished_at IS NOT NULL AND disk_bytes IS NOT NULL"
+        )
+        connection = self._database.connection
+        return self._database.atomically(lambda: connection.execute(sql, (job_id,))).rowcount > 0
+
     def measured(self, sizes: Mapping[str, int]) -> None:
-        """Store what finished jobs take on the disk; the first size of a job stays.
+        """Store what finished jobs take on the disk; the first size of a job stays,
+        unless `unmeasure` comes between.
 
         Raises: InsufficientStorage, Unavailable.
         """

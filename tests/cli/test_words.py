@@ -38,7 +38,7 @@ def view(**members: Any) -> JobView:
         "FinishedAt": "2026-01-31T11:59:02.000000Z", "Duration": 1.0, "WorkingDir": "/w",
         "Environment": [], "Timeout": None, "IdleTimeout": None, "QueueTimeout": None,
         "Priority": 0, "Grace": 10.0, "Commands": [{"CommandLine": "true", "State": "exited"}],
-        "Limits": {}, "Usage": {"CPUSeconds": None, "PeakMemory": None},
+        "Limits": {}, "Hold": False, "Files": [], "Usage": {"CPUSeconds": None, "PeakMemory": None},
         "Output": {"Bytes": 0, "Complete": True, "Gaps": []}, "Kill": None, "Left": [],
     }  # fmt: skip
     assert set(members) <= set(plain)

@@ -160,7 +160,7 @@ def view(state: str) -> bytes:
         b'{"ID":"j","Name":null,"Labels":{},"State":"%b","Reason":null,"ExitCode":0,"Signal":null,'
         b'"Error":null,"CreatedAt":"","StartedAt":null,"FinishedAt":null,"Duration":null,'
         b'"WorkingDir":"","Environment":[],"Timeout":null,"IdleTimeout":null,"QueueTimeout":null,'
-        b'"Priority":0,"Grace":1,"Commands":[],"Limits":{},"Usage":{"CPUSeconds":null,'
+        b'"Priority":0,"Grace":1,"Commands":[],"Limits":{},"Hold":false,"Files":[],"Usage":{"CPUSeconds":null,'
         b'"PeakMemory":null},"Output":{"Bytes":0,"Complete":true,"Gaps":[]},"Kill":null,"Left":[]}'
         % state.encode()
     )

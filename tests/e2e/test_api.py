@@ -41,6 +41,8 @@ JOB_KEYS = {
     "QueueTimeout",
     "Priority",
     "Limits",
+    "Hold",
+    "Files",
     "Grace",
     "Commands",
     "Usage",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.jobs.given_files import MAX_FILES_BYTES, GivenFile, errors_in_files, wrong_in_path
+from service.files.names import wrong_in_path
+from service.jobs.given_files import MAX_FILES_BYTES, GivenFile, errors_in_files
 
 pytestmark = pytest.mark.once
 
