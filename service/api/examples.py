@@ -70,6 +70,8 @@ _VALUES: Final[Mapping[str, Any]] = {
 # By the names of keys that are null elsewhere, and by the types of JSON Schema.
 _SIMPLE: Final[Mapping[str, Any]] = {
     "Signal": "SIGTERM",
+    "Mode": "0644",
+    "ModifiedAt": "2026-01-31T12:00:00.015000Z",
     "RequestedAt": "2026-01-31T12:00:00.015000Z",
     "array": [],
     "object": {},

@@ -36,7 +36,7 @@ _PREFIX: Final = "jobrunner-metrics-"
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a private directory is made in it
 # Bytes of each file, by what prometheus_client calls it. Histograms: each combination of method,
 # route and status that can occur takes about 4 KB; those of eleven routes nearly fill one megabyte.
-_SIZES: Final = {"counter": 64 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
+_SIZES: Final = {"counter": 64 << 10, "histogram": 4 << 20, "gauge_livesum": 64 << 10}
 _LIVE_GAUGES: Final = "gauge_livesum"
 
 _open: Any = mmap_dict.MmapedDict  # it isn't annotated

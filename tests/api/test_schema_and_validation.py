@@ -220,7 +220,7 @@ class NoHeaders(dict):
 
 
 def parsed(route, name, text):
-    in_path = {"ID": "x"} if "{ID}" in route.path else {}
+    in_path = {name: "x" for name in ("ID", "PATH") if f"{{{name}}}" in route.path}
     try:
         Parser(route.parameters).parse(in_path, f"{name}={quote(text, safe='')}", NoHeaders())
     except BadQuery:

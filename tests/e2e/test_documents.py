@@ -175,6 +175,15 @@ def test_an_agent_gets_the_exit_code_and_the_end_of_the_log(
     assert json.loads(killed)["State"] == "exited"
 
 
+def test_a_job_is_given_files_and_those_it_makes_are_fetched(
+    service: Service, tmp_path: Path
+) -> None:
+    (commands,) = blocks(recipe("Give a job files, and fetch those that it makes"))
+    shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == "100000\n99999\n99998\ntop.txt\n"
+
+
 def test_a_job_is_sent_a_signal(service: Service, tmp_path: Path) -> None:
     (commands,) = blocks(recipe("Send a job a signal"))
     shown = ran(commands.replace("localhost:8080", service.url), tmp_path)
