@@ -46,6 +46,19 @@ def call(policy: Policy, request: Request, *, is_patient: bool = False) -> Nothi
         yield from attempts.pause(body, request)
 
 
+def once(request: Request) -> Nothing[Answer | Failure | JobrunnerError]:
+    """What comes of `request`, sent once."""
+    got: Head | Failure = yield Open(request)
+    if isinstance(got, Failure):
+        return got
+    body = yield from _body()
+    if isinstance(body, Failure):
+        return body
+    if got.status < HTTPStatus.BAD_REQUEST:
+        return Answer(got.status, dict(got.headers), body)
+    return problem_of(got, body)
+
+
 def opened(policy: Policy, request: Request, attempts: Attempts) -> Nothing[Head]:
     """The head of the response to `request`, whose body is to be read.
 

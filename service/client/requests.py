@@ -78,6 +78,21 @@ def signal_request(job_id: str, signal: str) -> Request:
     return Request(method="POST", path=path, query=(("signal", signal),), is_repeatable=False)
 
 
+def send_request(job_id: str, data: bytes, offset: int | None, *, eof: bool) -> Request:
+    """Write into a job's input, or ask for its offset. Where the offset is said, a repeat is
+    refused, and harms nothing.
+    """
+    query = _flags(eof=eof) if offset is None else [("offset", f"{offset}"), *_flags(eof=eof)]
+    return Request(
+        method="POST",
+        path=f"/{_id(job_id)}/stdin",
+        query=tuple(query),
+        headers=(("Content-Type", "application/octet-stream"),),
+        body=data,
+        is_repeatable=offset is not None or not (data or eof),
+    )
+
+
 def clean_request(job_id: str) -> Request:
     """Forget a job. A repeat would tell of an unknown job."""
     return Request(method="POST", path=f"/{_id(job_id)}/clean", is_repeatable=False)

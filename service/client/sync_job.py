@@ -11,6 +11,7 @@ from service.client.output import Gaps, Stream, place_of, read_bytes, read_lines
 from service.client.results import Gap, Match, OutputBytes, Receipt, Record
 from service.client.searching import Found, Search, parts_of, search_lines
 from service.client.selection import Selection
+from service.client.sending import send
 from service.client.sync_rim import Connections, OutputReading, Reading, SearchReading, run
 from service.jobs.views import JobView
 
@@ -163,6 +164,26 @@ class Job(JobOf[Connections]):
         Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
         """
         return run(self._connections, flows.signal(self._policy, self.id, name))
+
+    def send(self, data: bytes | str, *, offset: int | None = None, eof: bool = False) -> int:
+        r"""Write into the standard input of the job, and with `eof` end it; where it goes on then.
+
+        It takes as long as the job needs to read. After a cut it goes on where the service has come
+        to: nothing is written twice. `offset` says where the input must go on.
+
+        >>> reader = client.submit({"CommandLine": "cat", "Stdin": True})
+        >>> reader.send("hello\n")
+        6
+        >>> reader.send(b"world\n", eof=True)
+        12
+        >>> [line.text for line in reader.lines()]
+        ['hello', 'world']
+
+        Raises: NoInput, InputOffset, InputClosed, JobNotRunning, UnknownJob.
+        """
+        sent = data.encode() if isinstance(data, str) else data
+        flow = send(self._policy, self.id, sent, offset, eof=eof)
+        return run(self._connections, flow)
 
     def clean(self) -> None:
         """Forget the finished job: record, output, working directory.

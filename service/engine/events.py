@@ -176,6 +176,7 @@ def _with_usage(record: JobRecord, event: Finished) -> JobRecord:
         record.commands[ran[-1]],
         usage=Usage(usage["cpu_s"], usage["peak_bytes"], event.get("lasted_s")),
         left=_left(event),
+        input_bytes=event.get("input_offset"),
     )
     return _with_outcome(record, ran[-1], outcome)
 

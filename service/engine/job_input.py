@@ -119,7 +119,7 @@ class JobInputs:
             case "closed":
                 raise InputClosed(job_id, reply["offset"])
             case "ended":
-                raise JobNotRunning(f"The job {job_id} is over: it reads no input any more.")
+                raise InputClosed(job_id, reply["offset"])
             case "unknown_job":
                 self._check_record(job_id)
                 raise Unavailable(f"The job {job_id} is being recovered.")
@@ -128,12 +128,14 @@ class JobInputs:
         record = self._store.get(job_id)
         if record is None:
             raise UnknownJob(job_id)
+        if not readable(record)[1].has_input:
+            raise NoInput(job_id)
         if record.state not in LIVE:
+            if (taken := record.input_bytes) is not None:
+                raise InputClosed(job_id, taken)
             raise JobNotRunning(
                 f"The job {job_id} is {record.state.value}: it reads no input any more."
             )
-        if not readable(record)[1].has_input:
-            raise NoInput(job_id)
 
 
 def _is_taken(reply: InputReply, offset: int | None, piece: bytes) -> bool:

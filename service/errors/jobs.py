@@ -123,8 +123,8 @@ class InputClosed(JobrunnerError):
 
     def __init__(self, job_id: str, offset: int) -> None:
         super().__init__(
-            f"The standard input of the job {job_id} was ended, or no process of it reads any"
-            f" more: {offset} bytes were taken."
+            f"The standard input of the job {job_id} is closed, as it was ended, or the job has"
+            f" ended or reads no more: {offset} bytes were taken."
         )
         self.offset = offset
 

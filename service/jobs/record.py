@@ -55,8 +55,9 @@ class Left(msgspec.Struct, frozen=True, omit_defaults=True):
 class CommandOutcome(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False
 ):
-    """The state and the end of one command. `usage` and `left`, of the job, are in the last, and
-    `released_at`, of a job that was held, in the first until that has started.
+    """The state and the end of one command. `usage`, `left` and `input_bytes` (how much of its
+    input was taken; None: it had none), of the job, are in the last, and `released_at`, of a job
+    that was held, in the first until that has started.
     """
 
     state: State = State.PENDING
@@ -69,6 +70,7 @@ class CommandOutcome(
     lasted_s: float | None = None
     usage: Usage | None = None
     left: tuple[Left, ...] = ()
+    input_bytes: int | None = None
     released_at: Time | None = None
 
     @property
@@ -185,6 +187,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     def is_released(self) -> bool:
         """Whether nothing holds it any more, if something did."""
         return self.dispatched >= 0 or any(o.released_at is not None for o in self.commands)
+
+    @property
+    def input_bytes(self) -> int | None:
+        """How much of its input a finished job has taken; None: it had none, or nobody knows."""
+        return next((o.input_bytes for o in self.commands if o.input_bytes is not None), None)
 
     @property
     def duration_s(self) -> float | None:

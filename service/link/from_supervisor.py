@@ -295,6 +295,7 @@ class Finished(TypedDict):
     left: NotRequired[Sequence[LeftProcess]]  # what was ended with the job; missing: nothing
     kept: NotRequired[Sequence[LeftProcess]]  # what goes on, as its command asked; missing: nothing
     lasted_s: NotRequired[Seconds]  # since its first command, by a clock that nobody sets
+    input_offset: NotRequired[Count]  # how much input was taken; missing: it had none
 
 
 EventBody: TypeAlias = Started | Released | Refused | KillRequested | Ended | Finished

@@ -170,11 +170,12 @@ class JobInput:
             os.close(self.reader)
             self.reader = -1
 
-    def close(self) -> None:
-        """The job is over."""
+    def close(self) -> int:
+        """The job is over. How much was taken."""
         self._why = "ended"
         self._shut()
         self.close_reader()
+        return self._taken
 
     @property
     def _is_closed(self) -> bool:

@@ -431,8 +431,9 @@ class Job:
         kept = self._let_go()
         self._timers.clear()
         self._hooks.close()
+        taken = None
         if self._input is not None:
-            self._input.close()
+            taken = self._input.close()
         if self._terminal is not None:
             self._terminal.close()
         self._runtime.tree_checks.discard(self)
@@ -451,4 +452,6 @@ class Job:
             event["kept"] = kept
         if (lasted_s := self.stopwatch.since_start()) is not None:
             event["lasted_s"] = lasted_s
+        if taken is not None:
+            event["input_offset"] = taken
         self._runtime.emit(self, event)
