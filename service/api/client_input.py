@@ -3,14 +3,16 @@
 1. Only what the pipe has taken makes room for more: one write at a time is under way, and above
    `_HIGH_BYTES` the client isn't read from. Below that it is, so its pings and its close are seen.
 2. Input that nobody reads any more is thrown away, as output and exit code are still to come.
-3. What came is delivered, also when the client has gone meanwhile: a line of a program that ends at
+3. A size waits for no input: the last one counts.
+4. What came is delivered, also when the client has gone meanwhile: a line of a program that ends at
    once isn't lost. It ends with the job, or when the worker stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -27,6 +29,7 @@ class Job(Protocol):
     """Where it goes; each raises what the engine raises."""
 
     async def write(self, data: bytes, *, eof: bool) -> None: ...
+    async def resize(self, rows: int, cols: int) -> None: ...
 
 
 class Line(Protocol):
@@ -50,7 +53,9 @@ class ClientInput:
         self._data = bytearray()
         self._is_at_end = False  # the client has ended it
         self._is_over = False  # nothing more is taken
-        self._wake: asyncio.Future[None] | None = None
+        self._size: Resize | None = None
+        self._has_input = asyncio.Event()
+        self._has_size = asyncio.Event()
 
     def attach(self, line: Line) -> None:
         """Before the first message."""
@@ -64,9 +69,12 @@ class ClientInput:
         except BadMessage as exc:
             self._line.close(exc.code, exc.reason)
             return
-        if said is None or isinstance(said, Resize):
+        if said is None:
             return
-        if self._job is None:
+        if isinstance(said, Resize):
+            self._size = said
+            self._has_size.set()
+        elif self._job is None:
             self._line.close(Code.NOT_ALLOWED, self._why_not)
         elif isinstance(said, EndOfInput):
             self._is_at_end = True
@@ -76,30 +84,39 @@ class ClientInput:
             self._data += said.data
             if len(self._data) > _HIGH_BYTES:
                 self._line.pause_reading()
-        self._wake_up()
+        self._has_input.set()
 
     def end(self) -> None:
         """Nothing comes any more: `deliver` returns once all is taken."""
         self._is_over = True
-        self._wake_up()
+        self._has_input.set()
+        self._has_size.set()
 
     async def deliver(self) -> None:
         """Pass on what comes, until `end`. What can't be closes the connection, which says why."""
         if self._job is None or self._line is None:
-            return
+            return  # a size of one that watches means nothing either
+        await asyncio.gather(
+            self._checked(self._deliver_input(self._job, self._line), self._line),
+            self._checked(self._deliver_sizes(self._job), self._line),
+        )
+
+    async def _checked(self, work: Coroutine[Any, Any, None], line: Line) -> None:
         try:
-            await self._deliver(self._job, self._line)
+            await work
         except (JobNotRunning, InputClosed):
             pass  # as of `yes | head -1`: the output goes on, and tells how the job ends
         except JobrunnerError as exc:
-            code = Code.CUT if exc.status >= 500 else Code.NOT_ALLOWED
-            self._line.close(code, exc.detail)
+            line.close(Code.CUT if exc.status >= 500 else Code.NOT_ALLOWED, exc.detail)
+        else:
+            return
+        self.end()
         self._data.clear()
-        self._is_over = True
-        self._line.resume_reading()
+        line.resume_reading()
 
-    async def _deliver(self, job: Job, line: Line) -> None:
+    async def _deliver_input(self, job: Job, line: Line) -> None:
         while True:
+            self._has_input.clear()
             if self._data:
                 piece = bytes(self._data[:_HIGH_BYTES])
                 del self._data[:_HIGH_BYTES]
@@ -112,10 +129,15 @@ class ClientInput:
             elif self._is_over:
                 return
             else:
-                self._wake = asyncio.get_running_loop().create_future()
-                await self._wake
-                self._wake = None
+                await self._has_input.wait()
 
-    def _wake_up(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+    async def _deliver_sizes(self, job: Job) -> None:
+        while True:
+            self._has_size.clear()
+            if (size := self._size) is not None:
+                self._size = None
+                await job.resize(size.rows, size.cols)
+            elif self._is_over:
+                return
+            else:
+                await self._has_size.wait()

@@ -8,6 +8,7 @@ says why: 1000 behind the last output, 1001 a worker that stops, 1008 what the c
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from sanic import HTTPResponse
 
 from service.access.scopes import Scope
 from service.api import forms
+from service.api.agreement import Agreement, Need
 from service.api.callers import audit, check_sees
 from service.api.channels import Code, Subprotocol, negotiated
 from service.api.client_input import ClientInput
@@ -28,9 +30,11 @@ from service.errors import (
     BadHeader,
     BadQuery,
     InsufficientStorage,
+    JobNotRunning,
     JobrunnerError,
     MissingScope,
     NoInput,
+    NoTerminal,
     OffsetBeyondEnd,
     OffsetInGap,
     OutputDropped,
@@ -38,6 +42,7 @@ from service.errors import (
     UpgradeRequired,
 )
 from service.jobs.record import JobRecord
+from service.jobs.terminal import MAX_COLS, MAX_ROWS
 from service.store import readable
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
@@ -63,6 +68,13 @@ class Connect(OfJob):
         "Whether what the client sends is input. When not given, it is where the job has an input"
         " and the token the scope `run`.",
     )
+    rows: int | None = optional(
+        forms.integer(1, MAX_ROWS), "Lines that the job's terminal is to have, from now on."
+    )
+    cols: int | None = optional(forms.integer(1, MAX_COLS), "Columns of it.")
+
+
+_AGREEMENT: Final = Agreement(needs=(Need("rows", "cols"), Need("cols", "rows")))
 
 
 @routes.add(
@@ -85,8 +97,10 @@ class Connect(OfJob):
             " 1011 when the output is cut; but for 1000 it goes on at the offset behind what came."
             " Every 20 seconds the service sends a ping. What the client sends is input, where the"
             " job has one and the token the scope `run`: each message, or those of channel 0;"
-            " channel 255 of v5 with the byte 0 ends it."
+            " channel 255 of v5 with the byte 0 ends it. Channel 4 has the size of the client's"
+            ' terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it has one.'
         ),
+        agreement=_AGREEMENT,
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(
@@ -97,6 +111,7 @@ class Connect(OfJob):
             BadHeader,
             UnknownJob,
             NoInput,
+            NoTerminal,
             OffsetBeyondEnd,
             OffsetInGap,
             UpgradeRequired,
@@ -112,12 +127,14 @@ async def ws(request: Request, given: Connect) -> HTTPResponse | None:
         record tells of; all before the upgrade.
     """
     engine, job_id = request.app.ctx.engine, given.job_id
+    _AGREEMENT.check(request.get_args(keep_blank_values=True))
     check_sees(request, job_id)
     record = engine.jobs.show(job_id)  # an unknown job is nothing but that
     subprotocol = negotiated(offered_subprotocols(request.headers))
     answer = accept(request.method, request.version, request.headers, subprotocol.name)
     came = ClientInput(subprotocol, *_input_of(request, given, record))
     check_room(request)
+    await _resize(request, given)
     audit(request, "attach", job_id)
     output = engine.outputs.follow(
         job_id, subprotocol.encoder(), offset=given.offset, stream=None, follow=True
@@ -135,35 +152,58 @@ async def ws(request: Request, given: Connect) -> HTTPResponse | None:
 
 
 class _Job:
-    """Where input goes. That there was some stands in the audit log, what it was nowhere."""
+    """Where input goes. That there was some stands in the audit log, once; what it was nowhere."""
 
-    def __init__(self, request: Request, job_id: str) -> None:
+    def __init__(self, request: Request, job_id: str, *, has_terminal: bool) -> None:
         self._request = request
         self._job_id = job_id
-        self._is_audited = False
+        self._has_terminal = has_terminal
+        self._audited: set[str] = set()
+
+    async def resize(self, rows: int, cols: int) -> None:
+        if self._has_terminal:
+            size = min(rows, MAX_ROWS), min(cols, MAX_COLS)
+            await self._request.app.ctx.engine.resize(self._job_id, *size)
+            self._audit("resize")
 
     async def write(self, data: bytes, *, eof: bool) -> None:
         await self._request.app.ctx.engine.write_input(self._job_id, data, eof=eof)
-        if not self._is_audited:
-            self._is_audited = True
-            audit(self._request, "input", self._job_id, always=True)
+        self._audit("input")
+
+    def _audit(self, action: str) -> None:
+        if action not in self._audited:
+            self._audited.add(action)
+            audit(self._request, action, self._job_id, always=True)
 
 
 def _input_of(request: Request, given: Connect, record: JobRecord) -> tuple[_Job | None, str]:
     """None: the client only watches, for that reason. Raises: MissingScope, NoInput."""
     may_write = request.principal.may(Scope.RUN)
-    has_input = readable(record)[1].has_input
+    spec = readable(record)[1]
     if given.stdin is False:
         return None, "stdin=false was asked for: this client only watches"
     if not may_write:
         if given.stdin:
             raise MissingScope(Scope.RUN.value)
         return None, f"input needs a token with the scope {Scope.RUN.value!r}"
-    if not has_input:
+    if not spec.has_input:
         if given.stdin:
             raise NoInput(given.job_id)
         return None, "this job has no input"
-    return _Job(request, given.job_id), ""
+    return _Job(request, given.job_id, has_terminal=spec.tty is not None), ""
+
+
+async def _resize(request: Request, given: Connect) -> None:
+    """As it is asked for; a job that is over needs none. Raises: MissingScope, NoTerminal,
+    Unavailable.
+    """
+    if given.rows is None or given.cols is None:
+        return
+    if not request.principal.may(Scope.RUN):
+        raise MissingScope(Scope.RUN.value)
+    with suppress(JobNotRunning):
+        await request.app.ctx.engine.resize(given.job_id, given.rows, given.cols)
+        audit(request, "resize", given.job_id, always=True)
 
 
 async def _speak(

@@ -39,12 +39,16 @@ class Job:
 
     def __init__(self, error: JobrunnerError | None = None) -> None:
         self.taken: list[Any] = []
+        self.sizes: list[tuple[int, int]] = []
         self._error = error
         self._reads = asyncio.Semaphore(0)
 
     def read(self, times: int = 1) -> None:
         for _ in range(times):
             self._reads.release()
+
+    async def resize(self, rows: int, cols: int) -> None:
+        self.sizes.append((rows, cols))
 
     async def write(self, data: bytes, *, eof: bool) -> None:
         if self._error is not None:
@@ -108,11 +112,13 @@ async def test_input_behind_its_end_is_refused() -> None:
     delivering = asyncio.create_task(came.deliver())
     came.received(b"\xff\x00")
     came.received(b"\xff\x00")  # once more changes nothing
-    await delivering
+    await settled()
     assert (job.taken, line.closed) == (["eof"], None)
     came.received(b"\x00more")
     assert line.closed is not None
     assert line.closed[0] == 1008
+    came.end()
+    await delivering
 
 
 async def test_one_that_only_watches_is_told_so_and_a_bad_message_what_is_wrong() -> None:
@@ -147,3 +153,28 @@ async def test_what_can_not_be_written_closes_the_connection_unless_nobody_reads
     assert (line.closed and line.closed[0], line.is_paused) == (code, False)
     came.received(b"more")  # goes nowhere
     assert not line.is_paused
+
+
+async def test_a_size_waits_for_no_input_and_the_last_one_counts() -> None:
+    job = Job()
+    came, line = made(job, V5)
+    delivering = asyncio.create_task(came.deliver())
+    came.received(b"\x00the job doesn't read")
+    await settled()
+    came.received(b'\x04{"Width": 80, "Height": 24}')
+    came.received(b'\x04{"Width": 100, "Height": 30}')
+    await settled()
+    assert (job.sizes, job.taken) == ([(30, 100)], [])
+    job.read(2)
+    came.received(b"\xff\x00")
+    came.received(b'\x04{"Width": 90, "Height": 20}')  # also behind the end of input
+    came.end()
+    await delivering
+    assert (job.sizes, line.closed) == ([(30, 100), (20, 90)], None)
+
+
+async def test_a_size_of_one_that_watches_means_nothing() -> None:
+    came, line = made(None, V5)
+    came.received(b'\x04{"Width": 80, "Height": 24}')
+    await came.deliver()
+    assert line.closed is None
