@@ -12,6 +12,7 @@ JOBS: Final = {
     "inspect": "show all that is known of jobs",
     "wait": "wait for the end of jobs, and exit as the worst of them",
     "kill": "kill jobs, and show the receipts",
+    "send": "write into the standard input of a job",
     "signal": "send a signal to jobs, which isn't a kill",
     "rerun": "run a job again, perhaps with changes",
     "events": "show how jobs change",

@@ -139,16 +139,24 @@ class AsyncJob(JobOf[AsyncConnections]):
         """
         return await run(self._connections, flows.signal(self._policy, self.id, name))
 
-    async def send(self, data: bytes | str, *, offset: int | None = None, eof: bool = False) -> int:
+    async def send(
+        self,
+        data: bytes | str,
+        *,
+        offset: int | None = None,
+        eof: bool = False,
+        resume: bool = False,
+    ) -> int:
         """Write into the standard input of the job, and with `eof` end it; where it goes on then.
 
         It takes as long as the job needs to read. After a cut it goes on where the service has come
-        to: nothing is written twice. `offset` says where the input must go on.
+        to: nothing is written twice. `offset` says where the input must go on; with `resume` the
+        same call was made before, and perhaps came to its end: only what is missing is written.
 
         Raises: NoInput, InputOffset, InputClosed, JobNotRunning, UnknownJob.
         """
         sent = data.encode() if isinstance(data, str) else data
-        flow = send(self._policy, self.id, sent, offset, eof=eof)
+        flow = send(self._policy, self.id, sent, offset, eof=eof, resume=resume)
         return await run(self._connections, flow)
 
     async def clean(self) -> None:

@@ -22,23 +22,39 @@ PIECE_BYTES: Final = 128 << 10
 
 
 def send(
-    policy: Policy, job_id: str, data: bytes, offset: int | None, *, eof: bool
+    policy: Policy,
+    job_id: str,
+    data: bytes,
+    offset: int | None,
+    *,
+    eof: bool,
+    resume: bool = False,
 ) -> Nothing[int]:
     """Write `data`, and with `eof` end the input; where it goes on then. It takes as long as the
-    job needs to read. `offset` None: where it goes on now.
+    job needs to read. `offset` None: where it goes on now. With `resume` the same call was made
+    before, by a caller that doesn't know how far it came: what was taken then isn't written again.
 
     Raises: UnknownJob, NoInput, JobNotRunning; InputOffset, when others have written, or the offset
         is wrong; InputClosed.
     """
     is_asked = offset is None
-    at = (yield from _ask(policy, job_id)) if offset is None else offset
+    try:
+        at = (yield from _ask(policy, job_id)) if offset is None or resume else offset
+    except InputClosed as exc:
+        if offset is None or exc.offset != offset + len(data):
+            raise
+        return exc.offset  # it was all taken before
+    if offset is not None and at != offset:
+        if not offset <= at <= offset + len(data):
+            raise InputOffset(job_id, at)
+        data = data[at - offset :]
     for begin in range(0, max(1, len(data)), PIECE_BYTES):
         piece = data[begin : begin + PIECE_BYTES]
         is_last = begin + PIECE_BYTES >= len(data)
         if piece or eof:
             may_move = is_asked and not begin
             at = yield from _piece(
-                policy, job_id, piece, at, eof=eof and is_last, may_move=may_move
+                policy, job_id, piece, at, eof=eof and is_last, may_move=may_move, resume=resume
             )
     return at
 
@@ -50,10 +66,17 @@ def _ask(policy: Policy, job_id: str) -> Nothing[int]:
 
 
 def _piece(
-    policy: Policy, job_id: str, piece: bytes, at: int, *, eof: bool, may_move: bool
+    policy: Policy,
+    job_id: str,
+    piece: bytes,
+    at: int,
+    *,
+    eof: bool,
+    may_move: bool,
+    resume: bool,
 ) -> Nothing[int]:
     """`may_move`: others may have written since the offset was asked for."""
-    attempts, is_repeat = Attempts(policy, is_patient=True), False
+    attempts, is_repeat = Attempts(policy, is_patient=True), resume
     end = at + len(piece)
     while True:
         request = send_request(job_id, piece, at, eof=eof)

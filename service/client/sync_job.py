@@ -165,11 +165,19 @@ class Job(JobOf[Connections]):
         """
         return run(self._connections, flows.signal(self._policy, self.id, name))
 
-    def send(self, data: bytes | str, *, offset: int | None = None, eof: bool = False) -> int:
+    def send(
+        self,
+        data: bytes | str,
+        *,
+        offset: int | None = None,
+        eof: bool = False,
+        resume: bool = False,
+    ) -> int:
         r"""Write into the standard input of the job, and with `eof` end it; where it goes on then.
 
         It takes as long as the job needs to read. After a cut it goes on where the service has come
-        to: nothing is written twice. `offset` says where the input must go on.
+        to: nothing is written twice. `offset` says where the input must go on; with `resume` the
+        same call was made before, and perhaps came to its end: only what is missing is written.
 
         >>> reader = client.submit({"CommandLine": "cat", "Stdin": True})
         >>> reader.send("hello\n")
@@ -182,7 +190,7 @@ class Job(JobOf[Connections]):
         Raises: NoInput, InputOffset, InputClosed, JobNotRunning, UnknownJob.
         """
         sent = data.encode() if isinstance(data, str) else data
-        flow = send(self._policy, self.id, sent, offset, eof=eof)
+        flow = send(self._policy, self.id, sent, offset, eof=eof, resume=resume)
         return run(self._connections, flow)
 
     def clean(self) -> None:

@@ -151,6 +151,21 @@ class KillAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return ["\n".join([*said, self.next_step])]
 
 
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """The job after input was sent. `next_input` is where its input goes on; null: nobody knows."""
+
+    job: Status
+    is_sent: Annotated[bool, _says("the job's input has taken all of it")]
+    next_input: int | None
+    next_step: str
+
+    def blocks(self) -> list[str]:
+        """Its text."""
+        said = "All was sent" if self.is_sent else "Not all was sent"
+        at = "" if self.next_input is None else f"; the input goes on at {self.next_input}"
+        return [f"{self.job.sentence}\n{said}{at}.\n{self.next_step}"]
+
+
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """A job of a list. `command` is the beginning of its first command."""
 
@@ -181,7 +196,7 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
         return ["\n".join([*(job.line for job in self.jobs), self.next_step])]
 
 
-Answer = Output | Waited | KillAnswer | JobList
+Answer = Output | Waited | Sent | KillAnswer | JobList
 
 
 def line_of(match: Matched) -> str:

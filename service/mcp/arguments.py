@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from service.mcp.keys import PATTERN
+
 MAX_WAIT_S: Final = 45
 """Hosts cut a call after 60 seconds; what is left is for the answer."""
 DEFAULT_BYTES: Final = 16_000
@@ -20,6 +22,7 @@ Lines = Annotated[int, Meta(ge=1, le=100_000)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
+KeyName = Annotated[str, Meta(pattern=PATTERN)]
 Key = Annotated[str, Meta(min_length=1, max_length=255)]
 
 JobID = Annotated[str, Meta(description="The job's ID, as `run` told it.", min_length=1)]
@@ -51,6 +54,9 @@ class Run(Arguments, frozen=True, kw_only=True):
     ] = None
     env: Annotated[dict[str, str], Meta(description="Variables of its environment.")] = {}
     name: Annotated[str | None, Meta(description="A name to find the job by.")] = None
+    stdin: Annotated[
+        bool, Meta(description="Whether it has an input, for `send` (default: it is empty).")
+    ] = False
     timeout_s: Annotated[Positive | None, Meta(description="Kill the job after so long.")] = None
     wait_s: Annotated[float, _wait("Seconds to wait for its end; then it goes on without you.")] = (
         30
@@ -97,6 +103,36 @@ class Wait(Arguments, frozen=True, kw_only=True):
         Literal["any", "all"], Meta(description="Until one of them has ended, or all of them.")
     ] = "all"
     wait_s: Annotated[float, _wait("Seconds to wait at most.")] = 30
+
+
+class Send(Arguments, frozen=True, kw_only=True):
+    job: JobID
+    text: Annotated[str | None, Meta(description="What is typed; see newline.")] = None
+    newline: Annotated[bool, Meta(description="Whether text is a line.")] = True
+    key: Annotated[
+        KeyName | None,
+        Meta(
+            description="Instead of text, in a terminal: C-a to C-z, C-\\, Enter, Tab, Escape,"
+            " Backspace, Delete, Up, Down, Left, Right, Home, End, PageUp, PageDown."
+        ),
+    ] = None
+    eof: Annotated[bool, Meta(description="Whether the input ends with that.")] = False
+    offset: Annotated[
+        Offset | None,
+        Meta(
+            description="next_input of the answer before: with it a call that is repeated types"
+            " nothing twice."
+        ),
+    ] = None
+    wait_s: Annotated[float, _wait("Seconds to wait for the job to read it.")] = 10
+
+    def __post_init__(self) -> None:
+        if self.text is not None and self.key is not None:
+            raise ValueError("Expected one of text and key, got both.")
+        if self.key is not None and self.key.endswith("\n"):  # which a pattern's `$` lets pass
+            raise ValueError("Expected the name of a key, got one with a newline.")
+        if self.text is None and self.key is None and not self.eof:
+            raise ValueError("Expected text, key or eof, got none of them.")
 
 
 class Kill(Arguments, frozen=True, kw_only=True):

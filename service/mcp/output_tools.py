@@ -85,6 +85,7 @@ def _submission(given: Run) -> dict[str, Any]:
         "Environment": given.env or None,
         "Name": given.name,
         "Timeout": given.timeout_s,
+        "Stdin": given.stdin or None,
     }
     return job | {key: value for key, value in others.items() if value is not None}
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from service.client.async_client import AsyncClient
-from service.mcp.answers import Answer, JobList, KillAnswer, Output, Waited
-from service.mcp.arguments import Arguments, Kill, ListJobs, Read, Run, Wait
+from service.mcp.answers import Answer, JobList, KillAnswer, Output, Sent, Waited
+from service.mcp.arguments import Arguments, Kill, ListJobs, Read, Run, Send, Wait
 from service.mcp.deadline import Deadline
+from service.mcp.input_tool import send
 from service.mcp.job_tools import kill, list_jobs, wait
 from service.mcp.output_tools import read, run
 
@@ -76,6 +77,18 @@ TOOLS: Final = {
         call=wait,
         is_read_only=True,
         is_idempotent=True,
+    ),
+    "send": Tool(
+        title="Type into a job",
+        description=(
+            "Write a line, or a key, into the input of a job that was started with stdin or with a"
+            " terminal, or end its input. Answers when the job has taken it, or after wait_s; with"
+            " next_input, where the input goes on."
+        ),
+        takes=Send,
+        answers=Sent,
+        call=send,
+        is_destructive=True,
     ),
     "kill": Tool(
         title="Kill a job",

@@ -24,7 +24,14 @@ status = main(["--url", "http://127.0.0.1:9", "--connect-timeout", "0", {verb!r}
 assert status == 125, status
 print("\\n".join(sys.modules))
 """
-REST = {"run": ["true"], "ps": [], "events": [], "kill": ["--all"], "clean": ["--all", "--yes"]}
+REST = {
+    "run": ["true"],
+    "send": ["@last", "x"],
+    "ps": [],
+    "events": [],
+    "kill": ["--all"],
+    "clean": ["--all", "--yes"],
+}
 
 
 @pytest.mark.parametrize("verb", sorted({"ps", *JOBS}))

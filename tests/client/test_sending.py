@@ -64,9 +64,14 @@ class Job:
         return 200, {}, [json.dumps({"Offset": len(self.taken)}).encode()]
 
 
+def patient(clock: Clock):
+    """A client that waits for the first answer for as long as there are fates."""
+    return policy(clock, timeout_s=1e6)
+
+
 def send(job, data: bytes, offset: int | None = None, *, eof: bool = False) -> int:
     clock = Clock()
-    (at,) = drive(sending.send(policy(clock), "j", data, offset, eof=eof), job, clock)
+    (at,) = drive(sending.send(patient(clock), "j", data, offset, eof=eof), job, clock)
     return at
 
 
@@ -85,11 +90,43 @@ def test_each_byte_is_taken_once_and_the_end_after_all(data, eof, fates, ends_wh
 
 @given(st.binary(min_size=1, max_size=3 * PIECE), st.lists(FATES, max_size=5))
 def test_a_caller_may_say_where_it_goes_on(data, fates):
-    job = Job()
+    job = Job(*fates)
     job.taken = b"before"
-    job._fates = iter(fates)
     assert send(job, data, 6) == 6 + len(data)
     assert job.taken == b"before" + data
+
+
+def test_a_call_that_is_made_again_when_the_job_is_over_tells_that_all_was_taken():
+    def over(_: Request) -> Reply:
+        return problem(409, "input_closed", offset=10)
+
+    def again(data: bytes) -> list[int]:
+        flow = sending.send(policy(Clock()), "j", data, 6, eof=True, resume=True)
+        return drive(flow, over, Clock())
+
+    assert again(b"last") == [10]
+    with pytest.raises(InputClosed):
+        again(b"longer")
+
+
+@given(st.binary(max_size=4 * PIECE), st.integers(0, 4 * PIECE), st.lists(FATES, max_size=5))
+def test_a_call_that_is_made_again_writes_what_is_missing(data, taken, fates):
+    job = Job(*fates)
+    job.taken = b"before" + data[:taken]
+    clock = Clock()
+    flow = sending.send(patient(clock), "j", data, 6, eof=True, resume=True)
+    assert drive(flow, job, clock) == [6 + len(data)]
+    assert job.taken == b"before" + data
+    assert job.is_ended
+
+
+@pytest.mark.parametrize("taken", [b"befor", b"beforexx"])
+def test_a_call_that_is_made_again_after_others_have_written_is_refused(taken):
+    job, clock = Job(), Clock()
+    job.taken = taken
+    with pytest.raises(InputOffset):
+        drive(sending.send(policy(clock), "j", b"x", 6, eof=True, resume=True), job, clock)
+    assert job.taken == taken
 
 
 @pytest.mark.parametrize("offset", [0, 5, 7])

@@ -253,7 +253,7 @@ async def test_what_the_service_refuses_is_told_in_its_words(call):
     assert "/Name" in await refused(call, "run", command="true", name="")
     assert "neither" in await refused(call, "run")
     assert "takes: job" in await refused(call, "kill", jobs="x")
-    assert "run, read" in await refused(call, "send", job="x")
+    assert "run, read" in await refused(call, "type", job="x")
 
 
 async def test_without_a_service_a_call_says_what_to_do():
@@ -287,3 +287,35 @@ async def test_a_hundred_megabytes_cost_a_call_what_a_page_costs(call):
     assert time.process_time() - began < 5
     assert far["pieces"][0]["text"].startswith("6789\n" if far["pieces"][0]["start"] % 11 else "")
     assert end["is_all"]
+
+
+async def test_what_is_sent_reaches_the_job_and_is_sent_once(call):
+    job_id = (await call("run", command="cat", stdin=True, wait_s=0))["job"]["job"]
+    first = await call("send", job=job_id, text="one", offset=0)
+    assert (first["is_sent"], first["next_input"]) == (True, 4)
+    again = await call("send", job=job_id, text="one", offset=0)  # as if the answer had been lost
+    assert (again["is_sent"], again["next_input"]) == (True, 4)
+    assert (await call("send", job=job_id, text="two", newline=False))["next_input"] == 7
+    assert (await call("send", job=job_id, key="Enter", offset=7, eof=True))["next_input"] == 8
+    waited = await call("wait", jobs=[job_id])
+    assert waited["jobs"][0]["exit_code"] == 0
+    assert shown(await call("read", job=job_id)).replace("\r", "\n").split() == ["one", "two"]
+    assert "is closed" in await refused(call, "send", job=job_id, text="three")
+    assert "8 bytes were taken" in await refused(call, "send", job=job_id, text="x", offset=3)
+    late = await call("send", job=job_id, key="Enter", offset=7, eof=True)
+    assert (late["is_sent"], late["next_input"]) == (True, 8)
+    other = (await call("run", command="true"))["job"]["job"]
+    assert "no standard input" in await refused(call, "send", job=other, text="x")
+
+
+async def test_a_job_that_does_not_read_is_told_and_gets_the_rest_later(call, gate: Gate):
+    line = f"read -r _ < {gate}; wc -c"
+    job_id = (await call("run", command=line, stdin=True, wait_s=0))["job"]["job"]
+    text = "x" * 300_000
+    told = await call("send", job=job_id, text=text, newline=False, eof=True, wait_s=0.2)
+    assert not told["is_sent"]
+    gate.open()
+    told = await call("send", job=job_id, text=text, newline=False, eof=True, offset=0)
+    assert (told["is_sent"], told["next_input"]) == (True, len(text))
+    await call("wait", jobs=[job_id])
+    assert shown(await call("read", job=job_id)) == f"{len(text)}\n"

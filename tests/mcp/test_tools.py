@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from service.mcp.answers import shortened
+from service.mcp.keys import bytes_of
 from service.mcp.tools import TOOLS, schema_of
 
 pytestmark = pytest.mark.once
@@ -15,6 +16,7 @@ LEAST = {
     "run": {"command": "true"},
     "read": {"job": "x"},
     "wait": {"jobs": ["x"]},
+    "send": {"job": "x", "text": "y"},
     "kill": {"job": "x"},
     "list": {},
 }
@@ -40,6 +42,10 @@ def test_a_tool_declares_objects_for_what_it_takes_and_answers(name):
         ("run", {"command": "true", "wait_s": 46}, "wait_s"),
         ("run", {"comand": "true"}, "comand"),
         ("wait", {"jobs": []}, "jobs"),
+        ("send", {"job": "x"}, "text, key or eof"),
+        ("send", {"job": "x", "text": "a", "key": "Enter"}, "one of text and key"),
+        ("send", {"job": "x", "key": "C-"}, "key"),
+        ("send", {"job": "x", "key": "Enter\n"}, "key"),
     ],
 )
 def test_what_a_tool_does_not_take_is_refused_by_name(name, arguments, said):
@@ -49,8 +55,17 @@ def test_what_a_tool_does_not_take_is_refused_by_name(name, arguments, said):
 
 def test_only_what_kills_or_runs_is_said_to_change_anything():
     assert {name for name, tool in TOOLS.items() if tool.is_read_only} == {"read", "wait", "list"}
-    assert {name for name, tool in TOOLS.items() if tool.is_destructive} == {"run", "kill"}
+    assert {name for name, tool in TOOLS.items() if tool.is_destructive} == {"run", "send", "kill"}
     assert not TOOLS["run"].is_idempotent
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [("C-c", b"\x03"), ("C-z", b"\x1a"), ("C-\\", b"\x1c"), ("Enter", b"\r"), ("Up", b"\x1b[A")],
+)
+def test_a_key_is_what_a_terminal_sends(key, sent):
+    assert msgspec.convert({"job": "x", "key": key}, TOOLS["send"].takes).key == key
+    assert bytes_of(key) == sent
 
 
 def test_sentences_of_others_are_one_bounded_line():

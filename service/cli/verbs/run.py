@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import IO, Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from service.cli.given_json import object_in
 from service.cli.interrupts import Interrupts
 from service.cli.keys import KEY
 from service.cli.notes import note
+from service.cli.passing import pass_on_meanwhile
 from service.cli.target import client, connection_options
 from service.cli.watching import watch
 from service.client.sync_client import Client, Job
@@ -25,13 +27,15 @@ Its output comes out here byte for byte, standard output and standard error apar
 line for bash; several are the words of one command.
 
 Whatever happens to this command, the job goes on: a lost connection, a restart of the service, a
-closed terminal. Ctrl-C sends INT to the job; typed twice it kills the job.
+closed terminal. What comes in with -i reaches the job once, whatever is lost on the way. Ctrl-C
+sends INT to the job; typed twice it kills the job.
 
 \b
 Examples:
   jobrunner run -- make -j4 test
   jobrunner run 'make && make install'
   jobrunner run -d --name nightly --timeout 2h -- ./nightly.sh
+  tar c src | jobrunner run -i -- tar tv
   jobrunner run --image python:3.12 -- python3 -c 'print(1)'
   jobrunner run --key build-1742 -- make     # again: the same job, from its first byte
   jobrunner run --file job.json              # a job as POST / takes it
@@ -50,6 +54,12 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=files)
 @click.option("-d", "--detach", is_flag=True, help="Print the ID, and leave the job to itself.")
+@click.option(
+    "-i",
+    "--interactive",
+    is_flag=True,
+    help="Give it a standard input: what comes in here, and its end; with -d: what is sent to it.",
+)
 @click.option("-n", "--name", metavar="NAME", help="Its name.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label of it.")
 @click.option(
@@ -90,15 +100,22 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     help="Skip so many bytes of output.",
 )
 @connection_options
-def command(*, detach: bool, key: str | None, offset: int, **given: Any) -> int:
+def command(*, detach: bool, interactive: bool, key: str | None, offset: int, **given: Any) -> int:
+    file = given["file"]
+    if interactive and not detach and file is not None and file.name == sys.stdin.name:
+        raise click.UsageError("Standard input can't be both the job (--file -) and its input.")
     service = client()
     submission = _submission(**given)
+    if interactive:
+        submission["Stdin"] = True
     with Interrupts() as interrupts:
         with interrupts.let_in():
             job = _submitted(service, submission, key)
         if detach:
             print(job.id)
             return 0
+        if interactive:
+            pass_on_meanwhile(job)
         return watch(job, interrupts, offset)
 
 
