@@ -13,6 +13,7 @@ from service.api.job_view import job_view
 from service.api.parameters import optional
 from service.errors import CorruptLog
 from service.jobs.record import JobRecord
+from service.jobs.states import State
 from service.jobs.views import ExcerptView, JobView
 from service.output.excerpt import Excerpt, excerpt
 from service.output.read_excerpt import read_excerpt
@@ -38,6 +39,9 @@ async def present_view(ctx: Context, record: JobRecord, excerpt_bytes: int | Non
     used = await ctx.engine.usage([record])
     # Not in a thread: to wake one takes longer than to read one index.
     view = job_view(record, ctx.settings, used.get(record.id))
+    if record.state is State.RUNNING and (view.stdin or view.tty is not None):
+        waits = await ctx.engine.waits_for_input(record.id)
+        view = replace(view, waiting_for_input=waits)
     if excerpt_bytes is None:
         return view
     found = await _excerpt(ctx.engine.jobs.files(record.id).log, record.output_bytes, excerpt_bytes)

@@ -188,6 +188,12 @@ class Engine:
         """
         return await self._inputs.write(job_id, data, offset, eof=eof)
 
+    async def waits_for_input(self, job_id: str) -> bool | None:
+        """Whether a process of a running job waits for its input now, or its terminal doesn't show
+        what is typed. None: nobody can tell, or it has none.
+        """
+        return await self._terminals.waits_for_input(job_id)
+
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.
 

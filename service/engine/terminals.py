@@ -1,13 +1,27 @@
-"""The terminals of jobs: their size, whichever worker drives the job."""
+"""The terminals of jobs, whichever worker drives the job: their size, and whether a job waits for
+what is typed.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
 
 from service.engine.driver import Driver
 from service.engine.session import KeptSession
 from service.errors import JobNotRunning, NoTerminal, Unavailable, UnknownJob
 from service.jobs.record import JobRecord
 from service.jobs.states import LIVE
+from service.link.capabilities import TERMINAL
+from service.link.session import ConnectionLost, RequestRejected
 from service.store import Store, readable
+
+# Seconds that a view waits: the supervisor replies within one.
+_ASKED_S: Final = 2.0
+
+_log = structlog.get_logger("jobrunner.engine")
 
 
 class Terminals:
@@ -31,6 +45,19 @@ class Terminals:
             if reply["why"] == "ended":
                 raise _is_over(job_id, "ending")
             raise Unavailable(f"The job {job_id} is being recovered.")
+
+    async def waits_for_input(self, job_id: str) -> bool | None:
+        """See `Engine.waits_for_input`."""
+        try:
+            async with asyncio.timeout(_ASKED_S):
+                session = await self._session.current()
+                if TERMINAL not in self._session.hello["capabilities"]:
+                    return None
+                reply = await session.request({"type": "waits_for_input", "job": job_id})
+        except (Unavailable, ConnectionLost, RequestRejected, TimeoutError) as exc:
+            _log.debug("waiting_unknown", why=repr(exc))
+            return None
+        return reply.get("waits")
 
     def check_has(self, job_id: str) -> None:
         """Raises: UnknownJob, NoTerminal, Unavailable."""

@@ -41,7 +41,8 @@ HOLD: Final = "hold"
 FILES: Final = "files"
 # A job may have a standard input (`stdin`, `input`, `input_index`).
 INPUT: Final = "input"
-# A job may have a terminal (`terminal`, `resize`, `foreground`).
+# A job may have a terminal (`terminal`, `resize`, `foreground`); it tells whether
+# one waits for input (`waits_for_input`).
 TERMINAL: Final = "terminal"
 
 CAPABILITIES: Final = (

@@ -150,8 +150,12 @@ class ProcessesReply(_Reply):
     """To `list_processes`. It isn't ok when the job isn't in the register."""
 
     processes: NotRequired[Sequence[tuple[int, int]]]  # it is ok: pid, start time in clock ticks
-    has_echo: NotRequired[bool]  # of its terminal; missing: it has none
-    terminal: NotRequired[Count]  # the number of its device; missing: it has none
+
+
+class WaitsReply(_Reply):
+    """To `waits_for_input`. It isn't ok when the job isn't in the register, or has no input."""
+
+    waits: NotRequired[bool]  # it is ok; missing: nobody can tell
 
 
 class Rejected(TypedDict):
@@ -367,6 +371,7 @@ AnyReply: TypeAlias = (
     | ResizeReply
     | UsageReply
     | ProcessesReply
+    | WaitsReply
 )
 # What a worker is told without having asked.
 Notification: TypeAlias = Adopt | SlotGranted | SlotRevoked | Event | JobChanged | Rejected

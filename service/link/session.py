@@ -42,6 +42,7 @@ from service.link.from_supervisor import (
     SignalReply,
     SupervisorHello,
     UsageReply,
+    WaitsReply,
 )
 from service.link.inbound import check_hello, notification
 from service.link.protocol import PROTOCOL
@@ -64,6 +65,7 @@ from service.link.to_supervisor import (
     ToSupervisor,
     Unhold,
     Upgrade,
+    WaitsForInput,
     WriteInput,
 )
 from service.link.unread import UnreadTime
@@ -236,6 +238,8 @@ class SupervisorSession(asyncio.Protocol):
     async def request(self, message: MeasureUsage) -> UsageReply: ...
     @overload
     async def request(self, message: ListProcesses) -> ProcessesReply: ...
+    @overload
+    async def request(self, message: WaitsForInput) -> WaitsReply: ...
     @overload
     async def request(self, message: Drain) -> DrainReply: ...
     @overload

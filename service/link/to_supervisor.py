@@ -238,6 +238,13 @@ class ListProcesses(_Request):
     job: JobId
 
 
+class WaitsForInput(_Request):
+    """Does a process of the job wait for input now? See `WaitsReply`."""
+
+    type: Literal["waits_for_input"]
+    job: JobId
+
+
 class Ack(TypedDict):
     """All events of a job up to `seq` are stored, and need not be kept any more."""
 
@@ -336,6 +343,7 @@ ToSupervisor: TypeAlias = (
     | Unhold
     | MeasureUsage
     | ListProcesses
+    | WaitsForInput
     | Ack
     | Release
     | Publish

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SignalReply,
         UsageNow,
         UsageReply,
+        WaitsReply,
     )
     from service.supervisor.connection import Connection
     from service.supervisor.server import Server
@@ -55,6 +56,7 @@ _Request: TypeAlias = (
     | messages.Unhold
     | messages.MeasureUsage
     | messages.ListProcesses
+    | messages.WaitsForInput
     | messages.CloseOrphanedLog
     | messages.EndKept
     | messages.Resume
@@ -254,8 +256,18 @@ def _list_processes(
     reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": found is not None}
     if found is not None:
         reply["processes"] = [(p.pid, p.started) for p in found]
-    if entry is not None and (terminal := entry.job.terminal.terminal) is not None:
-        reply["has_echo"], reply["terminal"] = terminal.has_echo, terminal.device
+    _reply(connection, message, reply)
+
+
+def _waits_for_input(
+    server: Server, connection: Connection, message: messages.WaitsForInput
+) -> None:
+    entry, request_id = server.register.get(message["job"]), message.get("request_id", 0)
+    has_input = entry is not None and entry.job.has_input
+    reply: WaitsReply = {"type": "reply", "request_id": request_id, "ok": has_input}
+    waits = entry.job.waits_for_input() if entry is not None and has_input else None
+    if waits is not None:
+        reply["waits"] = waits
     _reply(connection, message, reply)
 
 
@@ -372,6 +384,7 @@ _TABLE: Final[dict[str, _Row]] = {
     "unhold": _entry(messages.Unhold, _unhold),
     "measure_usage": _entry(messages.MeasureUsage, _measure_usage),
     "list_processes": _entry(messages.ListProcesses, _list_processes),
+    "waits_for_input": _entry(messages.WaitsForInput, _waits_for_input),
     "ack": _entry(messages.Ack, _ack),
     "release": _entry(messages.Release, _release),
     "publish": _entry(messages.Publish, _publish),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from gates import attached
 from running import Service
+from waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -89,3 +90,46 @@ def test_what_a_job_without_a_terminal_cannot_do_is_refused(service: Service):
         assert "expected a whole number" in answer.json()["detail"]
     service.kill(job_id, grace=0, wait="true")
     assert service.client.post("/none/resize?rows=4&cols=4").status_code == 404
+
+
+def waits(service: Service, job_id: str) -> bool | None:
+    found: bool | None = service.show(job_id)["WaitingForInput"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "reader", ["cat", "bash -c 'read -r line; echo $line'", "head -n 1 < /dev/tty"]
+)
+def test_a_job_that_reads_its_input_waits_for_it(service: Service, reader: str):
+    job = {"CommandLine": f"echo up; {reader}; exec sleep 600"}
+    kinds: list[dict[str, object]] = [{"TTY": {}}]
+    if "tty" not in reader:
+        kinds.append({"Stdin": True})
+    for kind in kinds:
+        job_id = service.submit({**job, **kind})
+        until(lambda job_id=job_id: waits(service, job_id))
+        headers = {"Content-Type": "application/octet-stream"}
+        path = f"/{job_id}/stdin?eof=true"
+        assert service.client.post(path, content=b"line\n", headers=headers).status_code == 200
+        until(lambda job_id=job_id: waits(service, job_id) is False)
+        service.kill(job_id, grace=0, wait="true")
+        assert waits(service, job_id) is None
+
+
+def test_a_terminal_that_does_not_show_what_is_typed_waits_for_a_password(service: Service):
+    job_id = service.submit({"CommandLine": "stty -echo; echo up; exec sleep 600", "TTY": {}})
+    until(lambda: waits(service, job_id))
+    service.kill(job_id, grace=0, wait="true")
+
+
+def test_who_reads_something_else_waits_for_no_input(service: Service):
+    line = "echo up; sleep 600 | cat"
+    for kind in ({"TTY": {}}, {"Stdin": True}):
+        job_id = service.submit({"CommandLine": line, **kind})
+        with attached(service, job_id) as output:
+            next(output)
+        assert waits(service, job_id) is False
+        service.kill(job_id, grace=0, wait="true")
+    job_id = service.submit("exec sleep 600")
+    assert waits(service, job_id) is None
+    service.kill(job_id, grace=0, wait="true")

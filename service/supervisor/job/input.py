@@ -164,6 +164,14 @@ class JobInput:
         else:
             self._accept(data, reply, end=end)
 
+    @property
+    def pipe_id(self) -> tuple[int, int] | None:
+        """Device and inode of what is written into; None once it is closed."""
+        if self._writer < 0:
+            return None
+        found = os.fstat(self._writer)
+        return found.st_dev, found.st_ino
+
     def close_reader(self) -> None:
         """No other command will be started: the writer learns when the job reads no more."""
         if self.reader >= 0:

@@ -38,6 +38,7 @@ from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.terminal import JobTerminal
 from service.supervisor.job.timers import Timers
 from service.supervisor.job.usage import Usage
+from service.supervisor.job.waiting import waits_for_input
 from service.supervisor.job.workspace import job_user
 from service.supervisor.process.attribution import now as ticks_now
 from service.supervisor.process.marks import marked
@@ -237,6 +238,18 @@ class Job:
     def pids(self) -> list[int]:
         """Its processes that live now."""
         return [] if self._tree is None or self.is_finished else self._tree.pids()
+
+    @property
+    def has_input(self) -> bool:
+        """Whether it has one by now."""
+        return self._input is not None
+
+    def waits_for_input(self) -> bool | None:
+        """Whether a process waits for it now; None: nobody can tell."""
+        if self._input is None or self.machine.command.passes_on:  # whose it is, is out of sight
+            return None
+        terminal = self._terminal.terminal if self._terminal is not None else None
+        return waits_for_input(self.pids(), terminal, self._input.pipe_id)
 
     def make_log(self) -> None:
         """A reader wants the log, though no byte may have come. Raises: OSError."""
