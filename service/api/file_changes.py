@@ -17,7 +17,7 @@ from service.api.callers import audit, check_sees
 from service.api.file_answers import entry_view, validators_of
 from service.api.file_parameters import Conditional, OfFile, path_of
 from service.api.forms import Form, Unfit
-from service.api.parameters import optional, query
+from service.api.parameters import OfJob, optional, query
 from service.api.preconditions import Preconditions
 from service.api.responses import json_response
 from service.api.room import check_room
@@ -55,6 +55,48 @@ _MODE_FORM: Final = Form(
 )
 
 
+_EXTRACT: Final = forms.one_of({name: name for name in PACKED})
+_PROBLEMS: Final[tuple[type[errors.JobrunnerError], ...]] = (
+    BadHeader,
+    BadPath,
+    BadQuery,
+    errors.BadArchive,
+    errors.FileBusy,
+    errors.FileForbidden,
+    errors.InsufficientStorage,
+    errors.UnknownFile,
+    errors.UnknownJob,
+    errors.WrongFileType,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpack(OfJob):
+    extract: str = query(_EXTRACT, "The format of the archive.", default="tar")
+
+
+@routes.add(
+    Route(
+        method="PUT",
+        path="/{ID}/files",
+        operation="unpackFiles",
+        meaning="Unpack an archive into the job's directory.",
+        parameters=Unpack,
+        details="As `PUT /{ID}/files/{PATH}` does with `extract`. The body may be of any type.",
+        tag=Tag.FILES,
+        is_streamed=True,
+        media=(),
+        scope=Scope.RUN,
+        cost=Cost.LONG_LIVED,
+        successes=(Success(200, "It is unpacked.", Unpacked),),
+        problems=_PROBLEMS,
+    )
+)
+async def unpack_files(request: Request, given: Unpack) -> HTTPResponse:
+    """Unpack an archive into the job's directory. Raises: as `write_file`."""
+    return await _put(request, Write(job_id=given.job_id, quoted_path="", extract=given.extract))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write(Conditional, OfFile):
     mode: int | None = optional(
@@ -62,7 +104,7 @@ class Write(Conditional, OfFile):
         "Permissions of the file; when not given, those of the file that it replaces, else 644.",
     )
     extract: str | None = optional(
-        forms.one_of({name: name for name in PACKED}),
+        _EXTRACT,
         "The body is an archive, which is unpacked into the directory.",
     )
 
@@ -97,19 +139,7 @@ class Write(Conditional, OfFile):
                 headers=("ETag", "Last-Modified"),
             ),
         ),
-        problems=(
-            BadHeader,
-            BadPath,
-            BadQuery,
-            errors.BadArchive,
-            errors.FileBusy,
-            errors.FileForbidden,
-            errors.InsufficientStorage,
-            errors.PreconditionFailed,
-            errors.UnknownFile,
-            errors.UnknownJob,
-            errors.WrongFileType,
-        ),
+        problems=(*_PROBLEMS, errors.PreconditionFailed),
     )
 )
 async def write_file(request: Request, given: Write) -> HTTPResponse:
@@ -118,6 +148,10 @@ async def write_file(request: Request, given: Write) -> HTTPResponse:
     Raises: BadPath, BadHeader, BadQuery, BadArchive, UnknownJob, FileForbidden, WrongFileType,
         FileBusy, PreconditionFailed, BodyTooLarge, InsufficientStorage, Unavailable.
     """
+    return await _put(request, given)
+
+
+async def _put(request: Request, given: Write) -> HTTPResponse:
     path = path_of(given.quoted_path, needed=given.extract is None)
     if "content-range" in request.headers:
         raise BadHeader("Content-Range: a part of a file can't be written; send the whole.")

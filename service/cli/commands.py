@@ -13,6 +13,8 @@ JOBS: Final = {
     "wait": "wait for the end of jobs, and exit as the worst of them",
     "kill": "kill jobs, and show the receipts",
     "send": "write into the standard input of a job",
+    "cp": "copy files into a job's directory, and out of it",
+    "release": "let held jobs run",
     "signal": "send a signal to jobs, which isn't a kill",
     "rerun": "run a job again, perhaps with changes",
     "events": "show how jobs change",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.client.async_client import AsyncClient
+    from service.client.async_files import AsyncFiles
     from service.client.async_job import AsyncJob
     from service.client.async_rim import AsyncOutputReading, AsyncReading, AsyncSearchReading
     from service.client.failures import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from service.client.searching import Search
     from service.client.selection import Selection, Selectors
     from service.client.sync_client import Client
+    from service.client.sync_files import Files
     from service.client.sync_job import Job
     from service.client.sync_rim import OutputReading, Reading, SearchReading
     from service.errors import (
@@ -79,10 +81,11 @@ if TYPE_CHECKING:
         UnknownProblem,
         WrongFileType,
     )
-    from service.jobs.views import JobView
+    from service.jobs.views import FileEntry, JobView
 
 __all__ = [
     "AsyncClient",
+    "AsyncFiles",
     "AsyncJob",
     "AsyncOutputReading",
     "AsyncReading",
@@ -99,7 +102,9 @@ __all__ = [
     "End",
     "Event",
     "FileBusy",
+    "FileEntry",
     "FileForbidden",
+    "Files",
     "FilesLeft",
     "Followed",
     "Gap",
@@ -177,7 +182,9 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "service.client.sync_client": ("Client",),
     "service.client.sync_job": ("Job",),
     "service.client.sync_rim": ("OutputReading", "Reading", "SearchReading"),
-    "service.jobs.views": ("JobView",),
+    "service.client.async_files": ("AsyncFiles",),
+    "service.client.sync_files": ("Files",),
+    "service.jobs.views": ("FileEntry", "JobView"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 _ERRORS = "service.errors"

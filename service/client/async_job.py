@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from service.client import flows
+from service.client import file_flows, flows
+from service.client.async_files import AsyncFiles
 from service.client.async_rim import (
     AsyncConnections,
     AsyncOutputReading,
@@ -24,6 +25,16 @@ from service.jobs.views import JobView
 
 class AsyncJob(JobOf[AsyncConnections]):
     """A job of a service. `view` is what was last heard of it, None before anything was."""
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Its files: list, read, write and remove them, as archives too."""
+        return AsyncFiles(self)
+
+    async def release(self) -> JobView:
+        """Let a job that was submitted with `Hold` run. Raises: JobNotHeld."""
+        self.view = await run(self._connections, file_flows.release(self._policy, self.id))
+        return self.view
 
     async def show(self, *, processes: bool = False) -> JobView:
         """The job as it is now."""

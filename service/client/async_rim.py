@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 import httpx
 
 from service.client.address import Address
+from service.client.bodies import Streamed
 from service.client.failures import ClientClosed
 from service.client.http import (
     FAILURES,
@@ -78,7 +79,10 @@ class AsyncConnections:
 
     async def send(self, request: Request) -> httpx.Response:
         """The response, whose body is to be read."""
-        made = self._http.build_request(**request_options(request), extensions={"trace": _trace})
+        options = request_options(request)
+        if isinstance(request.body, Streamed):
+            options["content"] = request.body.in_a_loop()
+        made = self._http.build_request(**options, extensions={"trace": _trace})
         return await self._http.send(made, stream=True)
 
 

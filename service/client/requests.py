@@ -46,19 +46,19 @@ def rerun_request(job_id: str, patch: Mapping[str, Any] | None, key: str | None)
     """A job once more, with changes."""
     headers = (("Content-Type", "application/merge-patch+json"), _key(key))
     body = msgspec.json.encode(patch or {})
-    return Request(method="POST", path=f"/{_id(job_id)}/rerun", headers=headers, body=body)
+    return Request(method="POST", path=f"/{id_in_path(job_id)}/rerun", headers=headers, body=body)
 
 
 def show_request(job_id: str, *, processes: bool) -> Request:
     """A job, with the processes that it has if that is wanted."""
     query = (("processes", "true"),) if processes else ()
-    return Request(path=f"/{_id(job_id)}", query=query)
+    return Request(path=f"/{id_in_path(job_id)}", query=query)
 
 
 def wait_request(job_id: str, timeout_s: float) -> Request:
     """A job when it is finished, or after so many seconds."""
     return Request(
-        path=f"/{_id(job_id)}/wait",
+        path=f"/{id_in_path(job_id)}/wait",
         query=(("timeout", f"{timeout_s:.3f}"),),
         silence_s=timeout_s + SILENCE_S,
     )
@@ -69,12 +69,12 @@ def kill_request(job_id: str, signal: str | None, grace_s: float | None) -> Requ
     query = [("signal", signal)] if signal is not None else []
     if grace_s is not None:
         query.append(("grace", f"{grace_s:g}"))
-    return Request(method="DELETE", path=f"/{_id(job_id)}", query=tuple(query))
+    return Request(method="DELETE", path=f"/{id_in_path(job_id)}", query=tuple(query))
 
 
 def signal_request(job_id: str, signal: str) -> Request:
     """Send a job's processes a signal. To a program a second one means something else."""
-    path = f"/{_id(job_id)}/signal"
+    path = f"/{id_in_path(job_id)}/signal"
     return Request(method="POST", path=path, query=(("signal", signal),), is_repeatable=False)
 
 
@@ -85,7 +85,7 @@ def send_request(job_id: str, data: bytes, offset: int | None, *, eof: bool) -> 
     query = _flags(eof=eof) if offset is None else [("offset", f"{offset}"), *_flags(eof=eof)]
     return Request(
         method="POST",
-        path=f"/{_id(job_id)}/stdin",
+        path=f"/{id_in_path(job_id)}/stdin",
         query=tuple(query),
         headers=(("Content-Type", "application/octet-stream"),),
         body=data,
@@ -95,26 +95,26 @@ def send_request(job_id: str, data: bytes, offset: int | None, *, eof: bool) -> 
 
 def clean_request(job_id: str) -> Request:
     """Forget a job. A repeat would tell of an unknown job."""
-    return Request(method="POST", path=f"/{_id(job_id)}/clean", is_repeatable=False)
+    return Request(method="POST", path=f"/{id_in_path(job_id)}/clean", is_repeatable=False)
 
 
 def stored_request(job_id: str, place: Query) -> Request:
     """What there is of the output, as bytes."""
     query = (*place, ("follow", "false"))
     accept = ("Accept", "application/octet-stream")
-    return Request(path=f"/{_id(job_id)}/attach", query=query, headers=(accept,))
+    return Request(path=f"/{id_in_path(job_id)}/attach", query=query, headers=(accept,))
 
 
 def follow_request(job_id: str, place: Query, *, lines: bool, follow: bool) -> Request:
     """The output as records."""
     query = (*place, *_flags(lines=lines), *_flags(follow=follow, default=True))
-    return Request(path=f"/{_id(job_id)}/attach", query=query, headers=(_NDJSON,))
+    return Request(path=f"/{id_in_path(job_id)}/attach", query=query, headers=(_NDJSON,))
 
 
 def search_request(job_id: str, place: Query, search: Query) -> Request:
     """Lines of the output. A search that finds nothing is silent, and may wait for others."""
     return Request(
-        path=f"/{_id(job_id)}/output",
+        path=f"/{id_in_path(job_id)}/output",
         query=(*place, *search),
         headers=(_NDJSON,),
         silence_s=SEARCH_S,
@@ -142,7 +142,8 @@ def events_request(after: int, *, follow: bool) -> Request:
     return Request(path="/events", query=query, headers=(_NDJSON,))
 
 
-def _id(job_id: str) -> str:
+def id_in_path(job_id: str) -> str:
+    """As it stands in a URL."""
     return quote(job_id, safe="")
 
 

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from service.client.bodies import Streamed
 from service.client.failures import ServiceUnreachable
 from service.client.steps import Failure, Nothing, Pause, Request
 from service.errors import JobrunnerError
@@ -83,6 +84,8 @@ class Attempts:
         else:
             may_repeat = request.is_repeatable or not lost.was_sent
             why, asked_s = lost.why, None
+        if isinstance(request.body, Streamed) and request.body.is_spent:
+            may_repeat = False
         if not self._count:
             # A response may take long, and be lost at its end: the service was there until now.
             was_there = not isinstance(lost, Failure) or lost.was_sent

@@ -19,6 +19,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from service.client.bodies import Streamed
+
 T = TypeVar("T")
 U = TypeVar("U")
 R = TypeVar("R")
@@ -43,7 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    body: bytes | Streamed | None = None
     is_repeatable: bool = True
     silence_s: float = SILENCE_S
 

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from service.client import flows
+from service.client import file_flows, flows
 from service.client.endpoint import JobOf
 from service.client.output import Gaps, Stream, place_of, read_bytes, read_lines, read_records
 from service.client.results import Gap, Match, OutputBytes, Receipt, Record
 from service.client.searching import Found, Search, parts_of, search_lines
 from service.client.selection import Selection
 from service.client.sending import send
+from service.client.sync_files import Files
 from service.client.sync_rim import Connections, OutputReading, Reading, SearchReading, run
 from service.jobs.views import JobView
 
 
 class Job(JobOf[Connections]):
     """A job of a service. `view` is what was last heard of it, None before anything was."""
+
+    @property
+    def files(self) -> Files:
+        """Its files: list, read, write and remove them, as archives too."""
+        return Files(self)
+
+    def release(self) -> JobView:
+        """Let a job that was submitted with `Hold` run. Raises: JobNotHeld."""
+        self.view = run(self._connections, file_flows.release(self._policy, self.id))
+        return self.view
 
     def show(self, *, processes: bool = False) -> JobView:
         """The job as it is now.

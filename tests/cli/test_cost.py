@@ -27,6 +27,7 @@ print("\\n".join(sys.modules))
 REST = {
     "run": ["true"],
     "send": ["@last", "x"],
+    "cp": ["@last:f", "-"],
     "ps": [],
     "events": [],
     "kill": ["--all"],

@@ -285,6 +285,14 @@ def test_tar_goes_in_and_comes_back_the_same(service: Service, held: str, tmp_pa
         assert answer.status_code == 204
 
 
+def test_an_archive_goes_into_the_directory_itself(service: Service, held: str, tmp_path: Path):
+    (tmp_path / "a.tar").write_bytes(tar_of((member("x/y"), b"z")))
+    url_of_all = f"{str(service.client.base_url).rstrip('/')}/{held}/files?extract=tar"
+    done = curl(service, "-fT", str(tmp_path / "a.tar"), url_of_all)
+    assert json.loads(done.stdout) == {"Entries": 1}
+    assert names(get(service, held, params={"recursive": "true"})) == ["x", "x/y"]
+
+
 def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
@@ -343,7 +351,7 @@ def test_curl_uploads_resumes_and_tar_unpacks(service: Service, held: str, tmp_p
     assert (tmp_path / "down").read_bytes() == data
     done = curl(service, "-f", "-C", "-", "-o", str(tmp_path / "down"), f"{base}/{held}/files/f")
     assert (tmp_path / "down").read_bytes() == data
-    line = f"tar -C {tmp_path} -c up | curl -sSfT - '{base}/{held}/files/d/?extract=tar'"
+    line = f"tar -C {tmp_path} -c up | curl -sSfT - '{base}/{held}/files/d?extract=tar'"
     subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True, capture_output=True)
     line = f"curl -sSf '{base}/{held}/files/d?archive=tar.gz' | tar -xzO up | cmp - {tmp_path}/up"
     subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True)

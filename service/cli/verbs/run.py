@@ -82,6 +82,7 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     "--grace", type=DURATION, metavar="TIME", help="From TERM to KILL, when it is killed."
 )
 @click.option("--priority", type=int, metavar="N", help="Its place in the queue; higher is first.")
+@click.option("--hold", is_flag=True, default=None, help="Keep it pending until its release.")
 @click.option("--image", metavar="IMAGE", help="Run it in a container of this image.")
 @click.option(
     "-f",
@@ -153,6 +154,7 @@ _KEYS = {
     "queue_timeout": "QueueTimeout",
     "grace": "Grace",
     "priority": "Priority",
+    "hold": "Hold",
 }
 
 

@@ -17,7 +17,7 @@ from service.files.names import shown
 from service.files.place import Place
 
 # Bytes that are read of a file at a time, and that a piece has at least, but for the last.
-_PIECE_BYTES: Final = 128 << 10
+_PIECE_BYTES: Final = 256 << 10
 
 
 class Incomplete(OSError):
@@ -81,12 +81,13 @@ class Archive:
             if self._pieces is None:
                 own_top = os.dup(top)
                 self._pieces = self._made(own_top)
-            piece = bytearray()
+            parts, size = [], 0
             for data in self._pieces:
-                piece += data
-                if len(piece) >= _PIECE_BYTES:
+                parts.append(data)
+                size += len(data)
+                if size >= _PIECE_BYTES:
                     break
-            return bytes(piece) if piece else None
+            return b"".join(parts) or None
 
     def close(self) -> None:
         """Whatever is open is closed, also when the archive isn't at its end."""
