@@ -77,6 +77,7 @@ class Metrics:
         )
         self._duration = {state: duration.labels(state.value) for state in FINISHED}
         self._output = Counter("jobrunner_output_bytes", "Output of jobs that ended.", **one)
+        self._input = Counter("jobrunner_input_bytes", "Input of jobs that ended.", **one)
         kills = Counter("jobrunner_kills", "Jobs that the service ended.", ["reason"], **one)
         self._kills = {reason: kills.labels(reason.value) for reason in Reason}
         self._escalations = Counter(
@@ -119,6 +120,7 @@ class Metrics:
         if (lasted_s := record.duration_s) is not None:
             self._duration[record.state].observe(lasted_s)
         self._output.inc(record.output_bytes or 0)
+        self._input.inc(record.input_bytes or 0)
         if record.state is State.KILLED and record.reason is not None:
             self._kills[record.reason].inc()
             if record.kill is not None and record.kill.escalated:

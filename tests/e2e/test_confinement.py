@@ -116,6 +116,19 @@ def test_a_job_can_open_its_own_output_by_name(where: str, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("where", ["as_nobody", "sandboxed", "both"])
+def test_a_job_reads_its_input_there_also_by_name(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    service: Service = request.getfixturevalue(where)
+    commands = [{"CommandLine": "read -r line; echo $line"}, {"CommandLine": "cat < /dev/stdin"}]
+    job_id = service.submit({"Commands": commands, "Stdin": True})
+    answer = service.client.post(f"/{job_id}/stdin?eof=true", content=b"one\ntwo\n")
+    assert answer.json() == {"Offset": 8}
+    assert service.wait(job_id)["ExitCode"] == 0
+    assert service.output(job_id) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("where", ["as_nobody", "sandboxed", "both"])
 def test_a_long_script_can_be_read_and_not_replaced(
     where: str, request: pytest.FixtureRequest
 ) -> None:

@@ -336,3 +336,26 @@ def test_idempotent_retention_and_clean_treat_it_as_any_job(service: Service):
     answer = service.client.post(f"/{view['ID']}/clean")
     assert answer.status_code == 200
     assert not any((service.state_dir / name / view["ID"]).exists() for name in ("jobs", "logs"))
+
+
+def test_a_container_reads_the_jobs_input_and_has_its_environment(service: Service):
+    """The client's standard input is the job's, so it reads the variables elsewhere."""
+    content = os.urandom(1 << 20)
+    job_id = service.submit(
+        job(
+            "read -r line; echo bash $line",
+            docker("echo $A; sha256sum", Environment={"A": "b"}),
+            Stdin=True,
+        )
+    )
+    answer = service.client.post(f"/{job_id}/stdin?eof=true", content=b"one\n" + content)
+    assert answer.json() == {"Offset": 4 + len(content)}
+    assert service.wait(job_id)["ExitCode"] == 0
+    lines = service.output(job_id).decode().splitlines()
+    assert lines[:2] == ["bash one", "b"]
+    assert lines[2].split()[0] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_container_of_a_job_without_input_reads_nothing(service: Service):
+    view = service.run(job(docker("wc -c")))
+    assert service.output(view["ID"]).split() == [b"0"]

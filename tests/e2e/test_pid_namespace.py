@@ -148,3 +148,10 @@ def test_a_timeout_ends_all_of_it(service: Service):
     assert (view["State"], view["Reason"]) == ("killed", "timeout")
     assert view["Kill"]["VerifiedGone"]
     assert with_argument(left) == []
+
+
+def test_a_job_reads_its_input_there(service: Service) -> None:
+    job_id = service.submit({"CommandLine": "cat < /dev/stdin", "Stdin": True})
+    service.client.post(f"/{job_id}/stdin?eof=true", content=b"one\n")
+    assert service.wait(job_id)["ExitCode"] == 0
+    assert service.output(job_id) == b"one\n"

@@ -1,0 +1,139 @@
+"""Input is exact whatever breaks: connections are cut, workers and main killed, the supervisor upgraded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import jobrunner
+import pytest
+from running import Service, again, running
+
+from service.operations.supervisor import upgrade
+
+pytestmark = pytest.mark.e2e
+
+# A hundred megabytes take a quarter of a minute; a run by hand sets it.
+MIB = int(os.environ.get("STDIN_MIB", "6"))  # noqa: TID251 - of the test alone
+PIECE_BYTES = 700_000  # several requests each, none of them of a round size
+
+
+class CuttingProxy:
+    """In front of a service: each connection is reset after a number of bytes, in either direction,
+    of which some are lost.
+    """
+
+    def __init__(self, port: int, rng: random.Random, *, most: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._rng, self._most = rng, most
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        left = [self._rng.randrange(1, self._most)]
+        with near, contextlib.suppress(OSError), socket.create_connection(self._target) as far:
+            back = threading.Thread(target=self._pump, args=(far, near, left), daemon=True)
+            back.start()
+            self._pump(near, far, left)
+            back.join()
+
+    def _pump(self, source: socket.socket, target: socket.socket, left: list[int]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(50_000):
+                left[0] -= len(data)
+                if left[0] < 0:
+                    self.cuts += 1
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path / "jobrunner", workers=2) as service:
+        yield service
+
+
+def test_a_long_input_is_exact_over_cuts_deaths_and_upgrades(service: Service):
+    content = random.Random(11).randbytes(MIB << 20)
+    job_id = service.submit({"CommandLine": "cat | sha256sum", "Stdin": True})
+    proxy = CuttingProxy(service.port, random.Random(1), most=500_000)
+    pieces = range(0, len(content), PIECE_BYTES)
+    with jobrunner.Client(proxy.url, timeout=300) as client:
+        job, offset = client.job(job_id), 0
+        for number, begin in enumerate(pieces):
+            if number % 3 == 1:  # while a piece is on its way, or before it
+                service.wait_for_line("worker_ready", 2 + number // 3)
+                os.kill(service.worker_pids()[-1], signal.SIGKILL)
+            if number % 3 == 2:
+                assert asyncio.run(upgrade(service.state_dir)) is None
+            piece = content[begin : begin + PIECE_BYTES]
+            offset = job.send(piece, offset=offset, eof=number == len(pieces) - 1)
+        assert offset == len(content)
+    proxy.close()
+    view = service.wait(job_id)
+    assert view["ExitCode"] == 0
+    assert service.output(job_id).split()[0].decode() == hashlib.sha256(content).hexdigest()
+    assert proxy.cuts > MIB
+
+
+def test_an_input_outlives_the_whole_service(tmp_path: Path):
+    with running(
+        tmp_path / "jobrunner", workers=2, environment={"JOBRUNNER_SHUTDOWN": "leave"}
+    ) as service:
+        job_id = service.submit({"CommandLine": "cat", "Stdin": True})
+        first = service.client.post(f"/{job_id}/stdin", content=b"before ").json()
+        service.crash()
+        with again(service) as successor:
+            late = successor.client.post(f"/{job_id}/stdin?offset=0", content=b"before ")
+            assert (late.status_code, late.json()["offset"]) == (409, first["Offset"])
+            successor.client.post(f"/{job_id}/stdin?offset=7&eof=true", content=b"and after")
+            successor.wait(job_id)
+            assert successor.output(job_id) == b"before and after"
+
+
+def test_a_reload_ends_the_writers_that_wait_with_what_was_taken(service: Service):
+    """They are told to try again, and nothing is lost or doubled by that."""
+    go = service.state_dir.parent / "go"
+    os.mkfifo(go)
+    job_id = service.submit({"CommandLine": f"read -r _ < {go}; cat | sha256sum", "Stdin": True})
+    content = random.Random(12).randbytes(1 << 20)
+    told: list[int] = []
+    with jobrunner.Client(service.url, timeout=300) as client:
+        sending = threading.Thread(
+            target=lambda: told.append(client.job(job_id).send(content, eof=True))
+        )
+        sending.start()
+        while service.client.post(f"/{job_id}/stdin").json()["Offset"] <= 64 << 10:
+            assert sending.is_alive()
+        for pid in service.worker_pids():
+            os.kill(pid, signal.SIGTERM)
+        service.wait_for_line(r"worker_ready", 4)
+        go.write_bytes(b"\n")
+        sending.join()
+    service.wait(job_id)
+    assert told == [len(content)]
+    assert service.output(job_id).split()[0].decode() == hashlib.sha256(content).hexdigest()
