@@ -34,6 +34,7 @@ from service.output.selection import EVERYTHING, Selection
 from service.output.sink import Sink
 from service.output.subscription import Subscription, check_end
 from service.output.watcher import LogWatcher
+from service.store import readable
 
 
 class Jobs(Protocol):
@@ -212,8 +213,11 @@ class JobSubscription:
     async def _set_origin(self) -> None:
         if not self._is_over:
             await self._jobs.wait_started(self._job_id)
-        origin_ns = self._jobs.show(self._job_id).started_at or 0
-        self._encoder.options = replace(self._encoder.options, origin_ns=origin_ns)
+        record, spec = readable(self._jobs.show(self._job_id))
+        size = None if spec.tty is None else (spec.tty.rows, spec.tty.cols)
+        self._encoder.options = replace(
+            self._encoder.options, origin_ns=record.started_at or 0, size=size
+        )
 
     def _beating(self, sink: Sink) -> AbstractContextManager[None]:
         """Heartbeats while there is nothing to be read."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pyte
 import pytest
 from gates import attached
 from running import Service
@@ -133,3 +136,15 @@ def test_who_reads_something_else_waits_for_no_input(service: Service):
     job_id = service.submit("exec sleep 600")
     assert waits(service, job_id) is None
     service.kill(job_id, grace=0, wait="true")
+
+
+def test_a_recording_plays_in_a_terminal_of_the_same_size(service: Service):
+    job_id = service.submit({"CommandLine": "tput cup 29 99; printf x", "TTY": JOB["TTY"]})
+    service.wait(job_id)
+    cast = service.client.get(f"/{job_id}/attach", params={"format": "asciicast"}).text.splitlines()
+    header, *events = map(json.loads, cast)
+    screen = pyte.Screen(header["width"], header["height"])
+    stream = pyte.Stream(screen)
+    for _, _, text in events:
+        stream.feed(text)
+    assert screen.display[29][99] == "x"

@@ -156,3 +156,13 @@ def test_the_time_of_a_line_is_that_of_its_first_byte_and_a_gap_ends_it() -> Non
     encoder = stamped()
     encoder.begin_after(b"")  # behind a gap
     assert encoder.chunk(first).startswith(b"2017")
+
+
+def test_a_recording_of_a_terminal_has_its_size_and_its_bytes_as_they_are():
+    recording = Asciicast(Options(size=(30, 100)))
+    chunk = Chunk(0, 0, STDOUT, 0, 5, b"\x1b[3B\ndown\r\n")
+    header, event = (
+        json.loads(line) for line in (recording.head() + recording.chunk(chunk)).splitlines()
+    )
+    assert (header["width"], header["height"]) == (100, 30)
+    assert event[1:] == ["o", "\x1b[3B\ndown\r\n"]

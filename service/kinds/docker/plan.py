@@ -7,6 +7,7 @@ import hashlib
 import os
 import posixpath
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,9 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
     for bound in _mounts(spec, context):
         argv += ["--mount", bound]
     argv += [*_limits(spec, context.limits), *_what_runs(spec, image)]
+    # With a terminal the client passes no signal on: it resizes the container's, and the others are
+    # typed there, or end the client.
+    passed_on = ending.PASSED_ON if context.terminal is None else (signal.SIGWINCH,)
     program = (sys.executable, "-I", "-S", ending.__file__)
     return Plan(
         argv=tuple(argv),
@@ -87,7 +91,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         as_service_user=True,
         input=lines(variables),
         input_index=env_file if context.has_stdin else 0,
-        passes_on=tuple(map(int, ending.PASSED_ON)),
+        passes_on=tuple(map(int, passed_on)),
         status_probe=(*program, "probe", client, name, image, cid_file),
         # Where memory is limited, a command whose child ran out of it may exit with any status.
         probe_if=_UNCLEAR if _lower(spec.memory, context.limits.get("memory")) is None else _ANY,

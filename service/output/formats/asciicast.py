@@ -1,7 +1,8 @@
 """asciicast v2: the output as a recording of a terminal, to be played at its own pace.
 
-A command of a job has no terminal, so a newline becomes what a terminal's driver makes of it: a
-carriage return and a newline (ONLCR). What isn't UTF-8 is shown as replacement characters.
+The size is the one with which the job's terminal began. Where a job has none, a newline becomes
+what a terminal's driver makes of it: a carriage return and a newline (ONLCR). What isn't UTF-8 is
+shown as replacement characters.
 
 Source: asciicast file format, version 2.
 """
@@ -55,7 +56,8 @@ class Asciicast(Encoder):
 
     def head(self) -> bytes:
         """What the terminal is like, and when it was."""
-        header = {"version": 2, "width": _COLUMNS, "height": _ROWS}
+        rows, columns = self.options.size or (_ROWS, _COLUMNS)
+        header = {"version": 2, "width": columns, "height": rows}
         if self.options.origin_ns:
             header["timestamp"] = self.options.origin_ns // _NS
         return _encode(header) + b"\n"
@@ -90,7 +92,9 @@ class Asciicast(Encoder):
             return b""
         # The clock may have been set back since.
         after_ns = max(0, self.state[1] - self.options.origin_ns)
-        return _encode((round(after_ns / _NS, 6), "o", text.replace("\n", "\r\n"))) + b"\n"
+        if self.options.size is None:
+            text = text.replace("\n", "\r\n")
+        return _encode((round(after_ns / _NS, 6), "o", text)) + b"\n"
 
 
 FORMATS = (

@@ -35,6 +35,7 @@ class Options:
         timestamps: each line begins with the time at which it came.
         lines: a record for each line.
         origin_ns: when the job started, for formats that count from there; 0: it didn't.
+        size: rows and columns of the job's terminal; None: it has none.
     """
 
     stream: int | None = None
@@ -42,6 +43,7 @@ class Options:
     timestamps: bool = False
     lines: bool = False
     origin_ns: int = 0
+    size: tuple[int, int] | None = None
 
 
 DEFAULT = Options()
@@ -57,7 +59,7 @@ class Encoder(ABC):
         tells_matches: `matches` does.
         beats: `heartbeat` returns something.
         needs_previous: `begin_after` is to be called when it doesn't begin at the start.
-        needs_origin: it counts from the start of the job, so that is to be known at its head.
+        needs_origin: it tells at its head when the job started, and of its terminal.
         options: what the reader wants.
         state: all that the next bytes depend on, beside the chunk and the options.
     """
