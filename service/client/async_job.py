@@ -140,15 +140,25 @@ class AsyncJob(JobOf[AsyncConnections]):
             self._connections, flows.request_kill(self._policy, self.id, signal, grace)
         )
 
-    async def signal(self, name: str) -> int:
-        """Send all processes of the running job a signal, once; how many got it.
+    async def signal(self, name: str, *, foreground: bool = False) -> int:
+        """Send all processes of the running job a signal, once, or with `foreground` those in the
+        foreground of its terminal; how many got it.
 
         It is no kill: a job that dies of it has `exited`. It isn't sent again when the answer was
         lost, as the job may have got it.
 
-        Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
+        Raises: JobNotRunning, SignalNotPassedOn, NoTerminal, NoForeground, UnknownJob;
+            ServiceUnreachable, OutcomeUnknown.
         """
-        return await run(self._connections, flows.signal(self._policy, self.id, name))
+        flow = flows.signal(self._policy, self.id, name, foreground=foreground)
+        return await run(self._connections, flow)
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Give the terminal of the job another size; one of a pending job begins with it.
+
+        Raises: NoTerminal, JobNotRunning, UnknownJob.
+        """
+        await run(self._connections, flows.resize(self._policy, self.id, rows, cols))
 
     async def send(
         self,

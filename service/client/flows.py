@@ -78,12 +78,18 @@ def kill(
     return view.kill
 
 
-def signal(policy: Policy, job_id: str, name: str) -> Nothing[int]:
-    """How many processes got the signal. Raises: JobNotRunning, SignalNotPassedOn, UnknownJob,
-    OutcomeUnknown.
+def signal(policy: Policy, job_id: str, name: str, *, foreground: bool) -> Nothing[int]:
+    """How many processes got the signal. Raises: JobNotRunning, SignalNotPassedOn, NoTerminal,
+    NoForeground, UnknownJob, OutcomeUnknown.
     """
-    answer = yield from call(policy, requests.signal_request(job_id, name))
+    request = requests.signal_request(job_id, name, foreground=foreground)
+    answer = yield from call(policy, request)
     return decoded(answer, Signalled).processes
+
+
+def resize(policy: Policy, job_id: str, rows: int, cols: int) -> Nothing[None]:
+    """Change the size of a terminal. Raises: NoTerminal, JobNotRunning, UnknownJob."""
+    yield from call(policy, requests.resize_request(job_id, rows, cols))
 
 
 def clean(policy: Policy, job_id: str) -> Nothing[None]:

@@ -72,10 +72,17 @@ def kill_request(job_id: str, signal: str | None, grace_s: float | None) -> Requ
     return Request(method="DELETE", path=f"/{id_in_path(job_id)}", query=tuple(query))
 
 
-def signal_request(job_id: str, signal: str) -> Request:
+def signal_request(job_id: str, signal: str, *, foreground: bool = False) -> Request:
     """Send a job's processes a signal. To a program a second one means something else."""
     path = f"/{id_in_path(job_id)}/signal"
-    return Request(method="POST", path=path, query=(("signal", signal),), is_repeatable=False)
+    query = [("signal", signal), *([("to", "foreground")] if foreground else [])]
+    return Request(method="POST", path=path, query=tuple(query), is_repeatable=False)
+
+
+def resize_request(job_id: str, rows: int, cols: int) -> Request:
+    """Change the size of a job's terminal."""
+    query = (("rows", f"{rows}"), ("cols", f"{cols}"))
+    return Request(method="POST", path=f"/{id_in_path(job_id)}/resize", query=query)
 
 
 def send_request(job_id: str, data: bytes, offset: int | None, *, eof: bool) -> Request:

@@ -158,8 +158,9 @@ class Job(JobOf[Connections]):
         """The same without the wait: the state of the job then."""
         return run(self._connections, flows.request_kill(self._policy, self.id, signal, grace))
 
-    def signal(self, name: str) -> int:
-        """Send all processes of the running job a signal, once; how many got it.
+    def signal(self, name: str, *, foreground: bool = False) -> int:
+        """Send all processes of the running job a signal, once, or with `foreground` those in the
+        foreground of its terminal; how many got it.
 
         It is no kill: a job that dies of it has `exited`. It isn't sent again when the answer was
         lost, as the job may have got it.
@@ -172,9 +173,25 @@ class Job(JobOf[Connections]):
         >>> sleeper.wait().signal
         'SIGHUP'
 
-        Raises: JobNotRunning, SignalNotPassedOn, UnknownJob; ServiceUnreachable, OutcomeUnknown.
+        Raises: JobNotRunning, SignalNotPassedOn, NoTerminal, NoForeground, UnknownJob;
+            ServiceUnreachable, OutcomeUnknown.
         """
-        return run(self._connections, flows.signal(self._policy, self.id, name))
+        flow = flows.signal(self._policy, self.id, name, foreground=foreground)
+        return run(self._connections, flow)
+
+    def resize(self, rows: int, cols: int) -> None:
+        r"""Give the terminal of the job another size; one of a pending job begins with it.
+
+        >>> editor = client.submit({"CommandLine": "read; stty size", "TTY": {"Cols": 100}})
+        >>> editor.resize(40, 120)
+        >>> editor.send("\n")
+        1
+        >>> [line.text for line in editor.lines()][-1].rstrip()
+        '40 120'
+
+        Raises: NoTerminal, JobNotRunning, UnknownJob.
+        """
+        run(self._connections, flows.resize(self._policy, self.id, rows, cols))
 
     def send(
         self,
