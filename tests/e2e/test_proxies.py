@@ -526,3 +526,21 @@ def test_a_service_without_tokens_serves_nobody_behind_it(tmp_path: Path) -> Non
                 ):
                     assert "proxy" in assert_problem(answer, 401)["detail"]
         assert service.client.get("/?state=all").json()["IDs"] == []
+
+
+def test_input_goes_in_as_it_comes_and_has_any_length(site: Site, service: Service):
+    """More than a submission may have, and a piece comes out while its request is under way."""
+    job_id = service.submit({"CommandLine": "cat", "Stdin": True})
+    large = bytes(6 << 20)
+    with service.client.stream("GET", f"/{job_id}/attach") as output:
+        pieces = output.iter_raw()
+
+        def body() -> Iterator[bytes]:
+            yield b"first"
+            assert next(pieces) == b"first"
+            yield large
+
+        sent = site.client.post(f"/{job_id}/stdin", content=body(), params={"eof": "true"})
+        assert sent.status_code == 200, sent.text
+        assert sent.json() == {"Offset": len(large) + 5}
+        assert sum(map(len, pieces)) == len(large)

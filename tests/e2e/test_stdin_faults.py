@@ -11,8 +11,10 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import jobrunner
 import pytest
 from running import Service, again, running
@@ -137,3 +139,42 @@ def test_a_reload_ends_the_writers_that_wait_with_what_was_taken(service: Servic
     service.wait(job_id)
     assert told == [len(content)]
     assert service.output(job_id).split()[0].decode() == hashlib.sha256(content).hexdigest()
+
+
+def test_a_request_that_waits_for_the_job_is_not_cut_by_a_limit_on_its_time(tmp_path: Path):
+    """Neither while its body is held back, nor while its sender pauses; and its memory is flat."""
+    environment = {"SANIC_RESPONSE_TIMEOUT": "1", "JOBRUNNER_REQUEST_TIMEOUT": "1"}
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    with running(tmp_path / "jobrunner", environment=environment) as service:
+        line = f"read -r _ < {go}; cat | wc -c"
+        job_id = service.submit({"CommandLine": line, "Stdin": True})
+        size, sent = 64 << 20, 0
+
+        def body() -> Iterator[bytes]:
+            nonlocal sent
+            for _ in range(size >> 20):
+                yield bytes(1 << 20)
+                sent += 1 << 20
+            # The time of a request passes while another one waits for it.
+            service.client.get(f"/{silent}/wait", params={"timeout": "2.2"})
+            yield b"last"
+
+        silent = service.submit("sleep 600")
+        with ThreadPoolExecutor(1) as pool:
+            url = f"{service.url}/{job_id}/stdin?eof=true"
+            sending = pool.submit(httpx.post, url, content=body(), timeout=300)
+            service.client.get(f"/{silent}/wait", params={"timeout": "2.2"})
+            assert sent < size / 2
+            assert all(_rss_bytes(pid) < 200 << 20 for pid in service.worker_pids())
+            assert _rss_bytes(service.supervisor_pid()) < 60 << 20
+            go.write_bytes(b"\n")
+            answer = sending.result()
+        assert answer.json() == {"Offset": size + 4}
+        service.wait(job_id)
+        assert int(service.output(job_id)) == size + 4
+        service.kill(silent, grace=0)
+
+
+def _rss_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
