@@ -121,9 +121,10 @@ ROUTES = [
     ("POST", "/clean", "run"),
     ("POST", "/rerun", "run"),
     ("POST", "/signal", "run"),
+    ("POST", "/stdin", "run"),
 ]
 # What a finished job that one sees answers, where that isn't a 200.
-STATUSES = {"/rerun": 201, "/signal": 409}
+STATUSES = {"/rerun": 201, "/signal": 409, "/stdin": 409}
 ORDER = ["read", "run", "admin"]
 # What isn't a job's; the first ones have tests of their own.
 OTHERS = [
@@ -225,10 +226,11 @@ def test_a_key_is_its_principals_own(callers: dict[str, Caller]) -> None:
     assert_problem(answer, 422)
 
 
-def test_a_foreign_live_job_is_neither_killed_nor_signalled_nor_followed(
+def test_a_foreign_live_job_is_neither_killed_nor_signalled_nor_followed_nor_written_to(
     callers: dict[str, Caller],
 ) -> None:
     job_id = callers["other"].submit("sleep 600")
+    assert callers["run"]("POST", f"/{job_id}/stdin", content=b"x").status_code == 404
     assert callers["run"]("POST", f"/{job_id}/signal?signal=KILL").status_code == 404
     answer = callers["run"]("DELETE", f"/{job_id}?wait=true&grace=0")
     assert answer.json() == {"ID": job_id, "State": None}
