@@ -126,3 +126,17 @@ def test_a_start_that_cannot_be_made_refuses_the_command(monkeypatch):
     message = accept(to_supervisor.Start, start_message(SETTINGS, JOB_ID, spec, 0))
     assert message["refusal"] == "The command could not be started: UnicodeEncodeError."
     assert message["end_if"] == "never"
+
+
+def test_only_a_job_with_an_input_is_started_with_one():
+    """A job without one has the message, and costs what it costs, as before there was any."""
+    commands = [{"CommandLine": "cat"}, {"Kind": "docker", "Image": "a"}]
+    for number in range(2):
+        without = start_message(SETTINGS, JOB_ID, job(Commands=commands), number)
+        assert not {"stdin", "input_index"} & without.keys()
+        having = start_message(SETTINGS, JOB_ID, job(Commands=commands, Stdin=True), number)
+        accept(to_supervisor.Start, having)
+        assert having["stdin"]
+    assert having["argv"][having["input_index"] - 1] == "--env-file"
+    assert "--interactive" in having["argv"]
+    assert "--interactive" not in without["argv"]
