@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from case import Case, Lab, Row, Setup, at_most
 from memory import family, private_kb, proportional_kb
@@ -17,7 +18,7 @@ _IDLE_BEFORE = 50
 
 
 @contextmanager
-def _idle(lab: Lab) -> Iterator[Setup]:
+def _idle(lab: Lab, **job: object) -> Iterator[Setup]:
     numbers = itertools.count()
 
     def ours() -> tuple[float, ...]:
@@ -29,9 +30,9 @@ def _idle(lab: Lab) -> Iterator[Setup]:
             Line(service.port) as line,
         ):
             run_jobs(service.port, {"CommandLine": "true"}, _FINISHED_BEFORE, at_once=4)
-            _start_idle(line, _IDLE_BEFORE)
+            _start_idle(line, _IDLE_BEFORE, job)
             before = _kilobytes(service)
-            _start_idle(line, lab.idle_jobs)
+            _start_idle(line, lab.idle_jobs, job)
             after = _kilobytes(service)
         grown = [b - a for a, b in zip(before, after, strict=True)]
         return tuple(kb * 1024 / 1000 / lab.idle_jobs for kb in grown)
@@ -39,9 +40,9 @@ def _idle(lab: Lab) -> Iterator[Setup]:
     yield Setup(ours, warm_up=False)
 
 
-def _start_idle(line: Line, count: int) -> None:
+def _start_idle(line: Line, count: int, job: Mapping[str, object]) -> None:
     for _ in range(count):
-        line.submit({"CommandLine": "exec sleep infinity"})
+        line.submit({"CommandLine": "exec sleep infinity", **job})
     # Asked again, not waited for: there is no route that waits for a start.
     while line.ask(request("GET", "/?state=pending"))["IDs"]:
         pass
@@ -68,5 +69,16 @@ CASES = (
             Row("idle: of it supervisor's", "kB"),
         ),
         _idle,
+    ),
+    Case(
+        "terminals",
+        "kB of memory per idle running job with a terminal, --idle-jobs of them",
+        (
+            Row("terminals", "kB"),
+            Row("terminals: proportional", "kB"),
+            Row("terminals: of it Sanic's", "kB"),
+            Row("terminals: of it supervisor's", "kB"),
+        ),
+        partial(_idle, TTY={}),
     ),
 )
