@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyte
 import pytest
 from gates import attached
-from running import Service
+from running import Service, again, running
 from waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -148,3 +149,20 @@ def test_a_recording_plays_in_a_terminal_of_the_same_size(service: Service):
     for _, _, text in events:
         stream.feed(text)
     assert screen.display[29][99] == "x"
+
+
+@pytest.mark.slow
+def test_a_terminal_goes_on_while_no_service_lives(state_dir: Path):
+    line = "trap 'stty size' WINCH; echo up; until read -r line; do :; done; echo got $line"
+    with running(state_dir, workers=2) as service:
+        job_id = service.submit({"CommandLine": line, "TTY": {}})
+        with attached(service, job_id) as output:
+            assert next(output) == "up"
+        service.crash()
+        with again(service) as later:
+            later.client.post(f"/{job_id}/resize?rows=40&cols=120").raise_for_status()
+            headers = {"Content-Type": "application/octet-stream"}
+            path = f"/{job_id}/stdin?offset=0"
+            assert later.client.post(path, content=b"it\n", headers=headers).json() == {"Offset": 3}
+            assert finished(later, job_id).split("\r\n")[-2:] == ["got it", ""]
+            assert "40 120\r\n" in later.output(job_id).decode()

@@ -225,3 +225,12 @@ def output_so_far(client, job):
     with contextlib.suppress(FileNotFoundError):
         return client.output(job)
     return b""
+
+
+def test_a_terminal_knows_the_number_of_its_device(terminal):
+    master, slave = terminal.ends()
+    try:
+        assert (os.ttyname(slave), os.fstat(slave).st_rdev) == (terminal.path, terminal.device)
+    finally:
+        os.close(master)
+        os.close(slave)

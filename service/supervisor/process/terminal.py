@@ -26,18 +26,22 @@ _LFLAG: Final = 3
 _CC: Final = 6
 # Nobody else writes to it, as the group of terminals may on a login.
 _MODE: Final = 0o600
+# The major number of slaves. Source: Documentation/admin-guide/devices.txt.
+_SLAVES: Final = 136
 # A control character that is off. Source: _POSIX_VDISABLE, bits/posix_opt.h.
 _OFF: Final = b"\0"
 
 
 class Terminal:
-    """Owns `master`, which doesn't block; `path` is that of the slave."""
+    """Owns `master`, which doesn't block; `path` is that of the slave, `device` its number."""
 
-    __slots__ = ("master", "path")
+    __slots__ = ("device", "master", "path")
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self.path = _path_of(master)
+        number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
+        self.path = f"/dev/pts/{number}"
+        self.device = os.makedev(_SLAVES, number)
 
     @classmethod
     def open(cls, rows: int, cols: int, user: Identity | None) -> Terminal:
@@ -99,11 +103,6 @@ class Terminal:
         except OSError:
             return -1
 
-    @property
-    def device(self) -> int:
-        """The number of the slave's device."""
-        return os.stat(self.path).st_rdev
-
     def end_of_input(self, last: bytes) -> bytes:
         """What has a program read the end of input, after somebody has typed `last`: the character
         VEOF. In the midst of a line the first one ends the line. Where programs read single
@@ -124,8 +123,3 @@ class Terminal:
 def take_control() -> None:
     """Make the terminal on descriptor 0 that of this process, which leads a session."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _path_of(master: int) -> str:
-    number = fcntl.ioctl(master, _TIOCGPTN, bytes(4))
-    return f"/dev/pts/{int.from_bytes(number, 'little')}"
