@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import termios
 from typing import IO, Any
 
 import click
@@ -30,11 +31,19 @@ def dim_note(text: str) -> None:
 
 def _say(line: str) -> None:
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True, end=_line_end())
     except OSError:  # full, or nobody reads: no reason to do less than what was asked for
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stderr.fileno())  # also for what is still to be flushed at the exit
         os.close(null)
+
+
+def _line_end() -> str:
+    """A terminal that is raw, as it shows that of a job, doesn't go to the left by itself."""
+    try:
+        return "\n" if termios.tcgetattr(2)[1] & termios.OPOST else "\r\n"
+    except termios.error:
+        return "\n"
 
 
 def has_colours(file: IO[Any]) -> bool:

@@ -15,9 +15,11 @@ from service.cli.durations import DURATION
 from service.cli.given_json import object_in
 from service.cli.interrupts import Interrupts
 from service.cli.keys import KEY
+from service.cli.local_terminal import is_interactive
 from service.cli.notes import note
 from service.cli.passing import pass_on_meanwhile
 from service.cli.target import client, connection_options
+from service.cli.terminals import attach_terminal, detach_keys_option, terminal_of_here
 from service.cli.watching import watch
 from service.client.sync_client import Client, Job
 
@@ -36,6 +38,7 @@ Examples:
   jobrunner run 'make && make install'
   jobrunner run -d --name nightly --timeout 2h -- ./nightly.sh
   tar c src | jobrunner run -i -- tar tv
+  jobrunner run -it -- bash                  # Ctrl-P Ctrl-Q leaves; attach @last goes on
   jobrunner run --image python:3.12 -- python3 -c 'print(1)'
   jobrunner run --key build-1742 -- make     # again: the same job, from its first byte
   jobrunner run --file job.json              # a job as POST / takes it
@@ -60,6 +63,13 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     is_flag=True,
     help="Give it a standard input: what comes in here, and its end; with -d: what is sent to it.",
 )
+@click.option(
+    "-t",
+    "--tty",
+    is_flag=True,
+    help="Give it a terminal, of the size of this one; -it: type there.",
+)
+@detach_keys_option
 @click.option("-n", "--name", metavar="NAME", help="Its name.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label of it.")
 @click.option(
@@ -101,7 +111,16 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
     help="Skip so many bytes of output.",
 )
 @connection_options
-def command(*, detach: bool, interactive: bool, key: str | None, offset: int, **given: Any) -> int:
+def command(
+    *,
+    detach: bool,
+    interactive: bool,
+    tty: bool,
+    detach_keys: bytes,
+    key: str | None,
+    offset: int,
+    **given: Any,
+) -> int:
     file = given["file"]
     if interactive and not detach and file is not None and file.name == sys.stdin.name:
         raise click.UsageError("Standard input can't be both the job (--file -) and its input.")
@@ -109,12 +128,16 @@ def command(*, detach: bool, interactive: bool, key: str | None, offset: int, **
     submission = _submission(**given)
     if interactive:
         submission["Stdin"] = True
+    if tty:
+        submission["TTY"] = terminal_of_here()
     with Interrupts() as interrupts:
         with interrupts.let_in():
             job = _submitted(service, submission, key)
         if detach:
             print(job.id)
             return 0
+        if tty and interactive and is_interactive():
+            return attach_terminal(job, offset, detach_keys)
         if interactive:
             pass_on_meanwhile(job)
         return watch(job, interrupts, offset)
