@@ -30,6 +30,9 @@ from proxies import DEPLOY, NAME, PROXIES, Site, program, proxied
 from running import Service, running
 from waiting import until
 from watching import Watched
+from websocket_clients import V5, closed, exit_code, output
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from service.access import tokens
 from service.access.scopes import Scope
@@ -544,3 +547,22 @@ def test_input_goes_in_as_it_comes_and_has_any_length(site: Site, service: Servi
         assert sent.status_code == 200, sent.text
         assert sent.json() == {"Offset": len(large) + 5}
         assert sum(map(len, pieces)) == len(large)
+
+
+def test_a_websocket_passes_both_ways(site: Site, service: Service) -> None:
+    line = "read -r line; echo got $line; exit 7"
+    job_id = site.client.post("/", json={"CommandLine": line, "Stdin": True}).json()["ID"]
+    trusted = ssl.create_default_context(cafile=str(site.authority))
+    with connect(
+        f"wss://{NAME}/{job_id}/ws",
+        subprotocols=[Subprotocol(V5)],
+        additional_headers={"Authorization": service.client.headers["Authorization"]},
+        origin=Origin(site.url),
+        sock=socket.create_connection(("127.0.0.1", site.port)),
+        ssl=trusted,
+        proxy=None,
+        open_timeout=300,
+    ) as connection:
+        connection.send(b"\x00word\n")
+        came, code, _ = closed(connection)
+    assert (output(came)[1], exit_code(came), code) == (b"got word\n", 7, 1000)

@@ -51,6 +51,7 @@ class Site:
     proxy: str
     url: str
     port: int
+    authority: Path
     client: httpx.Client
     curl: str
 
@@ -142,7 +143,7 @@ def proxied(
                 verify=ssl.create_default_context(cafile=certificate.authority),
             ),
         ) as client:
-            yield Site(proxy, f"https://{NAME}", port, client, curl)
+            yield Site(proxy, f"https://{NAME}", port, certificate.authority, client, curl)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
