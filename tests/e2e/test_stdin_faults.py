@@ -21,10 +21,10 @@ from running import Service, again, running
 
 from service.operations.supervisor import upgrade
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-# A hundred megabytes take a quarter of a minute; a run by hand sets it.
-MIB = int(os.environ.get("STDIN_MIB", "6"))  # noqa: TID251 - of the test alone
+# A hundred, with fifty deaths and fifty upgrades, take minutes; a run by hand sets it.
+MIB = int(os.environ.get("STDIN_MIB", "3"))  # noqa: TID251 - of the test alone
 PIECE_BYTES = 700_000  # several requests each, none of them of a round size
 
 
