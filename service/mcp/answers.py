@@ -196,7 +196,41 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
         return ["\n".join([*(job.line for job in self.jobs), self.next_step])]
 
 
-Answer = Output | Waited | Sent | KillAnswer | JobList
+class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a list."""
+
+    name: str
+    type: str
+    size: int
+    modified_at: str
+
+    @property
+    def line(self) -> str:
+        return f"{self.type} {self.size} {self.modified_at} {self.name}"
+
+
+class FilesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a directory `entries`, of a file `content`; `size` of one that was written."""
+
+    path: str
+    entries: list[FileRow] | None = None
+    content: Piece | None = None
+    size: int | None = None
+    is_all: Annotated[bool, _says("nothing is left out, and nothing comes behind it")] = True
+    next_step: str
+
+    def blocks(self) -> list[str]:
+        """Its text."""
+        said, shown = [f"{escaped(self.path) or '.'}:"], []
+        if self.entries is not None:
+            said += [row.line for row in self.entries]
+        if (content := self.content) is not None:
+            said += [f"Bytes {content.start} to {content.end} follow as data."]
+            shown = [content.text]
+        return ["\n".join([*said, self.next_step]), *shown]
+
+
+Answer = Output | Waited | Sent | KillAnswer | JobList | FilesAnswer
 
 
 def line_of(match: Matched) -> str:

@@ -147,6 +147,28 @@ class Kill(Arguments, frozen=True, kw_only=True):
     wait_s: Annotated[float, _wait("Seconds to wait for its end.")] = 30
 
 
+class Files(Arguments, frozen=True, kw_only=True):
+    job: JobID
+    path: Annotated[
+        str, Meta(description="Relative to the job's directory; empty: the directory itself.")
+    ] = ""
+    recursive: Annotated[bool, Meta(description="List what is below directories, too.")] = False
+    offset: Annotated[int, Meta(ge=0, description="Of a file: the first byte to read.")] = 0
+    write: Annotated[
+        str | None, Meta(description="Write this text to the path, in the place of what is there.")
+    ] = None
+    remove: Annotated[bool, Meta(description="Remove what is there, directories as a whole.")] = (
+        False
+    )
+    max_bytes: Budget = DEFAULT_BYTES
+
+    def __post_init__(self) -> None:
+        if self.write is not None and self.remove:
+            raise ValueError("Expected one of write and remove, got both.")
+        if (self.write is not None or self.remove) and not self.path.strip("/"):
+            raise ValueError("Expected a path, which write and remove need.")
+
+
 class ListJobs(Arguments, frozen=True, kw_only=True):
     state: Annotated[
         list[Literal["pending", "running", "exited", "killed"]] | None,

@@ -319,3 +319,30 @@ async def test_a_job_that_does_not_read_is_told_and_gets_the_rest_later(call, ga
     assert (told["is_sent"], told["next_input"]) == (True, len(text))
     await call("wait", jobs=[job_id])
     assert shown(await call("read", job=job_id)) == f"{len(text)}\n"
+
+
+async def test_files_are_listed_read_written_and_removed(call):
+    job = (await call("run", command="mkdir d; seq 9000 > d/long; printf 'a\\033[1mb' > d/f"))[
+        "job"
+    ]
+    job_id = job["job"]
+    listed = await call("files", job=job_id, recursive=True)
+    assert [row["name"] for row in listed["entries"]] == ["d", "d/f", "d/long"]
+    assert listed["is_all"]
+    few = await call("files", job=job_id, path="d", max_bytes=500)
+    assert few["is_all"]
+    assert (await call("files", job=job_id, path="d/f"))["content"]["text"] == "ab"
+    text, offset = "", 0
+    while True:
+        part = await call("files", job=job_id, path="d/long", offset=offset, max_bytes=20_000)
+        text += part["content"]["text"]
+        offset = part["content"]["end"]
+        if part["is_all"]:
+            break
+        assert f"offset={offset}" in part["next_step"]
+    assert text == "".join(f"{n}\n" for n in range(1, 9001))
+    assert (await call("files", job=job_id, path="new/g", write="grün"))["size"] == 5
+    assert (await call("files", job=job_id, path="new/g"))["content"]["text"] == "grün"
+    await call("files", job=job_id, path="new", remove=True)
+    assert "no file" in await refused(call, "files", job=job_id, path="new/g")
+    assert "no job" in await refused(call, "files", job="00000000-0000-4000-8000-000000000000")

@@ -17,6 +17,7 @@ LEAST = {
     "read": {"job": "x"},
     "wait": {"jobs": ["x"]},
     "send": {"job": "x", "text": "y"},
+    "files": {"job": "x"},
     "kill": {"job": "x"},
     "list": {},
 }
@@ -42,6 +43,8 @@ def test_a_tool_declares_objects_for_what_it_takes_and_answers(name):
         ("run", {"command": "true", "wait_s": 46}, "wait_s"),
         ("run", {"comand": "true"}, "comand"),
         ("wait", {"jobs": []}, "jobs"),
+        ("files", {"job": "x", "write": "", "path": "/"}, "path"),
+        ("files", {"job": "x", "write": "", "path": "a", "remove": True}, "one of write"),
         ("send", {"job": "x"}, "text, key or eof"),
         ("send", {"job": "x", "text": "a", "key": "Enter"}, "one of text and key"),
         ("send", {"job": "x", "key": "C-"}, "key"),
@@ -55,7 +58,12 @@ def test_what_a_tool_does_not_take_is_refused_by_name(name, arguments, said):
 
 def test_only_what_kills_or_runs_is_said_to_change_anything():
     assert {name for name, tool in TOOLS.items() if tool.is_read_only} == {"read", "wait", "list"}
-    assert {name for name, tool in TOOLS.items() if tool.is_destructive} == {"run", "send", "kill"}
+    assert {name for name, tool in TOOLS.items() if tool.is_destructive} == {
+        "run",
+        "send",
+        "kill",
+        "files",
+    }
     assert not TOOLS["run"].is_idempotent
 
 
