@@ -189,7 +189,8 @@ async def _answer(request: Request, given: File) -> HTTPResponse | None:
     check_sees(request, given.job_id)
     workspaces = request.app.ctx.engine.workspaces
     with told(path):
-        place = await workspaces.place(given.job_id)
+        # Of a job that hasn't begun an archive is empty, and no list.
+        place = await workspaces.place(given.job_id, make=given.archive is not None)
     check_room(request)
     audit(request, "read", given.job_id, of_file=True)
     found = await workspaces.run(partial(_open, place, path), lost=_close)

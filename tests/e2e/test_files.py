@@ -71,6 +71,9 @@ def curl(service: Service, *arguments: str, **options):
 
 def test_a_file_goes_into_a_held_job_and_comes_out_again(service: Service, held: str):
     assert names(get(service, held)) == []
+    empty = get(service, held, params={"archive": "tar"}).content
+    with tarfile.open(fileobj=io.BytesIO(empty)) as archive:
+        assert archive.getnames() == []
     answer = put(service, held, "f", b"abc")
     assert answer.status_code == 201
     assert answer.json() | {"ModifiedAt": ""} == {
