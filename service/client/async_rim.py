@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx
 
@@ -90,7 +90,7 @@ async def _trace(event: str, info: Mapping[str, Any]) -> None:
     connected_stream(event, info)
 
 
-async def _no_bytes() -> AsyncIterator[bytes]:
+async def _no_bytes() -> AsyncGenerator[bytes]:
     nothing: tuple[bytes, ...] = ()
     for chunk in nothing:
         yield chunk
@@ -102,7 +102,7 @@ class _Exchange:
     def __init__(self, connections: AsyncConnections) -> None:
         self._connections = connections
         self._response: httpx.Response | None = None
-        self._chunks: AsyncIterator[bytes] = _no_bytes()
+        self._chunks: AsyncGenerator[bytes] = _no_bytes()
 
     async def perform(self, step: Open | Read | Pause) -> Head | bytes | Failure | None:
         """What came of it. Raises: ClientClosed."""
@@ -114,7 +114,8 @@ class _Exchange:
                     case Open(request):
                         await self.end()
                         self._response = await self._connections.send(request)
-                        self._chunks = self._response.aiter_raw()
+                        # httpx has annotated an iterator.
+                        self._chunks = cast("AsyncGenerator[bytes]", self._response.aiter_raw())
                         return Head(self._response.status_code, self._response.headers)
                     case Pause(seconds):
                         await self.end()
@@ -126,7 +127,9 @@ class _Exchange:
     async def end(self) -> None:
         """Give the connection back; one whose response wasn't read to its end is closed."""
         response, self._response = self._response, None
-        self._chunks = _no_bytes()
+        chunks, self._chunks = self._chunks, _no_bytes()
+        # Else the event loop does it, in a task of its own.
+        await chunks.aclose()
         if response is not None:
             await response.aclose()
 

@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from service.client.failures import UnexpectedAnswer
-from service.client.retrying import Attempts, Policy
+from service.client.retrying import Attempts, Deadline, Foreign, Lost, Policy
 from service.client.steps import READ, Failure, Head, Nothing, Open, Request
 from service.errors import JobrunnerError
-from service.errors.tree import code_of_status
+from service.errors.tree import TYPE_PREFIX, code_of_status
 
 V = TypeVar("V")
 
@@ -32,50 +32,77 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def call(policy: Policy, request: Request, *, is_patient: bool = False) -> Nothing[Answer]:
+def call(
+    policy: Policy,
+    request: Request,
+    *,
+    is_patient: bool = False,
+    deadline: Deadline | None = None,
+) -> Nothing[Answer]:
     """The response to `request`, which is sent again as `retrying` says.
 
-    Raises: JobrunnerError; ServiceUnreachable.
+    Raises: JobrunnerError; ServiceUnreachable; UnexpectedAnswer; TimeoutError.
     """
-    attempts = Attempts(policy, is_patient=is_patient)
+    attempts = Attempts(policy, is_patient=is_patient, deadline=deadline)
     while True:
-        head: Head = yield from opened(policy, request, attempts)
-        body = yield from _body()
-        if not isinstance(body, Failure):
-            return Answer(head.status, dict(head.headers), body)
-        yield from attempts.pause(body, request)
+        answer = yield from attempt(request, attempts)
+        if answer is not None:
+            return answer
 
 
-def once(request: Request) -> Nothing[Answer | Failure | JobrunnerError]:
+def attempt(request: Request, attempts: Attempts) -> Nothing[Answer | None]:
+    """The response to `request`, which is sent once; None: it may be sent again now."""
+    got = yield from once(request)
+    if isinstance(got, Answer):
+        attempts.answered()
+        return got
+    yield from attempts.pause(got, request)
+    return None
+
+
+def once(request: Request) -> Nothing[Answer | Lost]:
     """What comes of `request`, sent once."""
+    head = yield from _head(request)
+    if not isinstance(head, Head):
+        return head
+    body = yield from _body()
+    return body if isinstance(body, Failure) else Answer(head.status, dict(head.headers), body)
+
+
+def opened(request: Request, attempts: Attempts) -> Nothing[Head]:
+    """The head of the response to `request`, whose body is to be read.
+
+    Raises: JobrunnerError; ServiceUnreachable; UnexpectedAnswer.
+    """
+    while True:
+        got = yield from _head(request)
+        if isinstance(got, Head):
+            attempts.answered()
+            return got
+        yield from attempts.pause(got, request)
+
+
+def _head(request: Request) -> Nothing[Head | Lost]:
     got: Head | Failure = yield Open(request)
     if isinstance(got, Failure):
         return got
-    body = yield from _body()
-    if isinstance(body, Failure):
-        return body
-    if got.status < HTTPStatus.BAD_REQUEST:
-        return Answer(got.status, dict(got.headers), body)
-    return problem_of(got, body)
+    if got.status >= HTTPStatus.BAD_REQUEST:
+        body = yield from _body()
+        return body if isinstance(body, Failure) else problem_of(got, body)
+    media, wanted = got.headers.get("Content-Type", ""), request.media
+    if got.status < HTTPStatus.MULTIPLE_CHOICES and (
+        wanted is None or media.partition(";")[0].strip().lower() == wanted
+    ):
+        return got
+    begin = yield READ  # it may have no end
+    said = b"" if isinstance(begin, Failure) else begin[:_QUOTED]
+    return Foreign(_unexpected(wanted or "an answer", got.status, media, said))
 
 
-def opened(policy: Policy, request: Request, attempts: Attempts) -> Nothing[Head]:
-    """The head of the response to `request`, whose body is to be read.
-
-    Raises: JobrunnerError; ServiceUnreachable.
-    """
-    while True:
-        got: Head | Failure = yield Open(request)
-        lost: Failure | JobrunnerError
-        if isinstance(got, Failure):
-            lost = got
-        elif got.status < HTTPStatus.BAD_REQUEST:
-            policy.has_answered = True
-            return got
-        else:
-            body = yield from _body()
-            lost = body if isinstance(body, Failure) else problem_of(got, body)
-        yield from attempts.pause(lost, request)
+def _unexpected(expected: str, status: int, media: str, said: bytes) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"Expected {expected}, got {media or 'no media type'} with status {status}: {said!r}."
+    )
 
 
 def decoded(answer: Answer, wanted: type[V]) -> V:
@@ -88,16 +115,17 @@ def decoded(answer: Answer, wanted: type[V]) -> V:
         ) from exc
 
 
-def problem_of(head: Head, body: bytes) -> JobrunnerError:
+def problem_of(head: Head, body: bytes) -> JobrunnerError | Foreign:
     """The error that the response tells of; that of a proxy has no problem document."""
     retry_after_s = _retry_after(head.headers.get("Retry-After"))
     try:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError:
         document = None
-    if not isinstance(document, dict) or "type" not in document:
-        document = _of_http(head.status, body)
-    return JobrunnerError.from_problem(document, retry_after_s=retry_after_s)
+    if isinstance(document, dict) and str(document.get("type")).startswith(TYPE_PREFIX):
+        return JobrunnerError.from_problem(document, retry_after_s=retry_after_s)
+    shown = _of_http(head.status, body)
+    return Foreign(JobrunnerError.from_problem(shown, retry_after_s=retry_after_s))
 
 
 def _of_http(status: int, body: bytes) -> dict[str, object]:

@@ -53,7 +53,7 @@ def pieces(policy: Policy, job_id: str, path: str | bytes, offset: int) -> Flow[
     while True:
         request = requests.read_request(job_id, path, offset, version)
         try:
-            head = yield from opened(policy, request, attempts)
+            head = yield from opened(request, attempts)
         except JobrunnerError as exc:
             if exc.status == _NO_SUCH_RANGE:
                 return  # there is nothing behind it
@@ -83,7 +83,7 @@ def archive(policy: Policy, job_id: str, path: str | bytes, form: str) -> Flow[b
     """A directory as an archive. Raises: ServiceUnreachable, when it is cut: it can't go on."""
     attempts = Attempts(policy)
     request = requests.archive_request(job_id, path, form)
-    yield from opened(policy, request, attempts)
+    yield from opened(request, attempts)
     while got := (yield READ):
         if isinstance(got, Failure):
             yield from attempts.pause(got, request)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.client import requests
-from service.client.calls import call, decoded, opened
+from service.client.calls import attempt, call, decoded, opened
 from service.client.failures import CommandFailed
 from service.client.output import Place, Stream, read_bytes
 from service.client.requests import Command, job_of
 from service.client.results import Event, OutputBytes, Receipt, Result
-from service.client.retrying import Attempts, Policy
-from service.client.steps import READ, Emit, Failure, Flow, Nothing, Query, taking
+from service.client.retrying import Attempts, Deadline, Policy
+from service.client.steps import READ, SILENCE_S, Emit, Failure, Flow, Nothing, Query, taking
 from service.client.wire import LineSplitter, WireChange, event_record
 from service.errors import UnknownJob
 from service.jobs.views import Accepted, JobView, Killed, Listing, Signalled
@@ -41,24 +41,48 @@ def show(policy: Policy, job_id: str, *, processes: bool = False) -> Nothing[Job
 
 def wait(policy: Policy, job_id: str, timeout_s: float | None) -> Nothing[JobView]:
     """The finished job. Raises: TimeoutError."""
-    deadline = None if timeout_s is None else policy.clock() + timeout_s
+    deadline = _deadline(policy, job_id, timeout_s)
+    view = yield from _finished(policy, job_id, deadline)
+    return view
+
+
+def _finished(policy: Policy, job_id: str, deadline: Deadline | None) -> Nothing[JobView]:
+    attempts = Attempts(policy, is_patient=True, deadline=deadline)
     while True:
-        left_s = None if deadline is None else max(0.0, deadline - policy.clock())
-        poll_s = requests.POLL_S if left_s is None else min(requests.POLL_S, left_s)
-        request = requests.wait_request(job_id, poll_s)
-        answer = yield from call(policy, request, is_patient=True)
+        poll_s, silence_s = requests.POLL_S, requests.POLL_S + SILENCE_S
+        if deadline is not None:
+            poll_s = min(poll_s, deadline.left_s(policy.clock))
+            silence_s = deadline.silence_s(policy.clock, silence_s)
+        request = requests.wait_request(job_id, poll_s, silence_s)
+        answer = yield from attempt(request, attempts)
+        if answer is None:
+            continue
+        attempts.progressed()
         view = decoded(answer, JobView)
         if view.state in ("exited", "killed"):
             return view
-        if deadline is not None and policy.clock() >= deadline:
-            raise TimeoutError(f"The job {job_id} is {view.state} after {timeout_s:g} s.")
+        if deadline is not None and policy.clock() >= deadline.at:
+            raise TimeoutError(f"{deadline.over}: it is {view.state}.")
+
+
+def _deadline(policy: Policy, job_id: str, timeout_s: float | None) -> Deadline | None:
+    if timeout_s is None:
+        return None
+    over = f"The job {job_id} isn't known to have ended after {timeout_s:g} s"
+    return Deadline(policy.clock() + timeout_s, over)
 
 
 def request_kill(
-    policy: Policy, job_id: str, signal: str | None, grace_s: float | None
+    policy: Policy,
+    job_id: str,
+    signal: str | None,
+    grace_s: float | None,
+    deadline: Deadline | None = None,
 ) -> Nothing[str]:
-    """The state of the job then. Raises: UnknownJob."""
-    answer = yield from call(policy, requests.kill_request(job_id, signal, grace_s))
+    """The state of the job then. Raises: UnknownJob; TimeoutError."""
+    silence_s = SILENCE_S if deadline is None else deadline.silence_s(policy.clock, SILENCE_S)
+    request = requests.kill_request(job_id, signal, grace_s, silence_s)
+    answer = yield from call(policy, request, deadline=deadline)
     state = decoded(answer, Killed).state
     if state is None:
         raise UnknownJob(job_id)
@@ -73,8 +97,9 @@ def kill(
     timeout_s: float | None,
 ) -> Nothing[Receipt | None]:
     """The receipt, once the job has ended; None, when it had ended by itself."""
-    yield from request_kill(policy, job_id, signal, grace_s)
-    view = yield from wait(policy, job_id, timeout_s)
+    deadline = _deadline(policy, job_id, timeout_s)
+    yield from request_kill(policy, job_id, signal, grace_s, deadline)
+    view = yield from _finished(policy, job_id, deadline)
     return view.kill
 
 
@@ -144,7 +169,7 @@ def events(policy: Policy, seen: Seen, *, follow: bool) -> Flow[Event, None]:
     attempts = Attempts(policy, is_patient=True)
     while True:
         request = requests.events_request(seen.seq, follow=follow)
-        yield from opened(policy, request, attempts)
+        yield from opened(request, attempts)
         before, splitter = seen.seq, LineSplitter()
         lost: Failure | None = Failure("the response ended before its end") if follow else None
         while got := (yield READ):

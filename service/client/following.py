@@ -32,7 +32,7 @@ def follow_many(
     attempts = Attempts(policy, is_patient=True)
     while True:
         request = many_request(selectors, cursor.value, lines=lines, follow=follow)
-        yield from opened(policy, request, attempts)
+        yield from opened(request, attempts)
         splitter, is_whole = LineSplitter(), False
         lost = Failure("the response ended before its end")
         while got := (yield READ):

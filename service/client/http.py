@@ -61,7 +61,7 @@ def request_options(request: Request) -> dict[str, Any]:
         "params": list(request.query) or None,
         "headers": list(request.headers),
         "content": request.body,
-        "timeout": httpx.Timeout(silence_s, connect=_CONNECT_S, pool=None),
+        "timeout": httpx.Timeout(silence_s, connect=min(_CONNECT_S, silence_s), pool=None),
     }
 
 

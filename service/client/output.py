@@ -130,11 +130,11 @@ def read_bytes(policy: Policy, place: Place, *, gaps: Gaps, follow: bool) -> Flo
         try:
             is_whole = True
             if place.part.is_everything:
-                is_whole = yield from _stored(policy, place, attempts)
+                is_whole = yield from _stored(place, attempts)
                 if is_whole and not follow:
                     return
             if is_whole and not place.is_last:
-                is_whole = yield from _followed(policy, place, attempts, _bytes_of, follow=follow)
+                is_whole = yield from _followed(place, attempts, _bytes_of, follow=follow)
                 if is_whole and not follow:
                     return
         except OffsetInGap as exc:
@@ -167,17 +167,15 @@ def read_records(
     """
     attempts = Attempts(policy, is_patient=True)
     while not (place.is_last or place.part.is_over):
-        is_whole = yield from _followed(
-            policy, place, attempts, _record_of, lines=lines, follow=follow
-        )
+        is_whole = yield from _followed(place, attempts, _record_of, lines=lines, follow=follow)
         if is_whole and not follow:
             return
 
 
-def _stored(policy: Policy, place: Place, attempts: Attempts) -> Flow[bytes, bool]:
+def _stored(place: Place, attempts: Attempts) -> Flow[bytes, bool]:
     """What is stored now; whether it came as a whole."""
     request = stored_request(place.job_id, place.query())
-    head = yield from opened(policy, request, attempts)
+    head = yield from opened(request, attempts)
     place.begin(head.headers)
     until = place.offset + _number(head.headers, "Content-Length")
     while got := (yield READ):
@@ -198,7 +196,6 @@ def _stored(policy: Policy, place: Place, attempts: Attempts) -> Flow[bytes, boo
 
 
 def _followed(
-    policy: Policy,
     place: Place,
     attempts: Attempts,
     show: Callable[[Place, WireOutput | WireGap], T],
@@ -208,7 +205,7 @@ def _followed(
 ) -> Flow[T, bool]:
     """What comes, shown by `show`; whether an end record came behind all of it."""
     request = follow_request(place.job_id, place.query(), lines=lines, follow=follow)
-    head = yield from opened(policy, request, attempts)
+    head = yield from opened(request, attempts)
     place.begin(head.headers)
     splitter = LineSplitter()
     while got := (yield READ):

@@ -20,7 +20,9 @@ POLL_S: Final = 20.0
 # The same for a search of a log, which takes as long as reading it.
 SEARCH_S: Final = 600.0
 PAGE: Final = 100
-_NDJSON: Final = ("Accept", "application/x-ndjson")
+_JSON: Final = "application/json"
+_NDJSON: Final = "application/x-ndjson"
+_BYTES: Final = "application/octet-stream"
 
 
 def job_of(command: Command) -> dict[str, Any]:
@@ -38,8 +40,9 @@ def job_of(command: Command) -> dict[str, Any]:
 
 def submit_request(job: Mapping[str, Any], key: str | None) -> Request:
     """With a key of its own when none is given: so it can be sent again."""
-    headers = (("Content-Type", "application/json"), _key(key))
-    return Request(method="POST", path="/", headers=headers, body=msgspec.json.encode(job))
+    headers = (("Content-Type", _JSON), _key(key))
+    body = msgspec.json.encode(job)
+    return Request(method="POST", path="/", headers=headers, body=body, media=_JSON)
 
 
 def rerun_request(job_id: str, patch: Mapping[str, Any] | None, key: str | None) -> Request:
@@ -52,24 +55,25 @@ def rerun_request(job_id: str, patch: Mapping[str, Any] | None, key: str | None)
 def show_request(job_id: str, *, processes: bool) -> Request:
     """A job, with the processes that it has if that is wanted."""
     query = (("processes", "true"),) if processes else ()
-    return Request(path=f"/{id_in_path(job_id)}", query=query)
+    return Request(path=f"/{id_in_path(job_id)}", query=query, media=_JSON)
 
 
-def wait_request(job_id: str, timeout_s: float) -> Request:
+def wait_request(job_id: str, timeout_s: float, silence_s: float) -> Request:
     """A job when it is finished, or after so many seconds."""
-    return Request(
-        path=f"/{id_in_path(job_id)}/wait",
-        query=(("timeout", f"{timeout_s:.3f}"),),
-        silence_s=timeout_s + SILENCE_S,
-    )
+    query = (("timeout", f"{timeout_s:.3f}"),)
+    path = f"/{id_in_path(job_id)}/wait"
+    return Request(path=path, query=query, silence_s=silence_s, media=_JSON)
 
 
-def kill_request(job_id: str, signal: str | None, grace_s: float | None) -> Request:
+def kill_request(
+    job_id: str, signal: str | None, grace_s: float | None, silence_s: float = SILENCE_S
+) -> Request:
     """Kill a job; None is as the service or the job has it."""
     query = [("signal", signal)] if signal is not None else []
     if grace_s is not None:
         query.append(("grace", f"{grace_s:g}"))
-    return Request(method="DELETE", path=f"/{id_in_path(job_id)}", query=tuple(query))
+    path = f"/{id_in_path(job_id)}"
+    return Request(method="DELETE", path=path, query=tuple(query), silence_s=silence_s)
 
 
 def signal_request(job_id: str, signal: str, *, foreground: bool = False) -> Request:
@@ -97,6 +101,7 @@ def send_request(job_id: str, data: bytes, offset: int | None, *, eof: bool) -> 
         headers=(("Content-Type", "application/octet-stream"),),
         body=data,
         is_repeatable=offset is not None or not (data or eof),
+        media=_JSON,
     )
 
 
@@ -108,31 +113,26 @@ def clean_request(job_id: str) -> Request:
 def stored_request(job_id: str, place: Query) -> Request:
     """What there is of the output, as bytes."""
     query = (*place, ("follow", "false"))
-    accept = ("Accept", "application/octet-stream")
-    return Request(path=f"/{id_in_path(job_id)}/attach", query=query, headers=(accept,))
+    return _of_media(_BYTES, f"/{id_in_path(job_id)}/attach", query)
 
 
 def follow_request(job_id: str, place: Query, *, lines: bool, follow: bool) -> Request:
     """The output as records."""
     query = (*place, *_flags(lines=lines), *_flags(follow=follow, default=True))
-    return Request(path=f"/{id_in_path(job_id)}/attach", query=query, headers=(_NDJSON,))
+    return _of_media(_NDJSON, f"/{id_in_path(job_id)}/attach", query)
 
 
 def search_request(job_id: str, place: Query, search: Query) -> Request:
     """Lines of the output. A search that finds nothing is silent, and may wait for others."""
-    return Request(
-        path=f"/{id_in_path(job_id)}/output",
-        query=(*place, *search),
-        headers=(_NDJSON,),
-        silence_s=SEARCH_S,
-    )
+    query = (*place, *search)
+    return _of_media(_NDJSON, f"/{id_in_path(job_id)}/output", query, silence_s=SEARCH_S)
 
 
 def many_request(selectors: Query, after: str | None, *, lines: bool, follow: bool) -> Request:
     """The output of many jobs as records, from a cursor on."""
     place = () if after is None else (("after", after),)
     query = (*selectors, *place, *_flags(lines=lines), *_flags(follow=follow, default=True))
-    return Request(path="/attach", query=query, headers=(_NDJSON,))
+    return _of_media(_NDJSON, "/attach", query)
 
 
 def page_request(selectors: Query, after: str | None, size: int) -> Request:
@@ -140,13 +140,20 @@ def page_request(selectors: Query, after: str | None, size: int) -> Request:
     query = [*selectors, ("view", "full"), ("limit", f"{size}")]
     if after is not None:
         query.append(("after", after))
-    return Request(path="/", query=tuple(query))
+    return Request(path="/", query=tuple(query), media=_JSON)
 
 
 def events_request(after: int, *, follow: bool) -> Request:
     """The changes of jobs behind the one of that number."""
     query = (("after", f"{after}"), ("follow", "true" if follow else "false"))
-    return Request(path="/events", query=query, headers=(_NDJSON,))
+    return _of_media(_NDJSON, "/events", query)
+
+
+def _of_media(media: str, path: str, query: Query, silence_s: float = SILENCE_S) -> Request:
+    accept = ("Accept", media)
+    return Request(
+        path=path, query=tuple(query), headers=(accept,), media=media, silence_s=silence_s
+    )
 
 
 def id_in_path(job_id: str) -> str:

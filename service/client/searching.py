@@ -88,7 +88,7 @@ def search_lines(
     attempts = Attempts(policy, is_patient=True)
     while found.count is None:
         request = search_request(place.job_id, place.query(), query)
-        head = yield from opened(policy, request, attempts)
+        head = yield from opened(request, attempts)
         place.begin(head.headers)
         splitter = LineSplitter()
         lost = Failure("the response ended before its end")

@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         query: in order; a name may come twice.
         is_repeatable: to send it twice does what to send it once does.
         silence_s: how long nothing may come before the connection is given up.
+        media: the media type of what is asked for, where it is one. An answer of another isn't the
+            service's.
     """
 
     method: str = "GET"
@@ -48,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | Streamed | None = None
     is_repeatable: bool = True
     silence_s: float = SILENCE_S
+    media: str | None = None
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any, get_args
+
+import msgspec
 import pytest
 from scripted_service import Clock, drive, policy, problem
 
@@ -17,10 +21,12 @@ from service.errors import (
     JobrunnerError,
     OutcomeUnknown,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
     UnknownJob,
     UnknownProblem,
 )
+from service.jobs.views import JobView
 
 pytestmark = pytest.mark.once
 
@@ -155,15 +161,20 @@ def test_the_error_says_what_to_do_in_one_line():
         assert word in said
 
 
+def least(wanted: Any) -> Any:
+    """What there is least of to be a `wanted`."""
+    if isinstance(wanted, msgspec.StructMeta):
+        required = [field for field in msgspec.structs.fields(wanted) if field.required]
+        return {field.encode_name: least(field.type) for field in required}
+    for value in (None, "", 0, False, [], {}):
+        with suppress(msgspec.ValidationError):
+            msgspec.convert(value, wanted)
+            return value
+    return least(next(each for each in get_args(wanted) if isinstance(each, type)))
+
+
 def view(state: str) -> bytes:
-    return (
-        b'{"ID":"j","Name":null,"Labels":{},"State":"%b","Reason":null,"ExitCode":0,"Signal":null,'
-        b'"Error":null,"CreatedAt":"","StartedAt":null,"FinishedAt":null,"Duration":null,'
-        b'"WorkingDir":"","Environment":[],"Timeout":null,"IdleTimeout":null,"QueueTimeout":null,'
-        b'"Priority":0,"Grace":1,"Commands":[],"Limits":{},"Hold":false,"Files":[],"Usage":{"CPUSeconds":null,'
-        b'"PeakMemory":null},"Output":{"Bytes":0,"Complete":true,"Gaps":[]},"Kill":null,"Left":[]}'
-        % state.encode()
-    )
+    return msgspec.json.encode({**least(JobView), "ID": "j", "State": state})
 
 
 def test_a_wait_outlasts_any_outage_once_the_service_has_answered():
@@ -201,9 +212,116 @@ def test_a_wait_ends_in_time():
         clock.now += float(dict(request.query)["timeout"])
         return 200, {}, [view("running")]
 
-    with pytest.raises(TimeoutError, match="is running after 50 s"):
+    with pytest.raises(TimeoutError, match="ended after 50 s: it is running"):
         drive(flows.wait(policy(clock), "j", 50), respond, clock)
     assert clock.now == pytest.approx(1050)
+
+
+def wait_of(job_id, clock, timeout_s):
+    return flows.wait(policy(clock), job_id, timeout_s)
+
+
+def kill_of(job_id, clock, timeout_s):
+    return flows.kill(policy(clock), job_id, None, None, timeout_s)
+
+
+@pytest.mark.parametrize("flow", [wait_of, kill_of])
+@pytest.mark.parametrize(
+    "lost",
+    [REFUSED, CUT, problem(503, "unavailable", retry_after=60), (404, {}, [b"<html>"])],
+    ids=["refused", "cut", "503", "portal"],
+)
+def test_a_time_counts_also_while_no_service_answers(flow, lost):
+    clock = Clock()
+    replies = Replies(
+        (200, {}, [b'{"ID": "j", "State": "running"}' if flow is kill_of else view("running")]),
+        *[(200, {}, [view("running")])] * 2,
+        lost,
+    )
+    with pytest.raises(TimeoutError, match="j isn't known to have ended after 50 s: no service"):
+        drive(flow("j", clock, 50), replies, clock)
+    assert clock.now == pytest.approx(1050)
+
+
+def test_a_time_counts_also_before_any_service_has_answered():
+    clock = Clock()
+    for flow in (wait_of, kill_of):
+        before = clock.now
+        with pytest.raises(TimeoutError, match=r"no service answers at http://service \(refused"):
+            drive(flow("j", clock, 2), Replies(REFUSED), clock)
+        assert clock.now == pytest.approx(before + 2)
+        with pytest.raises(ServiceUnreachable):
+            drive(flow("j", clock, 60), Replies(REFUSED), clock)
+
+
+def test_a_service_that_is_silent_is_not_waited_for_longer_than_that():
+    clock = Clock()
+    silences = []
+
+    def silent(request: Request):
+        silences.append(request.silence_s)
+        clock.now += request.silence_s
+        return Failure("silent")
+
+    for flow in (wait_of, kill_of):
+        before = clock.now
+        with pytest.raises(TimeoutError, match="silent"):
+            drive(flow("j", clock, 5), silent, clock)
+        assert clock.now - before <= 5 + 2
+    assert max(silences) <= 7
+
+
+def test_a_wait_that_is_repeated_asks_for_the_time_that_is_left():
+    clock = Clock()
+    asked = []
+
+    def respond(request: Request):
+        asked.append(float(dict(request.query)["timeout"]))
+        clock.now += 9
+        return CUT if len(asked) < 3 else (200, {}, [view("exited")])
+
+    assert drive(wait_of("j", clock, 25), respond, clock)
+    assert asked == pytest.approx([20, 15.95, 6.85])
+
+
+PORTALS = {
+    "200": (200, {"Content-Type": "text/html"}, [b"<html>Log in", b"!" * 999]),
+    "200 of JSON": (200, {"Content-Type": "text/json"}, [b"{}"]),
+    "302": (302, {"Location": "http://portal/"}, []),
+    "403": (403, {}, [b"<html>"]),
+    "404": (404, {"Content-Type": "application/problem+json"}, [b'{"type": "about:blank"}']),
+    "511": (511, {}, [b"<html>"]),
+}
+
+
+@pytest.mark.parametrize("portal", PORTALS.values(), ids=PORTALS)
+def test_an_answer_of_another_program_is_a_cut_for_what_follows_a_job(portal):
+    clock = Clock()
+    running, exited = ((200, {}, [view(state)]) for state in ("running", "exited"))
+    replies = Replies(running, *[portal] * 50, exited)
+    (found,) = drive(flows.wait(policy(clock), "j", None), replies, clock)
+    assert found.state == "exited"
+    assert sum(clock.pauses) > 100
+
+
+@pytest.mark.parametrize("portal", PORTALS.values(), ids=PORTALS)
+def test_an_answer_of_another_program_comes_from_where_no_service_is(portal):
+    clock = Clock()
+    with pytest.raises((UnexpectedAnswer, UnknownProblem)):
+        drive(flows.wait(policy(clock), "j", None), Replies(portal), clock)
+    assert clock.pauses == []
+
+
+def test_a_problem_of_the_service_ends_what_follows_a_job():
+    clock = Clock()
+    for code, error in (
+        ("unauthenticated", Unauthenticated),
+        ("of_another_release", UnknownProblem),
+    ):
+        replies = Replies((200, {}, [view("running")]), problem(401, code))
+        with pytest.raises(error):
+            drive(flows.wait(policy(clock), "j", None), replies, clock)
+    assert clock.pauses == []
 
 
 def test_the_caller_is_told_before_each_repeat():

@@ -60,6 +60,8 @@ def drive(flow: Flow[T, Any], respond: Callable[[Request], Reply], clock: Clock)
                     answer = reply
                 else:
                     status, headers, parts = reply
+                    if status < 300:
+                        headers = {"Content-Type": request.media or "", **headers}
                     answer, reads = Head(status, headers), iter(parts)
 
 
