@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from service.cli.commands import COMPLETING, OPERATOR
+from service.cli.loading import end_at_interrupts, loaded
 from service.host import standard_streams, utf8_mode
 
 
@@ -20,12 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         standard_streams.ensure()
         utf8_mode.ensure()
     if COMPLETING in os.environ:  # noqa: TID251 - set by a shell that completes
-        completed: int = import_module("service.cli.group").complete()
+        completed: int = loaded("service.cli.group").complete()
         return completed
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
-        import_module("service.cli.serve").run(given[1:])
+        loaded("service.cli.serve").run(given[1:])
     # What an operator may need while little works depends on the standard library's parser alone.
     where = "service.cli.operator" if given[:1] and given[0] in OPERATOR else "service.cli.group"
-    status: int = import_module(where).run(given)
+    status: int = loaded(where).run(given)
+    if arguments is None:
+        end_at_interrupts()  # the interpreter's own end is told by a traceback else
     return status

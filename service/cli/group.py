@@ -15,9 +15,9 @@ import service
 from service.cli.commands import ASYNCHRONOUS, OPERATOR, SECTIONS, SERVE, VERBS
 from service.cli.connection import connection_options
 from service.cli.exit_status import FAILED, TIMED_OUT, USAGE, of_signal
+from service.cli.loading import loaded
 from service.cli.notes import note
 from service.client import ServiceUnreachable, UnexpectedAnswer
-from service.client.lean import load_httpx
 from service.errors import BadQuery, InvalidJob, JobrunnerError, Unauthenticated
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -34,8 +34,8 @@ class Commands(click.Group):
         del ctx
         if cmd_name in VERBS:
             if cmd_name not in ASYNCHRONOUS:
-                load_httpx()
-            found = import_module(f"service.cli.verbs.{cmd_name}").command
+                loaded("service.client.lean").load_httpx()
+            found = loaded(f"service.cli.verbs.{cmd_name}").command
             assert isinstance(found, click.Command)  # noqa: S101 - what a module of verbs has
             return found
         if cmd_name in OPERATOR or cmd_name in SERVE:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
+from typing import Final
 
 from service.cli import exit_status
 from service.cli.interrupts import Interrupts
@@ -18,6 +21,9 @@ from service.errors import (
     UnknownJob,
 )
 
+# Seconds in which a request to kill reaches any service that answers at all.
+_MOMENT_S: Final = 2.0
+
 
 def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
     """Its output from `offset` on, then its exit status. Ctrl-C is the job's; twice, it kills."""
@@ -27,7 +33,10 @@ def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
         copy.to_end()
         view = interrupts.until(job.wait, on_interrupt)
     except KeyboardInterrupt:
-        _say_how_to_go_on(copy)
+        if on_interrupt.was_killed:
+            note(f"The job's end isn't waited for: jobrunner wait {job.id}")
+        else:
+            _say_how_to_go_on(copy)
         return exit_status.of_signal(signal.SIGINT)
     except UnknownJob:
         raise
@@ -48,22 +57,30 @@ def _say_how_to_go_on(copy: Copy) -> None:
 class _OnInterrupt:
     """Called with how often Ctrl-C was typed: the first sends INT, the next kills, one more leaves.
 
-    Several that arrive together are one step, so a job is left only after its kill was requested.
+    Several that arrive together are one step, and the kill is requested in a thread, where no
+    further Ctrl-C breaks into it: a job is left only after its kill was requested, or when that
+    takes longer than anybody waits.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._has_killed = False
+        self._kill: _KillRequest | None = None
+
+    @property
+    def was_killed(self) -> bool:
+        """The service has the request."""
+        return self._kill is not None and self._kill.was_taken
 
     def __call__(self, count: int) -> None:
-        if self._has_killed:
+        if self._kill is not None:
+            self._kill.wait_a_moment()
             raise KeyboardInterrupt
         try:
             if count == 1:
                 _send_int(self._job)
             else:
-                self._has_killed = True
-                self._job.request_kill(grace=0)
+                self._kill = _KillRequest(self._job)
+                self._kill.wait()
         except (ServiceUnreachable, OutcomeUnknown):
             self._tell("No service answers.")
         except UnknownJob:
@@ -72,10 +89,50 @@ class _OnInterrupt:
             self._tell(str(exc))
 
     def _tell(self, why: str) -> None:
-        if self._has_killed:
+        if self._kill is not None:
             note(f"The job can't be killed: {why} Ctrl-C again, and it goes on alone.")
         else:
             note(f"The job can't be interrupted: {why} Ctrl-C again kills it.")
+
+
+class _KillRequest:
+    """In a thread of its own. It isn't joined: an exception that breaks into `Thread.join` of Python
+    3.11 makes a running thread one that has ended.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._until = time.monotonic() + _MOMENT_S
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+
+    @property
+    def was_taken(self) -> bool:
+        return self._over.is_set() and self._error is None
+
+    def wait(self) -> None:
+        """Raises: what came of it."""
+        self._begin()
+        self._over.wait()
+        if self._error is not None:
+            raise self._error
+
+    def wait_a_moment(self) -> None:
+        """Until something came of it, or a moment has passed since it was begun."""
+        self._begin()
+        self._over.wait(max(0.0, self._until - time.monotonic()))
+
+    def _begin(self) -> None:
+        if not self._begun.is_set():  # also when Ctrl-C broke into this before
+            threading.Thread(target=self._send, daemon=True).start()
+
+    def _send(self) -> None:
+        self._begun.set()
+        try:
+            self._job.request_kill(grace=0)
+        except Exception as exc:  # noqa: BLE001 - raised again where it is waited for
+            self._error = exc
+        self._over.set()
 
 
 def _send_int(job: Job) -> None:

@@ -163,6 +163,19 @@ def test_ctrl_c_is_the_jobs_and_typed_twice_it_kills(cli: CommandLine, service: 
     assert cli("attach", "deaf", status=137).stdout == b"ready\ngot INT\n"
 
 
+def test_a_storm_of_ctrl_c_leaves_no_job_behind_that_was_not_killed(
+    cli: CommandLine, service: Service
+):
+    with cli.at_terminal("run", "-n", "stormy", DEAF) as terminal:
+        terminal.expect("ready\r\n")
+        while terminal.isalive():
+            terminal.kill(signal.SIGINT)
+        assert terminal.exitstatus == 130 or terminal.signalstatus == signal.SIGINT
+        assert b"Traceback" not in terminal.read()
+    view = service.wait(view_of(service, "stormy")["ID"])
+    assert (view["State"], view["Reason"]) == ("killed", "requested")
+
+
 def test_a_job_that_dies_of_ctrl_c_gives_130(cli: CommandLine):
     with cli.at_terminal("run", "echo ready; sleep 1000") as terminal:
         terminal.expect("ready\r\n")
