@@ -96,8 +96,8 @@ class _OnInterrupt:
 
 
 class _KillRequest:
-    """In a thread of its own. It isn't joined: an exception that breaks into `Thread.join` of Python
-    3.11 makes a running thread one that has ended.
+    """In a thread of its own. It isn't joined: for Python 3.11 a running thread has ended when an
+    exception breaks into `Thread.join`.
     """
 
     def __init__(self, job: Job) -> None:
