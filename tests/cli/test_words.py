@@ -39,7 +39,8 @@ def view(**members: Any) -> JobView:
         "Environment": [], "Timeout": None, "IdleTimeout": None, "QueueTimeout": None,
         "Priority": 0, "Grace": 10.0, "Commands": [{"CommandLine": "true", "State": "exited"}],
         "Limits": {}, "Hold": False, "Files": [], "Usage": {"CPUSeconds": None, "PeakMemory": None},
-        "Output": {"Bytes": 0, "Complete": True, "Gaps": []}, "Kill": None, "Left": [],
+        "Output": {"Bytes": 0, "Complete": True, "Gaps": [], "Exact": True}, "Kill": None, "Left": [],
+        "TTY": None, "WaitingForInput": None,
     }  # fmt: skip
     assert set(members) <= set(plain)
     return msgspec.convert({**plain, **members}, JobView)

@@ -111,14 +111,20 @@ def test_a_signal_is_repeated_only_when_it_was_not_sent():
     sent = (200, {}, [b'{"ID": "j", "Signal": "SIGHUP", "Processes": 2}'])
     for lost in (CUT, (200, {}, [b'{"ID"', CUT])):
         with pytest.raises(ServiceUnreachable) as raised:
-            drive(flows.signal(policy(clock), "j", "HUP"), Replies(lost, sent), clock)
+            drive(
+                flows.signal(policy(clock), "j", "HUP", foreground=False),
+                Replies(lost, sent),
+                clock,
+            )
         assert raised.value.may_have_happened
     with pytest.raises(OutcomeUnknown):
         lost = problem(504, "outcome_unknown")
-        drive(flows.signal(policy(clock), "j", "HUP"), Replies(lost, sent), clock)
+        drive(flows.signal(policy(clock), "j", "HUP", foreground=False), Replies(lost, sent), clock)
     for lost in (REFUSED, problem(503, "unavailable")):
         replies = Replies(lost, sent)
-        assert drive(flows.signal(policy(clock), "j", "RTMIN+1"), replies, clock) == [2]
+        assert drive(
+            flows.signal(policy(clock), "j", "RTMIN+1", foreground=False), replies, clock
+        ) == [2]
         assert {request.query for request in replies.requests} == {(("signal", "RTMIN+1"),)}
 
 
