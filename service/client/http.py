@@ -39,7 +39,7 @@ def client_options(address: Address, verify: Verify) -> dict[str, Any]:
     """
     context: ssl.SSLContext | bool = False
     if address.is_tls:
-        context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+        context = _context_of(verify) if isinstance(verify, str) else verify
     headers = {"Accept-Encoding": "identity", "User-Agent": "jobrunner"}
     if address.token is not None:
         headers["Authorization"] = f"Bearer {address.token}"
@@ -50,6 +50,15 @@ def client_options(address: Address, verify: Verify) -> dict[str, Any]:
         "verify": context,
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=20),
     }
+
+
+def _context_of(path: str) -> ssl.SSLContext:
+    """Raises: OSError, with the file's name."""
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as exc:  # also what is no certificate
+        why = exc.strerror or exc
+        raise OSError(f"The CA's certificate can't be read from {path}: {why}.") from exc
 
 
 def request_options(request: Request) -> dict[str, Any]:

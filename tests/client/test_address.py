@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import jobrunner
 import pytest
 
 from service.client.address import VARIABLES, address_of
@@ -59,3 +62,13 @@ def test_a_token_is_not_shown():
 
 def test_the_service_does_not_take_these_variables_for_misspelt_settings():
     assert set(VARIABLES) == OF_CLIENTS
+
+
+@pytest.mark.parametrize("make", [jobrunner.Client, jobrunner.AsyncClient])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path, make, content):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(OSError, match=f"CA's certificate can't be read from {path}: "):
+        make("https://127.0.0.1:1", verify=str(path))
