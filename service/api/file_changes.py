@@ -219,11 +219,13 @@ async def _extract(
 ) -> HTTPResponse:
     ctx = request.app.ctx
     run = ctx.engine.workspaces.run
+    most = ctx.settings.max_upload
     unpacking = await run(
-        partial(Unpacking, place, path, is_compressed=is_compressed), lost=Unpacking.close
+        partial(Unpacking, place, path, is_compressed=is_compressed, most=most),
+        lost=Unpacking.close,
     )
     try:
-        async for piece in pieces(request, most=ctx.settings.max_upload):
+        async for piece in pieces(request, most=most):
             await run(partial(unpacking.feed, piece))
             ctx.metrics.file_moved("in", len(piece))
         await run(unpacking.finish)

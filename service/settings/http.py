@@ -142,8 +142,8 @@ class HttpSettings:
         integer(0, 1 << 50),
         "0",
         "a number of bytes from 0 (off) to 1125899906842624",
-        "bytes of one file, or of one archive, that is written to a job's directory; 0: as many as"
-        " there is room for",
+        "bytes of one file, or of one archive and of all in it, that is written to a job's"
+        " directory; 0: as many as there is room for",
     )
     tls_client_ca: Path | None = setting(
         file_or_none,

@@ -20,6 +20,9 @@ _BLOCK: Final = 512
 _MAX_EXTENDED: Final = 1 << 20
 _FILES: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LONG: Final = {tarfile.GNUTYPE_LONGNAME: b"path", tarfile.GNUTYPE_LONGLINK: b"linkpath"}
+# What is read of extended headers; nothing else is kept, as an archive may have any number.
+_READ: Final = frozenset({b"path", b"linkpath", b"size", b"mtime"})
+_SPARSE: Final = b"GNU.sparse."
 _NOT_TAKEN: Final = {
     tarfile.FIFOTYPE: "a FIFO",
     tarfile.CHRTYPE: "a device",
@@ -117,7 +120,7 @@ class TarReader:
             behind = f"behind {shown(self._path)[:200]!r}" if self._path else "at its beginning"
             raise BadArchive(f"The body is no tar archive {behind}: {exc}.") from exc
         if info.type in _LONG or info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE):
-            if info.size > _MAX_EXTENDED:
+            if not 0 <= info.size <= _MAX_EXTENDED:
                 raise BadArchive(f"An extended header has {info.size} bytes.")
             self._extended, self._extended_type = bytearray(), info.type
             self._begin(info.size)
@@ -135,7 +138,7 @@ class TarReader:
     def _entry(self, info: tarfile.TarInfo) -> Header:
         told = self._global | self._next
         path = told.get(b"path", os.fsencode(info.name))
-        if info.type in _NOT_TAKEN or any(key.startswith(b"GNU.sparse.") for key in told):
+        if info.type in _NOT_TAKEN or _SPARSE in told:
             what = _NOT_TAKEN.get(info.type, _NOT_TAKEN[tarfile.GNUTYPE_SPARSE])
             raise BadArchive(f"{shown(path)[:200]!r} is {what}, which isn't unpacked.")
         try:
@@ -160,7 +163,11 @@ class TarReader:
             self._next[key] = data.rstrip(b"\0")
             return
         into = self._next if self._extended_type == tarfile.XHDTYPE else self._global
-        into |= dict(_records(data))
+        for key, value in _records(data):
+            if key in _READ:
+                into[key] = value
+            elif key.startswith(_SPARSE):
+                into[_SPARSE] = value
 
 
 def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -4,8 +4,8 @@ Rules
 1. Each file is written under a temporary name, and renamed when it is whole; it replaces what was
    there. What comes before an error stays.
 2. An entry whose path leads out of the directory (absolute, `..`) is refused, and so is a link
-   whose target does. Links that are there already are followed as far as they stay beneath the
-   job's directory.
+   whose target does (`inner_links`). Links that are there already are followed as far as they stay
+   beneath the job's directory.
 3. Owners aren't restored, nor are bits of a mode beyond the permissions. Modes and times of
    directories come last, as a directory that may not be written to may have files.
 """
@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from threading import Lock
 from typing import Final
 
-from service.errors import BadArchive
+from service.errors import BadArchive, BodyTooLarge
+from service.files.archives.inner_links import outward
 from service.files.archives.tar_reader import Content, Header, TarReader
 from service.files.beneath import make_directories_beneath, open_beneath
 from service.files.names import shown, wrong_in_path
@@ -43,28 +45,32 @@ class Unpacking:
     the end, whatever has come before.
     """
 
-    def __init__(self, place: Place, path: bytes, *, is_compressed: bool) -> None:
-        """Raises: FileForbidden, WrongFileType, and what else `told` makes of an OSError."""
+    def __init__(self, place: Place, path: bytes, *, is_compressed: bool, most: int = 0) -> None:
+        """`most`: bytes that all files of it may have; 0: any number.
+
+        Raises: FileForbidden, WrongFileType, and what else `told` makes of an OSError.
+        """
         self.entries = 0
         self._place = place
-        self._path = path
+        self._most = most
+        self._size = 0
         self._reader = TarReader()
         self._inflate = zlib.decompressobj(_GZIP) if is_compressed else None
         self._is_begun = False
         self._calls = Lock()
         self._parent: tuple[bytes, int] | None = None
         self._file: _File | None = None
-        self._directories: list[Header] = []
+        self._directories: dict[tuple[int, int], Header] = {}  # one for each, however often named
         with told(path), place.acting() as top:
             self._top = make_directories_beneath(top, path or b".", one_mount=True)
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the archive. Raises: BadArchive, and as the constructor."""
-        with self._calls, self._place.acting():
+        """The next bytes of the archive. Raises: BadArchive; BodyTooLarge; as the constructor."""
+        with self._calls, self._place.acting() as job_top:
             for plain in self._plain(data):
                 for event in self._reader.feed(plain):
                     if isinstance(event, Header):
-                        self._begin(event)
+                        self._begin(event, job_top)
                     else:
                         self._content(event)
 
@@ -74,7 +80,7 @@ class Unpacking:
             if self._inflate is not None and not self._inflate.eof:
                 raise BadArchive("The compressed archive ends too early.")
             self._reader.finish()
-            for header in reversed(self._directories):
+            for header in reversed(self._directories.values()):
                 with told(header.path), suppress(FileNotFoundError):
                     self._finish_directory(header)
 
@@ -111,7 +117,7 @@ class Unpacking:
             if not data and len(plain) < _STEP_BYTES:
                 return
 
-    def _begin(self, header: Header) -> None:
+    def _begin(self, header: Header, job_top: int) -> None:
         path = _inner_path(header.path)
         header = header._replace(path=path)
         self.entries += 1
@@ -121,12 +127,18 @@ class Unpacking:
             elif not path:
                 raise BadArchive("An entry of the archive has no name.")
             elif header.link is None:
+                self._size += header.size  # a small archive may have much in it
+                if 0 < self._most < self._size:
+                    raise BodyTooLarge(
+                        f"{shown(path)[:200]!r}: the files of an archive may have {self._most}"
+                        " bytes at most (JOBRUNNER_MAX_UPLOAD)."
+                    )
                 parent, name = self._place_of(path)
                 self._file = _File(parent, name, header)
             elif header.is_hard:
-                self._link(header)
+                self._link(header, job_top)
             else:
-                self._symlink(header)
+                self._symlink(header, job_top)
 
     def _content(self, content: Content) -> None:
         assert self._file is not None  # noqa: S101 - its header came
@@ -138,8 +150,12 @@ class Unpacking:
 
     def _make_directory(self, header: Header) -> None:
         if header.path:
-            os.close(make_directories_beneath(self._top, header.path, one_mount=True))
-            self._directories.append(header)
+            descriptor = make_directories_beneath(self._top, header.path, one_mount=True)
+            try:
+                found = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+            self._directories[found.st_dev, found.st_ino] = header
 
     def _finish_directory(self, header: Header) -> None:
         descriptor = open_beneath(
@@ -151,7 +167,7 @@ class Unpacking:
         finally:
             os.close(descriptor)
 
-    def _link(self, header: Header) -> None:
+    def _link(self, header: Header, job_top: int) -> None:
         source = _inner_path(header.link or b"")
         if not source:
             raise BadArchive(f"{shown(header.path)[:200]!r} is a link to no file.")
@@ -159,6 +175,11 @@ class Unpacking:
         above, _, source_name = source.rpartition(b"/")
         origin = open_beneath(self._top, above or b".", _PASSING, one_mount=True)
         try:
+            # Another name of a link leads from where that name is.
+            found = os.stat(source_name, dir_fd=origin, follow_symlinks=False)
+            if stat.S_ISLNK(found.st_mode):
+                target = os.readlink(source_name, dir_fd=origin)
+                _check_target(job_top, parent, header.path, target)
             temporary = _temporary_name()
             os.link(
                 source_name,
@@ -169,19 +190,12 @@ class Unpacking:
             )
         finally:
             os.close(origin)
-        # Of two names of one file a rename does nothing.
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=parent)
-        _rename(parent, temporary, name)
+        _rename(parent, temporary, name, is_link=True)
 
-    def _symlink(self, header: Header) -> None:
+    def _symlink(self, header: Header, job_top: int) -> None:
         target = header.link or b""
-        if not _stays_inside(self._path, header.path, target):
-            raise BadArchive(
-                f"{shown(header.path)[:200]!r} is a link that leads out of the job's directory, to"
-                f" {shown(target)[:200]!r}."
-            )
         parent, name = self._place_of(header.path)
+        _check_target(job_top, parent, header.path, target)
         temporary = _temporary_name()
         os.symlink(target, temporary, dir_fd=parent)
         _rename(parent, temporary, name)
@@ -228,8 +242,11 @@ class _File:
             os.unlink(self._temporary, dir_fd=self._parent)
 
 
-def _rename(parent: int, temporary: bytes, name: bytes) -> None:
+def _rename(parent: int, temporary: bytes, name: bytes, *, is_link: bool = False) -> None:
     try:
+        if is_link:  # of two names of one file a rename does nothing
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=parent)
         os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except OSError:
         with suppress(OSError):
@@ -254,19 +271,6 @@ def _inner_path(path: bytes) -> bytes:
     return found
 
 
-def _stays_inside(directory: bytes, path: bytes, target: bytes) -> bool:
-    """Whether a link at `path` below `directory` leads to something in the job's directory, by its
-    text: what reads it is bound by the kernel.
-    """
-    if target.startswith(b"/"):
-        return False
-    depth = 0
-    steps = [*directory.split(b"/"), *path.split(b"/")[:-1], *target.split(b"/")]
-    for step in steps:
-        if step == b"..":
-            depth -= 1
-        elif step not in (b"", b"."):
-            depth += 1
-        if depth < 0:
-            return False
-    return True
+def _check_target(job_top: int, parent: int, path: bytes, target: bytes) -> None:
+    if (why := outward(job_top, parent, target)) is not None:
+        raise BadArchive(f"{shown(path)[:200]!r} is a link {why}, to {shown(target)[:200]!r}.")
