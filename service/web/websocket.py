@@ -31,6 +31,7 @@ from websockets.protocol import OPEN, Protocol, Side
 from service.metrics.series import WEBSOCKET
 from service.web.connection import connection_of
 from service.web.dead_peers import is_dead
+from service.web.intake import Intake
 from service.web.request import Request
 from service.web.streaming import StreamAborted, bound_send_buffer
 
@@ -60,9 +61,9 @@ class WebSocket:
         "_connection",
         "_fragments",
         "_http",
+        "_intake",
         "_is_complete",
         "_is_open",
-        "_is_paused",
         "_is_text",
         "_on_message",
         "_ping",
@@ -93,7 +94,7 @@ class WebSocket:
         self._fragments: list[bytes] = []
         self._is_text = False
         self._is_open = True  # until one of the two sides has said that it closes
-        self._is_paused = False
+        self._intake = Intake(self._transport, self._take)
         self._is_complete = False
         self._sent = 0
         self._ping: asyncio.TimerHandle | None = None
@@ -197,28 +198,31 @@ class WebSocket:
 
     def data_received(self, data: bytes | bytearray) -> None:
         """Called by the connection."""
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if self._is_open and isinstance(event, Frame):
-                self._received(event)
-        self._send()
+        self._intake.received(data)
 
     def pause_reading(self) -> None:
         """What the client sends stays with the kernel, and then with the client."""
-        if not self._is_paused and self._is_open and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+        if self._is_open:
+            self._intake.hold()
 
     def resume_reading(self) -> None:
-        if self._is_paused and not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._is_paused = False
+        self._intake.release()
+
+    def _take(self, data: bytes) -> int:
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
+        for event in events:
+            if self._is_open and isinstance(event, Frame):
+                self._received(event)
+        self._send()
+        return len(events)
 
     def _received(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             if frame.opcode is not Opcode.CONT:
                 self._is_text = frame.opcode is Opcode.TEXT
-            self._fragments.append(bytes(frame.data))
+            if frame.data:  # there may be any number of empty ones
+                self._fragments.append(bytes(frame.data))
             if frame.fin:
                 message = b"".join(self._fragments)
                 self._fragments.clear()
