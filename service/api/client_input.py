@@ -5,7 +5,8 @@
 2. Input that nobody reads any more is thrown away, as output and exit code are still to come.
 3. A size waits for no input: the last one counts.
 4. What came is delivered, also when the client has gone meanwhile: a line of a program that ends at
-   once isn't lost. It ends with the job, or when the worker stops.
+   once isn't lost. It ends with the job, when the worker stops, or when too much is left in this
+   way (`left_input`).
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ class ClientInput:
             if len(self._data) > _HIGH_BYTES:
                 self._line.pause_reading()
         self._has_input.set()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the job hasn't read yet."""
+        return len(self._data)
 
     def end(self) -> None:
         """Nothing comes any more: `deliver` returns once all is taken."""

@@ -21,6 +21,7 @@ from service.api.agreement import Agreement, Need
 from service.api.callers import audit, check_sees
 from service.api.channels import Code, Subprotocol, negotiated
 from service.api.client_input import ClientInput
+from service.api.left_input import LeftInput
 from service.api.parameters import OfJob, optional, query
 from service.api.reading import MAX_OFFSET
 from service.api.room import check_room
@@ -52,6 +53,8 @@ from service.web.websocket import WebSocket
 from service.web.websocket_handshake import accept, offered_subprotocols
 
 routes: Final = Routes()
+
+_left: Final = LeftInput()
 
 _log = structlog.get_logger("jobrunner.api")
 
@@ -219,11 +222,15 @@ async def _speak(
         await _send(request, job_id, subprotocol, output, socket)
     finally:
         came.end()
-        try:
-            await delivering  # also of a client that has gone
-        except asyncio.CancelledError:
-            delivering.cancel()
-            raise
+        with _left.kept(came.waiting) as is_kept:
+            if not is_kept:
+                _log.warning("input_dropped", job=job_id, bytes=came.waiting)
+                delivering.cancel()
+            try:
+                await delivering  # also of a client that has gone
+            except asyncio.CancelledError:
+                delivering.cancel()
+                raise
 
 
 async def _send(
