@@ -154,6 +154,12 @@ class FinishedJobs:
         """Forget the size of a finished job, as it has changed; False, and nothing changes, when
         the job isn't finished, or wasn't measured. Raises: InsufficientStorage, Unavailable.
         """
+        # Files of live jobs change often: they wait for nobody who writes records.
+        asked = (
+            "SELECT 1 FROM jobs WHERE id = ? AND finished_at IS NOT NULL AND disk_bytes IS NOT NULL"
+        )
+        if not self._database.rows(asked, (job_id,)):
+            return False
         sql = (
             "UPDATE jobs SET disk_bytes = NULL"
             " WHERE id = ? AND finished_at IS NOT NULL AND disk_bytes IS NOT NULL"

@@ -214,6 +214,14 @@ async def test_two_who_clean_the_same_job_do_no_harm(store, tmp_path):
     assert store.finished.totals().jobs == 0
 
 
+def test_a_change_of_a_live_job_waits_for_no_other_writer(store, tmp_path):
+    store.insert(JobRecord(id="live", created_at=1, spec=b"{}", commands=(CommandOutcome(),)))
+    with contextlib.closing(Store(tmp_path / "jobs.db")) as other:
+        other.connection.execute("BEGIN IMMEDIATE")
+        assert store.finished.unmeasure("live") is False
+        other.connection.execute("ROLLBACK")
+
+
 def test_totals_follow_every_change(store, tmp_path):
     for job_id in "ab":
         a_finished_job(store, tmp_path, job_id, finished_at=5)
