@@ -319,18 +319,21 @@ def test_tokens_scopes_and_owners_are_checked_before_the_upgrade(
 
 def follow(service: Service, job_id: str, events: list[Any]) -> tuple[bytes, list[int]]:
     """All output, by connecting again at the offset after every end but the last; the codes of the
-    ends, 1006 where none came.
+    ends, 1006 where none came. Each event ends a connection of its own: what one has sent before,
+    in however many messages, is read behind it.
     """
     came, codes = b"", [0]
     while codes[-1] != 1000:
         try:
             with joined(service, job_id, f"offset={len(came)}", ping_interval=None) as connection:
+                is_ending = False
                 while True:
+                    if events and len(came) > 40_000 and not is_ending:
+                        is_ending = True
+                        events.pop()()
                     message = connection.recv()
                     assert isinstance(message, bytes)
                     came += message
-                    if events and len(came) > 40_000:
-                        events.pop()()
         except ConnectionClosed as exc:
             codes.append(1006 if exc.rcvd is None else exc.rcvd.code)
         except (OSError, EOFError, InvalidMessage):
