@@ -122,9 +122,35 @@ ROUTES = [
     ("POST", "/rerun", "run"),
     ("POST", "/signal", "run"),
     ("POST", "/stdin", "run"),
+    ("POST", "/resize", "run"),
+    ("POST", "/release", "run"),
+    ("GET", "/ws", "read"),
+    ("GET", "/files", "read"),
+    ("HEAD", "/files", "read"),
+    ("PUT", "/files", "run"),
+    ("GET", "/files/{PATH}", "read"),
+    ("HEAD", "/files/{PATH}", "read"),
+    ("PUT", "/files/{PATH}", "run"),
+    ("DELETE", "/files/{PATH}", "run"),
 ]
+# What is asked for, where that isn't the path as it stands above.
+ASKED = {
+    "/resize": "/resize?rows=5&cols=5",
+    "/files/{PATH}": "/files/new",
+    ("PUT", "/files"): "/files?extract=tar",
+}
 # What a finished job that one sees answers, where that isn't a 200.
-STATUSES = {"/rerun": 201, "/signal": 409, "/stdin": 409}
+STATUSES = {
+    "/rerun": 201,
+    "/signal": 409,
+    "/stdin": 409,
+    "/resize": 409,
+    "/release": 409,
+    "/ws": 426,
+    "/files/{PATH}": 404,
+    ("PUT", "/files"): 422,  # an empty body is no archive
+    ("PUT", "/files/{PATH}"): 201,
+}
 ORDER = ["read", "run", "admin"]
 # What isn't a job's; the first ones have tests of their own.
 OTHERS = [
@@ -175,7 +201,8 @@ def test_every_route_with_every_scope_for_ones_own_jobs_and_others(
 ) -> None:
     owner = {"own": "run", "foreign": "other"}.get(whose)
     job_id = finished_job(callers[owner]) if owner else UNKNOWN
-    answer = callers[scope](method, f"/{job_id}{path}")
+    asked = ASKED.get((method, path), ASKED.get(path, path))
+    answer = callers[scope](method, f"/{job_id}{asked}")
     if ORDER.index(scope) < ORDER.index(needed):
         if method != "HEAD":
             assert assert_problem(answer, 403)["scope"] == needed
@@ -183,13 +210,14 @@ def test_every_route_with_every_scope_for_ones_own_jobs_and_others(
         assert f'scope="{needed}"' in answer.headers["www-authenticate"]
         return
     is_seen = whose == "own" or (whose == "foreign" and scope == "admin")
-    if method == "DELETE":
+    if (method, path) == ("DELETE", ""):
         assert answer.status_code == 200
         assert answer.json() == {"ID": job_id, "State": "exited" if is_seen else None}
         return
-    assert answer.status_code == (STATUSES.get(path, 200) if is_seen else 404), answer.text
+    status = STATUSES.get((method, path), STATUSES.get(path, 200))
+    assert answer.status_code == (status if is_seen else 404), answer.text
     if not is_seen and method != "HEAD":
-        of_none = callers[scope](method, f"/{UNKNOWN}{path}")
+        of_none = callers[scope](method, f"/{UNKNOWN}{asked}")
         assert answer.text.replace(job_id, UNKNOWN) == of_none.text
         assert answer.headers.keys() == of_none.headers.keys()
 

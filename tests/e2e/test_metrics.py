@@ -94,7 +94,8 @@ def test_no_label_names_a_job_a_path_or_what_was_asked_for(service: Service):
     assert not UUID.search(text)
     assert not re.search("nightly|team|such|x y|BREW|%", text)
     labels = set(re.findall(r'(\w+)="', text))
-    assert labels == {"state", "reason", "method", "route", "status", "format", "le", "version"}
+    known = {"state", "reason", "method", "route", "status", "format", "direction", "le", "version"}
+    assert labels == known
 
 
 def test_every_request_is_counted_with_the_status_of_its_answer(service: Service):
