@@ -9,7 +9,7 @@ from typing import Any, Final
 import service
 from service.api import problems
 from service.api.examples import REF, examples, examples_of, examples_of_problems
-from service.api.parameters import Parameter, Where, parameters
+from service.api.parameters import Parameter, parameters
 from service.api.portable import portable
 from service.api.route import JSON, Route, Success, Tag
 from service.api.schemas import reference, schemas
@@ -193,7 +193,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "description": parameter.meaning,
         "schema": portable(parameter.schema()),
     }
-    return {**described, "required": True} if parameter.where is Where.PATH else described
+    return {**described, "required": True} if parameter.is_required else described
 
 
 def _success(success: Success, route: Route[Any]) -> dict[str, Any]:

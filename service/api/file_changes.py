@@ -13,6 +13,7 @@ from sanic import HTTPResponse
 from service import errors
 from service.access.scopes import Scope
 from service.api import forms
+from service.api.agreement import Agreement, Contradiction
 from service.api.callers import audit, check_sees
 from service.api.file_answers import entry_view, validators_of
 from service.api.file_parameters import Conditional, OfFile, path_of
@@ -97,6 +98,12 @@ async def unpack_files(request: Request, given: Unpack) -> HTTPResponse:
     return await _put(request, Write(job_id=given.job_id, quoted_path="", extract=given.extract))
 
 
+_AGREEMENT: Final = Agreement(
+    contradictions=(Contradiction("extract", "mode", "an archive has many files"),),
+    words=("Nor may `extract` be given with `If-Match` or `If-None-Match`.",),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write(Conditional, OfFile):
     mode: int | None = optional(
@@ -116,6 +123,7 @@ class Write(Conditional, OfFile):
         operation="writeFile",
         meaning="Write a file of the job, or unpack an archive into a directory of it.",
         parameters=Write,
+        agreement=_AGREEMENT,
         details=(
             "Missing directories above it are made. The job sees the file when all of it is there,"
             " or never. Unpacking replaces files one by one, and refuses what would lead out of the"
@@ -155,8 +163,12 @@ async def _put(request: Request, given: Write) -> HTTPResponse:
     path = path_of(given.quoted_path, needed=given.extract is None)
     if "content-range" in request.headers:
         raise BadHeader("Content-Range: a part of a file can't be written; send the whole.")
-    if given.extract is not None and (given.mode is not None or _is_conditional(given)):
-        raise BadQuery("'extract' contradicts 'mode' and conditions: an archive has many files.")
+    if given.extract is not None:
+        _AGREEMENT.check(["extract"] if given.mode is None else ["extract", "mode"])
+        if _is_conditional(given):
+            raise BadQuery(
+                "'extract' contradicts If-Match and If-None-Match: there are many files."
+            )
     if given.extract is None and given.quoted_path.endswith("/"):
         raise BadPath("The path: expected that of a file, got one with a slash at its end.")
     check_sees(request, given.job_id)

@@ -17,7 +17,6 @@ from service.access.incoming import Needs
 from service.access.scopes import Principal, Scope
 from service.access.tokens import Tokens
 from service.access.watch import TokenWatch
-from service.api.route import JSON, MERGE_PATCH
 from service.settings import Settings
 from service.web.addresses import client_ip, peer_uid
 from service.web.cors import is_preflight
@@ -27,8 +26,8 @@ from service.web.request import Request
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where no route is declared: a caller without a token doesn't learn which ones are.
 _SAFE_UNDECLARED: Final = Needs(Scope.READ, changes=False)
-# With a body of any type that some route takes, it is told that there is no such route.
-_UNDECLARED: Final = Needs(Scope.RUN, changes=True, media=(JSON, MERGE_PATCH))
+# Nothing is changed there, so a body may be of any type: it is told that there is no such route.
+_UNDECLARED: Final = Needs(Scope.RUN, changes=False)
 
 
 class Gate:

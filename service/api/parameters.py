@@ -40,7 +40,7 @@ class Where(StrEnum):
 class Parameter:
     """A declared parameter. `default` None: it has none; `is_repeated`: it may come several times,
     and its value is a tuple; `is_joined`: a header that is a list, whose lines make one; `is_rest`:
-    all that is left of a path, slashes among it.
+    all that is left of a path, slashes among it; `is_required`: a request without it is refused.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Parameter:
     is_repeated: bool = False
     is_joined: bool = False
     is_rest: bool = False
+    is_required: bool = False
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema, as a form of OpenAPI has it."""
@@ -72,6 +73,12 @@ def optional(form: Form[T], meaning: str, *, name: str = "") -> T | None:
     return query(cast("Form[T | None]", form), meaning, default=None, name=name)
 
 
+def required(form: Form[T], meaning: str, *, name: str = "") -> T:
+    """Declare a query parameter without which nothing is meant."""
+    declared = Parameter(name, form, meaning, Where.QUERY, is_required=True)
+    return cast("T", dataclasses.field(metadata={_DECLARED: declared}))
+
+
 def repeated(form: Form[T], meaning: str, *, name: str = "") -> tuple[T, ...]:
     """Declare a query parameter that may be given several times."""
     declared = Parameter(name, form, meaning, Where.QUERY, is_repeated=True)
@@ -90,7 +97,7 @@ def path(form: Form[str], meaning: str, *, name: str, is_rest: bool = False) -> 
     """Declare a segment of the path: `{name}` there, or with `is_rest` all that is left of it. It
     comes as the router found it.
     """
-    declared = Parameter(name, form, meaning, Where.PATH, is_rest=is_rest)
+    declared = Parameter(name, form, meaning, Where.PATH, is_rest=is_rest, is_required=True)
     return cast("str", dataclasses.field(metadata={_DECLARED: declared}))
 
 
@@ -131,12 +138,19 @@ class Parser(Generic[P]):
         self._query = {p.name: (f, p) for f, p in declared.items() if p.where is Where.QUERY}
         self._headers = [(f, p) for f, p in declared.items() if p.where is Where.HEADER]
         self._path = {p.name: f for f, p in declared.items() if p.where is Where.PATH}
+        self._required = [(f, p) for f, p in self._query.values() if p.is_required]
 
     def parse(self, path: Mapping[str, str], query_string: str, headers: Any) -> P:
         """`headers` has `getall`, as Sanic's. Raises: BadQuery, BadHeader."""
         values: dict[str, Any] = {self._path[name]: text for name, text in path.items()}
         if query_string and not (self._any_query and not self._query):
             self._parse_query(query_string, values)
+        for field, parameter in self._required:
+            if field not in values:
+                raise BadQuery(
+                    f"The query parameter {parameter.name!r} is missing; expected"
+                    f" {parameter.form.expected}."
+                )
         for field, parameter in self._headers:
             if texts := headers.getall(parameter.name, ()):
                 values[field] = _parse_header(parameter, texts)

@@ -76,6 +76,7 @@ async def stdin(request: Request, given: Input) -> HTTPResponse:
     """
     engine, job_id, offset = request.app.ctx.engine, given.job_id, given.offset
     check_sees(request, job_id)
+    engine.jobs.state(job_id)  # an unknown job is nothing but that
     with no_response_timeout(request):
         # Refused before the body is read: a client that expects a 100 doesn't send it.
         taken = await engine.write_input(job_id, b"", offset)

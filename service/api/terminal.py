@@ -11,10 +11,9 @@ from service import errors
 from service.access.scopes import Scope
 from service.api import forms
 from service.api.callers import audit, check_sees
-from service.api.parameters import OfJob, optional
+from service.api.parameters import OfJob, required
 from service.api.responses import json_response
 from service.api.route import Route, Routes, Success
-from service.errors import BadQuery
 from service.jobs.terminal import MAX_COLS, MAX_ROWS
 from service.jobs.views import Resized
 from service.web.request import Request
@@ -24,8 +23,8 @@ routes: Final = Routes()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize(OfJob):
-    rows: int | None = optional(forms.integer(1, MAX_ROWS), "Lines of the terminal; required.")
-    cols: int | None = optional(forms.integer(1, MAX_COLS), "Columns of it; required.")
+    rows: int = required(forms.integer(1, MAX_ROWS), "Lines of the terminal.")
+    cols: int = required(forms.integer(1, MAX_COLS), "Columns of it.")
 
 
 @routes.add(
@@ -53,13 +52,10 @@ class Resize(OfJob):
 async def resize(request: Request, given: Resize) -> HTTPResponse:
     """Change the size of the job's terminal.
 
-    Raises: BadQuery, UnknownJob, NoTerminal, JobNotRunning, Unavailable.
+    Raises: UnknownJob, NoTerminal, JobNotRunning, Unavailable.
     """
     engine, job_id = request.app.ctx.engine, given.job_id
     check_sees(request, job_id)
-    if given.rows is None or given.cols is None:
-        missing = "rows" if given.rows is None else "cols"
-        raise BadQuery(f"The query parameter {missing!r} is missing; expected a whole number.")
     audit(request, "resize", job_id, always=engine.jobs.is_live(job_id))
     await engine.resize(job_id, given.rows, given.cols)
     return json_response(Resized(job_id, given.rows, given.cols))

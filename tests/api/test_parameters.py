@@ -13,6 +13,7 @@ from service.api.jobs import Kill
 from service.api.listing import MAX_LIMIT, List
 from service.api.parameters import NoParameters, Parser
 from service.api.submit import Submit
+from service.api.terminal import Resize
 from service.errors import BadHeader, BadQuery
 from service.jobs.fields import MAX_SECONDS
 from service.jobs.states import JOB_STATES, State
@@ -276,3 +277,12 @@ def test_seconds_are_never_outside_their_bounds(value):
         return
     assert grace_s is not None
     assert 0 <= grace_s <= MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("query_string", "missing"), [("", "rows"), ("cols=5", "rows"), ("rows=5", "cols")]
+)
+def test_a_required_parameter_that_is_missing_is_named(query_string, missing):
+    with pytest.raises(BadQuery, match=f"'{missing}' is missing; expected a whole number"):
+        parsed(Resize, query_string)
+    assert parsed(Resize, "rows=2&cols=3").cols == 3

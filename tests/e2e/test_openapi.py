@@ -108,7 +108,7 @@ def test_the_description_is_served_by_every_worker_alike(service: Service):
     ids=lambda route: route.operation,
 )
 def test_the_query_parameters_described_are_those_that_are_known(service: Service, route: Route):
-    path = route.path.format(ID=service.run("true")["ID"])
+    path = route.path.format(ID=service.run("true")["ID"], PATH="x")
     body = None if route.body is None else {}
     answer = service.client.request(route.method, path, params={"no-such": "1"}, json=body)
     detail = assert_problem(answer, 400)["detail"]

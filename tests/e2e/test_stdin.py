@@ -83,6 +83,13 @@ def test_after_the_end_nothing_is_taken_and_the_end_may_be_repeated(service: Ser
     assert (code_of(answer), offset_of(answer)) == ("input_closed", 0)
 
 
+@pytest.mark.parametrize("job_id", ["nope", "%28%F3%A1%8A%A2%C2%8F%13", "-x"])
+def test_an_unknown_job_is_not_found_whatever_its_id(service: Service, job_id: str):
+    for parameters in ({}, {"eof": "true"}, {"offset": 3}):
+        answer = write(service, job_id, b"x", **parameters)
+        assert (answer.status_code, code_of(answer)) == (404, "unknown_job")
+
+
 @pytest.mark.parametrize("state", ["running", "finished", "pending"])
 def test_a_job_without_input_says_so(service: Service, gate: Gate, state: str):
     job_id = service.submit({"CommandLine": f"read -r _ < {gate}", "Hold": state == "pending"})
