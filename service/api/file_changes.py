@@ -100,7 +100,7 @@ async def unpack_files(request: Request, given: Unpack) -> HTTPResponse:
 
 _AGREEMENT: Final = Agreement(
     contradictions=(Contradiction("extract", "mode", "an archive has many files"),),
-    words=("Nor may `extract` be given with `If-Match` or `If-None-Match`.",),
+    words=("Nor may `extract` be given with conditions (`If-Match` and the like).",),
 )
 
 
@@ -167,7 +167,7 @@ async def _put(request: Request, given: Write) -> HTTPResponse:
         _AGREEMENT.check(["extract"] if given.mode is None else ["extract", "mode"])
         if _is_conditional(given):
             raise BadQuery(
-                "'extract' contradicts If-Match and If-None-Match: there are many files."
+                "'extract' contradicts conditions (If-Match ...): an archive has many files."
             )
     if given.extract is None and given.quoted_path.endswith("/"):
         raise BadPath("The path: expected that of a file, got one with a slash at its end.")

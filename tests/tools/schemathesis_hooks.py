@@ -50,8 +50,8 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
         _without_contradictions(case.query)
         _as_agreed(case)
     if case.query and "extract" in case.query and case.headers:
-        case.headers.pop("If-Match", None)
-        case.headers.pop("If-None-Match", None)
+        for name in [name for name in case.headers if name.startswith("If-")]:
+            case.headers.pop(name)
     if case.path.endswith("/rerun"):
         _of_rerun(case)
     if case.path in ENDLESS:
