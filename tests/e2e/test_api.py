@@ -49,6 +49,9 @@ JOB_KEYS = {
     "Output",
     "Kill",
     "Left",
+    "Stdin",
+    "TTY",
+    "WaitingForInput",
 }
 COMMAND_KEYS = {
     "Kind",

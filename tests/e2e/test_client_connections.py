@@ -24,7 +24,8 @@ pytestmark = pytest.mark.e2e
 
 # Seconds without a byte, in place of the 45 of a real client. How long it is decides nothing here.
 SILENCE_S = 0.2
-HEAD = "HTTP/1.1 200 OK\r\nJobrunner-Offset: {}\r\nConnection: close\r\n{}\r\n"
+HEAD = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nJobrunner-Offset: {}\r\nConnection: close\r\n{}\r\n"
+BYTES, RECORDS = "application/octet-stream", "application/x-ndjson"
 
 
 class Silent:
@@ -39,13 +40,13 @@ class Silent:
 
     def _serve(self) -> None:
         with self._accept() as connection:  # what is stored: nothing yet
-            connection.sendall(HEAD.format(0, "Content-Length: 0\r\n").encode())
+            connection.sendall(HEAD.format(BYTES, 0, "Content-Length: 0\r\n").encode())
         with self._accept() as connection:
-            connection.sendall(HEAD.format(0, "").encode() + self._output(0, "one\n"))
+            connection.sendall(HEAD.format(RECORDS, 0, "").encode() + self._output(0, "one\n"))
             assert connection.recv(1) == b""  # given up by the client, and by nobody else
         with self._accept() as connection:
             finished = "Content-Length: 4\r\nJobrunner-State: exited\r\nJobrunner-Bytes: 8\r\n"
-            connection.sendall(HEAD.format(4, finished).encode() + b"two\n")
+            connection.sendall(HEAD.format(BYTES, 4, finished).encode() + b"two\n")
 
     def _accept(self) -> socket.socket:
         connection, _ = self._listener.accept()
@@ -59,6 +60,7 @@ class Silent:
         return json.dumps(record | where).encode() + b"\n"
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # ends an accept that nobody comes for
         self._thread.join()
         self._listener.close()
 

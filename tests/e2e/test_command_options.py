@@ -48,7 +48,12 @@ def test_one_pipe_keeps_the_order_of_both_streams(service: Service) -> None:
     assert service.output(view["ID"]).split() == expected
     assert service.output(view["ID"], stream="stdout").split() == expected
     assert service.output(view["ID"], stream="stderr") == b""
-    assert view["Output"] == {"Bytes": sum(map(len, expected)) + 4000, "Complete": True, "Gaps": []}
+    assert view["Output"] == {
+        "Bytes": sum(map(len, expected)) + 4000,
+        "Complete": True,
+        "Gaps": [],
+        "Exact": True,
+    }
 
 
 def test_each_command_says_whether_it_has_one_pipe(service: Service) -> None:

@@ -61,7 +61,12 @@ def test_a_log_that_lacks_something_is_never_told_as_whole(service: Service, sai
     harm(log)
     for parameters in ({}, {"offset": "5"}, {"offset": str(SAID)}, {"follow": "false"}):
         assert_problem(service.client.get(f"/{job_id}/attach", params=parameters), 500)
-    assert service.show(job_id)["Output"] == {"Bytes": SAID, "Complete": False, "Gaps": []}
+    assert service.show(job_id)["Output"] == {
+        "Bytes": SAID,
+        "Complete": False,
+        "Gaps": [],
+        "Exact": True,
+    }
     listed = service.client.get("/", params={"state": "all", "view": "full"})
     assert listed.status_code == 200
 
@@ -115,7 +120,7 @@ def test_a_silent_job_is_whole_without_a_log(service: Service):
     view = service.run("true")
     assert not (service.state_dir / "logs" / view["ID"]).exists()
     assert service.output(view["ID"]) == b""
-    assert view["Output"] == {"Bytes": 0, "Complete": True, "Gaps": []}
+    assert view["Output"] == {"Bytes": 0, "Complete": True, "Gaps": [], "Exact": True}
 
 
 def test_a_state_directory_that_is_no_text_serves_as_any(tmp_path: Path):

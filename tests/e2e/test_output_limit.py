@@ -67,7 +67,7 @@ def cut_short(service: Service, job_id: str, **parameters: str | int) -> bytes:
 def test_view_tells_all_bytes_and_which_are_gone(service, flooded):
     job_id, start, end = flooded
     output = service.show(job_id)["Output"]
-    assert output == {"Bytes": TOTAL, "Complete": True, "Gaps": [[start, end]]}
+    assert output == {"Bytes": TOTAL, "Complete": True, "Gaps": [[start, end]], "Exact": True}
     assert start == LIMIT // 2
     assert LIMIT // 2 <= TOTAL - end <= LIMIT // 2 + SLACK
 
@@ -81,7 +81,7 @@ def test_disk_holds_little_more_than_the_limit(service, flooded):
 
 def test_a_job_within_its_limit_has_no_gap(service):
     view = service.run({"CommandLine": f"{FLOOD} | head -c {LIMIT}", "OutputLimit": LIMIT})
-    assert view["Output"] == {"Bytes": LIMIT, "Complete": True, "Gaps": []}
+    assert view["Output"] == {"Bytes": LIMIT, "Complete": True, "Gaps": [], "Exact": True}
     assert service.output(view["ID"]) == flood(0, LIMIT)
 
 
@@ -290,7 +290,12 @@ def test_the_limit_holds_on_after_an_upgrade_of_the_supervisor(state_dir: Path, 
         subprocess.run(upgrade, check=True, capture_output=True, timeout=300, env=environment)
         gate.open()
         view = service.wait(job_id)
-        assert view["Output"] == {"Bytes": TOTAL, "Complete": True, "Gaps": view["Output"]["Gaps"]}
+        assert view["Output"] == {
+            "Bytes": TOTAL,
+            "Complete": True,
+            "Gaps": view["Output"]["Gaps"],
+            "Exact": True,
+        }
         ((same, after),) = view["Output"]["Gaps"]
         assert (same, after > before) == (start, True)
         assert service.output(job_id, offset=after) == flood(after, TOTAL)

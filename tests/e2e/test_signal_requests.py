@@ -68,7 +68,7 @@ def test_what_is_no_signal_is_refused(service: Service, name: str):
 
 
 def test_a_parameter_that_does_not_exist_is_refused(service: Service):
-    assert "'to'" in refused(service, UNKNOWN, 400, to="foreground")
+    assert "'too'" in refused(service, UNKNOWN, 400, too="foreground")
 
 
 def test_it_is_audited_and_logged(service: Service):

@@ -254,7 +254,12 @@ def test_a_reader_of_a_silent_job_gets_what_it_says_later(state_dir, gate):
             gate.open(3)
             assert [reader.rest() for reader in readers] == [b"said\n"] * 6
             assert [reader.rest() for reader in others] == [b""] * 6
-        assert service.wait(quiet)["Output"] == {"Bytes": 0, "Complete": True, "Gaps": []}
+        assert service.wait(quiet)["Output"] == {
+            "Bytes": 0,
+            "Complete": True,
+            "Gaps": [],
+            "Exact": True,
+        }
         assert (service.output(job_id), service.output(quiet)) == (b"said\n", b"")
 
 
