@@ -16,6 +16,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 from service.api.agreement import NOTHING_AGREED
 from service.api.routes import ROUTES
+from service.errors import BadArchive
 from service.kinds.beyond_schema import rules_of
 from service.output.formats.format import Format
 from service.output.formats.registry import FORMATS
@@ -25,6 +26,8 @@ FIRST = "czA"
 AGREEMENTS = {(route.method, route.path): route.agreement for route in ROUTES}
 # What follows jobs that come never ends by itself.
 ENDLESS = ("/attach", "/events")
+UPGRADE_REQUIRED = 426
+BAD_ARCHIVE = f"urn:jobrunner:problem:{BadArchive.code}"
 OFF = (None, False, "false", "0", 0)
 
 
@@ -64,9 +67,15 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
 
 @schemathesis.hook
 def filter_failure(_context: Any, failure: Any, _case: Any, response: Any) -> bool:
-    """Whether it is one: a body that the schema takes is refused for a rule beyond it alone."""
-    if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
+    """Whether it is one: a body that the schema takes is refused for a rule beyond it alone, and no
+    schema says what an archive is, or that a request opens a WebSocket.
+    """
+    if not isinstance(failure, RejectedPositiveData):
         return True
+    if response.status_code != 422:
+        return bool(response.status_code != UPGRADE_REQUIRED)
+    if response.json()["type"] == BAD_ARCHIVE:
+        return False
     errors = response.json().get("errors", ())
     return not errors or not all(rules_of(e["pointer"], e["detail"]) for e in errors)
 
