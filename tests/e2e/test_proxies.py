@@ -245,9 +245,8 @@ def test_two_lines_of_shell_see_a_cut_behind_every_proxy(
     token, _ = token_and_service
     job_id = service.submit(f"echo first; read -r _ < {gate}; echo second")
     line, check = CHECK.splitlines()
-    direct = Site(
-        "", service.url, service.port, service.client, f"curl -H 'Authorization: Bearer {token}'"
-    )
+    curl = f"curl -H 'Authorization: Bearer {token}'"
+    direct = Site("", service.url, service.port, tmp_path / "none", service.client, curl)
     with ExitStack() as stack:
         ways = {"HTTP/1.0": (direct, "--http1.0 ")}
         for proxy, site in sites.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -43,16 +44,23 @@ def attached(service: Service, job_id: str, subprotocol: str, *, binary: bool) -
     )
 
 
+@pytest.fixture
+def closing_later() -> Iterator[Any]:
+    """Closes a client after the test: it doesn't do so by itself when the service has."""
+    with contextlib.ExitStack() as opened:
+        yield lambda client: opened.enter_context(contextlib.closing(client))
+
+
 @pytest.mark.parametrize("subprotocol", [V5, V4])
 def test_kubernetes_for_python_feeds_a_job_and_reads_digest_and_exit_code(
-    service: Service, subprotocol: str
+    service: Service, closing_later: Any, subprotocol: str
 ) -> None:
     data = random.Random(2).randbytes(3 << 20)
     line = f"head -c {len(data)} | cat | sha256sum; echo err >&2; exit 7"
     if subprotocol == V5:
         line = "cat | sha256sum; echo err >&2; exit 7"  # its client can end its input
     job_id = service.submit({"CommandLine": line, "Stdin": True})
-    client = attached(service, job_id, subprotocol, binary=True)
+    client = closing_later(attached(service, job_id, subprotocol, binary=True))
     assert client.subprotocol == subprotocol
     for at in range(0, len(data), 1 << 16):
         client.write_stdin(data[at : at + (1 << 16)])
@@ -63,10 +71,12 @@ def test_kubernetes_for_python_feeds_a_job_and_reads_digest_and_exit_code(
     assert client.returncode == 7
 
 
-def test_kubernetes_for_python_writes_text_and_reads_lines(service: Service) -> None:
+def test_kubernetes_for_python_writes_text_and_reads_lines(
+    service: Service, closing_later: Any
+) -> None:
     line = "while read -r line; do echo got $line; done"
     job_id = service.submit({"CommandLine": line, "Stdin": True})
-    client = attached(service, job_id, V5, binary=False)
+    client = closing_later(attached(service, job_id, V5, binary=False))
     for word in ("one", "zwölf"):
         client.write_stdin(word + "\n")
         assert client.readline_stdout(timeout=FUSE_S) == f"got {word}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Final
 import httpx
 import trustme
 from running import Service, free_port
+from waiting import until
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 NAME: Final = "jobrunner.example"
@@ -107,6 +109,15 @@ def _arguments(proxy: str, directory: Path, site: str) -> list[str]:
     return [found, "-c", config, "-e", str(directory / "error.log")]
 
 
+def listens(port: int) -> bool:
+    """Whether connections are accepted there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 @contextmanager
 def proxied(
     proxy: str,
@@ -133,13 +144,13 @@ def proxied(
     curl = f"curl --cacert {certificate.authority} --connect-to ::127.0.0.1:{port}"
     curl += "".join(f" -H '{name}: {value}'" for name, value in headers.items())
     try:
+        until(lambda: process.poll() is None and listens(port))
         with httpx.Client(
             base_url=f"https://127.0.0.1:{port}",
             headers={"Host": NAME, **headers},
             timeout=300,
             transport=httpx.HTTPTransport(
                 http2=True,
-                retries=9,  # of the connection: until it listens
                 verify=ssl.create_default_context(cafile=certificate.authority),
             ),
         ) as client:
