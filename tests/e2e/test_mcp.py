@@ -49,7 +49,7 @@ def shown(answer: dict[str, Any]) -> str:
 
 def test_tools_say_what_they_take_answer_and_change(agent):
     tools = agent.tools()
-    assert list(tools) == ["run", "read", "wait", "kill", "list"]
+    assert list(tools) == ["run", "read", "wait", "send", "kill", "files", "list"]
     for tool in tools.values():
         assert tool.input_schema["type"] == tool.output_schema["type"] == "object"
         assert tool.description
