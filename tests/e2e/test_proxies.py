@@ -254,7 +254,7 @@ def test_two_lines_of_shell_see_a_cut_behind_every_proxy(
         if "nginx" in sites:  # no more than a proxy_pass
             plain = (DEPLOY / "nginx.conf").read_text()
             _, _, ours = plain.partition("proxy_pass http://jobrunner;\n")
-            ours = ours.partition("    }\n")[0]
+            ours = ours.partition("        location ")[0]
             defaults = proxied(
                 "nginx", tmp_path / "defaults", service, token=token,
                 changes={ours: "proxy_set_header Host $http_host;\n"},

@@ -144,7 +144,8 @@ def proxied(
     curl = f"curl --cacert {certificate.authority} --connect-to ::127.0.0.1:{port}"
     curl += "".join(f" -H '{name}: {value}'" for name, value in headers.items())
     try:
-        until(lambda: process.poll() is None and listens(port))
+        until(lambda: process.poll() is not None or listens(port))
+        assert process.poll() is None, (directory / "log").read_text()
         with httpx.Client(
             base_url=f"https://127.0.0.1:{port}",
             headers={"Host": NAME, **headers},
