@@ -46,9 +46,14 @@ def attached(service: Service, job_id: str, subprotocol: str, *, binary: bool) -
 
 @pytest.fixture
 def closing_later() -> Iterator[Any]:
-    """Closes a client after the test: it doesn't do so by itself when the service has."""
+    """Closes a client's connection after the test: it keeps one that the service has ended."""
     with contextlib.ExitStack() as opened:
-        yield lambda client: opened.enter_context(contextlib.closing(client))
+
+        def later(client: Any) -> Any:
+            opened.callback(client.sock.shutdown)
+            return client
+
+        yield later
 
 
 @pytest.mark.parametrize("subprotocol", [V5, V4])
