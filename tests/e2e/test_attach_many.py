@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import pytest
 from answers import assert_problem
 from change_readers import Follower, records
 from gates import Gate
+from leaks import descriptors
 from running import Service, running
 from waiting import until
 
@@ -117,11 +118,7 @@ def test_a_log_that_lost_bytes_which_were_told_ends_its_job_and_no_other(service
 
 
 def is_open(pid: int, path: Path) -> bool:
-    found = False
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found |= os.readlink(link) == str(path)
-    return found
+    return str(path) in descriptors(pid).values()
 
 
 def test_what_there_is_now_is_an_answer_that_ends(service: Service, gate: Gate):

@@ -24,6 +24,7 @@ from typing import Self
 import pytest
 from answers import assert_problem
 from gates import Gate
+from leaks import descriptors
 from log_readers import collected, subscribed, watching
 from running import Service, running
 from waiting import until
@@ -763,11 +764,7 @@ def test_a_reader_that_goes_away_leaves_nothing_open(state_dir, gate):
         job_id = service.submit(f"echo here; {passing(gate)}")
 
         def open_files() -> Counter[str]:
-            names: Counter[str] = Counter()
-            for link in Path(f"/proc/{worker}/fd").iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    names[os.readlink(link)] += 1
-            return names
+            return Counter(descriptors(worker).values())
 
         def watches() -> int:
             infos = Path(f"/proc/{worker}/fdinfo").iterdir()

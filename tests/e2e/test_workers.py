@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaks import descriptors
 from running import Service, running
 
 pytestmark = pytest.mark.e2e
@@ -83,10 +84,8 @@ def owner_of(service: Service, port: int) -> int:
     else:
         raise AssertionError("no such connection")
     for pid in worker_pids(service):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if os.readlink(link) == wanted:
-                    return pid
+        if wanted in descriptors(pid).values():
+            return pid
     raise AssertionError("the connection belongs to no worker")
 
 

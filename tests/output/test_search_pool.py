@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import re2
+from leaks import descriptors
 from made_logs import MadeLog, Run
 
 from service.errors import BadQuery, CorruptLog, Unavailable
@@ -166,12 +167,12 @@ def test_a_search_that_is_left_ends_and_its_log_is_let_go(run_stock, job_dir):
         waiting = asyncio.ensure_future(all_of(pool, request(job_dir, "x" * 5)))
         await asyncio.wait_for(waiting, 60)
         (process,) = pool._processes
-        fds = Path(f"/proc/{process._process.pid}/fd")
         # Its next answer comes after it has heard of the end of the one before.
         await all_of(pool, request(job_dir, "y"))
         async with pool.search(request(job_dir, "y")) as search:
             await search.next()
-            logs = [fd for fd in fds.iterdir() if str(job_dir) in os.readlink(fd)]
+            opened = descriptors(process._process.pid).values()
+            logs = [target for target in opened if str(job_dir) in target]
             assert len(logs) == 2
         await pool.close()
         assert process._process.returncode is not None

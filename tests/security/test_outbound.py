@@ -20,6 +20,7 @@ from typing import Any
 import outbound
 import pytest
 from gates import attached
+from leaks import descriptors
 from outbound import By, Program, User
 from running import Service, running
 
@@ -360,7 +361,7 @@ def look_at(pid: int) -> dict[str, Any]:
         "who": "itself",
         "argv": (place / "cmdline").read_text().split("\0")[1:-1],
         "env": (place / "environ").read_text().split("\0")[:-1],
-        "fds": {n: os.readlink(place / "fd" / n) for n in os.listdir(place / "fd")},
+        "fds": descriptors(pid),
         "cwd": os.readlink(place / "cwd"),
         "uid": int(status["Uid"].split()[0]),
         "nnp": status["NoNewPrivs"].strip(),

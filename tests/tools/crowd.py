@@ -7,7 +7,6 @@ the test at a FIFO, which holds what was asked for until the job reads it.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from leaks import descriptors
 from running import Service
 
 # Seconds: a fuse.
@@ -237,11 +237,7 @@ class Reader(threading.Thread):
         found = re.search(end, Path("/proc/net/tcp").read_text(), re.MULTILINE)
         assert found is not None
         link = f"socket:[{found[1]}]"
-        for path in Path(f"/proc/{worker}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # it is closed by now
-                if os.readlink(path) == link:
-                    return True
-        return False
+        return link in descriptors(worker).values()
 
     def run(self) -> None:
         try:

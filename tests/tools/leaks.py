@@ -16,12 +16,15 @@ from typing import Self
 _ENDED_S = 300.0
 
 
-def descriptors() -> dict[int, str]:
-    """The open descriptors of this process, and what each is."""
+def descriptors(pid: int | str = "self") -> dict[int, str]:
+    """The open descriptors of a process, and what each is.
+
+    What is closed between the listing and the look isn't among them.
+    """
     found = {}
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # that of the listing itself
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # of this process: that of the listing, always
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
     return found
 
 
