@@ -11,6 +11,7 @@ gc.disable()
 
 
 def resume() -> None:
-    """Called once the service is imported."""
+    """Called once the service is imported. No later collection looks at what was."""
+    gc.freeze()
     if _was_enabled:
         gc.enable()
