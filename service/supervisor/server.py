@@ -19,7 +19,7 @@ from service.link.validation import InvalidMessage
 from service.supervisor.claims import Claims
 from service.supervisor.connection import Connection
 from service.supervisor.drain import Drain
-from service.supervisor.handlers import handle
+from service.supervisor.handlers.table import handle
 from service.supervisor.held_back import HeldBack
 from service.supervisor.job.limits import why_not
 from service.supervisor.job.runner import Job

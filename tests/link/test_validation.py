@@ -12,7 +12,7 @@ from service.link import from_supervisor, to_supervisor
 from service.link.inbound import _CHECKS, _EVENT_CHECKS, notification
 from service.link.validation import InvalidMessage, checker
 from service.link.values import Argv, Between, JobId, RunAs, Seconds, Text, TimeNs
-from service.supervisor.handlers import _TABLE
+from service.supervisor.handlers.table import TABLE
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -158,7 +158,7 @@ def declared(union):
 
 
 def test_each_message_to_the_supervisor_has_a_handler():
-    assert declared(to_supervisor.ToSupervisor).keys() == _TABLE.keys()
+    assert declared(to_supervisor.ToSupervisor).keys() == TABLE.keys()
 
 
 def test_each_notification_has_a_check():
@@ -171,9 +171,9 @@ def test_each_notification_has_a_check():
     assert names == _EVENT_CHECKS.keys()
 
 
-@given(st.sampled_from(sorted(_TABLE)), OBJECTS)
+@given(st.sampled_from(sorted(TABLE)), OBJECTS)
 def test_any_object_is_accepted_or_refused(message_type, fields):
-    check, _ = _TABLE[message_type]
+    check, _ = TABLE[message_type]
     message = {**fields, "type": message_type}
     try:
         check(message)
