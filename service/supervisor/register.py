@@ -50,11 +50,11 @@ class Register(Generic[Worker]):
         self._running = 0
         self._held: Counter[str] = Counter()  # how many jobs of each principal are held
 
-    def snapshot(self) -> RegisterSnapshot:
+    def snapshot(self, snapshot_of: Callable[[Job], JobSnapshot]) -> RegisterSnapshot:
         """All of it, for the next image of this process. Changes nothing."""
         entries = [
             EntrySnapshot(
-                job=entry.job.snapshot(),
+                job=snapshot_of(entry.job),
                 has_slot=entry.has_slot,
                 is_waiting=entry.job.id in self._queue,
                 priority=entry.priority,

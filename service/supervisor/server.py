@@ -21,6 +21,7 @@ from service.supervisor.connection import Connection
 from service.supervisor.drain import Drain
 from service.supervisor.handlers.table import handle
 from service.supervisor.held_back import HeldBack
+from service.supervisor.job.handover import resume_job, snapshot_of
 from service.supervisor.job.limits import why_not
 from service.supervisor.job.runner import Job
 from service.supervisor.measuring import Measuring
@@ -87,7 +88,7 @@ class Server:
         self._trial = Trial(runtime.loop)
         self._take_snapshot = take_snapshot
         self._become = become
-        self.register.resume(snapshot.register, lambda job: Job.resume(job, runtime))
+        self.register.resume(snapshot.register, lambda job: resume_job(job, runtime))
         self.exit_if_done()
 
     # Connections
@@ -219,7 +220,7 @@ class Server:
         if self.shutdown.is_under_way:
             return "the supervisor is ending"
         try:
-            snapshot = self._take_snapshot(self.register.snapshot())
+            snapshot = self._take_snapshot(self.register.snapshot(snapshot_of))
             self._trial.request(connection, message, snapshot)
         except OSError as exc:
             return f"the installed code can't be tried: {os.strerror(exc.errno or 0)}"
@@ -246,7 +247,7 @@ class Server:
         for connection in self._connections:
             connection.flush()
         try:
-            self._become(self._take_snapshot(self.register.snapshot()))
+            self._become(self._take_snapshot(self.register.snapshot(snapshot_of)))
         except OSError as exc:
             log_event("upgrade_failed", level="error", error=str(exc))
             for connection in askers:

@@ -18,7 +18,9 @@ from service.supervisor.job.effects import Timer
 from service.supervisor.job.limits import LimitEnforcer, Limits, LimitsSnapshot
 from service.supervisor.job.log import JobLog
 from service.supervisor.job.machine import JobMachine
+from service.supervisor.job.processes import JobProcesses
 from service.supervisor.job.runner import Job
+from service.supervisor.job.stdin import Stdin
 from service.supervisor.job.timers import Timers
 from service.supervisor.process.attribution import Attribution
 from service.supervisor.process.cgroup_v1 import Hierarchies
@@ -266,7 +268,7 @@ def carry_out(register, operations, claimed):
 def resumed(register):
     """A register that goes on with the snapshot of another one."""
     other = Register()
-    other.resume(written(register.snapshot()), Waiting)
+    other.resume(written(register.snapshot(Waiting.snapshot)), Waiting)
     return other
 
 
@@ -332,8 +334,7 @@ def test_what_a_job_left_is_handed_over_and_may_be_missing():
 
 def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_share():
     """A new member has to be thought of: it is in the snapshot, or needs not to be."""
-    parts = {"_log", "_timers", "_tree", "_grace_s", "_hooks", "_limits", "_usage", "_left"}
-    parts |= {"id", "machine", "stopwatch", "_input", "_terminal"}
+    parts = {"id", "machine", "log", "timers", "grace_s", "stopwatch", "processes", "stdin"}
     assert set(Job.__slots__) - parts == {
         "_runtime",
         "_request",  # while its command is being started
@@ -341,5 +342,8 @@ def test_a_job_and_its_log_are_made_of_parts_that_are_written_or_of_what_all_sha
         "_is_kill_reported",  # with the kill
         "_signalled",  # the reply to a request is made at once
     }
+    processes = {"tree", "hooks", "limits", "usage", "left"}
+    assert set(JobProcesses.__slots__) - processes == {"_runtime", "_job"}
+    assert set(Stdin.__slots__) - {"input", "_terminal"} == {"_loop"}
     shared = {"_runtime", "_job_id", "_on_ended", "_on_failed"}
     assert set(JobLog.__slots__) - shared == {"_began", "_log", "_pump"}

@@ -50,7 +50,7 @@ def _resize(server: Server, connection: Connection, message: messages.Resize) ->
     elif entry.job.is_finished:
         reply["why"] = "ended"
     else:
-        entry.job.terminal.resize(message["rows"], message["cols"])
+        entry.job.stdin.terminal.resize(message["rows"], message["cols"])
         reply["ok"] = True
     send_reply(connection, message, reply)
 
@@ -59,7 +59,7 @@ def _waits_for_input(
     server: Server, connection: Connection, message: messages.WaitsForInput
 ) -> None:
     entry, request_id = server.register.get(message["job"]), message.get("request_id", 0)
-    has_input = entry is not None and entry.job.has_input
+    has_input = entry is not None and entry.job.stdin.input is not None
     reply: WaitsReply = {"type": "reply", "request_id": request_id, "ok": has_input}
     waits = entry.job.waits_for_input() if entry is not None and has_input else None
     if waits is not None:

@@ -43,7 +43,7 @@ def _list_processes(
     request_id = message.get("request_id", 0)
     found = server.runtime.kept.members(message["job"])
     if entry is not None:
-        found = [p for pid in entry.job.pids() if (p := look_at(pid)) and not p.is_dead]
+        found = [p for pid in entry.job.processes.pids() if (p := look_at(pid)) and not p.is_dead]
     reply: ProcessesReply = {"type": "reply", "request_id": request_id, "ok": found is not None}
     if found is not None:
         reply["processes"] = [(p.pid, p.started) for p in found]

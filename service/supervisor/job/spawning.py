@@ -23,7 +23,7 @@ from service.supervisor.job.workspace import (
     make_directories,
     make_log_directory,
 )
-from service.supervisor.process.spawn import Refused, Spawned, sentence, spawn
+from service.supervisor.process.spawn import Refused, Spawned, spawn
 from service.supervisor.process.terminal import Terminal
 from service.supervisor.process.tree import Tree
 
@@ -68,16 +68,6 @@ def prepare(request: Start, runtime: Runtime, log: JobLog, tree: Tree | None) ->
     except OSError as exc:
         why = f"The job's directory could not be prepared: {os.strerror(exc.errno or 0)}."
         raise Refused(why) from exc
-
-
-def input_of(request: Start, runtime: Runtime, job_input: JobInput | None) -> JobInput | None:
-    """The job's input, made with its first command that has one. Raises: Refused."""
-    if job_input is not None or not request.get("stdin"):
-        return job_input
-    try:
-        return JobInput.pipe(runtime.loop, job_user(request))
-    except OSError as exc:
-        raise Refused(sentence(exc, request["argv"][0], None)) from exc
 
 
 def spawn_command(
