@@ -74,7 +74,7 @@ async def show(request: Request, given: Show) -> HTTPResponse:
     record = ctx.engine.jobs.show(given.job_id)
     view = await present_view(ctx, record, given.excerpt_bytes)
     if given.processes:
-        found = await ctx.engine.processes(record)
+        found = await ctx.engine.live_usage.processes(record)
         view = replace(view, processes=process_views(found))
     return json_response(view)
 
@@ -144,7 +144,7 @@ async def kill(request: Request, given: Kill) -> HTTPResponse:
     engine, job_id = request.app.ctx.engine, given.job_id
     if not sees(request, job_id):
         return json_response(Killed(job_id, None))
-    audit(request, "kill", job_id, always=engine.jobs.is_live(job_id) or engine.has_kept(job_id))
+    audit(request, "kill", job_id, always=engine.jobs.is_live(job_id) or engine.kept.has(job_id))
     state = await engine.kill(job_id, signal=given.signal, grace_s=given.grace_s)
     if given.wait and state is not None:
         with no_response_timeout(request):
@@ -198,7 +198,7 @@ async def signal(request: Request, given: Signal) -> HTTPResponse:
     engine, job_id = request.app.ctx.engine, given.job_id
     check_sees(request, job_id)
     audit(request, "signal", job_id, always=engine.jobs.is_live(job_id))
-    processes = await engine.signal(job_id, given.signal, foreground=given.foreground)
+    processes = await engine.interaction.signal(job_id, given.signal, foreground=given.foreground)
     return json_response(Signalled(job_id, signal_name(given.signal), processes))
 
 

@@ -95,7 +95,7 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
     page = await ctx.engine.page(wanted, request.principal.visibility, full=given.full)
     views: list[JobView] | UnsetType = UNSET
     if given.full:
-        used = await ctx.engine.usage(page.records)
+        used = await ctx.engine.live_usage.of(page.records)
         # In a thread: each view may read a log.
         views = await asyncio.to_thread(_views, page.records, ctx.settings, used)
     if page.next is None:

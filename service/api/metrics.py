@@ -45,7 +45,7 @@ async def metrics(request: Request, _given: NoParameters) -> HTTPResponse:
         ctx.store.counts(),
         finished.totals().disk_bytes,
         finished.count_with_leftovers(),
-        ctx.engine.jobs_with_kept,
+        ctx.engine.kept.count(),
         free.bytes,
         free.inodes,
         ctx.engine.is_draining,

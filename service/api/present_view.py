@@ -36,11 +36,11 @@ def excerpt_parameter() -> int | None:
 
 async def present_view(ctx: Context, record: JobRecord, excerpt_bytes: int | None) -> JobView:
     """The job as it stands now. Raises: Unavailable."""
-    used = await ctx.engine.usage([record])
+    used = await ctx.engine.live_usage.of([record])
     # Not in a thread: to wake one takes longer than to read one index.
     view = job_view(record, ctx.settings, used.get(record.id))
     if record.state is State.RUNNING and (view.stdin or view.tty is not None):
-        waits = await ctx.engine.waits_for_input(record.id)
+        waits = await ctx.engine.interaction.waits_for_input(record.id)
         view = replace(view, waiting_for_input=waits)
     if excerpt_bytes is None:
         return view

@@ -79,10 +79,10 @@ async def stdin(request: Request, given: Input) -> HTTPResponse:
     engine.jobs.state(job_id)  # an unknown job is nothing but that
     with no_response_timeout(request):
         # Refused before the body is read: a client that expects a 100 doesn't send it.
-        taken = await engine.write_input(job_id, b"", offset)
+        taken = await engine.interaction.write_input(job_id, b"", offset)
         audit(request, "input", job_id, always=True)
         async for piece in pieces(request):
-            taken = offset = await engine.write_input(job_id, piece, offset)
+            taken = offset = await engine.interaction.write_input(job_id, piece, offset)
         if given.eof:
-            taken = await engine.write_input(job_id, b"", offset, eof=True)
+            taken = await engine.interaction.write_input(job_id, b"", offset, eof=True)
     return json_response(InputTaken(taken))

@@ -57,5 +57,5 @@ async def resize(request: Request, given: Resize) -> HTTPResponse:
     engine, job_id = request.app.ctx.engine, given.job_id
     check_sees(request, job_id)
     audit(request, "resize", job_id, always=engine.jobs.is_live(job_id))
-    await engine.resize(job_id, given.rows, given.cols)
+    await engine.interaction.resize(job_id, given.rows, given.cols)
     return json_response(Resized(job_id, given.rows, given.cols))

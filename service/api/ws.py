@@ -166,11 +166,11 @@ class _Job:
     async def resize(self, rows: int, cols: int) -> None:
         if self._has_terminal:
             size = min(rows, MAX_ROWS), min(cols, MAX_COLS)
-            await self._request.app.ctx.engine.resize(self._job_id, *size)
+            await self._request.app.ctx.engine.interaction.resize(self._job_id, *size)
             self._audit("resize")
 
     async def write(self, data: bytes, *, eof: bool) -> None:
-        await self._request.app.ctx.engine.write_input(self._job_id, data, eof=eof)
+        await self._request.app.ctx.engine.interaction.write_input(self._job_id, data, eof=eof)
         self._audit("input")
 
     def _audit(self, action: str) -> None:
@@ -205,7 +205,7 @@ async def _resize(request: Request, given: Connect) -> None:
     if not request.principal.may(Scope.RUN):
         raise MissingScope(Scope.RUN.value)
     with suppress(JobNotRunning):
-        await request.app.ctx.engine.resize(given.job_id, given.rows, given.cols)
+        await request.app.ctx.engine.interaction.resize(given.job_id, given.rows, given.cols)
         audit(request, "resize", given.job_id, always=True)
 
 

@@ -7,14 +7,13 @@ response, not the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
 from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
-from service.engine.job_input import JobInputs
+from service.engine.interaction import Interaction
 from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
 from service.engine.known_jobs import KnownJobs
@@ -30,26 +29,22 @@ from service.engine.removal import Removal
 from service.engine.retention import Retention
 from service.engine.selected import SelectedJobs, Touched
 from service.engine.session import KeptSession
-from service.engine.signalling import Signalling
 from service.engine.submissions import Submission, Submissions
 from service.engine.tasks import OwnedTasks
-from service.engine.terminals import Terminals
 from service.engine.usage import UsageOfJobs
+from service.engine.verbs import Verbs
 from service.engine.waiters import Waiters
 from service.engine.workspaces import Workspaces
-from service.errors import FilesLeft, InsufficientStorage, JobIsLive, Unavailable
+from service.errors import FilesLeft, InsufficientStorage, JobIsLive
 from service.host.heartbeats import Heartbeats
-from service.host.process_list import ProcessNow
 from service.jobs.ceilings import NO_CEILINGS, Ceilings
-from service.jobs.record import JobRecord, LiveUsage
+from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.jobs.states import LIVE, State
 from service.jobs.visibility import Visibility
 from service.metrics.series import Metrics
 from service.settings import Settings
 from service.store import Page, Query, Selection, Store
-
-T = TypeVar("T")
 
 
 def _nothing() -> None:
@@ -63,6 +58,9 @@ class Engine:
         jobs: what is known of jobs, and how to wait for them.
         outputs: the visits of readers.
         workspaces: the files of jobs.
+        interaction: what callers do to jobs that run.
+        kept: what finished jobs have left running.
+        live_usage: what jobs that run use now.
     """
 
     def __init__(
@@ -82,36 +80,35 @@ class Engine:
         self._waiters = Waiters()
         self._removal = Removal(settings, store)
         self._session = KeptSession(settings, beats.beat_worker if beats else _nothing)
-        self._kept = KeptProcesses(settings, store, self._session, self._publish)
-        self._cleaning = Cleaning(settings, store, self._waiters, self._removal, self._kept)
+        self.kept = KeptProcesses(settings, store, self._session, self._publish)
+        self._cleaning = Cleaning(settings, store, self._waiters, self._removal, self.kept)
         self._retention = Retention(settings, store, self._cleaning.retire)
         log_keeper = LogKeeper(store, partial(self._tasks.begin, name="checkpoint"))
-        self._changes = WorkerChanges(self._waiters, self._retention, log_keeper, self._kept)
+        self._changes = WorkerChanges(self._waiters, self._retention, log_keeper, self.kept)
         writer = RecordWriter(store, metrics)
         self._driver = Driver(settings, store, writer, self._changes)
         self._recovery = Recovery(settings, store, writer, self._driver)
         self.jobs = KnownJobs(settings, store, self._session, self._driver, self._waiters)
+        self._verbs = Verbs(self._tasks, self.jobs)
         at_once = settings.max_followed_jobs
         self.outputs = Outputs(store, self.jobs, max_followed_jobs=at_once)
         self._submissions = Submissions(
             settings, store, self._session, self._driver, metrics, log_keeper
         )
-        self._kills = Kills(store, self._session, self._driver, self._kept)
-        self._signalling = Signalling(store, self._session, self._driver)
-        self._inputs = JobInputs(store, self._session, self.jobs.wait_started)
-        self._terminals = Terminals(store, self._session, self._driver)
+        self._kills = Kills(store, self._session, self._driver, self.kept)
+        self.interaction = Interaction(store, self._session, self._driver, self.jobs, self._verbs)
         self._priorities = Priorities(store, self._session)
         self.workspaces = Workspaces(settings, self.jobs)
         self._releasing = Releasing(self.jobs, self._session)
         self._selected = SelectedJobs(
             store, self._kills, self._cleaning, lambda: self.jobs.is_closing
         )
-        self._live_usage = UsageOfJobs(self._session)
-        self._measures = Measures(settings, store, self._live_usage)
+        self.live_usage = UsageOfJobs(self._session, self.kept)
+        self._measures = Measures(settings, store, self.live_usage)
 
     async def open(self) -> None:
         """Raises: SupervisorFailed."""
-        listeners = (self._driver, self._recovery, self._changes, self._kept)
+        listeners = (self._driver, self._recovery, self._changes, self.kept)
         await self._session.open(self._driver.received, listeners)
         self.outputs.open()
         self._tasks.keep(self._removal.run, name="removal")
@@ -119,13 +116,13 @@ class Engine:
 
     async def close(self) -> None:
         """End the readers, finish what was begun, then hand all jobs over."""
-        self._inputs.close()
+        self.interaction.close()
         self.jobs.close()
         await self.outputs.close()
         self._removal.close()
         self.workspaces.close()
         await self._tasks.cancel_kept()
-        await self._kept.close()
+        await self.kept.close()
         await self._tasks.finish()
         await self._session.close()
         await self._recovery.close()
@@ -147,7 +144,7 @@ class Engine:
             Unavailable.
         """
         work = self._submissions.submit(spec, key=key, principal=principal, ceilings=ceilings)
-        return await self._in_task(work)
+        return await self._verbs.run(work)
 
     async def kill(self, job_id: str, *, signal: int, grace_s: float | None) -> State | None:
         """Have a job ended; its state then, None when it is unknown. `grace_s` None: the grace that
@@ -155,51 +152,14 @@ class Engine:
 
         Raises: Unavailable.
         """
-        return await self._in_task(self._kills.request(job_id, signal, grace_s))
-
-    async def signal(self, job_id: str, signal: int, *, foreground: bool = False) -> int:
-        """Send all processes of a job that runs a signal, once, which is no kill; how many got it.
-        `foreground`: only those in the foreground of its terminal.
-
-        Raises: UnknownJob, NoTerminal, NoForeground, JobNotRunning, SignalNotPassedOn,
-            OutcomeUnknown, Unavailable.
-        """
-        if foreground:
-            self._terminals.check_has(job_id)
-        return await self._in_task(self._signalling.send(job_id, signal, foreground=foreground))
-
-    async def resize(self, job_id: str, rows: int, cols: int) -> None:
-        """Give the job's terminal another size; one of a pending job begins with it.
-
-        Raises: UnknownJob, NoTerminal, JobNotRunning, Unavailable.
-        """
-        await self._in_task(self._terminals.resize(job_id, rows, cols))
-
-    async def write_input(
-        self, job_id: str, data: bytes, offset: int | None = None, *, eof: bool = False
-    ) -> int:
-        """Write into the standard input of a job, once it has started, and with `eof` end that
-        after it; how much its pipe has taken then. It takes as long as the job needs to read.
-        `offset`: how much it must have taken before; None: however much. A caller that is
-        cancelled finds counted what was accepted.
-
-        Raises: UnknownJob, NoInput, InputOffset, InputClosed, JobNotRunning, OutcomeUnknown (only
-            without an offset), Unavailable.
-        """
-        return await self._inputs.write(job_id, data, offset, eof=eof)
-
-    async def waits_for_input(self, job_id: str) -> bool | None:
-        """Whether a process of a running job waits for its input now, or its terminal doesn't show
-        what is typed. None: nobody can tell, or it has none.
-        """
-        return await self._terminals.waits_for_input(job_id)
+        return await self._verbs.run(self._kills.request(job_id, signal, grace_s))
 
     async def clean(self, job_id: str) -> None:
         """Forget a finished job: record, output, working directory.
 
         Raises: UnknownJob, JobIsLive, FilesLeft, InsufficientStorage, Unavailable.
         """
-        await self._in_task(self._clean(job_id))
+        await self._verbs.run(self._clean(job_id))
 
     async def set_priority(self, job_id: str, priority: int) -> JobRecord:
         """Change the priority of a pending job; the job as it is then.
@@ -207,7 +167,7 @@ class Engine:
         Raises: UnknownJob, JobNotPending, InsufficientStorage, Unavailable.
         """
         self._driver.settle()
-        await self._in_task(self._priorities.change(job_id, priority))
+        await self._verbs.run(self._priorities.change(job_id, priority))
         return self.jobs.show(job_id)
 
     async def release(self, job_id: str) -> JobRecord:
@@ -215,7 +175,7 @@ class Engine:
 
         Raises: UnknownJob, JobNotHeld, InsufficientStorage, Unavailable.
         """
-        await self._in_task(self._releasing.release(job_id))
+        await self._verbs.run(self._releasing.release(job_id))
         return self.jobs.show(job_id)
 
     async def kill_selected(
@@ -233,7 +193,7 @@ class Engine:
         work = self._selected.kill(
             selection, visible, signal=signal, grace_s=grace_s, limit=limit, on_touch=on_touch
         )
-        return await self._in_task(work)
+        return await self._verbs.run(work)
 
     async def clean_selected(
         self,
@@ -245,7 +205,7 @@ class Engine:
     ) -> Touched:
         """See `SelectedJobs.clean`."""
         work = self._selected.clean(selection, visible, limit=limit, on_touch=on_touch)
-        touched = await self._in_task(work)
+        touched = await self._verbs.run(work)
         if touched.untouched:
             self._retention.files_left()
         return touched
@@ -267,31 +227,11 @@ class Engine:
 
         Raises: InsufficientStorage, Unavailable.
         """
-        await self._kept.wait(job_id)
+        await self.kept.wait(job_id)
         # The job was live when it was requested, or another worker ends them.
         await self.jobs.wait_until(
-            job_id, lambda: not self._kept.is_being_ended(job_id), to_end=False
+            job_id, lambda: not self.kept.is_being_ended(job_id), to_end=False
         )
-
-    def has_kept(self, job_id: str) -> bool:
-        """Whether a finished job has left processes running, as far as is known."""
-        return self._kept.has(job_id)
-
-    @property
-    def jobs_with_kept(self) -> int:
-        """How many such jobs there are."""
-        return self._kept.count()
-
-    async def usage(self, records: Iterable[JobRecord]) -> dict[str, LiveUsage]:
-        """What those of them that run use now, by ID. One that is missing can't be told of."""
-        running = [record.id for record in records if record.state is State.RUNNING]
-        return await self._live_usage.measure(running)
-
-    async def processes(self, record: JobRecord) -> list[ProcessNow] | None:
-        """The processes that the job has now; None when that can't be told."""
-        if record.state in LIVE or self._kept.has(record.id):
-            return await self._live_usage.processes(record.id)
-        return []
 
     async def page(self, query: Query, visible: Visibility, *, full: bool) -> Page:
         """One page of the jobs that are `visible`. Raises: Unavailable."""
@@ -344,11 +284,3 @@ class Engine:
     def _publish(self, job_id: str, state: State) -> None:
         self._changes.changed(job_id, state)
         self._session.send({"type": "publish", "job": job_id, "state": state.value})
-
-    async def _in_task(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            self.jobs.check_open()
-        except Unavailable:
-            work.close()
-            raise
-        return await self._tasks.run(work, name="verb")

@@ -52,7 +52,7 @@ class JobInputs:
             bound.reschedule(0)
 
     async def write(self, job_id: str, data: bytes, offset: int | None, *, eof: bool) -> int:
-        """See `Engine.write_input`."""
+        """See `Interaction.write_input`."""
         at = 0
         while True:
             piece = data[at : at + MAX_INPUT_BYTES]

@@ -40,7 +40,7 @@ class Signalling:
         self._driver = driver
 
     async def send(self, job_id: str, number: int, *, foreground: bool) -> int:
-        """See `Engine.signal`."""
+        """See `Interaction.signal`."""
         self._driver.settle()
         self._check_live(job_id)
         session = await self._session.current()

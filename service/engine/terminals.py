@@ -33,7 +33,7 @@ class Terminals:
         self._driver = driver
 
     async def resize(self, job_id: str, rows: int, cols: int) -> None:
-        """See `Engine.resize`."""
+        """See `Interaction.resize`."""
         self._driver.settle()
         self._check(job_id)
         # A repeat changes nothing: the terminal has that size already.
@@ -47,7 +47,7 @@ class Terminals:
             raise Unavailable(f"The job {job_id} is being recovered.")
 
     async def waits_for_input(self, job_id: str) -> bool | None:
-        """See `Engine.waits_for_input`."""
+        """See `Interaction.waits_for_input`."""
         try:
             async with asyncio.timeout(_ASKED_S):
                 session = await self._session.current()

@@ -5,16 +5,18 @@ supervisor that doesn't answer soon means that nobody knows, and is no error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
 
 from service.engine.abandoned import AbandonedThreads
+from service.engine.kept import KeptProcesses
 from service.engine.session import KeptSession
 from service.errors import Unavailable
 from service.host.process_list import ProcessNow, list_processes
-from service.jobs.record import LiveUsage
+from service.jobs.record import JobRecord, LiveUsage
+from service.jobs.states import LIVE, State
 from service.link.capabilities import LIVE_USAGE
 from service.link.session import ConnectionLost, RequestRejected
 
@@ -29,9 +31,15 @@ _log = structlog.get_logger("jobrunner.engine")
 class UsageOfJobs:
     """That of the jobs of all workers."""
 
-    def __init__(self, session: KeptSession) -> None:
+    def __init__(self, session: KeptSession, kept: KeptProcesses) -> None:
         self._session = session
+        self._kept = kept
         self._threads = AbandonedThreads(_MAX_THREADS)
+
+    async def of(self, records: Iterable[JobRecord]) -> dict[str, LiveUsage]:
+        """What those of them that run use now, by ID. One that is missing can't be told of."""
+        running = [record.id for record in records if record.state is State.RUNNING]
+        return await self.measure(running)
 
     async def measure(self, job_ids: Sequence[str]) -> dict[str, LiveUsage]:
         """By ID, for those of which it is known now."""
@@ -56,14 +64,18 @@ class UsageOfJobs:
             for job_id, usage in reply["usage"].items()
         }
 
-    async def processes(self, job_id: str) -> list[ProcessNow] | None:
-        """Those of a job, the one that has used the processor most first; None: nobody knows."""
+    async def processes(self, record: JobRecord) -> list[ProcessNow] | None:
+        """Those that the job has now, the one that has used the processor most first; None: nobody
+        knows.
+        """
+        if record.state not in LIVE and not self._kept.has(record.id):
+            return []
         try:
             async with asyncio.timeout(_ASKED_S):
                 session = await self._session.current()
                 if not self._can_tell:
                     return None
-                reply = await session.request({"type": "list_processes", "job": job_id})
+                reply = await session.request({"type": "list_processes", "job": record.id})
                 # A command line is read out of the memory of its process, which can keep the
                 # reader waiting.
                 found = reply.get("processes", ())

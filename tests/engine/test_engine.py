@@ -264,10 +264,10 @@ async def test_an_older_supervisor_is_sent_no_signal_that_it_does_not_know(open_
     older = [name for name in known if name != "signal"]
     engine._session._hello = {**engine._session.hello, "capabilities": older}
     with pytest.raises(Unavailable, match="`jobrunner supervisor upgrade`"):
-        await engine.signal(job, signal.SIGHUP)
+        await engine.interaction.signal(job, signal.SIGHUP)
     assert engine.jobs.show(job).state is State.RUNNING
     engine._session._hello = {**engine._session.hello, "capabilities": known}
-    assert await engine.signal(job, signal.SIGHUP) == 1
+    assert await engine.interaction.signal(job, signal.SIGHUP) == 1
     assert (await ended(engine, job)).signal == "SIGHUP"
 
 
