@@ -12,12 +12,6 @@ record, bytes, header, in that order:
 Whatever fails leaves the bytes where they are, and the next call goes on. The one exception is a
 source that can't be spliced, such as a terminal: see `LogWriter.splice_from`.
 
-A log that has a limit drops what is between its head and its tail (`retention_window`): first the
-header tells of the gap, then the place on disk is freed. A writer that is killed in between leaves
-a gap whose bytes are still there; a successor frees them. On kernels before 6.14, ext4 writes what
-is freed to the disk first, so there a job beyond its limit makes others wait for that, a step at a
-time.
-
 A log made `on_demand` has no files before its first byte, or before somebody wants to read it: a
 silent command costs the file system nothing, and the writer no descriptor.
 """
@@ -31,10 +25,10 @@ import time
 from typing import TYPE_CHECKING
 
 from service.output.descriptors import has_bytes
-from service.output.index import NO_GAP, STDOUT, LogState
+from service.output.extent import Extent
+from service.output.index import LogState
 from service.output.log_files import LogFiles
 from service.output.repair import repair
-from service.output.retention_window import RetentionWindow
 from service.output.run_records import RunRecords
 
 if TYPE_CHECKING:
@@ -57,46 +51,33 @@ class LogWriter:
     """A log open for writing, by this process alone.
 
     Attributes:
-        end: bytes in `output`, of both streams.
-        stdout_end: bytes of standard output among them.
-        gap: what was dropped.
         repairs: what `reopen` had to mend, one sentence each.
     """
 
     __slots__ = (
         "_closed_as",
         "_directory",
+        "_extent",
         "_files",
-        "_freed",
         "_held",
-        "_owes_header",
         "_records",
-        "_window",
-        "end",
-        "gap",
         "repairs",
-        "stdout_end",
     )
 
     def __init__(
         self,
         files: LogFiles,
         directory: Directory | None,
-        limit: int,
-        clock_ns: Callable[[], int],
+        records: RunRecords,
+        state: LogState,
     ) -> None:
         """For `create`, `on_demand` and `reopen`."""
         self._files = files
         self._directory = directory  # where its files are yet to be made
-        self._records = RunRecords(clock_ns)
+        self._records = records
+        self._extent = Extent(files, records, state)
         self._closed_as: LogState | None = None
         self._held = b""
-        self._owes_header = False
-        self._freed = NO_GAP
-        self.gap = NO_GAP
-        self._window = RetentionWindow(limit, NO_GAP, files.record)
-        self.end = 0
-        self.stdout_end = 0
         self.repairs: list[str] = []
 
     @classmethod
@@ -134,7 +115,7 @@ class LogWriter:
 
         An open descriptor of the directory must be open still.
         """
-        return cls(_NO_FILES, directory, limit, clock_ns)
+        return cls(_NO_FILES, directory, RunRecords(clock_ns), LogState(limit=limit))
 
     @classmethod
     def reopen(
@@ -171,18 +152,14 @@ class LogWriter:
         """
         state, record_count, last, sentences = repair(output_fd, index_fd)
         files = LogFiles(output_fd, index_fd)
-        log = cls(files, None, state.limit, clock_ns)
+        log = cls(files, None, RunRecords(clock_ns, record_count, last), state)
         log._held, log.repairs = held, sentences
-        log._records = RunRecords(clock_ns, record_count, last)
-        log.end, log.stdout_end, log.gap = state.end, state.stdout_end, state.gap
-        log._window = RetentionWindow(state.limit, state.gap, files.record)
         if state.closed:
             log._closed_as = state
-            log._freed = state.gap
             log.detach()
         elif state.gap.end:
             with contextlib.suppress(OSError):  # the next step tries it again
-                log._free()
+                log._extent.free()
         return log
 
     @property
@@ -216,7 +193,12 @@ class LogWriter:
     @property
     def state(self) -> LogState:
         """What the header says, or will say once it can be written."""
-        return self._closed_as or self._state()
+        return self._closed_as or self._extent.state()
+
+    @property
+    def end(self) -> int:
+        """Bytes in `output`, of both streams."""
+        return self._extent.end
 
     def make(self) -> None:
         """Makes the files, if that is still to be done: readers then find an empty log.
@@ -225,7 +207,7 @@ class LogWriter:
         """
         if self._directory is not None:
             self._files = LogFiles.create(self._directory, self.state)
-            self._window.record = self._files.record
+            self._extent.made(self._files)
             self._directory = None
 
     def splice_from(self, pipe_fd: int, stream: int, command: int) -> int:
@@ -242,22 +224,25 @@ class LogWriter:
             OSError: no room (ENOSPC, EDQUOT, EFBIG) or a failing disk (EIO). What was not moved
                 is still in the pipe, what was moved is accounted for; call again later.
         """
-        self._settle()
-        records = self._records
+        # What an earlier call could not write comes first, or bytes would change places.
+        if self._held:
+            self._write_held()
+        records, extent = self._records, self._extent
+        extent.settle()
         if records.is_due(stream, command):
             # Neither the end of output nor a needless wake-up shall leave a record behind.
             if not has_bytes(pipe_fd):
                 return 0
             self.make()
-            due = records.next(self.end, self.stdout_end, stream, command)
+            due = records.next(extent.end, extent.stdout_end, stream, command)
             self._files.write_record(*due)
             records.wrote(*due)
         try:
             moved = os.splice(
                 pipe_fd,
                 self._files.output_fd,
-                self._window.chunk_bytes,
-                offset_dst=self.end,
+                extent.chunk_bytes,
+                offset_dst=extent.end,
                 flags=os.SPLICE_F_NONBLOCK,
             )
         except OSError as error:
@@ -265,7 +250,7 @@ class LogWriter:
                 raise
             return self._copy_from(pipe_fd)
         if moved:
-            self._advance(moved)
+            extent.advance(moved)
         return moved
 
     def close(self, *, complete: bool) -> None:
@@ -282,25 +267,18 @@ class LogWriter:
             self._write_held()
         except OSError:
             complete = False
-        closed = self._state(closed=True, complete=complete)
+        closed = self._extent.state(closed=True, complete=complete)
         if self.is_made:
-            self._write_header(closed)
+            self._extent.tell(closed)
         self._closed_as = closed
         self.detach()
 
     def detach(self) -> None:
         """Lets go of the files without finishing the log: another process may reopen it."""
         files, self._files, self._directory = self._files, _NO_FILES, None
+        self._extent.files = _NO_FILES  # the numbers of its descriptors may be another's soon
         if files is not _NO_FILES:
             files.close()
-
-    def _settle(self) -> None:
-        # What an earlier call could not finish comes first, or bytes would change places.
-        self._write_held()
-        if self._owes_header:
-            self._write_header(self.state)
-        if self._freed != self.gap:
-            self._free()
 
     def _copy_from(self, fd: int) -> int:
         try:
@@ -316,30 +294,6 @@ class LogWriter:
 
     def _write_held(self) -> None:
         while self._held:
-            written = os.pwrite(self._files.output_fd, self._held, self.end)
+            written = os.pwrite(self._files.output_fd, self._held, self._extent.end)
             self._held = self._held[written:]
-            self._advance(written)
-
-    def _advance(self, count: int) -> None:
-        self.end += count
-        if (last := self._records.last) is not None and last.stream == STDOUT:
-            self.stdout_end += count
-        self._owes_header = True
-        window = self._window
-        if self.end > window.end_due or self._records.count > window.records_due:
-            self.gap = window.next_gap(self.gap, self.end, self._records.count)
-            self._write_header(self.state)
-            self._free()
-        else:
-            self._write_header(self.state)
-
-    def _free(self) -> None:
-        self._files.free(self.gap, self._freed)
-        self._freed = self.gap
-
-    def _state(self, *, closed: bool = False, complete: bool = False) -> LogState:
-        return LogState(self.end, self.stdout_end, closed, complete, self._window.limit, self.gap)
-
-    def _write_header(self, state: LogState) -> None:
-        self._files.write_header(state)
-        self._owes_header = False
+            self._extent.advance(written)

@@ -241,9 +241,9 @@ def test_output_that_is_missing_from_the_file_ends_who_was_to_get_it(job: Job, r
             await crowd.waiting(1)
             # The header speaks of bytes that the file hasn't.
             os.truncate(job.directory / "output", 2)
-            job.log.end += 4
-            job.log.stdout_end += 4
-            job.log._write_header(job.log.state)
+            job.log._extent.end += 4
+            job.log._extent.stdout_end += 4
+            job.log._extent.tell(job.log.state)
             ends = await asyncio.gather(*crowd.tasks, return_exceptions=True)
             assert isinstance(ends[0], CorruptLog)
             assert sink.all == b"there"

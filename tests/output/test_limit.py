@@ -155,7 +155,7 @@ def test_bytes_outside_the_gap_are_as_written_whatever_came(script, limit, step)
                 case ("reopen",):
                     written.reopen()
                     assert written.log.repairs == []
-            gap = written.log.gap
+            gap = written.log.state.gap
             assert gap.end >= before.end
             if before.end:
                 assert (gap.start, gap.stdout_start) == (before.start, before.stdout_start)
@@ -177,7 +177,7 @@ def test_bytes_outside_the_gap_are_as_written_whatever_came(script, limit, step)
 def test_output_within_the_limit_is_kept_whole(job_dir):
     with writing(job_dir) as written:
         written.write(STDOUT, random.Random(2).randbytes(LIMIT))
-        assert written.log.gap == NO_GAP
+        assert written.log.state.gap == NO_GAP
         with LogReader.open(job_dir) as reader:
             check_from(reader, written, None, 0)
 
@@ -185,7 +185,7 @@ def test_output_within_the_limit_is_kept_whole(job_dir):
 def test_half_of_the_limit_is_kept_at_either_end(job_dir):
     with writing(job_dir, 1 << 20) as written:
         written.write(STDOUT, bytes(10 << 20))
-        gap = written.log.gap
+        gap = written.log.state.gap
         assert gap.start == 1 << 19
         assert 1 << 19 <= written.log.end - gap.end <= (1 << 19) + 2 * step_bytes(1 << 20)
 
@@ -328,12 +328,12 @@ def test_readers_beside_killed_writers_never_take_dropped_bytes_for_output(
 def test_a_file_cut_short_inside_its_gap_keeps_its_offsets(job_dir):
     with writing(job_dir) as written:
         written.write(STDERR, b"e" * 300_000)
-        gap = written.log.gap
+        gap = written.log.state.gap
         written.log.detach()
         os.truncate(job_dir / "output", gap.start + 10_000)
         written.log = LogWriter.reopen(job_dir)
         assert written.log.repairs
-        assert (written.log.end, written.log.gap) == (gap.end, gap)
+        assert (written.log.end, written.log.state.gap) == (gap.end, gap)
         assert written.log.state.size(STDERR) == gap.end
         written.write(STDERR, b"more")
         with LogReader.open(job_dir) as reader:
@@ -358,7 +358,7 @@ def test_a_subscriber_that_is_overtaken_learns_exactly_what_it_missed(job_dir, r
             await sink.has(b"first")
             await marked_sink.has(b"first")
             written.write(STDOUT, b"x" * 500_000)
-            gap = written.log.gap
+            gap = written.log.state.gap
             with pytest.raises(OutputDropped) as caught:
                 await reading
             assert (caught.value.offset, caught.value.until) == (gap.start, gap.end)
@@ -386,7 +386,7 @@ def test_a_replay_whose_end_was_dropped_misses_no_more_than_it_wanted(job_dir, r
             subscribed(watcher, job_dir, follow=False, encoder=MarkedPlainText()) as marked,
         ):
             written.write(STDOUT, b"x" * 500_000)
-            gap = written.log.gap
+            gap = written.log.state.gap
             sink = FakeSink()
             with pytest.raises(OutputDropped):
                 await replay.copy_to(sink)

@@ -35,7 +35,7 @@ def test_bytes_come_out_as_they_went_in(job_dir: Path, make_pipe: Callable[[], P
     data = bytes(range(256)) + b"\0\r\n\0" + "ü\n".encode()[:1]
     pipe.write(data)
     assert log.splice_from(pipe.reader, STDOUT, 0) == len(data)
-    assert (log.end, log.stdout_end) == (len(data), len(data))
+    assert (log.end, log.state.stdout_end) == (len(data), len(data))
     log.close(complete=True)
     assert (job_dir / "output").read_bytes() == data
 
@@ -281,7 +281,7 @@ def test_bytes_read_from_a_terminal_are_held_until_they_can_be_written(
     finally:
         os.close(slave)
         os.close(master)
-    assert (log.end, log.stdout_end) == (1005, 1000)
+    assert (log.end, log.state.stdout_end) == (1005, 1000)
     log.close(complete=True)
     assert (job_dir / "output").read_bytes() == b"t" * 1000 + b"e" * 5
     assert [r.offset for r in read_records(job_dir)] == [0, 1000]
