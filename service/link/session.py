@@ -1,8 +1,5 @@
 """The service's side of the socket: one session with the supervisor.
 
-JSON goes through msgspec here, at a fifth of the standard library's cost, which is what the
-supervisor itself stays with. What msgspec refuses, lone surrogates, the standard library takes.
-
 A session says by `on_lost` that its connection is gone. Requests under way then fail with
 `ConnectionLost`; what was merely sent may or may not have arrived, and the supervisor's register is
 what counts.
@@ -14,18 +11,13 @@ timeout). A caller that must undo that passes `on_late`.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
-import json
 import os
-import struct
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, Final, Protocol, cast, overload
 
-import msgspec
-
-from service.link.frames import Frames, ProtocolError, encode, frame
+from service.link.fast_json import framed, parse
+from service.link.frames import Frames, ProtocolError
 from service.link.from_supervisor import (
     AnyReply,
     ClaimReply,
@@ -68,7 +60,7 @@ from service.link.to_supervisor import (
     WaitsForInput,
     WriteInput,
 )
-from service.link.unread import UnreadTime
+from service.link.unread import UnreadTime, unread_in
 from service.link.validation import InvalidMessage
 from service.paths import SUPERVISOR_SOCKET
 
@@ -77,28 +69,6 @@ _HELLO_TIMEOUT_S: Final = 10.0
 # Seconds until a request must have been answered: each takes a callback of the supervisor's, some
 # of which wait for a disk.
 REPLY_TIMEOUT_S: Final = 10.0
-# How many bytes the peer hasn't taken out of a socket. Source: linux/sockios.h
-_SIOCOUTQ: Final = 0x5411
-
-_INT: Final = struct.Struct("i")
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder()
-
-
-def framed(message: Mapping[str, object]) -> bytes:
-    """What `encode` gives, in fewer instructions."""
-    try:
-        return frame(_ENCODER.encode(message))
-    except UnicodeEncodeError:
-        return encode(message)
-
-
-def parse(body: bytes) -> Any:
-    """What json.loads gives, in fewer instructions. Raises: ValueError."""
-    try:
-        return _DECODER.decode(body)
-    except msgspec.DecodeError:
-        return json.loads(body)
 
 
 class ConnectionLost(Exception):
@@ -208,15 +178,9 @@ class SupervisorSession(asyncio.Protocol):
         return self._unread.seconds()
 
     def _unread_bytes(self) -> int:
-        """What the supervisor hasn't taken out of the socket yet, about; 0 where the kernel doesn't
-        tell.
-        """
         if self._transport is None or self._transport.is_closing():
             return 0
-        with suppress(OSError):
-            descriptor = self._transport.get_extra_info("socket").fileno()
-            return _INT.unpack(fcntl.ioctl(descriptor, _SIOCOUTQ, bytes(_INT.size)))[0]  # type: ignore[no-any-return]
-        return 0
+        return unread_in(self._transport.get_extra_info("socket"))
 
     @overload
     async def request(
