@@ -34,10 +34,10 @@ from service.supervisor.kept.files import KeptFiles, known_of
 from service.supervisor.layout import lay_out
 from service.supervisor.process.cgroup import Cgroups
 from service.supervisor.process.controllers import open_controllers
+from service.supervisor.process.dispositions import reset_dispositions
 from service.supervisor.process.job_cgroup import Controllers
 from service.supervisor.process.marks import mark_of
 from service.supervisor.process.orphans import processes_of, reap_orphans
-from service.supervisor.process.spawn import reset_dispositions
 from service.supervisor.serve import Supervisor
 from service.supervisor.snapshot import Snapshot, SocketSnapshot
 from service.supervisor.socket_file import bind

@@ -28,7 +28,8 @@ from service.supervisor.job.effects import CleanUp, RunProbe
 from service.supervisor.job.script import remove_script
 from service.supervisor.process.brand import OF_NO_JOB, branded
 from service.supervisor.process.marks import MARKS
-from service.supervisor.process.spawn import Descriptors, Refused, Spawned, spawn
+from service.supervisor.process.refusal import Refused
+from service.supervisor.process.spawn import Descriptors, Spawned, spawn
 from service.supervisor.process.tree import Tree
 
 # Bytes of a report: a sentence and some numbers.

@@ -22,7 +22,7 @@ from typing import Final
 
 from service.link import to_supervisor
 from service.supervisor.process.job_cgroup import CONTROLLERS, Controllers, JobCgroup
-from service.supervisor.process.spawn import Refused
+from service.supervisor.process.refusal import Refused
 from service.supervisor.process.tree import Tree
 
 _OF_PROCESSES: Final = {

@@ -28,7 +28,7 @@ from service.supervisor.job.stdin import Stdin
 from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.timers import Timers
 from service.supervisor.process.marks import marked
-from service.supervisor.process.spawn import Refused
+from service.supervisor.process.refusal import Refused
 from service.supervisor.process.tree import Choice
 
 

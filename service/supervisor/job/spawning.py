@@ -23,7 +23,8 @@ from service.supervisor.job.workspace import (
     make_directories,
     make_log_directory,
 )
-from service.supervisor.process.spawn import Refused, Spawned, spawn
+from service.supervisor.process.refusal import Refused
+from service.supervisor.process.spawn import Spawned, spawn
 from service.supervisor.process.terminal import Terminal
 from service.supervisor.process.tree import Tree
 

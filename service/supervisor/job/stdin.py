@@ -12,7 +12,7 @@ from service.supervisor.job.input import InputSnapshot, JobInput
 from service.supervisor.job.terminal import JobTerminal
 from service.supervisor.job.waiting import waits_for_input
 from service.supervisor.job.workspace import job_user
-from service.supervisor.process.spawn import Refused, sentence
+from service.supervisor.process.refusal import Refused, sentence
 from service.supervisor.process.terminal import Terminal
 
 

@@ -8,8 +8,6 @@ user, or has limits: that takes a fork.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import resource
 import signal
@@ -18,26 +16,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from service.host.identity import Identity
 from service.supervisor.process.credentials import aside as in_thread
 from service.supervisor.process.credentials import popen
 from service.supervisor.process.launch import can_launch, launch
+from service.supervisor.process.refusal import Refused, sentence
 from service.supervisor.process.terminal import Terminal, take_control
 
 _LAST_STANDARD: Final = 2
-# Source: nptl(7), signal numbers 32 and 33.
-_RESERVED: Final = (32, 33)
-# The number of rt_sigaction by machine. Source: syscalls(2), asm/unistd.h.
-_RT_SIGACTION: Final = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
-# The kernel's struct of handler, flags, restorer and mask, eight bytes each: SIG_DFL is 0.
-_DEFAULT_ACTION: Final = bytes(32)
-
-
-class Refused(Exception):
-    """The command couldn't be started; the message is a sentence for the job's record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,31 +97,6 @@ def _close_all_on_exec() -> None:
         with suppress(OSError):  # the one of the listing itself
             if int(name) > _LAST_STANDARD:
                 os.set_inheritable(int(name), False)  # noqa: FBT003 - os takes it by position only
-
-
-def reset_dispositions() -> None:
-    """Set every ignored signal back, once at the start: exec keeps what is ignored, so a service
-    that was started by `sh … &` would pass an ignored SIGINT on to each job.
-    """
-    for number in signal.valid_signals():
-        # Python's own two are set back in the child by Popen (restore_signals).
-        if number in (signal.SIGPIPE, signal.SIGXFSZ):
-            continue
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    _reset_reserved()
-
-
-def _reset_reserved() -> None:
-    """The same for the two that glibc reserves, and refuses to change: its posix_spawn passes them
-    on ignored, so they are ignored in a service that a Python 3.13 program started.
-    """
-    call = _RT_SIGACTION.get(os.uname().machine)
-    status = Path("/proc/self/status").read_text()
-    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
-    for number in _RESERVED:
-        if call is not None and ignored >> (number - 1) & 1:
-            ctypes.CDLL(None).syscall(call, number, _DEFAULT_ACTION, None, 8)
 
 
 def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
@@ -274,40 +237,3 @@ def _give(pipes: list[int], identity: Identity) -> None:
     """
     for end in pipes[1::2]:
         os.fchown(end, identity.uid, identity.gid)
-
-
-def sentence(exc: Exception, program: str, directory: str | None) -> str:
-    """Why `program` can't be started in `directory`, for a job's record."""
-    if not isinstance(exc, OSError):
-        return f"The command could not be started: {exc}."
-    if directory is not None and exc.filename == directory:
-        return about_directory(exc, directory)
-    match exc.errno:
-        case errno.ENOENT:
-            return f"The program {program!r} was not found."
-        case errno.E2BIG:
-            return (
-                "The command line and the environment are longer than the kernel takes"
-                " (one argument or variable: 128 KiB; all together: a quarter of the stack limit)."
-            )
-        case errno.EMFILE | errno.ENFILE:
-            return "The command could not be started: no file descriptor is free."
-    reason = os.strerror(exc.errno) if exc.errno else str(exc)
-    return f"The program {program!r} could not be started: {reason}."
-
-
-def about_directory(error: OSError, directory: str) -> str:
-    """Why a command can't begin in `directory`, for a job's record."""
-    match error.errno:
-        case errno.ELOOP if directory.startswith("/proc/"):
-            return f"The working directory {directory!r} is what another process has open."
-        case errno.EXDEV | errno.ELOOP:
-            return f"The working directory {directory!r} leads out of the job's own by a link."
-        case errno.ENOENT:
-            return f"The working directory {directory!r} does not exist."
-        case errno.ENOTDIR:
-            return f"The working directory {directory!r} is not a directory."
-        case errno.EACCES:
-            return f"The working directory {directory!r} may not be entered."
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return f"The working directory {directory!r} can't be used: {reason}."

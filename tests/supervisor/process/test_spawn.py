@@ -86,7 +86,7 @@ def test_a_supervisor_encodes_in_utf_8_in_any_locale(start_supervisor):
 # Ignores what no library call can, as posix_spawn of glibc does in the child, and becomes its arguments.
 IGNORE_RESERVED = """
 import ctypes, os, sys
-from service.supervisor.process.spawn import _RT_SIGACTION
+from service.supervisor.process.dispositions import _RT_SIGACTION
 ignore = (1).to_bytes(8, sys.byteorder) + bytes(24)
 for number in (32, 33):
     assert ctypes.CDLL(None).syscall(_RT_SIGACTION[os.uname().machine], number, ignore, None, 8) == 0
