@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from service.jobs.lifecycle import Trigger
 from service.jobs.record import CommandOutcome, JobRecord, Kill, LaterKill, Left, Usage, signal_name
 from service.jobs.states import FINISHED, Reason, State
-from service.link.from_supervisor import (
+from service.link.job_events import (
     Ended,
     Event,
     Finished,

@@ -14,7 +14,7 @@ from service.jobs.record import JobRecord
 from service.jobs.spec import JobSpec
 from service.jobs.states import LIVE, State
 from service.kinds.stored import decode_spec
-from service.link.from_supervisor import Event
+from service.link.job_events import Event
 
 
 class LiveJob(Lifecycle):

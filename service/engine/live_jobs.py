@@ -20,8 +20,9 @@ from service.engine.start_message import start_message
 from service.errors import InsufficientStorage, Unavailable
 from service.jobs.record import JobRecord
 from service.jobs.states import FINISHED
-from service.link.from_supervisor import Adopt, Event, Notification, Rejected
-from service.link.to_supervisor import Start
+from service.link.from_supervisor import Adopt, Notification, Rejected
+from service.link.job_events import Event
+from service.link.start import Start
 from service.settings import Settings
 from service.store import Overtaken, Store, readable
 

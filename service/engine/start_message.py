@@ -11,7 +11,7 @@ from service.jobs.given_files import as_sent
 from service.jobs.limits import effective_limits, effective_output_limit
 from service.jobs.spec import JobSpec
 from service.kinds import KINDS, CannotRun, Context, kind_of
-from service.link.to_supervisor import EndIf, InitialFile, Limits, Start
+from service.link.start import EndIf, InitialFile, Limits, Start
 from service.settings import Settings
 
 _log = structlog.get_logger("jobrunner.engine")

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.files.job import JobFiles
 from service.jobs.terminal import Terminal
-from service.link.to_supervisor import StartKeys
+from service.link.start import StartKeys
 from service.settings import Settings
 
 

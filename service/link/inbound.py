@@ -11,18 +11,20 @@ from typing import Any, Final, cast
 
 from service.link.from_supervisor import (
     Adopt,
-    EndedEvent,
-    FinishedEvent,
     JobChanged,
-    KillRequestedEvent,
     Notification,
-    RefusedEvent,
     Rejected,
-    ReleasedEvent,
     SlotGranted,
     SlotRevoked,
-    StartedEvent,
     SupervisorHello,
+)
+from service.link.job_events import (
+    EndedEvent,
+    FinishedEvent,
+    KillRequestedEvent,
+    RefusedEvent,
+    ReleasedEvent,
+    StartedEvent,
     UnknownEvent,
 )
 from service.link.validation import InvalidMessage, checker

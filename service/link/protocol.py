@@ -2,9 +2,9 @@
 
 Messages are JSON objects in frames (`service.link.frames`) on the Unix stream socket
 `supervisor.sock`. The key `type` says which message one is. Each message is declared once, with
-every key: those to the supervisor in `service.link.to_supervisor`, those from it in
-`service.link.from_supervisor`. Writers are checked against these types by mypy, readers by mypy and
-at run time (`service.link.validation`).
+every key: those to the supervisor in `service.link.to_supervisor` and `start`, those from it in
+`service.link.from_supervisor` and `job_events`. Writers are checked against these types by mypy,
+readers by mypy and at run time (`service.link.validation`).
 
 Connections
 1. The supervisor says `hello` as soon as it has accepted; an end of stream before it means that

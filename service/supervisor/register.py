@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from service.link.from_supervisor import Event, EventBody
+from service.link.job_events import Event, EventBody
 from service.supervisor.job.runner import Job
 from service.supervisor.run_queue import RunQueue
 from service.supervisor.snapshot import EntrySnapshot, JobSnapshot, RegisterSnapshot

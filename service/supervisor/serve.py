@@ -28,7 +28,7 @@ from service.supervisor.unclosed import UnclosedLogs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from service.link.from_supervisor import EventBody
+    from service.link.job_events import EventBody
     from service.supervisor.process.cgroup import Cgroups
     from service.supervisor.process.job_cgroup import Controllers
 

@@ -33,14 +33,8 @@ from service.supervisor.upgrade import Trial
 if TYPE_CHECKING:
     import asyncio
 
-    from service.link.from_supervisor import (
-        Adopt,
-        EventBody,
-        JobChanged,
-        Rejected,
-        Reply,
-        SupervisorHello,
-    )
+    from service.link.from_supervisor import Adopt, JobChanged, Rejected, Reply, SupervisorHello
+    from service.link.job_events import EventBody
     from service.link.to_supervisor import Role, Upgrade
     from service.supervisor.job.runtime import Runtime
     from service.supervisor.snapshot import RegisterSnapshot, Snapshot

@@ -16,7 +16,7 @@ from service.jobs.states import Reason
 from service.kinds.bash import Bash
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
-from service.link import to_supervisor
+from service.link import start, to_supervisor
 from service.link.session import framed
 from service.link.validation import checker
 from service.settings import RunAs
@@ -77,13 +77,13 @@ def test_every_start_is_accepted(settings, members):
     for of_service in (SETTINGS, read_settings({**VARIABLES, "JOBRUNNER_DOCKER_USER": "1000"})):
         for number in range(len(spec.commands)):
             message = start_message(replace(of_service, **settings), JOB_ID, spec, number)
-            accept(to_supervisor.Start, message)
+            accept(start.Start, message)
 
 
 def test_a_start_of_a_command_that_cannot_run_says_why():
     spec = job(CommandLine="true", Environment={f"V{n}": "" for n in range(3000)})
     settings = replace(SETTINGS, sandbox="bwrap")
-    message = accept(to_supervisor.Start, start_message(settings, JOB_ID, spec, 0))
+    message = accept(start.Start, start_message(settings, JOB_ID, spec, 0))
     assert "variables" in message["refusal"]
 
 
@@ -114,7 +114,7 @@ def test_a_recorded_kill_is_accepted():
 
 
 def test_limits_have_the_same_names_on_the_wire_as_in_a_spec():
-    assert to_supervisor.Limits.__annotations__.keys() == set(Limits.__struct_fields__)
+    assert start.Limits.__annotations__.keys() == set(Limits.__struct_fields__)
 
 
 def test_a_start_that_cannot_be_made_refuses_the_command(monkeypatch):
@@ -123,7 +123,7 @@ def test_a_start_that_cannot_be_made_refuses_the_command(monkeypatch):
 
     monkeypatch.setattr(Bash, "plan", plan)
     spec = job(Commands=[{"CommandLine": "true", "ContinueOnFailure": True}, {"CommandLine": "a"}])
-    message = accept(to_supervisor.Start, start_message(SETTINGS, JOB_ID, spec, 0))
+    message = accept(start.Start, start_message(SETTINGS, JOB_ID, spec, 0))
     assert message["refusal"] == "The command could not be started: UnicodeEncodeError."
     assert message["end_if"] == "never"
 
@@ -135,7 +135,7 @@ def test_only_a_job_with_an_input_is_started_with_one():
         without = start_message(SETTINGS, JOB_ID, job(Commands=commands), number)
         assert not {"stdin", "input_index"} & without.keys()
         having = start_message(SETTINGS, JOB_ID, job(Commands=commands, Stdin=True), number)
-        accept(to_supervisor.Start, having)
+        accept(start.Start, having)
         assert having["stdin"]
     assert having["argv"][having["input_index"] - 1] == "--env-file"
     assert "--interactive" in having["argv"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.link import from_supervisor, to_supervisor
+from service.link import from_supervisor, job_events, to_supervisor
 from service.link.inbound import _CHECKS, _EVENT_CHECKS, notification
 from service.link.validation import InvalidMessage, checker
 from service.link.values import Argv, Between, JobId, RunAs, Seconds, Text, TimeNs
@@ -22,7 +22,7 @@ JSON = st.recursive(
 KEYS = sorted(
     {
         key
-        for message in (*get_args(to_supervisor.ToSupervisor), *get_args(from_supervisor.Event))
+        for message in (*get_args(to_supervisor.ToSupervisor), *get_args(job_events.Event))
         for key in get_type_hints(message)
     }
 )
@@ -165,7 +165,7 @@ def test_each_notification_has_a_check():
     assert declared(from_supervisor.Notification).keys() == _CHECKS.keys() | {"event"}
     names = {
         name
-        for event in get_args(from_supervisor.Event)
+        for event in get_args(job_events.Event)
         for name in get_args(get_type_hints(event)["name"])
     }
     assert names == _EVENT_CHECKS.keys()

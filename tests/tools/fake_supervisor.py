@@ -14,15 +14,8 @@ from service.jobs.spec import JobSpec
 from service.jobs.states import State
 from service.kinds.bash import BashCommand
 from service.kinds.stored import encode_spec
-from service.link.from_supervisor import (
-    Adopt,
-    AnyReply,
-    EndedEvent,
-    Event,
-    FinishedEvent,
-    SlotGranted,
-    StartedEvent,
-)
+from service.link.from_supervisor import Adopt, AnyReply, SlotGranted
+from service.link.job_events import EndedEvent, Event, FinishedEvent, StartedEvent
 from service.link.session import ConnectionLost
 from service.link.to_supervisor import (
     Claim,

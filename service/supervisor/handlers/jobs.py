@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.host.event_log import log_event
 from service.link import to_supervisor as messages
+from service.link.start import Start
 from service.link.validation import InvalidMessage
 from service.supervisor.handlers.checked import Table, row
 from service.supervisor.handlers.replies import plain_reply, send_reply
@@ -49,7 +50,7 @@ def _claim(server: Server, connection: Connection, message: messages.Claim) -> N
     send_reply(connection, message, reply)
 
 
-def _start(server: Server, connection: Connection, message: messages.Start) -> None:
+def _start(server: Server, connection: Connection, message: Start) -> None:
     length = len(message["argv"])
     if message.get("fd_options") and message.get("fd_options_index", length) >= length:
         raise InvalidMessage("start: `fd_options_index` is no item of `argv`")
@@ -156,7 +157,7 @@ def _publish_along(
 
 TABLE: Final[Table] = {
     "claim": row(messages.Claim, _claim),
-    "start": row(messages.Start, _start),
+    "start": row(Start, _start),
     "kill": row(messages.Kill, _kill),
     "signal": row(messages.SendSignal, _signal),
     "make_log": row(messages.MakeLog, _make_log),

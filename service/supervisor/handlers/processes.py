@@ -14,13 +14,8 @@ from service.supervisor.job.ending import KillRequest
 from service.supervisor.orphaned_log import close_orphaned_log
 
 if TYPE_CHECKING:
-    from service.link.from_supervisor import (
-        EndKeptReply,
-        KillReceipt,
-        ProcessesReply,
-        UsageNow,
-        UsageReply,
-    )
+    from service.link.from_supervisor import EndKeptReply, ProcessesReply, UsageNow, UsageReply
+    from service.link.job_events import KillReceipt
     from service.supervisor.connection import Connection
     from service.supervisor.server import Server
 

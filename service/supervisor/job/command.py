@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.link.from_supervisor import Ended, Refused, Started
+from service.link.job_events import Ended, Refused, Started
 
 
 @dataclass(slots=True)

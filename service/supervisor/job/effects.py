@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.link.from_supervisor import Ended, Outcome, Refused, Started
+from service.link.job_events import Ended, Outcome, Refused, Started
 
 
 class Timer(StrEnum):

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.link.from_supervisor import KillReceipt, KillRequested
+from service.link.job_events import KillReceipt, KillRequested
 
 
 @dataclass(slots=True)

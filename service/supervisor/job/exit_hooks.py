@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from service.files.job import job_files
 from service.host.event_log import log_event
-from service.link.to_supervisor import Start
+from service.link.start import Start
 from service.supervisor.job.effects import CleanUp, RunProbe
 from service.supervisor.job.script import remove_script
 from service.supervisor.process.brand import OF_NO_JOB, branded

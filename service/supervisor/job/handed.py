@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from service.files.job import JobFiles
 from service.host.identity import Identity
-from service.link.to_supervisor import Start
+from service.link.start import Start
 from service.supervisor.job.exit_hooks import memory_file
 from service.supervisor.job.script import write_script
 

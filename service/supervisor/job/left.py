@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from service.host.event_log import log_event
 from service.host.procfs import Process
-from service.link.from_supervisor import LeftProcess
+from service.link.job_events import LeftProcess
 from service.supervisor.job.background import Background
 from service.supervisor.process.tree import Choice, Tree
 

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from service.link import to_supervisor
+from service.link import start
 from service.supervisor.process.job_cgroup import CONTROLLERS, Controllers, JobCgroup
 from service.supervisor.process.refusal import Refused
 from service.supervisor.process.tree import Tree
@@ -85,9 +85,7 @@ class LimitEnforcer:
         self._limits = _NONE
         self._cgroup: JobCgroup | None = None
 
-    def prepare(
-        self, job_id: str, wanted: to_supervisor.Limits, controllers: Controllers | None
-    ) -> None:
+    def prepare(self, job_id: str, wanted: start.Limits, controllers: Controllers | None) -> None:
         """Call it before each command; the first command's limits hold. Raises: Refused."""
         if not wanted or self._limits != _NONE:
             return

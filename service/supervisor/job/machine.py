@@ -12,7 +12,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.link.from_supervisor import KillReceipt
+from service.link.job_events import KillReceipt
 from service.supervisor.job.command import Command
 from service.supervisor.job.deadlines import Deadlines
 from service.supervisor.job.effects import (

@@ -12,8 +12,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from service.host.procfs import Process
-from service.link.from_supervisor import LeftProcess, UsageNow
-from service.link.to_supervisor import Start
+from service.link.from_supervisor import UsageNow
+from service.link.job_events import LeftProcess
+from service.link.start import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.left import Leftovers

@@ -11,8 +11,9 @@ import signal
 import time
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import Finished, SignalRefusal
-from service.link.to_supervisor import Start
+from service.link.from_supervisor import SignalRefusal
+from service.link.job_events import Finished
+from service.link.start import Start
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import ORPHAN_GRACE_S, SHUTDOWN

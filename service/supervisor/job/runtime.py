@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from service.link.from_supervisor import EventBody
+from service.link.job_events import EventBody
 from service.output.pump import StallTimer
 from service.supervisor.process.job_cgroup import Controllers
 from service.supervisor.process.spawn import Descriptors

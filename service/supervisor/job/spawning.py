@@ -10,7 +10,7 @@ from typing import Final
 from service.errors import NoHoles
 from service.files.job import job_files
 from service.host.event_log import log_event
-from service.link.to_supervisor import Start
+from service.link.start import Start
 from service.supervisor.job.command import Command
 from service.supervisor.job.handed import handed
 from service.supervisor.job.input import JobInput

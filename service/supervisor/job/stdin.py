@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from service.link.to_supervisor import Start
+from service.link.start import Start
 from service.supervisor.job.input import InputSnapshot, JobInput
 from service.supervisor.job.terminal import JobTerminal
 from service.supervisor.job.waiting import waits_for_input

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from service.link.from_supervisor import Ended, Refused, Started
+from service.link.job_events import Ended, Refused, Started
 
 
 def seconds() -> float:

@@ -7,7 +7,7 @@ import fcntl
 from dataclasses import dataclass
 
 from service.host.identity import Identity
-from service.link.to_supervisor import TerminalKeys
+from service.link.start import TerminalKeys
 from service.supervisor.job.input import JobInput
 from service.supervisor.process.terminal import Terminal
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.host.process_use import peak_of, use_of
-from service.link import from_supervisor
+from service.link import from_supervisor, job_events
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.process.tree import Tree
 
@@ -70,7 +70,7 @@ class Usage:
             "processes": processes,
         }
 
-    def report(self, cpu_s: float | None, peak_bytes: int | None) -> from_supervisor.Usage:
+    def report(self, cpu_s: float | None, peak_bytes: int | None) -> job_events.Usage:
         """For the worker. The arguments were measured for the whole job; None: they weren't."""
         largest = max(self._largest, self.seen_peak_bytes)
         return {

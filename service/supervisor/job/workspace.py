@@ -16,7 +16,7 @@ from service.files.beneath import make_directories_beneath, open_by_links
 from service.files.job import LOG_MODE, WORK_MODE, JobFiles
 from service.files.work import Initial, acting_for, make_work
 from service.host.identity import Identity
-from service.link.to_supervisor import Start
+from service.link.start import Start
 from service.supervisor.process.refusal import Refused, about_directory
 
 _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from service.host.procfs import Process
-from service.link.from_supervisor import KillReceipt
+from service.link.job_events import KillReceipt
 from service.supervisor.job import effects as fx
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.job.escalation import Escalation

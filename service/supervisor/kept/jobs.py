@@ -15,7 +15,7 @@ from typing import cast
 
 from service.host.event_log import log_event
 from service.host.procfs import Process
-from service.link.from_supervisor import KillReceipt
+from service.link.job_events import KillReceipt
 from service.supervisor.job.ending import KillRequest
 from service.supervisor.kept.ending import Done, KeptEnding
 from service.supervisor.kept.files import Kept, KeptFiles, boot_id

@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import Final
 
-from service.link.to_supervisor import Start
+from service.link.start import Start
 
 JOB_VARIABLE: Final = "JOBRUNNER_JOB_ID"
 STATE_VARIABLE: Final = "JOBRUNNER_STATE"
