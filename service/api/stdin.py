@@ -49,7 +49,9 @@ class Input(OfJob):
             " taken of it: with an `offset` it can be repeated, since it is refused where the input"
             " goes on at another one, which the header `Jobrunner-Offset` says. So nothing is"
             " written twice, and bodies don't mix: one is refused as soon as another one was"
-            " written into. An empty body asks for the present offset."
+            " written into. An empty body asks for the present offset. An end behind it, with the"
+            " `offset` at which the input was ended last, is a repeat, and a terminal gets it once;"
+            " without an `offset` it gets another one."
         ),
         scope=Scope.RUN,
         cost=Cost.LONG_LIVED,

@@ -23,13 +23,13 @@ def pass_on(job: Job, *, eof: bool, skip: bool = False) -> None:
 
     Raises: what `Job.send` does.
     """
-    offset = job.send(b"")
+    offset, is_empty = job.send(b""), True
     if skip:
         _skip(offset)
     while data := _read(_READ_BYTES):
-        offset = job.send(data, offset=offset)
+        offset, is_empty = job.send(data, offset=offset), False
     if eof:
-        job.send(b"", offset=offset, eof=True)
+        job.send(b"", offset=None if is_empty else offset, eof=True)
 
 
 def pass_on_meanwhile(job: Job) -> None:

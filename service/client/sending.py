@@ -80,7 +80,11 @@ def _piece(
     end = at + len(piece)
     while True:
         request = send_request(job_id, piece, at, eof=eof)
-        got = yield from once(request)
+        # An end alone that says its offset would be the repeat of one that a terminal had there.
+        is_first_end = eof and not piece and may_move and not is_repeat
+        got = yield from once(
+            send_request(job_id, piece, None, eof=eof) if is_first_end else request
+        )
         if isinstance(got, Answer):
             return decoded(got, InputTaken).offset
         if isinstance(got, InputOffset) and is_repeat and at < got.offset <= end:

@@ -88,6 +88,16 @@ def test_each_byte_is_taken_once_and_the_end_after_all(data, eof, fates, ends_wh
     assert job.is_ended is eof
 
 
+@pytest.mark.parametrize("fate", ["cut", "stopping", "proxy"])
+def test_an_end_alone_is_a_new_one_and_its_repeat_says_where_it_was(fate):
+    job = Job((0, "answer"), (0, fate))
+    job.taken = b"before"
+    assert send(job, b"", eof=True) == 6
+    first, again = job.requests[1:]
+    assert ("offset", "6") not in first.query
+    assert ("offset", "6") in again.query
+
+
 @given(st.binary(min_size=1, max_size=3 * PIECE), st.lists(FATES, max_size=5))
 def test_a_caller_may_say_where_it_goes_on(data, fates):
     job = Job(*fates)

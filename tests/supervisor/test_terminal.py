@@ -189,6 +189,24 @@ def test_what_is_typed_is_read_and_shown_and_ends_with_its_character(client, job
     assert type_in(client, job, b"late")["why"] == "ended"
 
 
+def test_an_end_that_is_repeated_at_its_offset_is_typed_once(start_supervisor, job):
+    supervisor = start_supervisor("--cgroup", "off")
+    client = supervisor.connect()
+    client.run(job, 'for n in 1 2 3; do echo "$n:$(cat)"; done', terminal=SIZE)
+    client.event(job, "started")
+    for _ in range(2):
+        assert type_in(client, job, b"", offset=0, end=True)["offset"] == 0
+    assert type_in(client, job, b"one\n", offset=0, end=True)["offset"] == 4
+    assert client.request("upgrade")["ok"]
+    assert client.hung_up()
+    client = supervisor.connect()
+    assert type_in(client, job, b"", offset=4, end=True)["offset"] == 4
+    assert type_in(client, job, b"", end=True)["offset"] == 4  # another one
+    client.event(job, "finished")
+    shown = client.output(job).decode().split()
+    assert sorted(shown) == ["1:", "2:one", "3:", "one"]
+
+
 def test_what_is_typed_between_two_commands_is_for_the_next_one(client, job):
     client.run(job, "true", end_if="never", terminal=SIZE)
     client.event(job, "ended")

@@ -45,7 +45,8 @@ AtEnd: TypeAlias = Callable[[bytes], bytes]
 class InputSnapshot:
     """An input as it is handed to the next image of this process. `writer` and `reader` are
     descriptors, below 0 where it is closed; `waiting` was accepted, and not taken yet; `last` is
-    the byte that was accepted last.
+    the byte that was accepted last; `end_at` is how much was taken when the input was ended last,
+    below 0 if it never was.
     """
 
     writer: int
@@ -54,6 +55,7 @@ class InputSnapshot:
     waiting: bytes
     is_ended: bool
     last: bytes = b""
+    end_at: int = -1
 
 
 class JobInput:
@@ -64,6 +66,7 @@ class JobInput:
     __slots__ = (
         "_accepted",
         "_at_end",
+        "_end_at",
         "_is_ended",
         "_is_watched",
         "_last",
@@ -94,6 +97,7 @@ class JobInput:
         self._taken = 0
         self._waiting = bytearray()
         self._last = b""
+        self._end_at = -1
         self._is_ended = False
         self._is_watched = False
         self._why: InputRefusal = "closed"
@@ -128,6 +132,7 @@ class JobInput:
             waiting=bytes(self._waiting),
             is_ended=self._is_ended,
             last=self._last,
+            end_at=self._end_at,
         )
 
     @classmethod
@@ -141,7 +146,7 @@ class JobInput:
         """The input of this snapshot, going on."""
         made = cls(loop, snapshot.writer, snapshot.reader, at_end=at_end)
         made._taken, made._is_ended = snapshot.taken, snapshot.is_ended
-        made._last = snapshot.last
+        made._last, made._end_at = snapshot.last, snapshot.end_at
         made._waiting += snapshot.waiting
         made._accepted = len(snapshot.waiting)
         made._flush()
@@ -149,13 +154,15 @@ class JobInput:
 
     def write(self, data: bytes, offset: int | None, reply: Reply, *, end: bool) -> None:
         """Accept a piece, of at most `MAX_INPUT_BYTES`, and with `end` the end of the input after
-        it. Nothing and no end: the reply says at once how much was taken.
+        it. Nothing and no end: the reply says at once how much was taken. An end alone, at the
+        offset of the last one, is a repeat of it; one without an offset ends it once more, which
+        means something to a terminal.
         """
         if offset is not None and offset != self._taken:
             reply(Taken(self._taken, "offset"))
         elif not data and not end:
             reply(Taken(self._taken, "ended" if self._why == "ended" else None))
-        elif not data and self._is_ended:
+        elif not data and (self._is_ended or offset == self._end_at):
             self._after_all(reply)
         elif self._is_closed:
             reply(Taken(self._taken, self._why))
@@ -191,6 +198,8 @@ class JobInput:
 
     def _accept(self, data: bytes, reply: Reply, *, end: bool) -> None:
         self._taken += len(data)
+        if end:
+            self._end_at = self._taken
         if end and self._at_end is None:
             self._is_ended = True
         elif end and self._at_end is not None:
