@@ -39,8 +39,11 @@ def refused(answer: httpx.Response) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_jobs_beyond_the_supervisors_descriptors_are_refused(limited: Service, gate: Gate):
-    job = {"CommandLine": f"echo ready; read -r _ < {gate}; echo done"}
+@pytest.mark.parametrize("keys", [{}, {"Stdin": True}, {"TTY": {}}], ids=repr)
+def test_jobs_beyond_the_supervisors_descriptors_are_refused(
+    limited: Service, gate: Gate, keys: dict[str, object]
+):
+    job = {"CommandLine": f"echo ready; read -r _ < {gate}; echo done", **keys}
     accepted = []
     for _ in range(DESCRIPTORS):
         answer = limited.client.post("/", json=job)
@@ -61,7 +64,7 @@ def test_jobs_beyond_the_supervisors_descriptors_are_refused(limited: Service, g
     for job_id in (*accepted[:-1], again):
         view = limited.wait(job_id)
         assert (view["State"], view["ExitCode"], view["Error"]) == ("exited", 0, None)
-        assert limited.output(job_id) == b"ready\ndone\n"
+        assert limited.output(job_id).split() == [b"ready", b"done"]
     assert limited.run("echo recovered")["ExitCode"] == 0
 
 

@@ -32,6 +32,8 @@ class Reaper:
         self._on_batch = on_batch
         self._before = before
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        # Hundreds that die together fill the loop's pipe; what is in it says enough.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
     def reap(self) -> None:
         """Reap all that are dead. One SIGCHLD may stand for many deaths."""
