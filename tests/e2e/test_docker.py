@@ -356,6 +356,19 @@ def test_a_container_reads_the_jobs_input_and_has_its_environment(service: Servi
     assert lines[2].split()[0] == hashlib.sha256(content).hexdigest()
 
 
+def test_a_held_container_finds_what_was_submitted_and_what_was_sent(service: Service):
+    files = {"in/a": {"Text": "given\n", "Mode": "0755"}}
+    held = job(docker("cat in/a sent; [ -x in/a ]; echo out > made"), Files=files, Hold=True)
+    job_id = service.submit(held)
+    path = f"/{job_id}/files"
+    assert service.client.put(f"{path}/sent", content=b"sent\n").status_code == 201
+    service.client.post(f"/{job_id}/release")
+    view = service.wait(job_id)
+    assert outcome(view) == ("exited", 0, None)
+    assert service.output(job_id) == b"given\nsent\n"
+    assert service.client.get(f"{path}/made").content == b"out\n"
+
+
 def test_a_container_of_a_job_without_input_reads_nothing(service: Service):
     view = service.run(job(docker("wc -c")))
     assert service.output(view["ID"]).split() == [b"0"]
