@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import select
 import signal
-import threading
+import socket
 import time
 from typing import Final
 
@@ -96,43 +98,51 @@ class _OnInterrupt:
 
 
 class _KillRequest:
-    """In a thread of its own. It isn't joined: for Python 3.11 a running thread has ended when an
-    exception breaks into `Thread.join`.
+    """In a thread of its own, with a client of its own, and what it waits at is a pipe.
+
+    Ctrl-C may come at any instruction of the main thread. Where that is between taking a lock of
+    Python's (`Event`, `Thread.start`, a pool of connections) and entering its block, the lock stays
+    taken for good: nothing here takes one that the other thread needs.
     """
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        self._job = job.separate()
         self._until = time.monotonic() + _MOMENT_S
-        self._begun, self._over = threading.Event(), threading.Event()
+        self._has_begun = self._is_over = False
         self._error: Exception | None = None
+        self._end, self._over = socket.socketpair()
 
     @property
     def was_taken(self) -> bool:
-        return self._over.is_set() and self._error is None
+        return self._is_over and self._error is None
 
     def wait(self) -> None:
         """Raises: what came of it."""
         self._begin()
-        self._over.wait()
+        self._await(None)
         if self._error is not None:
             raise self._error
 
     def wait_a_moment(self) -> None:
         """Until something came of it, or a moment has passed since it was begun."""
         self._begin()
-        self._over.wait(max(0.0, self._until - time.monotonic()))
+        self._await(max(0.0, self._until - time.monotonic()))
 
     def _begin(self) -> None:
-        if not self._begun.is_set():  # also when Ctrl-C broke into this before
-            threading.Thread(target=self._send, daemon=True).start()
+        if not self._has_begun:  # also when Ctrl-C broke into this before
+            _thread.start_new_thread(self._send, ())
+
+    def _await(self, seconds: float | None) -> None:
+        select.select([self._end], [], [], seconds)
 
     def _send(self) -> None:
-        self._begun.set()
+        self._has_begun = True
         try:
             self._job.request_kill(grace=0)
         except Exception as exc:  # noqa: BLE001 - raised again where it is waited for
             self._error = exc
-        self._over.set()
+        self._is_over = True
+        self._over.close()
 
 
 def _send_int(job: Job) -> None:

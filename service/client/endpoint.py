@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from copy import copy
+from typing import Generic, Self, TypeVar
 
 from service.client.address import Address, address_of
 from service.client.http import Verify
@@ -29,10 +30,24 @@ class Endpoint(ABC, Generic[C]):
         address = address_of(url, token)
         self.url = address.url
         self._policy = Policy(url=address.url, timeout_s=timeout, on_retry=on_retry)
+        self._made_with = address, verify
         self._connections = self._connect(address, verify)
 
     @abstractmethod
     def _connect(self, address: Address, verify: Verify) -> C: ...
+
+    def separate(self) -> Self:
+        """Another client of the same service, with connections of its own.
+
+        An exception that breaks into a call, as that of a signal's handler does, may leave a lock
+        of what carries the connections locked for good. It is another client's that goes on.
+
+        >>> client.separate().url == client.url
+        True
+        """
+        made = copy(self)
+        made._connections = self._connect(*self._made_with)  # noqa: SLF001 - one of our own
+        return made
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -47,6 +62,14 @@ class JobOf(Generic[C]):
         self._client = client
         self._policy = client._policy  # noqa: SLF001 - one thing in two classes
         self._connections = client._connections  # noqa: SLF001 - the same
+
+    def separate(self) -> Self:
+        """The same job, by connections of its own.
+
+        >>> job.separate().id == job.id
+        True
+        """
+        return type(self)(self._client.separate(), self.id, self.view)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
