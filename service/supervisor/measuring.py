@@ -55,7 +55,7 @@ class Measuring:
         for job in jobs:
             if (fresh := self._fresh.get(job.id)) is not None:
                 found[job.id] = fresh[1]
-            elif (usage := (yield from job.processes.measure())) is not None:
+            elif (usage := (yield from job.measure())) is not None:
                 found[job.id] = usage
                 self._fresh.pop(job.id, None)  # that of a request side by side
                 self._fresh[job.id] = (self._loop.time(), usage)

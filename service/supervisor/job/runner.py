@@ -9,9 +9,10 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Generator
 
 from service.host.event_log import log_event
-from service.link.from_supervisor import SignalRefusal
+from service.link.from_supervisor import SignalRefusal, UsageNow
 from service.link.job_events import Finished
 from service.link.start import Start
 from service.supervisor.job import effects as fx
@@ -141,6 +142,10 @@ class Job:
         else:
             processes.hooks.remove_script(self._runtime.state_dir)
             self._apply(self.machine.wait_status(status, at, oom_killed=oom_killed))
+
+    def measure(self) -> Generator[None, None, UsageNow | None]:
+        """See `JobProcesses.measure`."""
+        return self.processes.measure()
 
     def waits_for_input(self) -> bool | None:
         """Whether a process waits for its input now; None: nobody can tell."""
