@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from service.client.earlier import view_of
 from service.client.failures import UnexpectedAnswer
 from service.client.retrying import Attempts, Deadline, Foreign, Lost, Policy
 from service.client.steps import READ, Failure, Head, Nothing, Open, Request
@@ -108,7 +109,7 @@ def _unexpected(expected: str, status: int, media: str, said: bytes) -> Unexpect
 def decoded(answer: Answer, wanted: type[V]) -> V:
     """The JSON of an answer. Raises: UnexpectedAnswer."""
     try:
-        return msgspec.json.decode(answer.body, type=wanted)
+        return view_of(answer.body, msgspec.json.Decoder(wanted))
     except msgspec.DecodeError as exc:
         raise UnexpectedAnswer(
             f"Expected JSON of a {wanted.__name__}, got {answer.body[:_QUOTED]!r}: {exc}."

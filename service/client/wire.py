@@ -7,6 +7,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from service.client.earlier import view_of
 from service.client.failures import UnexpectedAnswer
 from service.client.results import End, Match, OutputBytes, Record
 from service.jobs.views import EndRecord, JobView
@@ -168,7 +169,7 @@ def event_record(line: bytes) -> tuple[OfEvents, JobView | None]:
 
 def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
     try:
-        return decoder.decode(line)
+        return view_of(line, decoder)
     except msgspec.DecodeError as exc:
         raise UnexpectedAnswer(
             f"Expected a record of NDJSON, got {line[:_QUOTED]!r}: {exc}."
