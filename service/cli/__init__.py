@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from service.cli.commands import COMPLETING, OPERATOR
 from service.cli.loading import end_at_interrupts, loaded
+from service.cli.standard_output import ending, name_failures
 from service.host import standard_streams, utf8_mode
 
 
@@ -22,12 +23,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if COMPLETING in os.environ:  # noqa: TID251 - set by a shell that completes
         completed: int = loaded("service.cli.group").complete()
         return completed
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _run(list(arguments))
+    name_failures()
+    status = ending(lambda: _run(sys.argv[1:]))
+    end_at_interrupts()  # the interpreter's own end is told by a traceback else
+    return status
+
+
+def _run(given: list[str]) -> int:
     if given[:1] == ["serve"]:
         loaded("service.cli.serve").run(given[1:])
     # What an operator may need while little works depends on the standard library's parser alone.
     where = "service.cli.operator" if given[:1] and given[0] in OPERATOR else "service.cli.group"
     status: int = loaded(where).run(given)
-    if arguments is None:
-        end_at_interrupts()  # the interpreter's own end is told by a traceback else
     return status

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -61,12 +59,6 @@ class Commands(click.Group):
             *beginning(words, incomplete),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # click would end the process, with status 1
-            return _nobody_reads()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -134,7 +126,6 @@ def run(arguments: Sequence[str]) -> int:
         status = jobrunner.main(
             list(arguments) or ["--help"], prog_name="jobrunner", standalone_mode=False
         )
-        sys.stdout.flush()
     except click.UsageError as exc:
         return _usage(exc)
     except (click.Abort, KeyboardInterrupt):
@@ -142,8 +133,6 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as exc:
         note(exc.format_message())
         return FAILED
-    except BrokenPipeError:
-        return _nobody_reads()
     except TimeoutError as exc:
         note(str(exc))
         return TIMED_OUT
@@ -160,12 +149,6 @@ def complete() -> int:
     """Print what a shell asks for. Returns the exit status."""
     status: int = import_module("service.cli.completing").run(jobrunner)
     return status
-
-
-def _nobody_reads() -> int:
-    """Whoever read the output has enough. Nothing is left to flush at the exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return of_signal(signal.SIGPIPE)
 
 
 def _usage(error: click.UsageError) -> int:

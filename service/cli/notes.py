@@ -11,8 +11,6 @@ import sys
 import termios
 from typing import IO, Any
 
-import click
-
 from service.host.escaping import escaped
 
 
@@ -25,7 +23,7 @@ def dim_note(text: str) -> None:
     """The same, of less weight."""
     line = f"jobrunner: {escaped(text)}"
     if has_colours(sys.stderr):
-        line = click.style(line, dim=True)
+        line = f"\x1b[2m{line}\x1b[0m"
     _say(line)
 
 

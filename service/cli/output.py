@@ -11,6 +11,7 @@ from typing import Final
 
 from service.cli.interrupts import Interrupted, Interrupts
 from service.cli.notes import note
+from service.cli.standard_output import CannotWrite
 from service.client.results import Gap, Record
 from service.client.sync_client import Job
 
@@ -34,7 +35,7 @@ class Copy:
         self._on_interrupt = on_interrupt
 
     def to_end(self) -> None:
-        """Raises: OSError, when it can't be written; what the client raises."""
+        """Raises: CannotWrite; what the client raises."""
         while True:
             try:
                 self._read()
@@ -93,3 +94,5 @@ def _write_some(descriptor: int, data: memoryview) -> int:
         return os.write(descriptor, piece)
     except BlockingIOError:  # another process was faster
         return 0
+    except OSError as exc:
+        raise CannotWrite(descriptor, exc) from exc

@@ -13,6 +13,7 @@ from service.cli import exit_status
 from service.cli.interrupts import Interrupts
 from service.cli.notes import note
 from service.cli.output import Copy
+from service.cli.standard_output import CannotWrite
 from service.client.failures import ServiceUnreachable, UnexpectedAnswer
 from service.client.sync_client import Job
 from service.errors import (
@@ -42,7 +43,7 @@ def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
         return exit_status.of_signal(signal.SIGINT)
     except UnknownJob:
         raise
-    except (JobrunnerError, UnexpectedAnswer, OSError):
+    except (JobrunnerError, UnexpectedAnswer, CannotWrite, OSError):
         _say_how_to_go_on(copy)
         raise
     if (remark := exit_status.remark(view)) is not None:

@@ -2,11 +2,13 @@
 
 Members that are unknown are ignored. A member that the service doesn't send yet has the value that
 says nothing: null where it may be null, else false, or an empty list, object or view. Text and
-numbers have no such value: without one of those an answer is none.
+numbers have no such value: without one of those an answer is none. Neither is an object that has
+no member of the view: it is another program's.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,8 +26,13 @@ def view_of(text: bytes, decoder: msgspec.json.Decoder[V]) -> V:
         return decoder.decode(text)
     except msgspec.ValidationError:
         # Rare, so an answer of this release costs nothing.
-        whole = _completed(msgspec.json.decode(text), inspect.type_info(decoder.type))
+        whole = _completed(msgspec.json.decode(text), _described(decoder.type))  # type: ignore[arg-type]
         return msgspec.convert(whole, decoder.type)
+
+
+@cache
+def _described(wanted: Any) -> inspect.Type:
+    return inspect.type_info(wanted)
 
 
 def _completed(value: Any, of: inspect.Type) -> Any:
@@ -35,7 +42,7 @@ def _completed(value: Any, of: inspect.Type) -> Any:
             return _completed(value, of.type)
         case inspect.UnionType():
             return _completed(value, _chosen(value, of))
-        case inspect.StructType() if isinstance(value, dict):
+        case inspect.StructType() if isinstance(value, dict) and _has_any(value, of):
             for member in of.fields:
                 name = member.encode_name
                 if name in value:
@@ -47,6 +54,10 @@ def _completed(value: Any, of: inspect.Type) -> Any:
         case inspect.DictType() if isinstance(value, dict):
             return {key: _completed(each, of.value_type) for key, each in value.items()}
     return value
+
+
+def _has_any(value: dict[str, Any], of: inspect.StructType) -> bool:
+    return any(member.encode_name in value for member in of.fields)
 
 
 def _chosen(value: Any, of: inspect.UnionType) -> inspect.Type:

@@ -124,6 +124,12 @@ def test_what_is_no_job_is_still_refused(member):
         decoded(answer(lacking("", member)), JobView)
 
 
+@pytest.mark.parametrize("said", [{}, {"error": "Log in first."}])
+def test_an_object_of_another_program_is_refused(said):
+    with pytest.raises(UnexpectedAnswer, match="Expected JSON of a CleanedJobs"):
+        decoded(answer(said), views.CleanedJobs)
+
+
 @pytest.mark.parametrize("name", sorted(NEEDED))
 def test_a_later_member_of_a_view_can_be_left_out(name):
     """When this fails for a new member: make it one that may be null, or give it a default."""
