@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ from command_line import CommandLine
 from gates import Gate, lines
 from running import Service, running
 
+from service.access import tokens
+from service.access.scopes import Scope
+
 pytest.importorskip("mcp_types")  # of the package, which is an extra
 
 import agents
+from mcp import MCPError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -37,10 +42,20 @@ def agent(service: Service) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[str]:
     """The URL of one that listens."""
-    with CommandLine(service.url).started("mcp", "--http", "127.0.0.1:0") as process:
+    with over_http(CommandLine(service.url)) as (url, hint):
+        assert hint == ""
+        yield url
+
+
+@contextmanager
+def over_http(cli: CommandLine, *options: str) -> Iterator[tuple[str, str]]:
+    """Its URL, and what is said behind it."""
+    with cli.started("mcp", "--http", "127.0.0.1:0", *options) as process:
         assert process.stderr is not None
         said = process.stderr.readline().decode()
-        yield re.fullmatch(r"jobrunner: Serving MCP at (http://127\.0\.0\.1:\d+/mcp)\n", said)[1]
+        yield re.fullmatch(
+            r"jobrunner: Serving MCP at (http://[\d.]+:\d+/mcp)(.*)\n", said
+        ).groups()
 
 
 def shown(answer: dict[str, Any]) -> str:
@@ -138,6 +153,45 @@ def test_a_page_in_a_browser_reaches_nothing(http: str):
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         refused = httpx.post(http, json=call, headers=accepted | headers)
         assert refused.status_code in (403, 421)
+
+
+def is_let_in(url: str, token: str | None) -> bool:
+    """As a client of the protocol, and whatever is asked for."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    plain = httpx.get(f"{url}/other", headers=headers)
+    if plain.status_code == 404:
+        with agents.over_http(url, token=token) as agent:
+            return agent.call("run", command="exit 3")["job"]["exit_code"] == 3
+    assert plain.status_code == 401
+    assert plain.headers["www-authenticate"].startswith("Bearer")
+    with pytest.raises(ExceptionGroup) as raised, agents.over_http(url, token=token):
+        pass
+    assert raised.group_contains(MCPError, match="error response")
+    return False
+
+
+def test_a_caller_over_http_sends_the_token_of_the_command(
+    tmp_path_factory: pytest.TempPathFactory,
+):
+    place = tmp_path_factory.mktemp("m")  # the address of a socket is short: unix(7)
+    bound = {"JOBRUNNER_SOCKET": str(place / "s")}
+    with running(place / "jobrunner", environment=bound) as service:
+        # Its port is open to all users, the socket perhaps not.
+        with over_http(CommandLine(f"unix://{place}/s")) as (url, hint):
+            made = re.fullmatch(" for callers that send the token ([-_0-9A-Za-z]{43})", hint)[1]
+            assert [is_let_in(url, each) for each in (made, None, "x")] == [True, False, False]
+        token = tokens.create(service.state_dir, "agent", {Scope.RUN, Scope.READ})[1]
+        with over_http(CommandLine(service.url, JOBRUNNER_TOKEN=token)) as (url, hint):
+            assert hint == " for callers that send the token of this command"
+            assert [is_let_in(url, each) for each in (token, None, made)] == [True, False, False]
+
+
+def test_who_lets_others_call_shows_a_token_for_them(service: Service):
+    cli = CommandLine(service.url)
+    with over_http(cli, "--allow-host", "build.example") as (url, hint):
+        assert " the token " in hint
+        assert not is_let_in(url, None)
+        assert is_let_in(url, hint.split()[-1])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult, Tool
 
 # Seconds: a fuse, not a wait.
@@ -74,9 +75,19 @@ def over_stdio(url: str, *, mode: str = "auto", **variables: str) -> Iterator[Ag
 
 
 @contextmanager
-def over_http(url: str, *, mode: str = "auto") -> Iterator[Agent]:
+def over_http(url: str, *, token: str | None = None, mode: str = "auto") -> Iterator[Agent]:
     """With the one that listens there."""
-    with _agent(lambda: streamable_http_client(url), mode) as agent:
+
+    @asynccontextmanager
+    async def transport() -> AsyncIterator[Any]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        async with (
+            create_mcp_http_client(headers) as http,
+            streamable_http_client(url, http_client=http) as streams,
+        ):
+            yield streams
+
+    with _agent(transport, mode) as agent:
         yield agent
 
 

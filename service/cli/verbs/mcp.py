@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 import signal
 import socket
 from importlib import import_module
@@ -13,6 +14,7 @@ import click
 
 from service.cli.connection import connection_options, destination_of
 from service.cli.notes import note
+from service.client.address import Address, address_of
 
 _HELP = r"""Serve the Model Context Protocol, so that an agent can run commands as jobs.
 
@@ -29,8 +31,11 @@ Examples:
   jobrunner mcp --http 127.0.0.1:9000
   jobrunner mcp --http 0.0.0.0:9000 --allow-host build.example
 
-With --http whoever reaches the port may do the same, so it listens on the loopback interface only,
-unless --allow-host says by which name others call it.
+With --http a caller has to send the token of this command (Authorization: Bearer TOKEN), which
+$JOBRUNNER_TOKEN may choose. Where there is none, but the service is behind a Unix socket, or
+--allow-host is given, one is made for this run, and shown with the URL. Without either, whoever
+reaches the port may do the same: all of them are users of this host, whom the service takes itself.
+It listens on the loopback interface only, unless --allow-host says by which name others call it.
 """
 
 _ON_LOOPBACK: Final = "127.0.0.1:8000"
@@ -56,7 +61,7 @@ _INSTALL: Final = "This needs the package mcp, version 2.3 or later: pip install
 @connection_options
 def command(*, address: str | None, names: tuple[str, ...]) -> None:
     serving = _serving()
-    client = _client(click.get_current_context())
+    reached, client = _client(click.get_current_context())
     # Nothing is left to be done when it is interrupted, and a thread may wait for standard input.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if address is None:
@@ -67,11 +72,12 @@ def command(*, address: str | None, names: tuple[str, ...]) -> None:
     with _listening(address, has_names=bool(names)) as listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
+        token, hint = _token_of_callers(reached, has_names=bool(names))
 
         def ready() -> None:
-            note(f"Serving MCP at http://{shown}:{port}/mcp")
+            note(f"Serving MCP at http://{shown}:{port}/mcp{hint}")
 
-        asyncio.run(serving.serve_http(client, listening, names, ready))
+        asyncio.run(serving.serve_http(client, listening, names, token, ready))
 
 
 def _serving() -> Any:
@@ -84,14 +90,30 @@ def _serving() -> Any:
         raise click.ClickException(_INSTALL) from exc
 
 
-def _client(ctx: click.Context) -> Any:
+def _client(ctx: click.Context) -> tuple[Address, Any]:
     found = destination_of(ctx)
     make = import_module("service.client.async_client").AsyncClient
     timeout_s = ctx.ensure_object(dict).get("connect_timeout", 10.0)
     try:
-        return make(found.url, found.token, timeout=timeout_s, verify=found.ca or True)
+        reached = address_of(found.url, found.token)
+        verify = found.ca or True
+        return reached, make(reached.url, reached.token or "", timeout=timeout_s, verify=verify)
     except ValueError as exc:
         raise click.UsageError(str(exc), ctx) from exc
+
+
+def _token_of_callers(reached: Address, *, has_names: bool) -> tuple[str | None, str]:
+    """What they have to send, and what is said of it.
+
+    None only where it would give them nothing: over TCP a service without tokens takes all users of
+    its host itself. Its Unix socket may be for fewer, and callers by other names may be elsewhere.
+    """
+    if reached.token:
+        return reached.token, " for callers that send the token of this command"
+    if reached.socket is None and not has_names:
+        return None, ""
+    made = secrets.token_urlsafe()
+    return made, f" for callers that send the token {made}"
 
 
 def _listening(address: str, *, has_names: bool) -> socket.socket:
@@ -102,8 +124,8 @@ def _listening(address: str, *, has_names: bool) -> socket.socket:
         raise click.BadParameter(f"Expected HOST:PORT, got {address!r}.", param_hint="--http")
     if not (has_names or _is_loopback(host)):
         raise click.UsageError(
-            f"{host} can be reached by others, who could run commands with your token. If they may:"
-            " --allow-host NAME, the name by which they call it."
+            f"{host} can be reached by others, who can run commands if they have the token. If they"
+            " may: --allow-host NAME, the name by which they call it."
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, int(port)), family=family)
