@@ -12,11 +12,15 @@ from typing import Final
 from service.cli.interrupts import Interrupted, Interrupts
 from service.cli.notes import note
 from service.cli.standard_output import CannotWrite
+from service.client.failures import UnexpectedAnswer
 from service.client.results import Gap, Record
 from service.client.sync_client import Job
+from service.errors import JobrunnerError
 
 DESCRIPTORS: Final = {"stdout": 1, "stderr": 2}
 """Where each stream goes."""
+BROKEN_OFF: Final = (JobrunnerError, UnexpectedAnswer, CannotWrite, OSError)
+"""What ends a copy before the job."""
 
 
 class Copy:
@@ -33,6 +37,11 @@ class Copy:
         self.offset = offset
         self._interrupts = interrupts
         self._on_interrupt = on_interrupt
+
+    @property
+    def to_go_on(self) -> str:
+        """The command that shows what comes next."""
+        return f"jobrunner attach --offset {self.offset} {self.job.id}"
 
     def to_end(self) -> None:
         """Raises: CannotWrite; what the client raises."""

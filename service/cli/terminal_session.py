@@ -31,11 +31,7 @@ _FAILED: Final = (JobrunnerError, ServiceUnreachable, UnexpectedAnswer, OSError)
 
 
 class Detached(Exception):
-    """The keys that leave were typed, or this command was interrupted; output goes on there."""
-
-    def __init__(self, offset: int) -> None:
-        super().__init__(offset)
-        self.offset = offset
+    """The keys that leave were typed, or this command was interrupted."""
 
 
 class TerminalSession:
@@ -55,7 +51,12 @@ class TerminalSession:
                 self._copy.to_end()
                 return self._interrupts.until(self._job.wait, self._leave)
         except KeyboardInterrupt:
-            raise Detached(self._copy.offset) from None
+            raise Detached from None
+
+    @property
+    def to_go_on(self) -> str:
+        """The command that shows what comes next."""
+        return self._copy.to_go_on
 
     def _leave(self, _count: int) -> None:
         raise KeyboardInterrupt

@@ -11,6 +11,7 @@ import click
 from service.cli import exit_status, local_terminal
 from service.cli.detaching import DEFAULT, parsed
 from service.cli.notes import note
+from service.cli.output import BROKEN_OFF
 from service.cli.terminal_session import Detached, TerminalSession
 from service.client.sync_client import Job
 from service.jobs.terminal import MAX_COLS, MAX_ROWS
@@ -57,11 +58,15 @@ def terminal_of_here() -> dict[str, Any]:
 
 def attach_terminal(job: Job, offset: int, keys: bytes) -> int:
     """Until the job ends, its exit status; 0 when it was left."""
+    session = TerminalSession(job, offset, keys)
     try:
-        view = TerminalSession(job, offset, keys).to_end()
-    except Detached as left:
-        note(f"Detached; the job goes on: jobrunner attach --offset {left.offset} {job.id}")
+        view = session.to_end()
+    except Detached:
+        note(f"Detached; the job goes on: {session.to_go_on}")
         return 0
+    except BROKEN_OFF:
+        note(f"To go on: {session.to_go_on}")
+        raise
     if (remark := exit_status.remark(view)) is not None:
         note(remark)
     return exit_status.of_job(view)

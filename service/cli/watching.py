@@ -12,8 +12,7 @@ from typing import Final
 from service.cli import exit_status
 from service.cli.interrupts import Interrupts
 from service.cli.notes import note
-from service.cli.output import Copy
-from service.cli.standard_output import CannotWrite
+from service.cli.output import BROKEN_OFF, Copy
 from service.client.failures import ServiceUnreachable, UnexpectedAnswer
 from service.client.sync_client import Job
 from service.errors import (
@@ -39,22 +38,18 @@ def watch(job: Job, interrupts: Interrupts, offset: int = 0) -> int:
         if on_interrupt.was_killed:
             note(f"The job's end isn't waited for: jobrunner wait {job.id}")
         else:
-            _say_how_to_go_on(copy)
+            note(f"The job goes on: {copy.to_go_on}")
         return exit_status.of_signal(signal.SIGINT)
     except UnknownJob:
         raise
-    except (JobrunnerError, UnexpectedAnswer, CannotWrite, OSError):
-        _say_how_to_go_on(copy)
+    except BROKEN_OFF:
+        note(f"The job goes on: {copy.to_go_on}")
         raise
     if (remark := exit_status.remark(view)) is not None:
         note(remark)
     if view.kill is not None and interrupts.count > 1:
         note(exit_status.receipt(view))
     return exit_status.of_job(view)
-
-
-def _say_how_to_go_on(copy: Copy) -> None:
-    note(f"The job goes on: jobrunner attach --offset {copy.offset} {copy.job.id}")
 
 
 class _OnInterrupt:

@@ -17,6 +17,9 @@ from command_line import CommandLine, hang_up
 from gates import Gate, lines
 from running import Service, again, running
 
+from service.access import tokens
+from service.access.scopes import Scope
+
 pytestmark = pytest.mark.e2e
 
 # Every byte there is, on both streams, with no newline at the end.
@@ -133,6 +136,41 @@ def test_a_closed_terminal_ends_the_client_alone(cli: CommandLine, service: Serv
         assert terminal.signalstatus == signal.SIGHUP
     gate.open()
     assert cli("attach", "lid").stdout.splitlines()[0] == b"ready"
+
+
+def test_a_token_that_is_revoked_is_told_and_is_no_end_of_the_job(state_dir: Path, gate: Gate):
+    with running(state_dir) as service:
+        ann, bob = (
+            tokens.create(state_dir, name, {Scope.RUN, Scope.READ}, principal="ann")[1]
+            for name in ("ann", "bob")
+        )
+        cli = CommandLine(service.url, JOBRUNNER_TOKEN=ann)
+        line = f"echo ready; read -r _ < {gate}; exit 3"
+        with (
+            cli.started("run", "-n", "long", line) as run,
+            cli.at_terminal("run", "-it", "--", "echo ready; exec cat") as terminal,
+        ):
+            assert run.stdout.readline() == b"ready\n"
+            terminal.expect("ready")
+            with cli.started("attach", "long") as attach:
+                assert attach.stdout.readline() == b"ready\n"
+                tokens.revoke(state_dir, "ann")
+                for process, hint in ((run, b"The job goes on"), (attach, b"To go on")):
+                    to_go_on, why = process.stderr.read().splitlines()
+                    assert to_go_on.startswith(
+                        b"jobrunner: %b: jobrunner attach --offset 6 " % hint
+                    )
+                    assert b"token" in why
+                    assert b"`jobrunner login URL`" in why
+                    assert process.wait() == 125
+                terminal.expect(r"jobrunner: To go on: jobrunner attach --offset \d+ \S+")
+                terminal.expect("`jobrunner login URL`")
+                terminal.expect(pexpect.EOF)
+                terminal.close()
+                assert terminal.exitstatus == 125
+        gate.open()
+        again_let_in = CommandLine(service.url, JOBRUNNER_TOKEN=bob)
+        assert again_let_in("attach", "long", status=3).stdout == b"ready\n"
 
 
 def test_who_reads_no_more_leaves_the_job_alone(cli: CommandLine, gate: Gate):

@@ -11,7 +11,7 @@ from service.cli.interrupts import Interrupts
 from service.cli.jobs import JOB, job_of
 from service.cli.local_terminal import is_interactive
 from service.cli.notes import note
-from service.cli.output import Copy
+from service.cli.output import BROKEN_OFF, Copy
 from service.cli.target import client, connection_options
 from service.cli.terminals import attach_terminal, detach_keys_option
 
@@ -51,8 +51,12 @@ def command(*, job: str, offset: int, no_stdin: bool, detach_keys: bytes) -> int
             with interrupts.let_in():
                 view = found.wait()
         except KeyboardInterrupt:
-            note(f"Detached. To go on: jobrunner attach --offset {copy.offset} {found.id}")
+            note(f"Detached. To go on: {copy.to_go_on}")
             return exit_status.of_signal(signal.SIGINT)
+        except BROKEN_OFF:
+            if copy.offset != offset:  # else the same command does it
+                note(f"To go on: {copy.to_go_on}")
+            raise
     if (remark := exit_status.remark(view)) is not None:
         note(remark)
     return exit_status.of_job(view)
