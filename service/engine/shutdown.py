@@ -26,13 +26,15 @@ from service.store import Store, StoreError
 
 # Seconds beyond the grace until the main process stops waiting: KILL acts in milliseconds.
 _PATIENCE_S: Final = 5.0
+# Seconds until a supervisor without jobs has ended; the jobs don't depend on it.
+_END_S: Final = 3.0
 
 _log = structlog.get_logger("jobrunner.engine")
 
 
 def jobs_bound_s(settings: Settings) -> float:
     """Seconds that `end_all_jobs` takes at most."""
-    return REACH_S + settings.shutdown_grace + _PATIENCE_S
+    return REACH_S + settings.shutdown_grace + _PATIENCE_S + _END_S
 
 
 async def end_all_jobs(settings: Settings) -> bool:
@@ -94,10 +96,28 @@ async def _try_to_end(settings: Settings, driver: Driver, directory: int) -> int
         session, hello = await SupervisorSession.open(
             directory, driver.received, lambda _: driver.lost()
         )
-        driver.connected(session, hello)
-        session.introduce("main")
-        await session.request({"type": "shutdown", "grace_s": settings.shutdown_grace})
+        descriptor = os.pidfd_open(hello["pid"])
+        try:
+            driver.connected(session, hello)
+            session.introduce("main")
+            await session.request({"type": "shutdown", "grace_s": settings.shutdown_grace})
+            session.close()
+            await _ended(descriptor)
+        finally:
+            os.close(descriptor)
     except ConnectionLost:
         return None
-    session.close()
     return len(hello["jobs"])
+
+
+async def _ended(descriptor: int) -> None:
+    """Return when this process has ended, or after `_END_S`."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(_END_S):
+            await ended.wait()
+    except TimeoutError:
+        _log.warning("supervisor_not_ended", after_s=_END_S)
+    finally:
+        loop.remove_reader(descriptor)
