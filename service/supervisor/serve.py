@@ -83,6 +83,8 @@ class Supervisor:
             emit=self._emit,
             controllers=controllers,
             mark=mark,
+            together=self._attribution.one_list,
+            reap=lambda: self._reaper.reap(),  # noqa: PLW0108 - it is made later
             on_spawned=self._oom.set_for,
             kept=self._kept,
             commands=commands,

@@ -77,6 +77,7 @@ class Server:
             self._hand_over,
             # In the next turn of the loop, so that the reply is on its way.
             lambda: runtime.loop.call_soon(self._end),
+            runtime.together,
         )
         self._idle: asyncio.TimerHandle | None = None
         self._trial = Trial(runtime.loop)

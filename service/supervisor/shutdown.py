@@ -8,6 +8,7 @@ that nothing was started (`slot_revoked`), stores that, and releases it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from service.supervisor.job.phases import Phase
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Shutdown:
-    """At most one is under way. `hand_over` gives a job to a worker; `end` ends the process."""
+    """At most one is under way. `hand_over` gives a job to a worker; `end` ends the process;
+    `together` is entered while all jobs are signalled.
+    """
 
     def __init__(
         self,
@@ -28,12 +31,14 @@ class Shutdown:
         connections: Collection[Connection],
         hand_over: Callable[[Entry[Connection], Connection], None],
         end: Callable[[], object],
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.is_under_way = False
         self._register = register
         self._connections = connections
         self._hand_over = hand_over
         self._end = end
+        self._together = together
         # Who waits for the reply to its request; None: a signal asked for it.
         self._connection: Connection | None = None
         self._request_id: int | None = None
@@ -95,9 +100,10 @@ class Shutdown:
                     self._register.release(entry.job.id)
 
     def _kill(self, grace_s: float) -> None:
-        for entry in self._register:
-            if not _is_pending(entry):
-                entry.job.shut_down(grace_s)
+        with self._together():
+            for entry in self._register:
+                if not _is_pending(entry):
+                    entry.job.shut_down(grace_s)
 
 
 def _is_pending(entry: Entry[Connection]) -> bool:

@@ -158,6 +158,23 @@ def test_a_stopping_service_ends_every_job_and_itself(
             assert successor.show(stubborn)["Kill"]["Escalated"]
 
 
+@pytest.mark.parametrize("cgroup", ["auto", "off"])
+def test_hundreds_of_jobs_end_with_the_service_and_none_of_them_by_force(
+    state_dir: Path, cgroup: str
+):
+    settings = {"JOBRUNNER_CGROUP": cgroup, "JOBRUNNER_MAX_RUNNING": "300"}
+    with running(state_dir, environment=settings) as service:
+        jobs = [service.submit("echo here; exec sleep 1000") for _ in range(300)]
+        for job in jobs:
+            assert lines(service, job, 1) == ["here"]
+        assert service.stop() == 0, "\n".join(service.lines)
+    with again(service) as successor:
+        views = [successor.show(job) for job in jobs]
+        assert {(v["State"], v["Reason"], v["Kill"]["Escalated"]) for v in views} == {
+            ("killed", "shutdown", False)
+        }
+
+
 # The supervisor
 
 

@@ -59,7 +59,7 @@ class Job:
         self.machine = machine if machine is not None else JobMachine()
         self._runtime = runtime
         self.log = JobLog(runtime, job_id, on_ended=self._stream_ended, on_failed=self._log_failed)
-        self.timers = Timers(runtime.loop, self._timer_fired)
+        self.timers = Timers(runtime.loop, self._timer_fired, runtime.reap)
         self._request: Start | None = None  # while its command is being started
         self.grace_s = ORPHAN_GRACE_S
         self.processes = JobProcesses(self, runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class Runtime:
     """`commands`: pid → the job that waits for this process. `tree_checks`: jobs to which each
     death in their tree matters. `mark` identifies the state directory in the environment of each
-    command. `on_spawned` is called with each command's pid.
+    command. `on_spawned` is called with each command's pid. `together` is entered while many jobs
+    are signalled one after the other. `reap` tells of all that are dead by now.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -36,6 +38,8 @@ class Runtime:
     on_spawned: Callable[[int], None]
     mark: str
     kept: KeptJobs
+    together: Callable[[], AbstractContextManager[None]] = nullcontext
+    reap: Callable[[], None] = lambda: None
     controllers: Controllers | None = None
     commands: dict[int, Job] = field(default_factory=dict)
     tree_checks: set[Job] = field(default_factory=set)

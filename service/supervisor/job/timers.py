@@ -9,13 +9,23 @@ from service.supervisor.job.effects import Timer
 
 
 class Timers:
-    """Each timer runs at most once at a time. `on_fired` is called with the one that fires."""
+    """Each timer runs at most once at a time. `on_fired` is called with the one that fires.
 
-    __slots__ = ("_handles", "_loop", "_on_fired")
+    The loop runs what is due before it hears of what happened meanwhile. So `look` is called first:
+    it tells of that, and may disarm the timer.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_fired: Callable[[Timer], None]) -> None:
+    __slots__ = ("_handles", "_look", "_loop", "_on_fired")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_fired: Callable[[Timer], None],
+        look: Callable[[], object] = lambda: None,
+    ) -> None:
         self._loop = loop
         self._on_fired = on_fired
+        self._look = look
         self._handles: dict[Timer, asyncio.TimerHandle] = {}
 
     def arm(self, timer: Timer, seconds: float) -> None:
@@ -42,5 +52,8 @@ class Timers:
             self._handles[timer] = self._loop.call_at(when, self._fire, timer)
 
     def _fire(self, timer: Timer) -> None:
-        del self._handles[timer]
-        self._on_fired(timer)
+        fired = self._handles[timer]
+        self._look()
+        if self._handles.get(timer) is fired:
+            del self._handles[timer]
+            self._on_fired(timer)

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from service.host.procfs import (
@@ -61,6 +62,7 @@ class Attribution:
         self._since: dict[str, int] = {}
         self._brands: dict[int, str] = {}
         self._known: dict[tuple[int, int], str] = {}  # evidence that was found, of live strangers
+        self._listed: set[int] | None = None
         self._children = _open_list()
 
     def brand_of(self, job_id: str) -> int:
@@ -90,8 +92,23 @@ class Attribution:
         """The children that this process didn't start, on the lists of all of its threads; without
         those of jobs that are over.
         """
+        if self._listed is not None:
+            return self._listed
         found = children_of(os.getpid())
         return {pid for pid in found if pid not in self._own and pid not in self.kept}
+
+    @contextmanager
+    def one_list(self) -> Iterator[None]:
+        """While this is entered the strangers are those of its beginning: to list the children for
+        each of a thousand jobs that are signalled together takes seconds. An orphan that comes
+        meanwhile is found by the look that follows the death of its parent; where a look decides
+        that a job is over, the list must be new.
+        """
+        self._listed = self.strangers()
+        try:
+            yield
+        finally:
+            self._listed = None
 
     def is_of(self, pid: int, job_id: str) -> bool | None:
         """Whether this stranger comes from that live job; None: nobody can tell."""

@@ -154,12 +154,17 @@ class Tree:
         """Whether a member lives now, one of those that `choice` names; zombies are dead."""
         if choice is not None:
             return bool(choice(self._look()))
+        if self._commands:
+            return True  # what isn't reaped yet; its end brings the next question
         if self._cgroup is not None and self._cgroup.is_populated():
             return True
         self.is_unsure = False
-        if not (self._commands or self._known or self._attribution.adopted()):
-            return False
-        return bool(self._look())
+        if self._known:
+            is_any_there = any(_is_there(pid, started) for pid, started in self._known.items())
+            may_be = is_any_there or self._attribution.strangers()
+        else:
+            may_be = self._attribution.adopted()
+        return bool(may_be) and bool(self._look())
 
     def members(self) -> list[Process]:
         """Every member that lives now."""
