@@ -102,6 +102,31 @@ def test_a_long_input_is_exact_over_cuts_deaths_and_upgrades(service: Service):
     assert proxy.cuts > MIB
 
 
+def test_a_long_input_is_exact_over_the_death_of_main_and_a_start_anew(tmp_path: Path):
+    content = random.Random(13).randbytes(MIB << 20)
+    with (
+        running(tmp_path / "jobrunner", workers=2) as service,
+        jobrunner.Client(service.url, timeout=300) as client,
+    ):
+        job_id = service.submit({"CommandLine": "cat | sha256sum", "Stdin": True})
+        job = client.job(job_id)
+        offset = job.send(content[:PIECE_BYTES])
+        rest = content[PIECE_BYTES:]
+        sending = threading.Thread(
+            target=job.send, args=(rest,), kwargs={"offset": offset, "eof": True}
+        )
+        sending.start()
+        while service.client.post(f"/{job_id}/stdin").json()["Offset"] < 2 * PIECE_BYTES:
+            assert sending.is_alive()
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.crash()  # those of its workers that haven't seen it
+        with again(service) as successor:
+            sending.join()
+            assert successor.wait(job_id)["ExitCode"] == 0
+            digest = successor.output(job_id).split()[0].decode()
+            assert digest == hashlib.sha256(content).hexdigest()
+
+
 def test_an_input_outlives_the_whole_service(tmp_path: Path):
     with running(
         tmp_path / "jobrunner", workers=2, environment={"JOBRUNNER_SHUTDOWN": "leave"}
