@@ -19,6 +19,7 @@ from typing import Any
 
 import fifos
 import pytest
+from waiting import until
 
 from service.link.frames import Frames, encode
 from service.link.protocol import PROTOCOL
@@ -92,6 +93,19 @@ class Pid:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Return when it stands still: until then a read that waits may get what comes."""
+        signal.pidfd_send_signal(self.descriptor, signal.SIGSTOP)
+        until(lambda: self._state == "T")
+
+    @property
+    def _state(self) -> str:
+        """Source: proc(5), /proc/pid/stat."""
+        return Path(f"/proc/{self.number}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def go_on(self) -> None:
+        signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)
 
     def close(self) -> None:
         os.close(self.descriptor)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import signal
 from base64 import b64encode
 
 import pytest
@@ -257,10 +256,10 @@ def test_a_stopped_reader_stops_the_writer_alone(plain_supervisor, fifo):
     client = plain_supervisor.connect()
     client.run("job", f"echo $$ > {ready}; exec cat > /dev/null", stdin=True)
     (pid,) = ready.pids(1)
-    os.kill(pid.number, signal.SIGSTOP)
+    pid.stop()
     offset = sent(client, "job", bytes(PIPE_BYTES))["offset"]
     ask(client, 1001, "job", b"x", offset=offset, end=True)
     assert not [m for m in client.sync() if m.get("request_id") == 1001]
-    os.kill(pid.number, signal.SIGCONT)
+    pid.go_on()
     assert client.expect("reply", request_id=1001)["ok"]
     client.event("job", "finished")
