@@ -29,8 +29,8 @@ class Background:
     """
 
     commands: list[tuple[int, int, bool]] = field(default_factory=list)
-    staying: set[tuple[int, int]] = field(default_factory=set)
-    passing: set[tuple[int, int]] = field(default_factory=set)
+    staying: set[tuple[int, int]] | None = None
+    passing: set[tuple[int, int]] | None = None
 
     def starting(
         self,
@@ -101,6 +101,8 @@ class Background:
 
     def _as_seen(self, process: Process) -> bool | None:
         key = (process.pid, process.started)
+        if self.staying is None or self.passing is None:
+            return None
         return True if key in self.staying else False if key in self.passing else None
 
     def _as_started(self, at: int) -> bool:
