@@ -56,7 +56,7 @@ def test_links_lead_through_all_pages_of_any_order(service: Service):
 def test_what_uses_the_most_comes_first_whether_it_runs_or_not(service: Service, gate: Gate):
     wait = f"echo ready; read -r _ < {gate}"
     hungry = "x=$(head -c 20000000 /dev/zero | tr '\\0' x)"
-    busy = "for ((n=0; n<150000; n++)); do :; done"
+    busy = "for ((n=0; n<400000; n++)); do :; done"  # four times what `hungry` uses
     loud = "head -c 3000000 /dev/zero"
     (idle,) = ran(service, "hogs", "true")
     commands = {"cpu": busy, "memory": hungry, "output": loud}
