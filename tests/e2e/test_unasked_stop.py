@@ -4,6 +4,7 @@ ended by it, and the next service goes on with them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -42,13 +43,21 @@ def helpers(service: Service) -> dict[str, int]:
     """The processes of the service that are neither main nor workers, by what they run."""
     found = {}
     for pid in set(in_session(service.process.pid)) - {service.process.pid, *service.worker_pids()}:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        found[command] = pid
+        with contextlib.suppress(FileNotFoundError):  # it has ended
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            found[command] = pid
     return found
 
 
+def helper(service: Service) -> tuple[str, int]:
+    """The only one, once what started the supervisor has ended."""
+    until(lambda: len(helpers(service)) == 1)
+    ((command, pid),) = helpers(service).items()
+    return command, pid
+
+
 def test_the_only_helper_of_main_is_a_resource_tracker(service: Service):
-    (command,) = helpers(service)
+    command, _ = helper(service)
     assert "resource_tracker" in command
 
 
@@ -56,8 +65,8 @@ def test_no_job_is_ended_by_the_death_of_a_helper_and_workers_are_still_replaced
     service: Service, gate: Gate
 ):
     job_id = waiting_job(service, gate)
-    (helper,) = helpers(service).values()
-    with Watched([helper]) as watched:
+    _, pid = helper(service)
+    with Watched([pid]) as watched:
         watched.signal(signal.SIGKILL)
         watched.wait_gone()
     workers = len(service.worker_pids())
