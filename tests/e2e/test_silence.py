@@ -219,7 +219,7 @@ def test_term_ends_the_service_within_a_bound_whatever_is_stopped(state_dir, who
             "all workers": workers,
             "supervisor": [service.supervisor_pid()],
         }[who]
-        with stopped(*pids), Watched(in_session(service.process.pid)) as processes:
+        with stopped(*pids), Watched(in_session(service.process.pid), some_ended=True) as processes:
             # A supervisor that is stopped is woken for it.
             assert service.stop() == 0
             assert not of_jobs([job_id])
