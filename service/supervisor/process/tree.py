@@ -159,12 +159,9 @@ class Tree:
         if self._cgroup is not None and self._cgroup.is_populated():
             return True
         self.is_unsure = False
-        if self._known:
-            is_any_there = any(_is_there(pid, started) for pid, started in self._known.items())
-            may_be = is_any_there or self._attribution.strangers()
-        else:
-            may_be = self._attribution.adopted()
-        return bool(may_be) and bool(self._look())
+        others = self._attribution.strangers if self._known else self._attribution.adopted
+        is_any_there = any(_is_there(pid, started) for pid, started in self._known.items())
+        return bool(is_any_there or others()) and bool(self._look())
 
     def members(self) -> list[Process]:
         """Every member that lives now."""
