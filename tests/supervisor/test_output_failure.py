@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from waiting import until
@@ -40,12 +41,17 @@ def injected(pid: int, call: str, error: str) -> Iterator[None]:
 
 
 def wait_traced(tracer: subprocess.Popen[bytes], pid: int) -> None:
-    def tracer_pid() -> int:
-        with open(f"/proc/{pid}/status") as status:
-            (line,) = (line for line in status if line.startswith("TracerPid"))
-        return int(line.split()[1])
+    """Until no system call escapes the tracer, which is some time after it is the process' tracer: it seizes it, then
+    stops it, then waits for it.
+    """
 
-    until(lambda: tracer_pid() == tracer.pid or tracer.poll() is not None)
+    def is_tracing() -> bool:
+        status = Path(f"/proc/{pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("TracerPid"))
+        seized = int(line.split()[1]) == tracer.pid
+        return seized and Path(f"/proc/{tracer.pid}/wchan").read_text() == "do_wait"
+
+    until(lambda: tracer.poll() is not None or is_tracing())
     if tracer.poll() is not None:
         pytest.skip("no process can be traced here")
 

@@ -5,8 +5,8 @@ Its processes are ended by the pids that were started here, whatever a test did 
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import re
 import select
 import signal
@@ -44,11 +44,19 @@ def _also_imported_from() -> list[str]:
     return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: TID251 - what a person's shell would pass
 
 
+# Beneath those that the kernel gives to clients, one of which could else take a port before the service does. Source:
+# ip(7), ip_local_port_range. Each process has a block of its own: what one has chosen and not bound yet, no other
+# chooses. Two test sessions whose processes share a block are possible, not likely.
+_PORTS_OF_A_BLOCK = 100
+_blocks = range(10_000, 32_000, _PORTS_OF_A_BLOCK)
+_next_ports = itertools.cycle(range(_PORTS_OF_A_BLOCK))
+
+
 def free_port() -> int:
-    """A port that nobody has. The kernel gives those above to any client that connects, which could
-    take it before the service does. Source: ip(7), ip_local_port_range."""
+    """A port that nobody has, nor gets before a hundred others were asked for here."""
+    block = _blocks[os.getpid() % len(_blocks)]
     while True:
-        port = random.randrange(10_000, 32_000)
+        port = block + next(_next_ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
