@@ -143,7 +143,7 @@ def test_a_pipe_that_a_kept_process_holds_is_waited_for_once(client, job, ready)
     (process,) = ready.pids(1)
     begun = time.monotonic()
     event = finish(client, job)
-    assert time.monotonic() - begun < 5, "a wait that nothing ends would last for minutes"
+    assert time.monotonic() - begun < 60, "a wait that nothing ends would last for minutes"
     assert not event["output_complete"]
     assert client.output(job) == b"early\n"
     assert kept_of(event) == {process.number}
