@@ -119,7 +119,7 @@ class Admission:
         try:
             if not self._tokens.required:
                 return self._local_admin(incoming)
-            if incoming.path == needs.public_path:
+            if needs.lets_anybody(incoming.path):
                 return UNAUTHENTICATED
             principal = self._principal(incoming)
         except TokenError as exc:

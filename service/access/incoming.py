@@ -63,7 +63,8 @@ class Incoming(Protocol):
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
-    for exactly this path needs no token; for any other spelling that leads there it does. `media`:
+    for exactly this path needs no token; for any other spelling that leads there it does. Where it
+    ends with a slash it is the beginning of such paths. `media`:
     the types of its body; none of them is one that a page of another site can send unasked. None at
     all: it may be of any, as its method is none that a page can use unasked.
     `untyped`: a body may have no type; a browser says by other headers which page sends it.
@@ -74,3 +75,10 @@ class Needs:
     public_path: str | None = None
     media: tuple[str, ...] = (_JSON,)
     untyped: bool = False
+
+    def lets_anybody(self, path: str) -> bool:
+        """Whether a request for that path needs no token."""
+        public = self.public_path
+        if public is None:
+            return False
+        return path == public or (len(public) > 1 and public[-1] == "/" and path.startswith(public))

@@ -18,7 +18,7 @@ def check_host(incoming: Incoming, needs: Needs, allowed: frozenset[str]) -> Non
     if host is None or is_host_allowed(host, allowed, incoming.local_ip):
         return
     # Health checks call a service by its address, or by no name of its own.
-    if incoming.path == needs.public_path and incoming.method in _READING:
+    if needs.lets_anybody(incoming.path) and incoming.method in _READING:
         return
     raise HostNotAllowed(
         f"The host {host[:80]!r} is none of this service's names; those that it may be"

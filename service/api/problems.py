@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPMethod, HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ from sanic import HTTPResponse, Request, exceptions
 from sanic.handlers import ErrorHandler
 
 from service import errors
+from service.api.pages import error_page
 from service.errors import JobrunnerError
 from service.errors.tree import code_of_status
 from service.jobs.views import CheckView
@@ -93,48 +94,59 @@ HEADERS: Final[Mapping[type[JobrunnerError], tuple[str, Callable[[Any], str]]]] 
 }
 
 
+class Told(NamedTuple):
+    """What a caller is told, and headers of the response."""
+
+    error: JobrunnerError
+    headers: Mapping[str, str] = {}
+
+
 class Problems(ErrorHandler):
     """The one error handler of the app."""
 
     def response(self, request: Request, exception: Exception) -> HTTPResponse:
         """The response for `exception`; logs a fault of the service, once."""
+        told = self._told(request, exception)
+        return error_page(request, told.error, _headers(told)) or _document(told)
+
+    def _told(self, request: Request, exception: Exception) -> Told:
         if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
             _log.warning("request_refused", code="unavailable", detail=str(exception))
-            return _response(errors.Unavailable("No file descriptor is free for this request."))
+            return Told(errors.Unavailable("No file descriptor is free for this request."))
         if isinstance(exception, JobrunnerError) and exception.status != 500:
             if exception.status > 500:
                 _log.warning("request_refused", code=exception.code, detail=exception.detail)
-            return _response(exception)
+            return Told(exception)
         if isinstance(exception, exceptions.SanicException) and exception.status_code != 500:
             return _of_sanic(request, exception)
         if isinstance(exception, exceptions.RequestCancelled):
             # The client is gone, or has half-closed the connection.
             detail = "The connection was closed before the request was whole."
-            return _response(errors.IncompleteRequest(detail))
+            return Told(errors.IncompleteRequest(detail))
         return _of_fault(request, exception)
 
 
-def _of_sanic(request: Request, error: exceptions.SanicException) -> HTTPResponse:
+def _of_sanic(request: Request, error: exceptions.SanicException) -> Told:
     status = error.status_code
     config = request.app.config
     if status == 503:
-        return _response(errors.Unavailable("Try again."))
+        return Told(errors.Unavailable("Try again."))
     if isinstance(error, exceptions.NotFound):
-        return _response(errors.UnknownRoute(f"There is no route {request.path[:200]}."))
+        return Told(errors.UnknownRoute(f"There is no route {request.path[:200]}."))
     if isinstance(error, exceptions.MethodNotAllowed):
         allowed = ", ".join(_allowed_methods(request))
         detail = f"{request.path[:200]} takes {allowed}, got {request.method[:20]}."
-        return _response(errors.MethodNotAllowed(detail), {"Allow": allowed})
+        return Told(errors.MethodNotAllowed(detail), {"Allow": allowed})
     if isinstance(error, exceptions.PayloadTooLarge) and "header" in str(error):
         detail = f"The request line and the headers may have {config.REQUEST_MAX_HEADER_SIZE} bytes"
-        return _response(errors.HeadTooLarge(f"{detail} at most."))
+        return Told(errors.HeadTooLarge(f"{detail} at most."))
     if isinstance(error, exceptions.PayloadTooLarge):
         detail = f"The body may have {config.REQUEST_MAX_SIZE} bytes at most."
-        return _response(errors.BodyTooLarge(detail))
+        return Told(errors.BodyTooLarge(detail))
     title = HTTPStatus(status).phrase
     code = code_of_status(HTTPStatus(status))
     problem = errors.UnknownProblem(str(error) or title, code=code, title=title, status=status)
-    return _response(problem, {str(k): str(v) for k, v in (error.headers or {}).items()})
+    return Told(problem, {str(k): str(v) for k, v in (error.headers or {}).items()})
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -147,7 +159,7 @@ def _allowed_methods(request: Request) -> list[str]:
     return allowed
 
 
-def _of_fault(request: Request, exception: Exception) -> HTTPResponse:
+def _of_fault(request: Request, exception: Exception) -> Told:
     error = errors.InternalError(secrets.token_hex(8))
     _log.error(
         "request_failed",
@@ -156,18 +168,22 @@ def _of_fault(request: Request, exception: Exception) -> HTTPResponse:
         path=request.path,
         exc_info=exception,
     )
-    return _response(error)
+    return Told(error)
 
 
-def _response(error: JobrunnerError, headers: Mapping[str, str] | None = None) -> HTTPResponse:
-    headers = dict(headers or {})
+def _headers(told: Told) -> dict[str, str]:
+    error, headers = told.error, dict(told.headers)
     if (header := HEADERS.get(type(error))) is not None:
         headers[header[0]] = header[1](error)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    return headers
+
+
+def _document(told: Told) -> HTTPResponse:
     return HTTPResponse(
-        msgspec.json.encode(error.to_problem()) + b"\n",
-        status=error.status,
-        headers=headers,
+        msgspec.json.encode(told.error.to_problem()) + b"\n",
+        status=told.error.status,
+        headers=_headers(told),
         content_type=CONTENT_TYPE,
     )

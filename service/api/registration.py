@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sanic import Sanic
+from sanic import HTTPResponse, Sanic
 
 from service.access.incoming import Needs
+from service.api.pages import PAGES, wants_page
 from service.api.parameters import Parser
 from service.api.problems import ERROR_FORMAT
 from service.api.route import JSON, Handler, Route
@@ -19,8 +20,9 @@ from service.web.request import Request
 def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[Any]]]) -> None:
     """Add `routes` to the app. What is said of each stands in the `ctx` of Sanic's own route."""
     for route, handler in routes:
+        page = PAGES.get(route.operation)
         app.add_route(
-            _dispatcher(route, handler),
+            _dispatcher(route, handler if page is None else _either(handler, page)),
             route.pattern,
             methods=route.methods,
             name=route.operation,
@@ -30,6 +32,7 @@ def register(app: Sanic[Any, Any], routes: Iterable[tuple[Route[Any], Handler[An
             ctx_needs=_needs(route),
             ctx_template=route.path,
             ctx_cost=route.cost,
+            ctx_has_page=page is not None,
         )
 
 
@@ -52,9 +55,22 @@ def declared(app: Sanic[Any, Any]) -> list[Route[Any]]:
 
 
 def _needs(route: Route[Any]) -> Needs:
-    public_path = route.path if route.is_public else None
     changes = route.method != "GET"
-    return Needs(route.scope, changes, public_path, route.media, untyped=route.is_streamed)
+    return Needs(route.scope, changes, route.public_path, route.media, untyped=route.is_streamed)
+
+
+def _either(handler: Handler[Any], page: Handler[Any]) -> Handler[Any]:
+    """What responds with a page to who prefers one."""
+
+    async def respond(request: Request, given: Any) -> HTTPResponse | None:
+        if wants_page(request):
+            return await page(request, given)
+        response = await handler(request, given)
+        assert response is not None  # noqa: S101 - no stream has a page
+        response.headers["Vary"] = "Accept"
+        return response
+
+    return respond
 
 
 def _dispatcher(route: Route[Any], handler: Handler[Any]) -> Any:

@@ -103,13 +103,18 @@ class Route(Generic[P]):
         declared = [p.name for p in parameters(self.parameters).values() if p.where is Where.PATH]
         if in_path != declared:
             raise ValueError(f"{self.path} has the parameters {in_path}, declared are {declared}")
-        if self.is_public and (in_path or self.method != "GET"):
-            raise ValueError(f"{self.path} can't be public: it has parameters, or changes things")
+        if self.is_public and (self.public_path == "/" or self.method != "GET"):
+            raise ValueError(f"{self.path} can't be public: it is any path, or changes things")
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Those that it is registered for."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def public_path(self) -> str | None:
+        """Of one that is public: its path, or with parameters what stands before the first."""
+        return self.path.partition("{")[0] if self.is_public else None
 
     @property
     def pattern(self) -> str:

@@ -21,6 +21,7 @@ from service.api import (
     release,
     rerun,
     selected,
+    static_files,
     stdin,
     submit,
     terminal,
@@ -50,5 +51,6 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *health.routes,
     *metrics.routes,
     *openapi.routes,
+    *static_files.routes,
 )
 ROUTES: Final[tuple[Route[Any], ...]] = tuple(route for route, _ in HANDLERS)
