@@ -93,5 +93,15 @@ class StateDir:
         return self.path / "tokens.lock"
 
     @property
+    def logins(self) -> Path:
+        """Who is logged in to the page."""
+        return self.path / "sessions.json"
+
+    @property
+    def logins_lock(self) -> Path:
+        """Locked by the one who changes the logins."""
+        return self.path / "sessions.lock"
+
+    @property
     def audit_log(self) -> Path:
         return self.path / "audit.log"

@@ -2,8 +2,9 @@
 
 1. The host that it names and the site that it comes from are the service's own; a public route
    is called by any name, and pages of the sites that the operator names may call.
-2. Its caller authenticates, once tokens are enabled; public routes need none, nor does the question
-   of a browser whether a page of a named site may call (preflight).
+2. Its caller authenticates, once tokens are enabled, by a token, a login or a certificate; public
+   routes need none, nor does the question of a browser whether a page of a named site may call
+   (preflight).
 3. The rate of its requests, and of those that are refused, is bounded.
 4. Its scopes suffice for the route.
 5. A request that changes something can't be a form that any web page may post.
@@ -29,11 +30,17 @@ from service.access.incoming import Incoming, Needs
 from service.access.origins import is_loopback
 from service.access.rate_limiter import RateLimiter
 from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal
-from service.access.sites import check_host, check_site, is_of_allowed_page
+from service.access.sites import (
+    check_has_origin,
+    check_host,
+    check_site,
+    is_of_allowed_page,
+)
 from service.access.tokens import TokenError
 from service.errors import (
     JobrunnerError,
     MissingScope,
+    NoTokens,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -65,6 +72,14 @@ class Tokens(Protocol):
     def is_still_valid(self, principal: Principal) -> bool: ...
 
 
+class Logins(Protocol):
+    """Logins to the page, as they are now. Each may raise `TokenError`."""
+
+    def principal_of(self, text: str) -> Principal | None: ...
+
+    def is_still_valid(self, principal: Principal) -> bool: ...
+
+
 class Admission:
     """One in each worker. `why_exposed`: why the service may not be open to everybody, as a
     sentence, if it may not.
@@ -76,6 +91,7 @@ class Admission:
         tokens: Tokens,
         audit_log: BoundedAuditLog,
         *,
+        logins: Logins | None = None,
         why_exposed: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,6 +99,7 @@ class Admission:
         self.in_flight = InFlight(self._is_still_valid)
         self._settings = settings
         self._tokens = tokens
+        self._logins = logins
         self._why_exposed = why_exposed
         rate, failures = settings.rate_limit, settings.auth_failures
         self._rates = RateLimiter(rate, rate * _BURST_S, clock=clock)
@@ -99,11 +116,10 @@ class Admission:
             check_host(incoming, needs, self._settings.allowed_hosts)
             check_site(incoming, self._settings.allowed_origins)
             principal = self._authenticate(incoming, needs)
-            if principal is not UNAUTHENTICATED:
-                if not principal.may(needs.scope):
-                    raise MissingScope(needs.scope.value)
-                if needs.changes:
-                    _expect_media(incoming, needs)
+            if principal is not UNAUTHENTICATED and not principal.may(needs.scope):
+                raise MissingScope(needs.scope.value)
+            if needs.changes:
+                _expect_media(incoming, needs)
             self._enter(request, principal)
         except JobrunnerError as exc:
             if exc.status in _AUDITED:
@@ -115,13 +131,30 @@ class Admission:
         """A request that was admitted has its response."""
         self.in_flight.leave(request)
 
+    def authenticate(self, incoming: Incoming, text: str) -> Principal:
+        """Whom the token `text` proves, that came in another place than the header.
+
+        Raises: NoTokens, Unauthenticated, TooManyRequests, Unavailable.
+        """
+        try:
+            if not self._tokens.required:
+                raise NoTokens("This service asks nobody for a token, so there is no login.")
+            principal = self._tokens.principal_of(text)
+        except TokenError as exc:
+            raise Unavailable(str(exc)) from exc
+        if principal is None:
+            error = Unauthenticated("The token isn't good.", is_wrong=True)
+            self._refuse(incoming, error, UNAUTHENTICATED)
+            raise error
+        return principal
+
     def _authenticate(self, incoming: Incoming, needs: Needs) -> Principal:
         try:
             if not self._tokens.required:
                 return self._local_admin(incoming)
             if needs.lets_anybody(incoming.path):
                 return UNAUTHENTICATED
-            principal = self._principal(incoming)
+            principal = self._principal(incoming, needs)
         except TokenError as exc:
             raise Unavailable(str(exc)) from exc
         assert principal.name is not None  # noqa: S101 - a token has one
@@ -150,27 +183,35 @@ class Admission:
             )
         return LOCAL_ADMIN
 
-    def _principal(self, incoming: Incoming) -> Principal:
-        """Raises: Unauthenticated; TokenError."""
+    def _principal(self, incoming: Incoming, needs: Needs) -> Principal:
+        """Raises: Unauthenticated, OriginNotAllowed; TokenError."""
         given = incoming.authorizations
         principal = None
         if len(given) == 1:
             scheme, _, text = given[0].partition(" ")
             if scheme.lower() == "bearer":
                 principal = self._tokens.principal_of(text.strip())
-        elif (
-            not given
-            # A browser shows a certificate by itself: that is no proof that the page may call.
-            and not is_of_allowed_page(incoming, self._settings.allowed_origins)
-            and (name := incoming.certificate_name) is not None
-        ):
-            principal = self._tokens.principal_named(name)
+        # What a browser shows by itself is no proof that the page of another site may call.
+        elif not given and not is_of_allowed_page(incoming, self._settings.allowed_origins):
+            principal = self._logged_in(incoming, needs)
+            if principal is None and (name := incoming.certificate_name) is not None:
+                principal = self._tokens.principal_named(name)
         if principal is not None:
             return principal
         if given:
             detail = "Expected one header 'Authorization: Bearer TOKEN' with a token that is good."
             raise Unauthenticated(detail, is_wrong=True)
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.")
+
+    def _logged_in(self, incoming: Incoming, needs: Needs) -> Principal | None:
+        """Raises: OriginNotAllowed, where a change doesn't come from a page of ours for certain."""
+        text = incoming.login if self._logins is not None else None
+        if text is None or self._logins is None:
+            return None
+        principal = self._logins.principal_of(text)
+        if principal is not None and needs.changes:
+            check_has_origin(incoming)
+        return principal
 
     def _enter(self, request: Abortable, principal: Principal) -> None:
         most = self._settings.max_requests
@@ -184,7 +225,9 @@ class Admission:
 
     def _is_still_valid(self, principal: Principal) -> bool:
         try:
-            return self._tokens.is_still_valid(principal)
+            return self._tokens.is_still_valid(principal) and (
+                self._logins is None or self._logins.is_still_valid(principal)
+            )
         except TokenError as exc:
             _log.error("tokens_unreadable", error=str(exc))
             return False  # as for a new request

@@ -30,10 +30,10 @@ _log = structlog.get_logger("jobrunner.audit")
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. `action`: `submit`, `change`, `release`, `attach`, `follow`, `read`, `write`,
-    `remove`, `kill`, `signal`, `resize`, `clean`, `refuse`. `client_ip` (`of` in the file): the
-    address that the request came from; `uid`: the user who connected, over a Unix socket. `job` and
-    `code` where there is one; `code` is that of the problem document. `request`: of a refusal, and
-    of what is done with a file.
+    `remove`, `kill`, `signal`, `resize`, `clean`, `login`, `logout`, `refuse`.
+    `client_ip` (`of` in the file): the address that the request came from; `uid`: the user who
+    connected, over a Unix socket. `job` and `code` where there is one; `code` is that of the
+    problem document. `request`: of a refusal, and of what is done with a file.
 
     `omitted`: lines that were left out since `since`, by their `codes` (a code, or an action), and
     by the callers who caused most of them (`callers`: addresses, users, or principals).

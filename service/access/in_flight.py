@@ -66,10 +66,10 @@ class InFlight:
 
     def abort_invalid(self) -> None:
         """Abort those whose principal wouldn't be admitted any more."""
-        is_valid: dict[tuple[str | None, Principal], bool] = {}
+        is_valid: dict[tuple[str | None, str | None, Principal], bool] = {}
         aborted: Counter[tuple[str | None, str | None]] = Counter()
         for request, principal in list(self._principals.items()):
-            key = principal.token_id, principal
+            key = principal.token_id, principal.login, principal
             if key not in is_valid:
                 is_valid[key] = self._is_still_valid(principal)
             if not is_valid[key]:

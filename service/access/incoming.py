@@ -39,6 +39,14 @@ class Incoming(Protocol):
     def authorizations(self) -> Sequence[str]: ...
 
     @property
+    def login(self) -> str | None:
+        """The cookie of a login."""
+
+    @property
+    def is_navigation(self) -> bool:
+        """Whether a browser's user follows a link to a page of ours, in a window of its own."""
+
+    @property
     def certificate_name(self) -> str | None:
         """The common name of a verified client certificate."""
 

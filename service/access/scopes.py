@@ -36,7 +36,7 @@ _SUFFICIENT: Final = {scope: frozenset(list(Scope)[n:]) for n, scope in enumerat
 class Principal:
     """The caller of a request. `name` is None for LOCAL_ADMIN and UNAUTHENTICATED; `token` is the
     name of the token that authenticated it, `token_id` its ID, and `expires_at` its end
-    (nanoseconds since 1970).
+    (nanoseconds since 1970). `login`: the hash of the login that proved it in the token's place.
     """
 
     name: str | None
@@ -45,6 +45,7 @@ class Principal:
     ceilings: Ceilings = field(default=NO_CEILINGS, compare=False)
     token_id: str | None = field(default=None, compare=False)
     expires_at: int | None = field(default=None, compare=False)
+    login: str | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether `scope`, or one that includes it, is among its own."""

@@ -30,6 +30,8 @@ def check_site(incoming: Incoming, allowed: frozenset[str]) -> None:
     """`allowed`: origins of other sites whose pages may call. Raises: OriginNotAllowed."""
     if is_of_allowed_page(incoming, allowed):
         return  # Sec-Fetch-Site says no more than that it is another site's
+    if not incoming.origins and incoming.fetch_sites and incoming.is_navigation:
+        return  # a link in a mail or a chat: the site that it stands on sees nothing of the page
     host = incoming.host
     for origin in incoming.origins:
         if host is None or not is_own_origin(origin, host):
@@ -42,6 +44,16 @@ def check_site(incoming: Incoming, allowed: frozenset[str]) -> None:
             raise OriginNotAllowed(
                 f"Pages of other sites may not call this service (Sec-Fetch-Site: {site[:80]})."
             )
+
+
+def check_has_origin(incoming: Incoming) -> None:
+    """Of a change that a login proves: browsers say which page sends it, and it was seen to be one
+    of this service (`check_site`). Raises: OriginNotAllowed.
+    """
+    if not incoming.origins:
+        raise OriginNotAllowed(
+            "A login is good for pages of this service alone: expected the header Origin, got none."
+        )
 
 
 def is_of_allowed_page(incoming: Incoming, allowed: frozenset[str]) -> bool:

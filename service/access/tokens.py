@@ -11,7 +11,6 @@ against guessing that, and the look-up goes by the id, which is no secret.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -19,12 +18,13 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from service.access import locked_file
 from service.access.scopes import LOCAL_ADMIN, UNAUTHENTICATED, Principal, Scope
 from service.jobs.ceilings import MAX_PRIORITY, Ceilings
 from service.paths import StateDir
@@ -122,6 +122,20 @@ class Tokens:
         if token is None or token.is_expired(time.time_ns()):
             return None
         return self._principals[token.id]
+
+    def token_of(self, principal: Principal) -> Token | None:
+        """The token that proved it, while it is good."""
+        self._refresh()
+        token = self._by_id.get(principal.token_id or "")
+        return None if token is None or token.is_expired(time.time_ns()) else token
+
+    def principal_with(self, token_id: str, token_hash: str) -> Principal | None:
+        """The principal of that token, while it is good and none other has its ID."""
+        self._refresh()
+        token = self._by_id.get(token_id)
+        if token is None or token.hash != token_hash or token.is_expired(time.time_ns()):
+            return None
+        return self._principals[token_id]
 
     def is_still_valid(self, principal: Principal) -> bool:
         """Whether what let `principal` in lets it in now, for the same. Raises: TokenError."""
@@ -240,17 +254,10 @@ def _read(path: Path) -> tuple[Token, ...]:
 
 
 def _write(state_dir: Path, tokens: list[Token]) -> None:
-    """Replace the file in one step: readers see the old one or the new one."""
     path = StateDir(state_dir).tokens
-    new = path.with_name(f"{path.name}.new")
     data = msgspec.json.format(msgspec.json.encode(_File(VERSION, tuple(tokens))), indent=1)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)  # a power cut must not open what was closed
-        os.replace(new, path)
+        locked_file.replace(path, data)
     except OSError as exc:
         raise TokenError(f"The tokens can't be written to {path}: {exc.strerror}.") from exc
 
@@ -258,16 +265,12 @@ def _write(state_dir: Path, tokens: list[Token]) -> None:
 @contextmanager
 def _held(state_dir: Path) -> Iterator[None]:
     """One change at a time."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        descriptor = os.open(StateDir(state_dir).tokens_lock, flags, 0o600)
-    except OSError as exc:
-        raise _unreadable(state_dir, exc) from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(locked_file.held(StateDir(state_dir).tokens_lock))
+        except OSError as exc:
+            raise _unreadable(state_dir, exc) from exc
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _unreadable(path: Path | str, error: OSError) -> TokenError:

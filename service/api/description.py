@@ -67,6 +67,7 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "The digest of its output; in the head once it is known.",
         {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     ),
+    "Set-Cookie": ("The cookie of a login, or its end.", {"type": "string"}),
     "WWW-Authenticate": ("What to send, or what is missing.", {"type": "string"}),
     "Retry-After": ("Seconds after which to ask again.", {"type": "integer", "minimum": 0}),
 }
@@ -153,7 +154,7 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
             **_problems(route),
         },
     }
-    if route.is_public:
+    if route.public_path is not None:
         operation["security"] = []
     if route.body is not None:
         content = {"schema": reference(route.body), "examples": examples_of(route.body)}
@@ -170,7 +171,11 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
 
 
 def _told(route: Route[Any]) -> str:
-    needed = "No token is needed." if route.is_public else f"Needs the scope `{route.scope}`."
+    needed = (
+        "No token is needed."
+        if route.public_path is not None
+        else f"Needs the scope `{route.scope}`."
+    )
     names = {p.name for p in parameters(route.parameters).values()}
     together = " ".join(route.agreement.among(names).told())
     return " ".join(part for part in (route.meaning, route.details, together, needed) if part)

@@ -14,9 +14,12 @@ from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import why_exposed
 from service.access.incoming import Needs
+from service.access.logins import COOKIE, Logins
 from service.access.scopes import Principal, Scope
-from service.access.tokens import Tokens
+from service.access.tokens import TokenError, Tokens
 from service.access.watch import TokenWatch
+from service.api.pages import has_page, wants_page
+from service.errors import Unavailable
 from service.settings import Settings
 from service.web.addresses import client_ip, peer_uid
 from service.web.cors import is_preflight
@@ -36,10 +39,13 @@ class Gate:
     def __init__(self, settings: Settings, audit_log: AuditLog, app: Sanic[Any, Any]) -> None:
         self._router: Any = app.router
         bounded = BoundedAuditLog(audit_log, asyncio.get_running_loop().call_later)
+        tokens = Tokens(settings.state_dir)
+        self._logins = Logins(settings.state_dir, tokens, settings.login_lifetime)
         self.admission = Admission(
             settings,
-            Tokens(settings.state_dir),
+            tokens,
             bounded,
+            logins=self._logins,
             why_exposed=why_exposed(settings, app.config, listens_on="localhost"),
         )
         in_flight = self.admission.in_flight
@@ -64,6 +70,27 @@ class Gate:
         request.principal = principal
         self._watch.look_soon()
         return principal
+
+    async def log_in(self, request: Request, token: str) -> tuple[Principal, str]:
+        """Whom the token proves, and the text of the cookie that proves it from now on.
+
+        Raises: NoTokens, Unauthenticated, TooManyRequests, Unavailable.
+        """
+        principal = self.admission.authenticate(_Incoming(request), token)
+        try:
+            return await self._logins.create(principal)
+        except TokenError as exc:
+            raise Unavailable(str(exc)) from exc
+
+    async def log_out(self, request: Request) -> Principal | None:
+        """End the login of the request, if it has one; whose it was. Raises: Unavailable."""
+        text = _Incoming(request).login
+        if text is None:
+            return None
+        try:
+            return await self._logins.end(text)
+        except TokenError as exc:
+            raise Unavailable(str(exc)) from exc
 
     def leave(self, request: Request) -> None:
         """A request that was admitted has its response."""
@@ -119,6 +146,24 @@ class _Incoming:
     @property
     def authorizations(self) -> Sequence[str]:
         return self._headers.getall("authorization", ())
+
+    @property
+    def login(self) -> str | None:
+        if "cookie" not in self._headers:
+            return None
+        given: str | None = self._request.cookies.get(COOKIE)
+        return given
+
+    @property
+    def is_navigation(self) -> bool:
+        headers = self._headers
+        return (
+            self._request.method == "GET"
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+            and wants_page(self._request)
+            and has_page(self._request)
+        )
 
     @property
     def certificate_name(self) -> str | None:

@@ -108,7 +108,7 @@ def error_page(
     """The page of an error, if the request may be for a page and wants one: of one that isn't
     authenticated the login.
     """
-    if not _has_page(request):
+    if not has_page(request):
         return None
     if not wants_page(request):
         return None
@@ -124,7 +124,8 @@ def error_page(
     return _respond(html, status=error.status, headers=headers)
 
 
-def _has_page(request: Any) -> bool:
+def has_page(request: Any) -> bool:
+    """Whether what is asked for may be had as a page."""
     try:
         # Admission comes before Sanic's own look-up, which finds this in the router's cache.
         route, _, _ = request.app.router.get(request.path, request.method, None)
@@ -142,6 +143,7 @@ def _shell(request: Any) -> Shell:
         tree=assets().hash(),
         user=principal.name,
         scopes=tuple(scope.value for scope in Scope if principal.may(scope)),
+        by_login=principal.login is not None,
     )
 
 

@@ -70,7 +70,8 @@ class Route(Generic[P]):
 
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:
     undeclared query parameters are ignored, not refused. `scope`: what a token must have;
-    `is_public`: none is needed. `body`: the type of a JSON body, which must then be sent, unless
+    `is_public`: none is needed; `proves_itself`: none either, for what is needed comes in the body
+    or in a cookie. `body`: the type of a JSON body, which must then be sent, unless
     `body_is_optional`; `media`: what its media type may be, none: any. `is_streamed`: the handler
     reads the body itself, which is bytes of any number, or none; they needn't be given a type.
     `details`: what a caller should know beyond the `meaning`, as sentences; `agreement`: which
@@ -92,6 +93,7 @@ class Route(Generic[P]):
     is_streamed: bool = False
     any_query: bool = False
     is_public: bool = False
+    proves_itself: bool = False
     cost: Cost = Cost.SHORT
     tag: Tag = Tag.JOBS
     details: str = ""
@@ -113,8 +115,8 @@ class Route(Generic[P]):
 
     @property
     def public_path(self) -> str | None:
-        """Of one that is public: its path, or with parameters what stands before the first."""
-        return self.path.partition("{")[0] if self.is_public else None
+        """Where anybody may call: the path, or what stands before its first parameter."""
+        return self.path.partition("{")[0] if self.is_public or self.proves_itself else None
 
     @property
     def pattern(self) -> str:

@@ -15,6 +15,7 @@ from service.api import (
     health,
     jobs,
     listing,
+    login,
     metrics,
     openapi,
     output,
@@ -51,6 +52,7 @@ HANDLERS: Final[tuple[tuple[Route[Any], Handler[Any]], ...]] = (
     *health.routes,
     *metrics.routes,
     *openapi.routes,
+    *login.routes,
     *static_files.routes,
 )
 ROUTES: Final[tuple[Route[Any], ...]] = tuple(route for route, _ in HANDLERS)

@@ -31,6 +31,12 @@ class MissingScope(JobrunnerError):
         self.scope = scope
 
 
+class NoTokens(JobrunnerError):
+    """A login to a service that asks nobody for a token."""
+
+    code, title, status = "no_tokens", "The service has no tokens", 409
+
+
 class HostNotAllowed(JobrunnerError):
     """A page may have had its own name point here (DNS rebinding)."""
 

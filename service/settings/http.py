@@ -92,6 +92,12 @@ class HttpSettings:
         "refused requests a minute (401 and 403) from one address, one /64 of IPv6, or one user of"
         " this host over a Unix socket, in each worker; further ones get 429; 0: off",
     )
+    login_lifetime: int = setting(
+        integer(60, 31_536_000),
+        "604800",
+        "whole seconds from 60 to 31536000",
+        "seconds after which a login to the page ends; sooner when its token does",
+    )
     request_timeout: int = setting(
         integer(1, 3600),
         "60",

@@ -15,7 +15,7 @@ _QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 def prefers_html(accept: str) -> bool:
     """Whether `accept`, the value of the header, prefers `text/html` to `application/json`.
 
-    No wish at all, `*/*` and equal wishes are none for HTML.
+    HTML must be named, or `text/*`: no wish at all, `*/*` and equal wishes are none for it.
     """
     accept = accept.lower()
     if "text/" not in accept:  # nearly every program

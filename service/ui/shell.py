@@ -27,7 +27,7 @@ class Shell:
     scopes: tuple[str, ...] = ()
     by_login: bool = False
 
-    def document(self, view: str, title: str, body: str, **told: str | int | None) -> str:
+    def document(self, view: str, title: str, body: str, /, **told: str | int | None) -> str:
         """The document. `view`: `list`, `job`, `login` or `error`; `body`: HTML that is shown
         without a script; `told`: what that view's script needs besides.
         """

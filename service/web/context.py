@@ -32,6 +32,12 @@ class Gate(Protocol):
     def leave(self, request: Any) -> None:
         """Called once for every request that was admitted."""
 
+    async def log_in(self, request: Any, token: str) -> tuple[Principal, str]:
+        """Raises: JobrunnerError."""
+
+    async def log_out(self, request: Any) -> Principal | None:
+        """Raises: JobrunnerError."""
+
 
 class Context(SimpleNamespace):
     """The settings, and what it listens on, are there from the beginning. Everything else is there

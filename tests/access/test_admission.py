@@ -120,6 +120,8 @@ def incoming(method="GET", path="/", *, token=None, **fields):
             "client_ip": "192.0.2.1",
             "peer_uid": None,
             "certificate_name": None,
+            "login": None,
+            "is_navigation": False,
             **fields,
         }
     )

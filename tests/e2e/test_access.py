@@ -166,13 +166,15 @@ OTHERS = [
     ("GET", "/health/live", None),
     ("GET", "/health/ready", None),
     ("GET", "/static/{TREE}/{PATH}", None),
+    ("POST", "/login", None),
+    ("POST", "/logout", None),
 ]
 
 
 def test_every_route_stands_in_the_tables() -> None:
     of_jobs = {(method, f"/{{ID}}{path}", s) for method, path, s in ROUTES if method != "HEAD"}
     assert of_jobs | set(OTHERS) == {
-        (route.method, route.path, None if route.is_public else route.scope.value)
+        (route.method, route.path, None if route.public_path else route.scope.value)
         for route in routes.ROUTES
     }
 

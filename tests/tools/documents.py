@@ -65,7 +65,7 @@ def routes() -> str:
                 f"`{route.method} {route.path.replace('{ID}', '<ID>')}`",
                 route.meaning,
                 ", ".join(str(success.status) for success in route.successes),
-                "none: public" if route.is_public else f"`{route.scope}`",
+                "none: public" if route.public_path is not None else f"`{route.scope}`",
             )
             for route in ROUTES
         ),

@@ -57,7 +57,10 @@ export function createApi({ prefix = "", onUnauthenticated = () => {} } = {}) {
     throw problem;
   }
 
-  const json = async (...given) => (await send(...given)).json();
+  const json = async (...given) => {
+    const answer = await send(...given);
+    return answer.status === 204 ? null : answer.json();
+  };
 
   return {
     prefix,
@@ -68,7 +71,7 @@ export function createApi({ prefix = "", onUnauthenticated = () => {} } = {}) {
     delete: (path, parameters, options) => json("DELETE", path, { parameters, ...options }),
     job: (id) => json("GET", `/${id}`),
     href: (path, parameters) => prefix + path + query(parameters),
-    changes: (options) => changes(prefix, options),
+    changes: (options) => changes(prefix, { check: () => json("GET", "/", { parameters: { limit: 1 } }), ...options }),
   };
 }
 
@@ -79,7 +82,7 @@ const MAX_RETRY_MS = 15_000;
  * `{ID, Cleaned: true}`, each with `Seq`. `onLive` hears whether the stream stands. The browser
  * resumes a cut stream by `Last-Event-ID`; one that it gives up is begun again from the last change.
  * Returns what ends it. */
-function changes(prefix, { after = 0, onChange, onLive = () => {} }) {
+function changes(prefix, { after = 0, onChange, onLive = () => {}, check }) {
   let source, timer;
   let retryMs = FIRST_RETRY_MS;
   let last = after;
@@ -98,6 +101,7 @@ function changes(prefix, { after = 0, onChange, onLive = () => {} }) {
     source.onerror = () => {
       onLive(false);
       if (source.readyState !== EventSource.CLOSED) return;
+      check().catch(() => {}); // an EventSource doesn't tell whether it wasn't authenticated
       timer = setTimeout(open, retryMs);
       retryMs = Math.min(2 * retryMs, MAX_RETRY_MS);
     };
