@@ -118,6 +118,11 @@ class LogReader:
         """The descriptor whose file changes whenever the log does: for watching, not reading."""
         return self._runs_fd
 
+    @property
+    def identity(self) -> int:
+        """The number of the output's file: another log has another one."""
+        return os.fstat(self._output_fd).st_ino
+
     def state(self) -> LogState:
         """How far the log goes at this moment.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from service.errors import OutputError
 from service.output.digest import LogDigest
 from service.output.fanout import FanOut
+from service.output.lines.line_index import LineIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ class WatchedLog:
         reader: reads the log; not to be closed by those who share it.
         state: how far the log went when it was last looked at; current while anybody waits.
         fan_outs: those who wait for it to change.
+        lines: the index of its lines, as far as anybody has needed it.
     """
 
     __slots__ = (
@@ -46,11 +48,13 @@ class WatchedLog:
         "_digest",
         "_error",
         "_hashing",
+        "_indexing",
         "_key",
         "_users",
         "_watch",
         "_watcher",
         "fan_outs",
+        "lines",
         "reader",
         "state",
     )
@@ -64,8 +68,10 @@ class WatchedLog:
         self._bells: set[Callable[[], None]] = set()
         self._digest = LogDigest()
         self._hashing: asyncio.Future[None] | None = None
+        self._indexing: asyncio.Future[None] | None = None
         self.fan_outs: list[FanOut] = []
         self.reader = reader
+        self.lines = LineIndex(key, reader)
         self.state: LogState = reader.whole_state()
 
     def join(self, subscriber: Subscriber, stream: int | None) -> bool:
@@ -114,6 +120,17 @@ class WatchedLog:
         if self._digest.offset < end:
             self._hashing = self._begin_in_thread(self._digest.advance, self.reader, end)
         return self._hashing
+
+    async def index_on(self) -> None:
+        """Takes the index of lines one step further, in a thread, or waits for the step that is
+        under way.
+
+        Raises:
+            CorruptLog: the log is shorter than its header says.
+        """
+        if self._indexing is None or self._indexing.done():
+            self._indexing = self._begin_in_thread(self.lines.advance, self.state)
+        await asyncio.shield(self._indexing)
 
     @property
     def hashed(self) -> int:
