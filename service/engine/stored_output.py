@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,8 @@ from service.engine.job_subscription import Jobs
 from service.errors import Unavailable, WatcherClosed
 from service.jobs.states import FINISHED, LIVE
 from service.output.index import LogState
+from service.output.lines.line_index import STEP_BYTES
+from service.output.lines.window import LineWindow, Wanted, is_numbered, read_window
 from service.output.part import copy_part, wait_beyond
 from service.output.places import find_places
 from service.output.selection import Selection
@@ -99,6 +102,26 @@ class StoredOutput:
             find, self._log.reader, self.log_state, selection, begin
         )
         return places.begin
+
+    async def lines(self, wanted: Wanted, wait_s: float) -> LineWindow:
+        """The lines around a place, of all that there was. `wait_s`: how long to wait until the
+        index of lines has come there. Without it lines around an offset have no numbers, and none
+        is found by its number.
+
+        Raises: CorruptLog; OSError.
+        """
+        log, state = self._log, self.log_state
+        if log is None:
+            return LineWindow([], 0, 0, "", 0, 0, state)
+        read, index = log.reader, log.lines
+        if wait_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    while not await log.in_thread(is_numbered, read, index, state, wanted):
+                        await log.index_on()
+        elif state.end <= STEP_BYTES and not is_numbered(read, index, state, wanted):
+            await log.index_on()  # it is enough for most logs
+        return await log.in_thread(read_window, read, index, state, wanted)
 
     async def wait_for_more(self, timeout_s: float) -> None:
         """Return once there are more than `size` bytes, the job is finished, or the time is over;

@@ -160,6 +160,42 @@ class Accepted(msgspec.Struct, frozen=True):
     id: JobID = msgspec.field(name="ID")
 
 
+class LineView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A line of the output, or a piece of one of more than 64 KiB: the bytes from `offset` to
+    before `end`. `stream`, `command` and `time` are those of its first byte. One of `text` and
+    `data` is there, without the line's end; `partial` where there is none. `line` counts from 1,
+    and is null where the index hasn't come to yet.
+    """
+
+    line: int | None
+    offset: int
+    end: int
+    time: Time
+    stream: Annotated[str, _as(enum=["stdout", "stderr"])]
+    command: int
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    data: bytes | msgspec.UnsetType = msgspec.UNSET
+    partial: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class LinesView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Lines around a place. Between the offsets `begin` and `end` there are no others. `sgr` is the
+    escape sequence of the colours that are set where the first line begins, null when that isn't
+    known yet. There are `total` lines in the first `indexed` of the `size` bytes. The bytes in
+    `gap` were dropped. `finished`: there will be no more.
+    """
+
+    lines: list[LineView]
+    total: int
+    begin: int
+    end: int
+    size: int
+    indexed: int
+    sgr: str | None
+    gap: tuple[int, int] | None
+    finished: bool
+
+
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """A file of a job. `Path` is relative to the directory that was asked for, percent-encoded as
     in a URL, and so exact for any bytes; in `Name` U+FFFD stands for bytes that aren't UTF-8.

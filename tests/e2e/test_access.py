@@ -117,6 +117,8 @@ ROUTES = [
     ("HEAD", "/attach", "read"),
     ("GET", "/output", "read"),
     ("HEAD", "/output", "read"),
+    ("GET", "/lines", "read"),
+    ("HEAD", "/lines", "read"),
     ("DELETE", "", "run"),
     ("POST", "/clean", "run"),
     ("POST", "/rerun", "run"),
