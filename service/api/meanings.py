@@ -164,7 +164,7 @@ _OF_RESPONSES: Final[dict[str, str]] = {
     "LinesView.End": "From this offset on other lines follow.",
     "LinesView.Size": "Bytes of the output, dropped ones too.",
     "LinesView.Indexed": "Up to which offset lines are numbered by now.",
-    "LinesView.Sgr": "The escape sequence of the colours that are set before the first line; null: not known yet.",
+    "LinesView.Sgr": "Escape sequence of the colours before the first line; null: unknown yet.",
     "LinesView.Gap": "From which offset to before which bytes were dropped; null: none.",
     "LinesView.Finished": "Whether the job has ended, so that there will be no more.",
     "FileEntry.Name": "The name, of a recursive listing the path, for people.",

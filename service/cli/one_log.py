@@ -7,6 +7,8 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import click
+
 from service.cli.exit_status import of_signal
 from service.cli.interrupts import Interrupts
 from service.cli.notes import note
@@ -17,6 +19,13 @@ from service.client.results import Gap, Match
 from service.client.searching import Search
 from service.client.selection import Selection
 from service.client.sync_client import Job
+from service.jobs.views import LinesView
+
+# Of one request.
+_LINES = 1000
+
+# Seconds for which one waits until lines have their numbers.
+_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,40 @@ def _again(job: Job, part: Part, offset: int | None, *, timestamps: bool) -> Seq
     given = ((name, value) for name, value in options.items() if value is not None)
     words = [word for name, value in given for word in (name, f"{value}")]
     return ["jobrunner", "logs", "-f", *(["-t"] if timestamps else []), *words, job.id]
+
+
+def show_lines(
+    job: Job, first: int, last: int | None, stream: Stream | None, *, timestamps: bool
+) -> None:
+    """The lines with the numbers `first` to `last`, or to the last one that there is now."""
+    line, offset = first, None
+    while True:
+        found = (
+            job.lines_around(line=line, after=_LINES, stream=stream)
+            if offset is None
+            else job.lines_around(at=offset, after=_LINES, stream=stream, wait=_WAIT_S)
+        )
+        for each in found.lines:
+            if last is not None and (each.line or 0) > last:
+                return
+            stamp = f"{each.time} ".encode() if timestamps else b""
+            end = b"" if each.partial is True else b"\n"
+            write(DESCRIPTORS[each.stream], stamp + each.content + end)
+        if not found.lines and offset is None:
+            _check_there(line, found)
+            return
+        if found.end >= found.size:
+            return
+        offset = found.end
+
+
+def _check_there(line: int, found: LinesView) -> None:
+    """Raises: ClickException, where the index is on its way."""
+    if found.indexed < found.size:
+        raise click.ClickException(
+            f"Line {line} isn't found yet: lines are numbered up to byte {found.indexed} of"
+            f" {found.size}. Try again."
+        )
 
 
 def show_matches(job: Job, part: Part, pattern: str, how: Search, *, timestamps: bool) -> None:

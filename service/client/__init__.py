@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         UnknownProblem,
         WrongFileType,
     )
-    from service.jobs.views import FileEntry, JobView
+    from service.jobs.views import FileEntry, JobView, LinesView, LineView
 
 __all__ = [
     "AsyncClient",
@@ -121,6 +121,8 @@ __all__ = [
     "JobNotRunning",
     "JobView",
     "JobrunnerError",
+    "LineView",
+    "LinesView",
     "Match",
     "MissingScope",
     "NoForeground",
@@ -184,7 +186,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "service.client.sync_rim": ("OutputReading", "Reading", "SearchReading"),
     "service.client.async_files": ("AsyncFiles",),
     "service.client.sync_files": ("Files",),
-    "service.jobs.views": ("FileEntry", "JobView"),
+    "service.jobs.views": ("FileEntry", "JobView", "LineView", "LinesView"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 _ERRORS = "service.errors"

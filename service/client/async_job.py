@@ -20,7 +20,7 @@ from service.client.results import Gap, Match, OutputBytes, Receipt, Record
 from service.client.searching import Found, Search, parts_of, search_lines
 from service.client.selection import Selection
 from service.client.sending import send
-from service.jobs.views import JobView
+from service.jobs.views import JobView, LinesView
 
 
 class AsyncJob(JobOf[AsyncConnections]):
@@ -92,6 +92,31 @@ class AsyncJob(JobOf[AsyncConnections]):
         place = place_of(self.id, offset, stream, selection)
         flow = read_records(self._policy, place, lines=lines, follow=follow)
         return AsyncOutputReading(self._connections, flow, place)
+
+    async def lines_around(
+        self,
+        *,
+        at: int | None = None,
+        line: int | None = None,
+        before: int = 0,
+        after: int = 100,
+        stream: Stream | None = None,
+        wait: float | None = None,
+    ) -> LinesView:
+        """Lines around the one that has the byte `at`, or the number `line`; negative ones count
+        from the end. `wait`: seconds to wait until lines are numbered; `line` waits anyway.
+        """
+        flow = flows.lines_around(
+            self._policy,
+            self.id,
+            at=at,
+            line=line,
+            before=before,
+            after=after,
+            stream=stream,
+            wait=wait,
+        )
+        return await run(self._connections, flow)
 
     def grep(
         self,

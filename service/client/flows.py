@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from service.client import requests
 from service.client.calls import attempt, call, decoded, opened
@@ -16,7 +16,10 @@ from service.client.retrying import Attempts, Deadline, Policy
 from service.client.steps import READ, SILENCE_S, Emit, Failure, Flow, Nothing, Query, taking
 from service.client.wire import LineSplitter, WireChange, event_record
 from service.errors import UnknownJob
-from service.jobs.views import Accepted, JobView, Killed, Listing, Signalled
+from service.jobs.views import Accepted, JobView, Killed, LinesView, Listing, Signalled
+
+# Seconds for which the service waits until a line has its number.
+_NUMBERED_S: Final = 60
 
 
 def submit(policy: Policy, job: Mapping[str, Any], key: str | None) -> Nothing[str]:
@@ -37,6 +40,27 @@ def show(policy: Policy, job_id: str, *, processes: bool = False) -> Nothing[Job
     """The job as it is now."""
     answer = yield from call(policy, requests.show_request(job_id, processes=processes))
     return decoded(answer, JobView)
+
+
+def lines_around(
+    policy: Policy,
+    job_id: str,
+    *,
+    at: int | None,
+    line: int | None,
+    before: int,
+    after: int,
+    stream: str | None,
+    wait: float | None,
+) -> Nothing[LinesView]:
+    """Lines around a place."""
+    given = {"at": at, "from": line, "stream": stream, "wait": wait}
+    query = [(name, f"{value}") for name, value in given.items() if value is not None]
+    query += [("before", f"{before}"), ("after", f"{after}")]
+    # A number may wait for the index.
+    silence_s = SILENCE_S + (_NUMBERED_S if wait is None else wait)
+    answer = yield from call(policy, requests.lines_request(job_id, query, silence_s))
+    return decoded(answer, LinesView)
 
 
 def wait(policy: Policy, job_id: str, timeout_s: float | None) -> Nothing[JobView]:

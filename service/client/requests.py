@@ -128,6 +128,12 @@ def search_request(job_id: str, place: Query, search: Query) -> Request:
     return _of_media(_NDJSON, f"/{id_in_path(job_id)}/output", query, silence_s=SEARCH_S)
 
 
+def lines_request(job_id: str, place: Query, silence_s: float) -> Request:
+    """Lines around a place."""
+    path = f"/{id_in_path(job_id)}/lines"
+    return Request(path=path, query=tuple(place), silence_s=silence_s, media=_JSON)
+
+
 def many_request(selectors: Query, after: str | None, *, lines: bool, follow: bool) -> Request:
     """The output of many jobs as records, from a cursor on."""
     place = () if after is None else (("after", after),)

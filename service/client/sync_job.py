@@ -14,7 +14,7 @@ from service.client.selection import Selection
 from service.client.sending import send
 from service.client.sync_files import Files
 from service.client.sync_rim import Connections, OutputReading, Reading, SearchReading, run
-from service.jobs.views import JobView
+from service.jobs.views import JobView, LinesView
 
 
 class Job(JobOf[Connections]):
@@ -101,6 +101,34 @@ class Job(JobOf[Connections]):
         place = place_of(self.id, offset, stream, selection)
         flow = read_records(self._policy, place, lines=lines, follow=follow)
         return OutputReading(self._connections, flow, place)
+
+    def lines_around(
+        self,
+        *,
+        at: int | None = None,
+        line: int | None = None,
+        before: int = 0,
+        after: int = 100,
+        stream: Stream | None = None,
+        wait: float | None = None,
+    ) -> LinesView:
+        """Lines around the one that has the byte `at`, or the number `line`; negative ones count
+        from the end. `wait`: seconds to wait until lines are numbered; `line` waits anyway.
+
+        >>> [(each.line, each.text) for each in job.lines_around(line=1).lines]
+        [(1, 'hello')]
+        """
+        flow = flows.lines_around(
+            self._policy,
+            self.id,
+            at=at,
+            line=line,
+            before=before,
+            after=after,
+            stream=stream,
+            wait=wait,
+        )
+        return run(self._connections, flow)
 
     def grep(
         self,

@@ -177,6 +177,13 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     data: bytes | msgspec.UnsetType = msgspec.UNSET
     partial: bool | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def content(self) -> bytes:
+        """Its bytes, without its end."""
+        if isinstance(self.text, str):
+            return self.text.encode()
+        return self.data if isinstance(self.data, bytes) else b""
+
 
 class LinesView(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """Lines around a place. Between the offsets `begin` and `end` there are no others. `sgr` is the

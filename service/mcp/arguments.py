@@ -19,6 +19,7 @@ MAX_JOBS: Final = 50
 # Bounds stand at a type, descriptions at what may be null as well.
 Offset = Annotated[int, Meta(ge=0)]
 Lines = Annotated[int, Meta(ge=1, le=100_000)]
+LineNumber = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -70,6 +71,17 @@ class Run(Arguments, frozen=True, kw_only=True):
     ] = None
 
 
+_EXCLUSIVE: Final = (
+    ("tail", "offset"),
+    ("tail", "end"),
+    ("tail", "grep"),
+    ("line", "offset"),
+    ("line", "tail"),
+    ("line", "grep"),
+)
+"""Parameters of `read` that aren't given together."""
+
+
 class Read(Arguments, frozen=True, kw_only=True):
     job: JobID
     offset: Annotated[
@@ -77,6 +89,10 @@ class Read(Arguments, frozen=True, kw_only=True):
     ] = None
     end: Annotated[Offset | None, Meta(description="Stop before this byte.")] = None
     tail: Annotated[Lines | None, Meta(description="Instead of offset: the last lines.")] = None
+    line: Annotated[
+        LineNumber | None,
+        Meta(description="Instead of offset: the number of a line, from 1."),
+    ] = None
     grep: Annotated[Text | None, Meta(description="Only lines that match (syntax of RE2).")] = None
     context: Annotated[int, Meta(ge=0, le=100, description="Lines around each that matches.")] = 0
     ignore_case: bool = False
@@ -86,7 +102,7 @@ class Read(Arguments, frozen=True, kw_only=True):
     ] = 0
 
     def __post_init__(self) -> None:
-        for name, other in (("tail", "offset"), ("tail", "end"), ("tail", "grep")):
+        for name, other in _EXCLUSIVE:
             if getattr(self, name) is not None and getattr(self, other) is not None:
                 raise ValueError(f"Expected one of {name} and {other}, got both.")
         if self.end is not None and self.end < (self.offset or 0):

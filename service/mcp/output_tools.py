@@ -23,6 +23,8 @@ from service.mcp.text import fitting, rendered, size
 _LEAST_LINE: Final = 3
 # What is shown of a line that matches, as a share of the budget.
 _LINE_SHARE: Final = 4
+# Seconds until lines are numbered: less than hosts wait for a tool.
+_INDEX_S: Final = 30.0
 
 
 async def run(client: AsyncClient, given: Run, deadline: Deadline) -> Output:
@@ -57,6 +59,8 @@ async def read(client: AsyncClient, given: Read, deadline: Deadline) -> Output:
         view = await job.show()
         return _output(view, await _tail(job, view, given.tail, given.max_bytes))
     offset = given.offset or 0
+    if given.line is not None:
+        offset = await _offset_of(job, given.line)
     if given.wait_s:
         await _first_byte(job, offset, deadline.wait_s(given.wait_s))
     view = await job.show()
@@ -97,6 +101,15 @@ async def _watched(job: AsyncJob, given: Run, deadline: Deadline) -> Output:
         view = await job.show()
     shown = await both_ends(job, view.output.bytes, given.max_bytes, is_final=_has_ended(view))
     return _output(view, shown)
+
+
+async def _offset_of(job: AsyncJob, line: int) -> int:
+    """Where the line with that number begins."""
+    found = await job.lines_around(line=line, after=0, wait=_INDEX_S)
+    if found.lines:
+        return found.lines[0].offset
+    so_far = "" if found.indexed == found.size else f" in the first {found.indexed} bytes, so far"
+    raise ToolFailed(f"Expected a line that is there, got {line}: there are {found.total}{so_far}.")
 
 
 async def _first_byte(job: AsyncJob, offset: int, wait_s: float) -> None:

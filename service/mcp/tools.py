@@ -58,8 +58,8 @@ TOOLS: Final = {
         title="Read output",
         description=(
             "Output of a job: from an offset on (next_offset of the answer before: no byte comes"
-            " twice), its last lines (tail), or lines that match (grep). With wait_s it waits for"
-            " the first new byte." + _DATA
+            " twice) or from a line with a number, its last lines (tail), or lines that match"
+            " (grep). With wait_s it waits for the first new byte." + _DATA
         ),
         takes=Read,
         answers=Output,

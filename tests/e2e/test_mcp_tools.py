@@ -161,6 +161,10 @@ async def test_the_last_lines_and_lines_that_match(call):
     assert len(shown(bounded)) <= 500
     (left_out,) = bounded["left_out"]
     assert left_out["end"] == bounded["pieces"][0]["start"]
+    numbered = await call("read", job=job, line=4999)
+    assert (shown(numbered), numbered["is_all"]) == ("4999\n5000\nlast one", True)
+    assert "5001" in await refused(call, "read", job=job, line=6000)
+    assert "one of" in await refused(call, "read", job=job, line=1, tail=1)
     found = await call("read", job=job, grep="^(42|LAST ONE)$", ignore_case=True, context=1)
     assert [(each["line"], each["text"]) for each in found["matches"]] == [
         (41, "41"), (42, "42"), (43, "43"), (5000, "5000"), (5001, "last one"),

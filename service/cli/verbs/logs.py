@@ -9,8 +9,9 @@ import click
 
 from service.cli.completing import one_or_several
 from service.cli.jobs import JOB, job_of
+from service.cli.line_range import RANGE
 from service.cli.many_logs import show_logs
-from service.cli.one_log import Part, show_log, show_matches
+from service.cli.one_log import Part, show_lines, show_log, show_matches
 from service.cli.target import client, connection_options
 from service.client.searching import Search
 from service.client.selection import Selectors
@@ -30,6 +31,7 @@ Examples:
   jobrunner logs -f --tail 20 nightly
   jobrunner logs --since 10m -t nightly
   jobrunner logs --grep 'error|warning' -i -C 2 nightly
+  jobrunner logs --lines 1040:1060 nightly
   jobrunner logs --stream stderr --command 1 3f2a
   jobrunner logs -f -l build=1742
   jobrunner logs --all --state exited
@@ -43,6 +45,7 @@ command failed; 2 for wrong usage.
 @click.argument("job", type=JOB, required=False, metavar="[JOB]")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines.")
+@click.option("--lines", type=RANGE, metavar="A:B", help="Lines A to B, from 1; -20: the last 20.")
 @click.option("--since", metavar="TIME", help="What came in the last 90s, 10m, 2h, or since then.")
 @click.option("--until", metavar="TIME", help="What came before that.")
 @click.option("--command", type=click.IntRange(min=0), metavar="N", help="Of command N, from 0.")
@@ -74,7 +77,7 @@ command failed; 2 for wrong usage.
 @click.option("--after", metavar="CURSOR", help="Go on where `logs -f` of many jobs was left.")
 @connection_options
 def command(*, job: str | None, follow: bool, timestamps: bool, **given: Any) -> int:
-    of_one = {name: given[name] for name in (*_PART, *_SEARCH, "grep") if _is_given(given[name])}
+    of_one = {name: given[name] for name in _OF_ONE if _is_given(given[name])}
     of_many = {name: given[name] for name in (*_JOBS, "after", "every") if _is_given(given[name])}
     is_one = job is not None
     if is_one == bool(of_many.keys() - {"after"}):
@@ -89,6 +92,10 @@ def command(*, job: str | None, follow: bool, timestamps: bool, **given: Any) ->
     how = {key: of_one[name] for name, key in _SEARCH.items() if name in of_one}
     _check(of_one, follow=follow)
     found = job_of(client(), job)
+    if "lines" in of_one:
+        first, last = of_one["lines"]
+        show_lines(found, first, last, part.stream, timestamps=timestamps)
+        return 0
     if "grep" in of_one:
         show_matches(found, part, of_one["grep"], cast("Search", how), timestamps=timestamps)
         return 0
@@ -99,6 +106,7 @@ _PART = ("offset", "stream", "command", "tail", "since", "until")
 _SEARCH = {"invert": "invert", "ignore_case": "ignore_case", "around": "context", "max": "max"}
 """Options, and what the client calls them."""
 
+_OF_ONE = (*_PART, *_SEARCH, "grep", "lines")
 _OPTIONS = {"ignore_case": "ignore-case", "every": "all"}
 _JOBS = ("label", "name", "state")
 
@@ -111,6 +119,10 @@ def _check(of_one: dict[str, Any], *, follow: bool) -> None:
     """Raises: UsageError, for options that contradict each other."""
     if "offset" in of_one and "tail" in of_one:
         raise click.UsageError("Expected one of --offset and --tail: both say where to begin.")
+    if "lines" in of_one and (others := of_one.keys() - {"lines", "stream"}):
+        raise click.UsageError(f"Expected one of --lines and --{min(others)}.")
+    if "lines" in of_one and follow:
+        raise click.UsageError("--lines shows what there is now. To go on: jobrunner logs -f JOB")
     if (how := of_one.keys() & _SEARCH) and "grep" not in of_one:
         raise click.UsageError(f"--{_OPTIONS.get(min(how), min(how))} goes with --grep.")
     if follow and "grep" in of_one:
