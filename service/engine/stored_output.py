@@ -119,8 +119,8 @@ class StoredOutput:
                 async with asyncio.timeout(wait_s):
                     while not await log.in_thread(is_numbered, read, index, state, wanted):
                         await log.index_on()
-        elif state.end <= STEP_BYTES and not is_numbered(read, index, state, wanted):
-            await log.index_on()  # it is enough for most logs
+        elif not await log.in_thread(is_numbered, read, index, state, wanted, STEP_BYTES):
+            await log.index_on()  # one step is enough for most logs, and for one that grows
         return await log.in_thread(read_window, read, index, state, wanted)
 
     async def wait_for_more(self, timeout_s: float) -> None:

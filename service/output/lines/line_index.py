@@ -52,9 +52,11 @@ class LineIndex:
         self._is_fresh = False  # the file is not trusted any more
 
     def known(self, log: KeptLog) -> int:
-        """Up to which position of `log` lines are numbered. Looks at nothing but memory."""
+        """Up to which position of `log` lines are numbered, by this process or by others."""
         with self._lock:
             self._forget_behind_gap(log)
+            if self._count * BLOCK_BYTES < log.size:
+                self._take_over(log)
             return min(self._count * BLOCK_BYTES, log.size)
 
     def advance(self, state: LogState) -> None:

@@ -76,11 +76,13 @@ class LineWindow:
     state: LogState
 
 
-def is_numbered(reader: LogReader, index: LineIndex, state: LogState, wanted: Wanted) -> bool:
-    """Whether the index has come to what is wanted."""
+def is_numbered(
+    reader: LogReader, index: LineIndex, state: LogState, wanted: Wanted, missing: int | None = None
+) -> bool:
+    """Whether the index has come to what is wanted; or more than `missing` bytes are missing."""
     log = KeptLog(reader, state)
     known = index.known(log)
-    if known >= log.size:
+    if known >= log.size or (missing is not None and known + missing < log.size):
         return True
     if wanted.at is not None:
         return known > log.position(wanted.at) + BLOCK_BYTES
