@@ -123,6 +123,7 @@ def test_a_place_is_shown_without_the_index_and_numbered_once_it_is_there(servic
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_index_is_made_anew(service, long, damage):
+    assert lines(service, long, from_=-1)["Total"] == 600_001
     first = lines(service, long, from_=300_000, after=2)
     path = index_of(service, long)
     good = path.read_bytes()

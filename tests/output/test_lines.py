@@ -245,7 +245,7 @@ def test_it_goes_on_as_the_log_grows_and_others_take_that_over(tmp_path) -> None
         first, second = LineIndex(tmp_path, reader), LineIndex(tmp_path, reader)
         complete(reader, first)
         with (tmp_path / OUTPUT_NAME).open("r+b") as output:
-            for end in range(1000, len(data), 77):
+            for end in range(1077, len(data), 77):
                 output.seek(0)
                 output.write(data[:end])
                 output.flush()
