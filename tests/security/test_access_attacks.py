@@ -67,7 +67,14 @@ def submit(service: Service, headers: dict[str, str], line: str, **more: Any) ->
 # Public is a property of a route and its method
 
 
-PUBLIC = {(m, r.path) for r in routes.ROUTES if r.is_public for m in (r.method, "HEAD")}
+PUBLIC = {
+    (m, r.path)
+    for r in routes.ROUTES
+    if r.is_public and "{" not in r.path
+    for m in (r.method, "HEAD")
+}
+# What a page loads, which has nothing of jobs in it.
+STATIC = "/static/"
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +99,25 @@ def status_of(service: Service, method: str, path: str) -> int:
         connection.close()
 
 
-def test_the_public_routes_are_the_two_of_health() -> None:
-    assert {path for _, path in PUBLIC} == {"/health/live", "/health/ready"}
+def test_the_public_routes_are_the_two_of_health_and_the_static_files() -> None:
+    public = {route.path for route in routes.ROUTES if route.is_public}
+    assert public == {"/health/live", "/health/ready", f"{STATIC}{{TREE}}/{{PATH}}"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/..", "/static/../", "/static/../metrics", "/static//metrics", "/static/x/../../metrics",
+        "/static/%2e%2e/metrics", "/static/..%2fmetrics", "/static/x/..%2f..%2fshell.py", "/static/x/../shell.py",
+        "/static/x/%2e%2e/shell.py", "/static/x//etc/passwd", "/static/x/%2fetc%2fpasswd", "/static/x/main.js%00",
+        "/static/x/list", "/static/x/vendor/", "/static/x/", "/static/x", "/static/", "/static",
+    ],
+)  # fmt: skip
+def test_nothing_but_the_static_files_is_found_beneath_their_path(
+    closed: Service, path: str
+) -> None:
+    assert status_of(closed, "GET", path) in (401, 404)
+    assert status_of(closed, "POST", path) in (401, 404, 405)
 
 
 @pytest.mark.parametrize(
