@@ -1,63 +1,164 @@
-// One job: what is known of it, and the last of its output.
+// One job: how it stands, what it says, its files, all that is known of it. Live by the stream of
+// changes.
 
-import { html, render, useEffect, useState } from "../vendor/htm-preact.js";
+import { html, render, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { Bar } from "../bar.js";
-import { commandLine, kindOfState, shape, stateWord, why } from "../states.js";
-import { ago, bytes, duration, visible } from "../words.js";
-
-const LAST_BYTES = 65_536;
+import { shape } from "../states.js";
+import { visible } from "../words.js";
+import { Details } from "./details.js";
+import { Dialog } from "./dialogs.js";
+import { Files } from "./files.js";
+import { Header } from "./header.js";
+import { useKeys } from "./keys.js";
+import { Output, offsetOfCommand } from "./output.js";
+import { withStyle } from "./style_sheets.js";
+import { Tabs, panelId, tabId } from "./tabs.js";
+import { TABS, hashOf, placeOf } from "./place.js";
+import { Terminal } from "./terminal.js";
+import { Timeline } from "./timeline.js";
 
 /** Shows the job `id` in `root`. */
-export function mountJob(root, page) {
+export async function mountJob(root, page) {
+  await withStyle(new URL("./job.css", import.meta.url)).catch(() => {});
   render(html`<${Job} ...${page} />`, root);
 }
 
-function Job({ api, id, session, seq }) {
-  const [view, setView] = useState(null);
-  const [output, setOutput] = useState("");
-  const [live, setLive] = useState(false);
-  const [error, setError] = useState(null);
-
-  useEffect(() => {
-    const load = async () => {
-      try {
-        setView(await api.job(id));
-        const answer = await api.send("GET", `/${id}/output`, {
-          parameters: { offset: -LAST_BYTES, format: "text" },
-          headers: { Accept: "text/plain" },
-        });
-        setOutput(await answer.text());
-      } catch (problem) {
-        setError(problem.message);
-      }
-    };
-    load();
-    return api.changes({ after: seq, onLive: setLive, onChange: (change) => change.ID === id && load() });
-  }, [id]);
-
-  return html`<${Bar} api=${api} session=${session} live=${live} />
-    <main>
-      ${error && html`<p class="problem" role="alert">${error}</p>`}
-      ${view && html`<${Facts} view=${view} />`}
-      <pre class="output" tabindex="0">${output}</pre>
-    </main>`;
+function Job({ api, id, session, seq, nonce }) {
+  const [view, live, error, isCleaned] = useView(api, id, seq);
+  if (!view) {
+    return html`<${Bar} api=${api} session=${session} live=${live} />
+      <main>${error && html`<p class="problem" role="alert">${error}</p>`}${isCleaned && html`<${Cleaned} api=${api} />`}</main>`;
+  }
+  return html`<div class="job-page">
+    <${Bar} api=${api} session=${session} live=${live} />
+    ${isCleaned && html`<${Cleaned} api=${api} />`}
+    <${Shown} api=${api} view=${view} session=${session} nonce=${nonce} />
+  </div>`;
 }
 
-function Facts({ view }) {
-  const facts = [
-    ["ID", view.ID],
-    ["Labels", Object.entries(view.Labels).map(([key, value]) => `${key}=${value}`).join(", ")],
-    ["Submitted", ago(view.CreatedAt)],
-    ["Duration", duration(view.Duration)],
-    ["Output", bytes(view.Output.Bytes)],
-    ["Directory", view.WorkingDir],
-    ...view.Commands.map((command, n) => [`Command ${n + 1}`, commandLine(command)]),
-  ];
-  return html`<h1>${visible(view.Name || view.ID)}</h1>
-    <p class=${`state ${kindOfState(view)}`}>
-      <span aria-hidden="true">${shape(view)}</span> ${stateWord(view)} ${why(view)}
-    </p>
-    <dl class="facts">
-      ${facts.filter(([, value]) => value).map(([name, value]) => html`<dt>${name}</dt><dd>${visible(value)}</dd>`)}
-    </dl>`;
+function Cleaned({ api }) {
+  return html`<p class="problem" role="alert">This job was cleaned: its record, its output and its files are gone. <a href=${api.href("/")}>All jobs</a></p>`;
+}
+
+function Shown({ api, view, session, nonce }) {
+  const tabs = view.TTY ? TABS : TABS.filter((tab) => tab.name !== "terminal");
+  const [place, setPlace] = usePlace(tabs);
+  const [visited, setVisited] = useState({});
+  const [dialog, setDialog] = useState(null);
+  const [note, setNote] = useState("");
+  const log = useRef(null);
+  const now = useNow(view.State === "running");
+  const stamp = `${view.Seq} ${view.State}`;
+
+  useEffect(() => {
+    document.title = `${shape(view)} ${visible(view.Name || view.ID.slice(0, 8))} · jobrunner`;
+  }, [view]);
+  useEffect(() => setVisited((old) => ({ ...old, [place.tab]: true })), [place.tab]);
+
+  const go = (tab) => setPlace({ tab, path: "" });
+  const nth = (n) => () => tabs[n] && go(tabs[n].name);
+  useKeys({
+    "?": () => setDialog({ is: "help" }),
+    u: () => location.assign(api.href("/")),
+    1: nth(0), 2: nth(1), 3: nth(2), 4: nth(3),
+  });
+
+  async function jump(command) {
+    try {
+      const offset = await offsetOfCommand(api, view.ID, command);
+      if (offset === null) return setNote(`Command ${command + 1} wrote nothing.`);
+      go("output");
+      setNote(`Output of command ${command + 1}.`);
+      (await mountedLog(log)).scrollToOffset(offset);
+    } catch (problem) {
+      setNote(problem.message);
+    }
+  }
+
+  async function act(is, more) {
+    if (is !== "release") return setDialog({ is, more });
+    await api.post(`/${view.ID}/release`).catch((problem) => setNote(problem.message));
+  }
+
+  const panel = (name, content) => html`<section
+    role="tabpanel" id=${panelId(name)} aria-labelledby=${tabId(name)} hidden=${place.tab !== name} class=${`panel ${name}`}
+  >${(visited[name] || place.tab === name) && content()}</section>`;
+  return html`<main class=${`job-main on-${place.tab}`}>
+      <${Header} api=${api} view=${view} now=${now} session=${session} act=${act} />
+      <${Timeline} commands=${view.Commands} now=${now} onJump=${jump} />
+      <div class="tab-row">
+        <${Tabs} tabs=${tabs} current=${place.tab} choose=${go} />
+        <p class="note" role="status">${note}</p>
+      </div>
+      ${view.TTY && panel("terminal", () => html`<${Terminal} api=${api} view=${view} mayRun=${session.mayRun} nonce=${nonce} isShown=${place.tab === "terminal"} />`)}
+      ${panel("output", () => html`<${Output} api=${api} id=${view.ID} log=${log} stamp=${stamp} />`)}
+      ${panel("files", () => html`<${Files} api=${api} id=${view.ID} path=${place.path} stamp=${stamp} />`)}
+      ${panel("details", () => html`<${Details} api=${api} view=${view} session=${session} now=${now} />`)}
+    </main>
+    ${dialog && html`<${Dialog} dialog=${dialog} api=${api} view=${view} close=${() => setDialog(null)} />`}`;
+}
+
+/** The view of the job, as it changes: `[view, isLive, error, isCleaned]`. */
+function useView(api, id, seq) {
+  const [view, setView] = useState(null);
+  const [live, setLive] = useState(false);
+  const [error, setError] = useState(null);
+  const [isCleaned, setCleaned] = useState(false);
+  useEffect(() => {
+    // A change is newer than what was asked for before it. None says whether the job waits for input.
+    let hasChanged = false;
+    api
+      .job(id)
+      .then((asked) => hasChanged || setView({ ...asked, WaitingForInput: null }))
+      .catch((problem) => hasChanged || setError(problem.message));
+    return api.changes({
+      after: seq,
+      onLive: setLive,
+      onChange: (change) => {
+        if (change.ID !== id) return;
+        hasChanged = true;
+        if (change.Cleaned) setCleaned(true);
+        else setView(change);
+      },
+    });
+  }, [id]);
+  return [view, live, error, isCleaned];
+}
+
+/** Where one is, as the part of the URL behind `#` says; that of lines and bytes is the log's. */
+function usePlace(tabs) {
+  const first = tabs[0].name;
+  const [place, setPlace] = useState(() => placeOf(location.hash, first));
+  useEffect(() => {
+    const moved = () => setPlace(placeOf(location.hash, first));
+    addEventListener("hashchange", moved);
+    addEventListener("popstate", moved);
+    return () => {
+      removeEventListener("hashchange", moved);
+      removeEventListener("popstate", moved);
+    };
+  }, [first]);
+  const go = (to) => {
+    if (to.tab === place.tab && to.path === place.path) return;
+    history.pushState(null, "", location.pathname + location.search + hashOf(to, first));
+    setPlace(to);
+  };
+  return [place, go];
+}
+
+/** The time, each second while something runs. */
+function useNow(ticks) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), ticks ? 1000 : 30_000);
+    return () => clearInterval(timer);
+  }, [ticks]);
+  return now;
+}
+
+/** The log viewer, once it is there: it is loaded when its tab is first shown. */
+async function mountedLog(log) {
+  while (!log.current) await new Promise(requestAnimationFrame);
+  return log.current;
 }

@@ -1,0 +1,139 @@
+// The WebSocket of a job's terminal: output by its offset, across lost connections.
+//
+// Messages are those of `v4.channel.k8s.io`: the first byte is a channel. The payloads of channels 1
+// and 2 are counted, so a new connection begins behind the last byte that came: none is lost, none
+// comes twice. What is typed while there is no connection waits for the next one.
+
+const PROTOCOL = "v4.channel.k8s.io";
+const INPUT = 0;
+const OUTPUT = [1, 2];
+const SIZE = 4;
+
+// Close codes: the job has ended; the caller may not; the output is cut at a gap.
+const ENDED = 1000;
+const FORBIDDEN = 1008;
+const CUT = 1011;
+// Those after which another try would end alike.
+const BROKEN = [1002, 1003, 1007, 1009];
+
+const FIRST_RETRY_MS = 250;
+const MAX_RETRY_MS = 10_000;
+// Bytes of input that wait for a connection; what is typed beyond is dropped.
+const MAX_WAITING = 65_536;
+// Bytes of a message of input; the service takes a MiB.
+const MAX_MESSAGE = 262_144;
+
+/** Where to begin so that at most `most` bytes are replayed, and never inside of a gap. */
+export function replayFrom(output, most) {
+  const offset = Math.max(0, output.Bytes - most);
+  const gap = (output.Gaps || []).find(([from, to]) => from <= offset && offset < to);
+  return gap ? gap[1] : offset;
+}
+
+/** Where the output goes on behind a gap, as the reason of a close says; null: it doesn't. */
+export function offsetInReason(reason) {
+  const found = /offset (\d+)/.exec(reason);
+  return found ? Number(found[1]) : null;
+}
+
+/** `address(parameters)`: the URL to connect to. `onState` gets `connecting`, `open`, `lost`,
+ * `ended`, or `refused` with a sentence. `mayType`: whether input and sizes are sent. */
+export class Channels {
+  constructor({ address, offset, mayType, onOutput, onState, onGap = () => {}, make = (url, protocol) => new WebSocket(url, protocol) }) {
+    Object.assign(this, { address, offset, mayType, onOutput, onState, onGap, make });
+    this.socket = null;
+    this.size = null;
+    this.waiting = [];
+    this.waitingBytes = 0;
+    this.retryMs = FIRST_RETRY_MS;
+    this.timer = null;
+    this.isOver = false;
+  }
+
+  connect() {
+    this.onState("connecting");
+    const size = this.mayType && this.size ? { rows: this.size.rows, cols: this.size.cols } : {};
+    const socket = this.make(this.address({ offset: this.offset, stdin: this.mayType, ...size }), PROTOCOL);
+    const asked = this.size;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.retryMs = FIRST_RETRY_MS;
+      this.onState("open");
+      if (asked !== this.size) this.#sendSize();
+      const waiting = this.waiting;
+      this.waiting = [];
+      this.waitingBytes = 0;
+      for (const bytes of waiting) this.#send(INPUT, bytes);
+    };
+    socket.onmessage = ({ data }) => {
+      const [channel] = new Uint8Array(data, 0, 1);
+      if (!OUTPUT.includes(channel)) return;
+      const payload = new Uint8Array(data, 1);
+      this.offset += payload.length;
+      this.onOutput(payload);
+    };
+    socket.onclose = (event) => this.#closed(socket, event);
+    this.socket = socket;
+  }
+
+  /** Types `bytes`, now or with the next connection. */
+  type(bytes) {
+    if (!this.mayType || this.isOver) return;
+    for (let at = 0; at < bytes.length; at += MAX_MESSAGE) {
+      const part = bytes.subarray(at, at + MAX_MESSAGE);
+      if (this.#isOpen()) this.#send(INPUT, part);
+      else if (this.waitingBytes + part.length <= MAX_WAITING) {
+        this.waiting.push(part);
+        this.waitingBytes += part.length;
+      }
+    }
+  }
+
+  /** The size that the terminal has from now on. */
+  resize(rows, cols) {
+    this.size = { rows, cols };
+    if (this.mayType && this.#isOpen()) this.#sendSize();
+  }
+
+  close() {
+    this.isOver = true;
+    clearTimeout(this.timer);
+    if (this.socket) this.socket.close();
+  }
+
+  #isOpen() {
+    return this.socket !== null && this.socket.readyState === 1;
+  }
+
+  #sendSize() {
+    this.#send(SIZE, new TextEncoder().encode(JSON.stringify({ Width: this.size.cols, Height: this.size.rows })));
+  }
+
+  #send(channel, bytes) {
+    const message = new Uint8Array(bytes.length + 1);
+    message[0] = channel;
+    message.set(bytes, 1);
+    this.socket.send(message);
+  }
+
+  #closed(socket, { code, reason }) {
+    if (this.isOver || socket !== this.socket) return;
+    this.socket = null;
+    if (code === ENDED) return this.#over("ended");
+    if (code === FORBIDDEN) return this.#over("refused", reason || "The connection was refused.");
+    if (BROKEN.includes(code)) return this.#over("refused", reason || "The connection was broken off.");
+    const next = code === CUT ? offsetInReason(reason) : null;
+    if (next !== null && next > this.offset) {
+      this.onGap(next - this.offset);
+      this.offset = next;
+    }
+    this.onState("lost");
+    this.timer = setTimeout(() => this.connect(), this.retryMs);
+    this.retryMs = Math.min(2 * this.retryMs, MAX_RETRY_MS);
+  }
+
+  #over(state, why) {
+    this.isOver = true;
+    this.onState(state, why);
+  }
+}

@@ -1,0 +1,204 @@
+// The job page's pure modules: lines for a shell, the timeline, the words, the place, the channels.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+import { Channels, offsetInReason, replayFrom } from "../../service/ui/static/job/channels.js";
+import { receipt, sections } from "../../service/ui/static/job/facts.js";
+import { fileName, linesOf, quoted } from "../../service/ui/static/job/lines.js";
+import { hashOf, placeOf } from "../../service/ui/static/job/place.js";
+import { kindOfCommand, secondsOf, shares, wordOfCommand } from "../../service/ui/static/job/timeline_model.js";
+
+test("a quoted word is one word of a shell, and itself", () => {
+  for (const word of ["plain", "", "a b", "it's", "$(touch x)", "`id`", "a\nb", "http://host/x?a=b&c=d", "‮'\"\\"]) {
+    const seen = execFileSync("bash", ["-c", `printf %s ${quoted(word)}`], { encoding: "utf8" });
+    assert.equal(seen, word);
+  }
+});
+
+test("lines name the service with its prefix, and take a token from the environment", () => {
+  const [attach] = linesOf({ origin: "https://host/jobs", id: "abc", hasTokens: true });
+  assert.equal(attach.curl, 'curl -sSN -H "Authorization: Bearer $JOBRUNNER_TOKEN" https://host/jobs/abc/attach');
+  assert.equal(attach.jobrunner, "jobrunner attach --url https://host/jobs abc");
+});
+
+test("who may not run is shown no line that changes something", () => {
+  const lines = linesOf({ origin: "http://host", id: "abc", mayRun: false, isLive: true });
+  assert.deepEqual(lines.map((line) => line.title), ["Attach", "Wait", "Logs", "Inspect"]);
+});
+
+test("names of downloads lead nowhere", () => {
+  assert.equal(fileName({ Name: "../../etc/passwd", ID: "1" }, "log"), "__.._etc_passwd.log");
+  assert.equal(fileName({ Name: "<b>\u202e", ID: "1" }, "log"), "_b_.log");
+  assert.equal(fileName({ Name: null, ID: "1-2" }, "log"), "1-2.log");
+});
+
+const command = (more) => ({ State: "exited", ExitCode: 0, Signal: null, Error: null, StartedAt: "2026-01-01T00:00:00Z", FinishedAt: null, Duration: 1, ...more });
+
+test("shares are 100 in all, by time, and none vanishes", () => {
+  const commands = [command({ Duration: 1 }), command({ Duration: 1000 }), command({ State: "skipped", StartedAt: null, Duration: null })];
+  const got = shares(commands, 0);
+  assert.ok(Math.abs(got.reduce((sum, one) => sum + one, 0) - 100) < 1e-9);
+  assert.ok(got[1] > 80 && got[0] >= 4 && got[2] === 4);
+  assert.deepEqual(shares([], 0), []);
+  assert.equal(shares(Array.from({ length: 1000 }, () => command({})), 0).length, 1000);
+});
+
+test("a running command's time goes on", () => {
+  const running = command({ State: "running", Duration: null });
+  assert.equal(secondsOf(running, Date.parse("2026-01-01T00:01:00Z")), 60);
+});
+
+test("how a command ended, in words", () => {
+  assert.equal(kindOfCommand(command({ ExitCode: 2 })), "failed");
+  assert.equal(wordOfCommand(command({ ExitCode: 2 })), "exit 2");
+  assert.equal(wordOfCommand(command({ ExitCode: null, Signal: "SIGSEGV" })), "SIGSEGV");
+  assert.equal(wordOfCommand(command({ State: "skipped", ExitCode: null })), "skipped");
+});
+
+test("a receipt is a sentence", () => {
+  const kill = { Signal: "SIGTERM", Signals: ["SIGTERM", "SIGKILL"], Found: 3, Escalated: true, VerifiedGone: true };
+  assert.equal(receipt(kill), "SIGTERM, SIGKILL to 3 processes; KILL was needed, all seen gone");
+  assert.equal(receipt(null), "");
+});
+
+test("facts leave away what says nothing", () => {
+  const view = {
+    ID: "1", Name: null, Labels: {}, State: "exited", Reason: null, ExitCode: 0, Signal: null, Error: null,
+    CreatedAt: "2026-01-01T00:00:00Z", StartedAt: null, FinishedAt: null, Duration: 2, WorkingDir: "/w", Environment: [],
+    Timeout: null, IdleTimeout: null, QueueTimeout: null, Priority: 0, Grace: 10, Commands: [command({})],
+    Limits: { Memory: null, CPUs: null, PIDs: null, OpenFiles: null, FileSize: null }, Hold: false, Files: [],
+    Usage: { CPUSeconds: 0.016, PeakMemory: null, Memory: null, Processes: null },
+    Output: { Bytes: 0, Complete: true, Gaps: [[10, 30]], Exact: true }, Kill: null, Left: [], Stdin: false, TTY: null, WaitingForInput: null,
+  };
+  const found = Object.fromEntries(sections(view).map((section) => [section.title, Object.fromEntries(section.pairs)]));
+  assert.deepEqual(Object.keys(found), ["Job", "Times", "Usage", "Limits"]);
+  assert.equal(found.Usage["CPU time"], "16 ms");
+  assert.equal(found.Usage.Dropped, "20 bytes at 10");
+  assert.ok(!("Name" in found.Job));
+});
+
+test("a place is what its hash says", () => {
+  for (const place of [{ tab: "output", path: "" }, { tab: "files", path: "" }, { tab: "files", path: "a%3Db/c=d" }, { tab: "details", path: "" }]) {
+    assert.deepEqual(placeOf(hashOf(place, "output"), "output"), place);
+    assert.deepEqual(placeOf(hashOf(place, "terminal"), "terminal"), place);
+  }
+  assert.equal(placeOf("#L10-L20", "terminal").tab, "output");
+  assert.equal(placeOf("#o=5", "terminal").tab, "output");
+  assert.equal(placeOf("", "terminal").tab, "terminal");
+});
+
+test("a replay is bounded, and never begins inside of a gap", () => {
+  assert.equal(replayFrom({ Bytes: 10, Gaps: [] }, 100), 0);
+  assert.equal(replayFrom({ Bytes: 1000, Gaps: [] }, 100), 900);
+  assert.equal(replayFrom({ Bytes: 1000, Gaps: [[800, 950]] }, 100), 950);
+  assert.equal(offsetInReason("It goes on at offset 17."), 17);
+  assert.equal(offsetInReason(""), null);
+});
+
+/** A connection whose other side is the test. */
+class Wire {
+  constructor(url) {
+    this.url = url;
+    this.readyState = 0;
+    this.sent = [];
+  }
+  open() {
+    this.readyState = 1;
+    this.onopen();
+  }
+  send(message) {
+    this.sent.push([message[0], new TextDecoder().decode(message.subarray(1))]);
+  }
+  output(channel, text) {
+    this.onmessage({ data: new Uint8Array([channel, ...new TextEncoder().encode(text)]).buffer });
+  }
+  end(code, reason = "") {
+    this.readyState = 3;
+    this.onclose({ code, reason });
+  }
+  close() {
+    this.readyState = 2;
+  }
+}
+
+function channels({ mayType = true } = {}) {
+  const wires = [];
+  const seen = { text: "", states: [], dropped: 0 };
+  const made = new Channels({
+    address: (parameters) => parameters,
+    offset: 5,
+    mayType,
+    onOutput: (bytes) => (seen.text += new TextDecoder().decode(bytes)),
+    onState: (state) => seen.states.push(state),
+    onGap: (bytes) => (seen.dropped += bytes),
+    make: (url) => {
+      wires.push(new Wire(url));
+      return wires.at(-1);
+    },
+  });
+  return { made, wires, seen };
+}
+
+test("a connection that is lost goes on behind the last byte, and with what was typed meanwhile", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { made, wires, seen } = channels();
+  made.resize(24, 80);
+  made.connect();
+  made.type(new TextEncoder().encode("early"));
+  wires[0].open();
+  assert.deepEqual(wires[0].url, { offset: 5, stdin: true, rows: 24, cols: 80 });
+  assert.deepEqual(wires[0].sent, [[0, "early"]]);
+  wires[0].output(1, "one ");
+  wires[0].output(3, "not output");
+  wires[0].end(1006);
+  made.type(new TextEncoder().encode("later"));
+  made.resize(30, 100);
+  t.mock.timers.tick(250);
+  assert.deepEqual(wires[1].url, { offset: 9, stdin: true, rows: 30, cols: 100 });
+  wires[1].open();
+  assert.deepEqual(wires[1].sent, [[0, "later"]]);
+  wires[1].output(2, "two");
+  made.resize(31, 100);
+  assert.deepEqual(wires[1].sent.at(-1), [4, '{"Width":100,"Height":31}']);
+  wires[1].end(1000);
+  assert.equal(seen.text, "one two");
+  assert.deepEqual(seen.states, ["connecting", "open", "lost", "connecting", "open", "ended"]);
+  t.mock.timers.tick(60_000);
+  assert.equal(wires.length, 2);
+});
+
+test("a gap is told, and gone over", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { made, wires, seen } = channels();
+  made.connect();
+  wires[0].open();
+  wires[0].end(1011, "Bytes were dropped. It goes on at offset 105.");
+  t.mock.timers.tick(250);
+  assert.equal(wires[1].url.offset, 105);
+  assert.equal(seen.dropped, 100);
+});
+
+test("who watches sends nothing", () => {
+  const { made, wires } = channels({ mayType: false });
+  made.resize(24, 80);
+  made.connect();
+  wires[0].open();
+  made.type(new TextEncoder().encode("x"));
+  made.resize(25, 80);
+  assert.deepEqual(wires[0].url, { offset: 5, stdin: false });
+  assert.deepEqual(wires[0].sent, []);
+});
+
+test("what is refused isn't tried again", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  for (const code of [1008, 1002, 1009]) {
+    const { made, wires, seen } = channels();
+    made.connect();
+    wires[0].open();
+    wires[0].end(code, "no");
+    t.mock.timers.tick(60_000);
+    assert.equal(wires.length, 1);
+    assert.equal(seen.states.at(-1), "refused");
+  }
+});
