@@ -1,6 +1,6 @@
 // The keyboard of the list, and what it can do.
 
-import { html, useEffect } from "../vendor/htm-preact.js";
+import { html, useEffect, useRef } from "../vendor/htm-preact.js";
 import { Modal } from "../confirm.js";
 
 const KEYS = [
@@ -24,9 +24,12 @@ export function Help({ close }) {
 }
 
 /** Listens to the keys while no field and no dialog has them. */
-export function useKeys({ search, onSubmit, onHelp, hasDialog }) {
+export function useKeys(given) {
+  const now = useRef(given);
+  now.current = given;
   useEffect(() => {
     function pressed(event) {
+      const { search, onSubmit, onHelp, hasDialog } = now.current;
       if (event.ctrlKey || event.metaKey || event.altKey || hasDialog) return;
       const field = event.target.closest("input, textarea, select");
       if (field) {
@@ -48,7 +51,7 @@ export function useKeys({ search, onSubmit, onHelp, hasDialog }) {
     }
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
-  }, [hasDialog, onSubmit]);
+  }, []);
 }
 
 function links() {

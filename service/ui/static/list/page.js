@@ -71,8 +71,8 @@ function List({ api, session, seq }) {
   }, []);
 
   useEffect(() => {
+    if (selected.current !== selection) jobs.current = new Jobs();
     selected.current = selection;
-    jobs.current = new Jobs();
     loadMore();
     countAll();
     const wanted = location.pathname + searchOf(selection);
@@ -173,7 +173,7 @@ function Dialog({ dialog, api, close }) {
   >
     <p>All its processes get the signal, and KILL when the grace is over.</p>
     <div class="fields">
-      <label>Signal <select name="signal">${["TERM", "INT", "HUP", "QUIT", "KILL"].map((s) => html`<option>${s}</option>`)}</select></label>
+      <label>Signal <select name="signal">${["TERM", "INT", "HUP", "QUIT", "KILL"].map((s) => html`<option value=${s}>${s}</option>`)}</select></label>
       <label>Grace, seconds <input name="grace" type="number" min="0" step="any" placeholder=${view.Grace} /></label>
     </div>
   <//>`;

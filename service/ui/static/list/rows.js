@@ -94,11 +94,11 @@ function Row({ view, api, now, mayRun, onKill, onClean, onRerun, onLabel }) {
     <span class="numbers">
       <span class="duration">${duration(seconds)}</span>
       <time datetime=${view.CreatedAt} title=${view.CreatedAt}>${ago(view.CreatedAt, now)}</time>
-      <span class="size">${bytes(view.Output.Bytes)}</span>
+      <span class="size">${live ? "" : bytes(view.Output.Bytes)}</span>
     </span>
     <span class="acts">
       ${mayRun && live && html`<button class="quiet" type="button" aria-label=${`Kill ${title}`} onClick=${() => onKill(view)}>Kill</button>`}
-      ${mayRun && !live && html`<button class="quiet" type="button" aria-label=${`Run ${title} again`} onClick=${() => onRerun(view)}>Rerun</button>
+      ${mayRun && !live && html`<button class="quiet" type="button" aria-label=${`Rerun ${title}`} onClick=${() => onRerun(view)}>Rerun</button>
         <button class="quiet" type="button" aria-label=${`Clean ${title}`} onClick=${() => onClean(view)}>Clean</button>`}
     </span>
   </li>`;

@@ -35,7 +35,7 @@ function Login({ api, session, retry }) {
         <label for="token">Token</label>
         <input
           id="token" name="token" type="password" autocomplete="current-password" required autofocus
-          spellcheck="false" placeholder="jr_…" aria-describedby=${error ? "token-error" : null}
+          spellcheck=${false} placeholder="jr_…" aria-describedby=${error ? "token-error" : null}
           aria-invalid=${error ? "true" : null}
         />
         ${error && html`<p id="token-error" class="problem" role="alert">${error}</p>`}
