@@ -100,7 +100,8 @@ class Rows:
         log = self._log
         if begin in (0, log.break_at) or log.read(begin - 1, begin) == b"\n":
             return begin
-        least = max(0, begin - BLOCK_BYTES)
+        # With the byte before, which may end the line before.
+        least = max(0, begin - BLOCK_BYTES - 1)
         if least <= log.break_at < begin:
             least = log.break_at
         newline = log.read(least, begin).rfind(b"\n")
