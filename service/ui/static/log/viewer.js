@@ -1,0 +1,329 @@
+// The log viewer: shows a window of rows of a log of any size, whose scrollbar stands for bytes. It
+// never loads the log: `lines` answers around a place, `grep` finds, and one request waits for more.
+
+import { parsed } from "./ansi.js";
+import { copying } from "./copy.js";
+import { Finder, search } from "./find.js";
+import { watchGrowth } from "./growth.js";
+import { listenForKeys } from "./keys.js";
+import { place, toLines, toOffset } from "./links.js";
+import { makePane } from "./pane.js";
+import { number, restyle } from "./rows.js";
+import { makeStatus } from "./status.js";
+import { makeToolbar } from "./toolbar.js";
+import { makeTrack } from "./track.js";
+import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, prepended, Slots } from "./window.js";
+
+const FRAME_MS = 100;
+const REST_MS = 1000;
+const NUMBERED_S = 30;
+
+function loadStyles() {
+  const href = new URL("./log.css", import.meta.url).href;
+  if (document.querySelector(`link[href="${href}"]`)) return;
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = href;
+  document.head.append(link);
+}
+
+const styleOf = (sequence) => parsed(sequence ?? "").style;
+
+/** Shows the output of the job `id` in `root`. `onStatus` is told `{following, line, total, size,
+ * newLines, finished, error}` whenever that changes. */
+export function mountLog(root, { id, api, onStatus = () => {} }) {
+  loadStyles();
+  const life = new AbortController();
+  const slots = new Slots(2);
+  let held = EMPTY;
+  let log = { size: 0, total: null, gap: null, finished: false };
+  let streams = { stdout: true, stderr: true };
+  let following = true;
+  let left = null; // how much there was when following ended
+  let chosen = null; // the lines of a link: {from, to}
+  let target = null; // the byte of a link
+  let generation = 0;
+  let isExtending = false;
+  let isNumbering = false;
+  let lastTop = 0;
+
+  const finder = new Finder((pattern, options) => search(api, id, pattern, { stream: only(), ...options }));
+  const status = makeStatus({ onFollow: () => follow(), onStatus });
+  const pane = makePane(decorate);
+  const track = makeTrack((offset, { final }) => seek(offset, final));
+  const toolbar = makeToolbar({
+    streams: setStreams, time: setTime, wrap: setWrap, find, step, leave: () => pane.viewport.focus(),
+  });
+  const body = document.createElement("div");
+  body.className = "log-body";
+  body.append(pane.viewport, track.element, status.button);
+  root.classList.add("log");
+  root.replaceChildren(toolbar.element, body, status.element);
+
+  const only = () => (streams.stdout && streams.stderr ? null : streams.stdout ? "stdout" : "stderr");
+  const ask = (given, signal) => api.get(`/${id}/lines`, { ...given, stream: only() }, { signal });
+  const fail = (error) => status.fail(error.message);
+
+  function decorate(element) {
+    const { row } = element;
+    const isChosen = chosen ? row.line !== null && row.line >= chosen.from && row.line <= chosen.to : target !== null && row.offset <= target && target < row.end;
+    element.classList.toggle("log-chosen", isChosen);
+    element.classList.toggle("log-hit", finder.hits.length > 0 && finder.hits.some((hit) => hit.offset === row.offset));
+    element.classList.toggle("log-current", finder.current?.offset === row.offset);
+    if (log.gap && row.offset === log.gap[1]) element.dataset.gap = `${log.gap[1] - log.gap[0]} bytes were dropped here`;
+  }
+  const decorateAll = () => pane.elements().forEach(decorate);
+
+  /** Replaces what is at hand by what an answer has; `reveal(rows)` then says where to look. */
+  function take(answer, reveal) {
+    log = logOf(answer);
+    held = fresh(answer);
+    restyle(held.rows, styleOf(answer.Sgr));
+    pane.replace(held.rows);
+    reveal(held.rows);
+    settled();
+    if (answer.Sgr === null || held.rows.some((row) => row.line === null)) numberRows();
+  }
+
+  /** After each change of what is at hand or seen. */
+  function settled() {
+    lastTop = pane.viewport.scrollTop;
+    const { first, last } = pane.seen();
+    const [top, bottom] = [held.rows[first], held.rows[last]];
+    track.show(top?.offset ?? 0, bottom?.end ?? 0, log.size);
+    pane.list.classList.toggle("log-at-end", log.finished && held.end >= log.size);
+    status.show({ following: following && !log.finished, line: bottom?.line ?? null, offset: bottom?.offset ?? 0, left, ...log });
+    extend(first, last);
+  }
+
+  async function show(given, reveal) {
+    generation += 1;
+    const mine = generation;
+    try {
+      const answer = await slots.run((signal) => ask({ before: PAGE_ROWS, after: PAGE_ROWS, ...given }, signal));
+      if (!answer || mine !== generation || life.signal.aborted) return false;
+      take(answer, reveal);
+      return true;
+    } catch (error) {
+      if (!life.signal.aborted) fail(error);
+      return false;
+    }
+  }
+
+  async function extend(first, last) {
+    const wanted = nextRequest(held, log, first, last);
+    if (!wanted || isExtending || (wanted.where === "below" && following && !log.finished)) return;
+    const { where, ...given } = wanted;
+    const mine = generation;
+    isExtending = true;
+    let isDone = false;
+    try {
+      const answer = await slots.run((signal) => ask(given, signal));
+      if (!answer || mine !== generation || life.signal.aborted) return;
+      const change = where === "below" ? appended(held, answer) : prepended(held, answer);
+      isDone = Boolean(change) && (change.window.begin !== held.begin || change.window.end !== held.end);
+      if (change) apply(change, answer, where === "below" ? pane.append : pane.prepend);
+    } catch (error) {
+      if (!life.signal.aborted) fail(error);
+    } finally {
+      isExtending = false;
+    }
+    if (isDone) settled();
+  }
+
+  function apply(change, answer, put) {
+    log = logOf(answer);
+    // The style stands before the answer's first row, which may be one that is at hand already.
+    const known = answer.Lines.findIndex((line) => line.Offset === change.added[0]?.offset);
+    const rows = known > 0 ? [...held.rows.filter((row) => row.offset >= answer.Begin && row.offset < change.added[0].offset), ...change.added] : change.added;
+    restyle(rows, styleOf(answer.Sgr));
+    held = change.window;
+    put(change.added, change);
+    if (answer.Sgr === null || change.added.some((row) => row.line === null)) numberRows();
+  }
+
+  /** Asks for the numbers of what is at hand, once the index has come there. */
+  async function numberRows() {
+    if (isNumbering) return;
+    isNumbering = true;
+    try {
+      while (!life.signal.aborted && held.rows.some((row) => row.line === null)) {
+        const { rows } = held;
+        const answer = await ask({ at: rows[0].offset, after: rows.length, wait: NUMBERED_S }, life.signal);
+        const lines = new Map(answer.Lines.map((line) => [line.Offset, line.Line]));
+        for (const row of rows) row.line ??= lines.get(row.offset) ?? null;
+        log = logOf(answer);
+        if (held.rows[0] === rows[0] && styleOf(answer.Sgr).flags + (answer.Sgr?.length ?? 0)) {
+          restyle(held.rows, styleOf(answer.Sgr));
+          const top = pane.viewport.scrollTop;
+          pane.replace(held.rows);
+          pane.viewport.scrollTop = top;
+        }
+        for (const element of pane.elements()) number(element, element.row);
+        decorateAll();
+        settled();
+      }
+    } catch (error) {
+      if (!life.signal.aborted) fail(error);
+    } finally {
+      isNumbering = false;
+    }
+  }
+
+  /** What there is now; the rows at the end only if somebody follows it. */
+  async function look() {
+    const mine = generation;
+    const isEmpty = !held.rows.length && log.size === 0;
+    if (!following && !isEmpty) {
+      const answer = await ask({ at: -1, before: 0, after: 0 }, life.signal);
+      log = logOf(answer);
+      settled();
+      return { ...log, restMs: REST_MS };
+    }
+    const answer = await ask({ at: -1, before: PAGE_ROWS, after: 0 }, life.signal);
+    await new Promise((resolve) => (document.hidden ? resolve() : requestAnimationFrame(resolve)));
+    if (mine === generation && following && !life.signal.aborted) {
+      const change = held.rows.length ? appended(held, answer) : null;
+      if (change) apply(change, answer, pane.append);
+      else take(answer, () => {});
+      pane.toEnd();
+      settled();
+    }
+    return { ...logOf(answer), restMs: document.hidden ? REST_MS : FRAME_MS };
+  }
+
+  function leave() {
+    if (!following) return;
+    following = false;
+    left = { size: log.size, total: log.total };
+  }
+  function follow() {
+    following = true;
+    left = null;
+    return show({ at: -1, after: 0 }, () => pane.toEnd());
+  }
+  const top = () => {
+    leave();
+    return show({ at: 0, before: 0 }, () => pane.toTop());
+  };
+  function seek(offset, final) {
+    leave();
+    const isLast = final && offset >= log.size - 1;
+    return isLast ? follow() : show({ at: offset }, (rows) => pane.reveal(rows.findIndex((row) => row.end > offset), 0));
+  }
+  function reveal(offset) {
+    const at = held.rows.findIndex((row) => row.offset <= offset && offset < row.end);
+    leave();
+    if (at < 0) return show({ at: offset }, (rows) => pane.reveal(rows.findIndex((row) => row.end > offset), 0.4));
+    pane.reveal(at, 0.4);
+    settled();
+    return true;
+  }
+  function go(link) {
+    if (!link) return follow();
+    chosen = link.from ? link : null;
+    target = link.at ?? null;
+    if (chosen === null) return reveal(target).valueOf?.() ?? decorateAll();
+    leave();
+    return show({ from: chosen.from }, (rows) => pane.reveal(rows.findIndex((row) => row.line === chosen.from), 0.4));
+  }
+
+  function setStreams(given) {
+    streams = { stdout: true, stderr: true, ...given };
+    if (!streams.stdout && !streams.stderr) streams = { stdout: true, stderr: true };
+    toolbar.setStreams(streams);
+    const { first } = pane.seen();
+    const at = held.rows[first]?.offset ?? 0;
+    if (finder.pattern) find(finder.pattern);
+    return following ? follow() : show({ at }, (rows) => pane.reveal(Math.max(0, rows.findIndex((row) => row.end > at)), 0));
+  }
+  function setTime(shown) {
+    root.classList.toggle("log-timed", shown);
+    toolbar.setTime(shown);
+  }
+  function setWrap(wrapped) {
+    const { first } = pane.seen();
+    root.classList.toggle("log-wrapped", wrapped);
+    toolbar.setWrap(wrapped);
+    if (following) pane.toEnd();
+    else pane.reveal(first, 0);
+    settled();
+  }
+
+  async function find(pattern) {
+    toolbar.setFind(pattern);
+    const { first } = pane.seen();
+    const found = finder.find(pattern, held.rows[first]?.offset ?? 0);
+    toolbar.showFound(finder);
+    if (await found) showFound();
+  }
+  async function step(by) {
+    if (!finder.hits.length) return;
+    await finder.step(by);
+    showFound();
+  }
+  function showFound() {
+    if (life.signal.aborted) return;
+    toolbar.showFound(finder);
+    track.setMarks(finder.hits.map((hit) => ({ offset: hit.offset, isCurrent: hit === finder.current })));
+    if (finder.current) reveal(finder.current.offset);
+    decorateAll();
+  }
+
+  pane.list.addEventListener("click", (event) => {
+    const { row } = event.target.closest(".log-number")?.parentElement ?? {};
+    if (!row) return;
+    target = row.line === null ? row.offset : null;
+    const from = event.shiftKey && chosen ? chosen.from : row.line;
+    chosen = row.line === null ? null : { from: Math.min(from, row.line), to: Math.max(from, row.line) };
+    const hash = chosen ? toLines(chosen.from, chosen.to) : toOffset(row.offset);
+    history.replaceState(history.state, "", hash);
+    if (event.shiftKey) document.getSelection()?.removeAllRanges();
+    navigator.clipboard?.writeText(location.href).then(() => status.say(`${hash} copied`), () => status.say(hash));
+    decorateAll();
+  });
+  pane.viewport.addEventListener("wheel", (event) => event.deltaY < 0 && pane.viewport.scrollTop > 0 && leave(), { passive: true });
+  pane.viewport.addEventListener("scroll", () => {
+    if (pane.viewport.scrollTop < lastTop - 1) leave();
+    else if (pane.isAtEnd() && held.end >= log.size && !following) {
+      following = true;
+      left = null;
+    }
+    settled();
+  }, { passive: true });
+  const onHash = () => place(location.hash) && go(place(location.hash));
+  window.addEventListener("hashchange", onHash);
+  const resized = new ResizeObserver(() => {
+    if (following) pane.toEnd();
+    settled();
+  });
+  resized.observe(pane.viewport);
+  const endings = [
+    copying(pane.list),
+    listenForKeys(root, {
+      find: toolbar.focusFind, next: () => step(1), previous: () => step(-1), top, end: follow, follow: () => (following ? leave() || settled() : follow()),
+    }),
+    () => window.removeEventListener("hashchange", onHash),
+    () => resized.disconnect(),
+    toolbar.destroy, status.destroy,
+  ];
+  const begun = Promise.resolve(go(place(location.hash)));
+  begun.then(() => watchGrowth({ api, id, signal: life.signal, look }));
+
+  return {
+    destroy() {
+      life.abort();
+      slots.abort();
+      finder.clear();
+      endings.forEach((end) => end());
+      root.classList.remove("log", "log-timed", "log-wrapped");
+      root.replaceChildren();
+    },
+    scrollToOffset(offset) {
+      chosen = null;
+      target = offset;
+      return go({ at: offset });
+    },
+    setStreams, setTime, setWrap, find,
+  };
+}
