@@ -1,6 +1,8 @@
 // Finding lines: the service searches, the page marks what it found.
 
 const MOST_HITS = 500;
+/** In a longer log escape sequences are searched as they came: to take them out costs too much. */
+const MOST_STRIPPED = 16_000_000;
 const MOST_CHARACTERS = 8_000_000;
 
 /** The records of an answer in NDJSON, as they come. */
@@ -36,9 +38,10 @@ export function firstBehind(hits, offset) {
 }
 
 /** The lines that match from an offset on, `[{offset, line}]`, and how many there are in all. */
-export async function search(api, id, pattern, { stream = null, offset = 0, signal } = {}) {
+export async function search(api, id, pattern, { stream = null, offset = 0, size = 0, signal } = {}) {
   const parameters = {
-    grep: pattern, ignore_case: ignoresCase(pattern), max: MOST_HITS, ansi: "strip", format: "ndjson", gaps: "mark", offset,
+    grep: pattern, ignore_case: ignoresCase(pattern), max: MOST_HITS, format: "ndjson", gaps: "mark", offset,
+    ansi: size <= MOST_STRIPPED ? "strip" : null,
   };
   const answer = await api.send("GET", `/${id}/output`, { parameters, headers: { Accept: "application/x-ndjson" }, signal });
   const hits = [];
@@ -81,6 +84,10 @@ export class Finder {
     Object.assign(this, { hits: found.hits, count: found.isAll ? found.hits.length : (found.count ?? found.hits.length) });
     this.index = found.hits.length ? firstBehind(found.hits, from) : -1;
     return true;
+  }
+
+  get offsets() {
+    return new Set(this.hits.map((hit) => hit.offset));
   }
 
   get current() {

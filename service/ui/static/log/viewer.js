@@ -2,11 +2,14 @@
 // never loads the log: `lines` answers around a place, `grep` finds, and one request waits for more.
 
 import { parsed } from "./ansi.js";
+import { choosing } from "./choose.js";
 import { copying } from "./copy.js";
 import { Finder, search } from "./find.js";
 import { watchGrowth } from "./growth.js";
 import { listenForKeys } from "./keys.js";
-import { place, toLines, toOffset } from "./links.js";
+import { place } from "./links.js";
+import { mark } from "./marks.js";
+import { makeNumbering } from "./numbering.js";
 import { makePane } from "./pane.js";
 import { number, restyle } from "./rows.js";
 import { makeStatus } from "./status.js";
@@ -16,15 +19,17 @@ import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, prepended, Slots
 
 const FRAME_MS = 100;
 const REST_MS = 1000;
-const NUMBERED_S = 30;
 
-function loadStyles() {
+/** Resolved once the style sheet is there: without it nothing that is measured holds. */
+function styles() {
   const href = new URL("./log.css", import.meta.url).href;
-  if (document.querySelector(`link[href="${href}"]`)) return;
-  const link = document.createElement("link");
-  link.rel = "stylesheet";
-  link.href = href;
-  document.head.append(link);
+  let link = document.querySelector(`link[href="${href}"]`);
+  if (link?.sheet) return Promise.resolve();
+  if (!link) {
+    link = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
+    document.head.append(link);
+  }
+  return new Promise((resolve) => ["load", "error"].forEach((name) => link.addEventListener(name, resolve)));
 }
 
 const styleOf = (sequence) => parsed(sequence ?? "").style;
@@ -32,7 +37,6 @@ const styleOf = (sequence) => parsed(sequence ?? "").style;
 /** Shows the output of the job `id` in `root`. `onStatus` is told `{following, line, total, size,
  * newLines, finished, error}` whenever that changes. */
 export function mountLog(root, { id, api, onStatus = () => {} }) {
-  loadStyles();
   const life = new AbortController();
   const slots = new Slots(2);
   let held = EMPTY;
@@ -42,12 +46,12 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   let left = null; // how much there was when following ended
   let chosen = null; // the lines of a link: {from, to}
   let target = null; // the byte of a link
+  let found = new Set(); // offsets of hits
   let generation = 0;
   let isExtending = false;
-  let isNumbering = false;
   let lastTop = 0;
 
-  const finder = new Finder((pattern, options) => search(api, id, pattern, { stream: only(), ...options }));
+  const finder = new Finder((pattern, options) => search(api, id, pattern, { stream: only(), size: log.size, ...options }));
   const status = makeStatus({ onFollow: () => follow(), onStatus });
   const pane = makePane(decorate);
   const track = makeTrack((offset, { final }) => seek(offset, final));
@@ -65,12 +69,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   const fail = (error) => status.fail(error.message);
 
   function decorate(element) {
-    const { row } = element;
-    const isChosen = chosen ? row.line !== null && row.line >= chosen.from && row.line <= chosen.to : target !== null && row.offset <= target && target < row.end;
-    element.classList.toggle("log-chosen", isChosen);
-    element.classList.toggle("log-hit", finder.hits.length > 0 && finder.hits.some((hit) => hit.offset === row.offset));
-    element.classList.toggle("log-current", finder.current?.offset === row.offset);
-    if (log.gap && row.offset === log.gap[1]) element.dataset.gap = `${log.gap[1] - log.gap[0]} bytes were dropped here`;
+    mark(element, { chosen, target, found, current: finder.current?.offset, gap: log.gap });
   }
   const decorateAll = () => pane.elements().forEach(decorate);
 
@@ -142,33 +141,21 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     if (answer.Sgr === null || change.added.some((row) => row.line === null)) numberRows();
   }
 
-  /** Asks for the numbers of what is at hand, once the index has come there. */
-  async function numberRows() {
-    if (isNumbering) return;
-    isNumbering = true;
-    try {
-      while (!life.signal.aborted && held.rows.some((row) => row.line === null)) {
-        const { rows } = held;
-        const answer = await ask({ at: rows[0].offset, after: rows.length, wait: NUMBERED_S }, life.signal);
-        const lines = new Map(answer.Lines.map((line) => [line.Offset, line.Line]));
-        for (const row of rows) row.line ??= lines.get(row.offset) ?? null;
-        log = logOf(answer);
-        if (held.rows[0] === rows[0] && styleOf(answer.Sgr).flags + (answer.Sgr?.length ?? 0)) {
-          restyle(held.rows, styleOf(answer.Sgr));
-          const top = pane.viewport.scrollTop;
-          pane.replace(held.rows);
-          pane.viewport.scrollTop = top;
-        }
-        for (const element of pane.elements()) number(element, element.row);
-        decorateAll();
-        settled();
+  const numberRows = makeNumbering({
+    ask, rowsNow: () => held.rows, onError: fail, signal: life.signal,
+    onNumbers(answer, rows) {
+      log = logOf(answer);
+      if (held.rows[0] === rows[0] && answer.Sgr) {
+        restyle(held.rows, styleOf(answer.Sgr));
+        const at = pane.viewport.scrollTop;
+        pane.replace(held.rows);
+        pane.viewport.scrollTop = at;
       }
-    } catch (error) {
-      if (!life.signal.aborted) fail(error);
-    } finally {
-      isNumbering = false;
-    }
-  }
+      for (const element of pane.elements()) number(element, element.row);
+      decorateAll();
+      settled();
+    },
+  });
 
   /** What there is now; the rows at the end only if somebody follows it. */
   async function look() {
@@ -223,7 +210,10 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     if (!link) return follow();
     chosen = link.from ? link : null;
     target = link.at ?? null;
-    if (chosen === null) return reveal(target).valueOf?.() ?? decorateAll();
+    if (chosen === null) {
+      decorateAll();
+      return reveal(target);
+    }
     leave();
     return show({ from: chosen.from }, (rows) => pane.reveal(rows.findIndex((row) => row.line === chosen.from), 0.4));
   }
@@ -253,9 +243,9 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   async function find(pattern) {
     toolbar.setFind(pattern);
     const { first } = pane.seen();
-    const found = finder.find(pattern, held.rows[first]?.offset ?? 0);
+    const finding = finder.find(pattern, held.rows[first]?.offset ?? 0);
     toolbar.showFound(finder);
-    if (await found) showFound();
+    if (await finding) showFound();
   }
   async function step(by) {
     if (!finder.hits.length) return;
@@ -264,23 +254,20 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   }
   function showFound() {
     if (life.signal.aborted) return;
+    found = finder.offsets;
     toolbar.showFound(finder);
     track.setMarks(finder.hits.map((hit) => ({ offset: hit.offset, isCurrent: hit === finder.current })));
     if (finder.current) reveal(finder.current.offset);
     decorateAll();
   }
 
-  pane.list.addEventListener("click", (event) => {
-    const { row } = event.target.closest(".log-number")?.parentElement ?? {};
-    if (!row) return;
-    target = row.line === null ? row.offset : null;
-    const from = event.shiftKey && chosen ? chosen.from : row.line;
-    chosen = row.line === null ? null : { from: Math.min(from, row.line), to: Math.max(from, row.line) };
-    const hash = chosen ? toLines(chosen.from, chosen.to) : toOffset(row.offset);
-    history.replaceState(history.state, "", hash);
-    if (event.shiftKey) document.getSelection()?.removeAllRanges();
-    navigator.clipboard?.writeText(location.href).then(() => status.say(`${hash} copied`), () => status.say(hash));
-    decorateAll();
+  choosing(pane.list, {
+    chosen: () => chosen,
+    say: status.say,
+    onChoose(meant) {
+      ({ chosen, target } = meant);
+      decorateAll();
+    },
   });
   pane.viewport.addEventListener("wheel", (event) => event.deltaY < 0 && pane.viewport.scrollTop > 0 && leave(), { passive: true });
   pane.viewport.addEventListener("scroll", () => {
@@ -307,8 +294,9 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     () => resized.disconnect(),
     toolbar.destroy, status.destroy,
   ];
-  const begun = Promise.resolve(go(place(location.hash)));
-  begun.then(() => watchGrowth({ api, id, signal: life.signal, look }));
+  styles()
+    .then(() => life.signal.aborted || go(place(location.hash)))
+    .then(() => watchGrowth({ api, id, signal: life.signal, look }));
 
   return {
     destroy() {
