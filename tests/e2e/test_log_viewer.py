@@ -310,3 +310,18 @@ def test_streams_time_and_wrap_are_toggles(viewer: Viewer, service: Service) -> 
     assert not page.locator(".log-time").first.is_visible()
     page.get_by_label("time").check()
     assert page.locator(".log-time").first.is_visible()
+
+
+def test_a_link_to_what_isn_t_there_shows_the_end_and_says_so(
+    viewer: Viewer, service: Service
+) -> None:
+    job = service.run("seq 1 300")["ID"]
+    viewer.open(job, "#L5000")
+    viewer.until_seen(300)
+    viewer.open(job, "#o=99999999")
+    viewer.until_seen(300)
+    until(lambda: "beyond" in viewer.page.locator(".log-said").inner_text().lower())
+    viewer.page.evaluate("() => { location.hash = '#L7'; }")
+    viewer.until_seen(7)
+    viewer.page.evaluate("() => window.viewer.destroy()")
+    assert viewer.page.locator(".log-row").count() == 0

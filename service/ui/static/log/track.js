@@ -2,7 +2,8 @@
 
 import { offsetAt, thumb } from "./window.js";
 
-/** `onSeek(offset, {final})` is called while the thumb is dragged, and once when it is let go. */
+/** `onSeek(offset, {final})` is called while the thumb is dragged, when the call before has come to its
+ * end, and once when it is let go. */
 export function makeTrack(onSeek) {
   const element = document.createElement("div");
   element.className = "log-track";
@@ -17,13 +18,27 @@ export function makeTrack(onSeek) {
   let marked = [];
   let drag = null;
 
+  let isSeeking = false;
+  let next = null;
+
   const height = () => element.clientHeight;
+  async function ask(offset, final) {
+    next = null;
+    if (isSeeking && !final) {
+      next = offset;
+      return;
+    }
+    isSeeking = true;
+    await onSeek(offset, { final });
+    isSeeking = false;
+    if (next !== null) ask(next, false);
+  }
   const seek = (event, final) => {
     const box = element.getBoundingClientRect();
     const room = Math.max(1, box.height - handle.offsetHeight);
     const y = event.clientY - box.top - drag.grip;
     move(Math.min(room, Math.max(0, y)));
-    onSeek(offsetAt(Math.min(room, Math.max(0, y)), room, size), { final });
+    ask(offsetAt(Math.min(room, Math.max(0, y)), room, size), final);
   };
   const move = (top) => {
     handle.style.transform = `translateY(${top}px)`;

@@ -4,7 +4,8 @@
 import { parsed } from "./ansi.js";
 import { choosing } from "./choose.js";
 import { copying } from "./copy.js";
-import { Finder, search } from "./find.js";
+import { search } from "./find.js";
+import { makeFinding } from "./finding.js";
 import { watchGrowth } from "./growth.js";
 import { listenForKeys } from "./keys.js";
 import { place } from "./links.js";
@@ -13,24 +14,14 @@ import { makeNumbering } from "./numbering.js";
 import { makePane } from "./pane.js";
 import { number, restyle } from "./rows.js";
 import { makeStatus } from "./status.js";
+import { styles } from "./styles.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTrack } from "./track.js";
 import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, prepended, Slots } from "./window.js";
 
 const FRAME_MS = 100;
 const REST_MS = 1000;
-
-/** Resolved once the style sheet is there: without it nothing that is measured holds. */
-function styles() {
-  const href = new URL("./log.css", import.meta.url).href;
-  let link = document.querySelector(`link[href="${href}"]`);
-  if (link?.sheet) return Promise.resolve();
-  if (!link) {
-    link = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
-    document.head.append(link);
-  }
-  return new Promise((resolve) => ["load", "error"].forEach((name) => link.addEventListener(name, resolve)));
-}
+const DRAGGED_ROWS = 60;
 
 const styleOf = (sequence) => parsed(sequence ?? "").style;
 
@@ -46,18 +37,25 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   let left = null; // how much there was when following ended
   let chosen = null; // the lines of a link: {from, to}
   let target = null; // the byte of a link
-  let found = new Set(); // offsets of hits
   let generation = 0;
   let isExtending = false;
   let lastTop = 0;
 
-  const finder = new Finder((pattern, options) => search(api, id, pattern, { stream: only(), size: log.size, ...options }));
+  const finding = makeFinding({
+    search: (pattern, options) => search(api, id, pattern, { stream: only(), size: log.size, ...options }),
+    from: () => held.rows[pane.seen().first]?.offset ?? 0,
+    reveal: (offset) => reveal(offset),
+    onFound: () => decorateAll(),
+    signal: life.signal,
+  });
   const status = makeStatus({ onFollow: () => follow(), onStatus });
   const pane = makePane(decorate);
   const track = makeTrack((offset, { final }) => seek(offset, final));
   const toolbar = makeToolbar({
-    streams: setStreams, time: setTime, wrap: setWrap, find, step, leave: () => pane.viewport.focus(),
+    streams: setStreams, time: setTime, wrap: setWrap, find: finding.find, step: finding.step,
+    leave: () => pane.viewport.focus(),
   });
+  finding.attach({ toolbar, track });
   const body = document.createElement("div");
   body.className = "log-body";
   body.append(pane.viewport, track.element, status.button);
@@ -69,7 +67,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   const fail = (error) => status.fail(error.message);
 
   function decorate(element) {
-    mark(element, { chosen, target, found, current: finder.current?.offset, gap: log.gap });
+    mark(element, { chosen, target, gap: log.gap, ...finding.marks() });
   }
   const decorateAll = () => pane.elements().forEach(decorate);
 
@@ -95,16 +93,21 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     extend(first, last);
   }
 
+  /** Asks for rows and takes them. False: there are none, or an error; undefined: another place was
+   * asked for meanwhile. */
   async function show(given, reveal) {
     generation += 1;
     const mine = generation;
     try {
       const answer = await slots.run((signal) => ask({ before: PAGE_ROWS, after: PAGE_ROWS, ...given }, signal));
-      if (!answer || mine !== generation || life.signal.aborted) return false;
+      if (!answer || mine !== generation || life.signal.aborted) return undefined;
+      log = logOf(answer);
+      if (answer.Size && !answer.Lines.length && given.from) return false;
       take(answer, reveal);
       return true;
     } catch (error) {
-      if (!life.signal.aborted) fail(error);
+      if (life.signal.aborted || mine !== generation) return undefined;
+      fail(error);
       return false;
     }
   }
@@ -195,8 +198,9 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   };
   function seek(offset, final) {
     leave();
-    const isLast = final && offset >= log.size - 1;
-    return isLast ? follow() : show({ at: offset }, (rows) => pane.reveal(rows.findIndex((row) => row.end > offset), 0));
+    if (final && offset >= log.size - 1) return follow();
+    const rowsAround = final ? {} : { before: 0, after: DRAGGED_ROWS };
+    return show({ at: offset, ...rowsAround }, (rows) => pane.reveal(rows.findIndex((row) => row.end > offset), 0));
   }
   function reveal(offset) {
     const at = held.rows.findIndex((row) => row.offset <= offset && offset < row.end);
@@ -206,16 +210,21 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     settled();
     return true;
   }
-  function go(link) {
+  /** Goes where a link leads, or else to the end. */
+  async function go(link) {
     if (!link) return follow();
     chosen = link.from ? link : null;
     target = link.at ?? null;
-    if (chosen === null) {
+    if (!chosen) {
       decorateAll();
-      return reveal(target);
+      return (await reveal(target)) === false ? follow() : true;
     }
     leave();
-    return show({ from: chosen.from }, (rows) => pane.reveal(rows.findIndex((row) => row.line === chosen.from), 0.4));
+    const at = (rows) => rows.findIndex((row) => row.line === chosen.from);
+    const isThere = await show({ from: chosen.from }, (rows) => pane.reveal(at(rows), 0.4));
+    if (isThere !== false) return true;
+    status.fail(`There is no line ${chosen.from}${log.total === null ? " yet" : `: there are ${log.total}`}.`);
+    return follow();
   }
 
   function setStreams(given) {
@@ -224,7 +233,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     toolbar.setStreams(streams);
     const { first } = pane.seen();
     const at = held.rows[first]?.offset ?? 0;
-    if (finder.pattern) find(finder.pattern);
+    finding.again();
     return following ? follow() : show({ at }, (rows) => pane.reveal(Math.max(0, rows.findIndex((row) => row.end > at)), 0));
   }
   function setTime(shown) {
@@ -238,27 +247,6 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     if (following) pane.toEnd();
     else pane.reveal(first, 0);
     settled();
-  }
-
-  async function find(pattern) {
-    toolbar.setFind(pattern);
-    const { first } = pane.seen();
-    const finding = finder.find(pattern, held.rows[first]?.offset ?? 0);
-    toolbar.showFound(finder);
-    if (await finding) showFound();
-  }
-  async function step(by) {
-    if (!finder.hits.length) return;
-    await finder.step(by);
-    showFound();
-  }
-  function showFound() {
-    if (life.signal.aborted) return;
-    found = finder.offsets;
-    toolbar.showFound(finder);
-    track.setMarks(finder.hits.map((hit) => ({ offset: hit.offset, isCurrent: hit === finder.current })));
-    if (finder.current) reveal(finder.current.offset);
-    decorateAll();
   }
 
   choosing(pane.list, {
@@ -278,21 +266,15 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     }
     settled();
   }, { passive: true });
-  const onHash = () => place(location.hash) && go(place(location.hash));
-  window.addEventListener("hashchange", onHash);
-  const resized = new ResizeObserver(() => {
-    if (following) pane.toEnd();
-    settled();
-  });
+  window.addEventListener("hashchange", () => place(location.hash) && go(place(location.hash)), { signal: life.signal });
+  const resized = new ResizeObserver(() => settled(following && pane.toEnd()));
   resized.observe(pane.viewport);
   const endings = [
     copying(pane.list),
     listenForKeys(root, {
-      find: toolbar.focusFind, next: () => step(1), previous: () => step(-1), top, end: follow, follow: () => (following ? leave() || settled() : follow()),
+      find: toolbar.focusFind, next: () => finding.step(1), previous: () => finding.step(-1), top, end: follow, follow: () => (following ? leave() || settled() : follow()),
     }),
-    () => window.removeEventListener("hashchange", onHash),
-    () => resized.disconnect(),
-    toolbar.destroy, status.destroy,
+    () => resized.disconnect(), toolbar.destroy, status.destroy,
   ];
   styles()
     .then(() => life.signal.aborted || go(place(location.hash)))
@@ -302,7 +284,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     destroy() {
       life.abort();
       slots.abort();
-      finder.clear();
+      finding.clear();
       endings.forEach((end) => end());
       root.classList.remove("log", "log-timed", "log-wrapped");
       root.replaceChildren();
@@ -312,6 +294,6 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
       target = offset;
       return go({ at: offset });
     },
-    setStreams, setTime, setWrap, find,
+    setStreams, setTime, setWrap, find: finding.find,
   };
 }
