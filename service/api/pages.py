@@ -6,7 +6,6 @@ Nothing of `service.ui` but a look at `Accept` is loaded before somebody wants a
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -90,16 +89,14 @@ async def job_page(request: Request, given: Any) -> HTTPResponse:
     audit(request, "output", given.job_id)
     log = ctx.engine.jobs.files(record.id).log
     output, size = await asyncio.to_thread(_last_output, log)
-    nonce = secrets.token_urlsafe(16) if view.tty is not None else None
     html = shell.document(
         "job",
         f"{plain.shape(view)} {view.name or view.id[:8]} · jobrunner",
         plain.job(shell.prefix, view, output, size),
         id=record.id,
         seq=seq,
-        nonce=nonce,
     )
-    return _respond(html, style_nonce=nonce)
+    return _respond(html)
 
 
 def error_page(
@@ -163,11 +160,10 @@ def _respond(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    style_nonce: str | None = None,
 ) -> HTTPResponse:
     from service.ui.policy import page_headers  # noqa: PLC0415 - as above
 
-    every = {**page_headers(style_nonce), **(headers or {})}
+    every = {**page_headers(), **(headers or {})}
     return HTTPResponse(html, status=status, headers=every, content_type=_HTML)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 _ALWAYS: Final = {
@@ -15,14 +15,11 @@ _ALWAYS: Final = {
 STATIC: Final = _ALWAYS
 
 
-def page_headers(style_nonce: str | None = None) -> dict[str, str]:
-    """Headers of an HTML response. `style_nonce`: what the terminal's style sheets carry, which
-    xterm.js makes while it runs; no other page may have such.
-    """
-    styles = f" 'nonce-{style_nonce}'" if style_nonce else ""
+def page_headers() -> dict[str, str]:
+    """Headers of an HTML response."""
     return {
         **_ALWAYS,
-        "Content-Security-Policy": _POLICY.format(styles=styles),
+        "Content-Security-Policy": _POLICY,
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cache-Control": "no-store",

@@ -85,7 +85,7 @@ def opened(browser: Any, service: Any, *, expected: tuple[str, ...] = (), **opti
     watch = Watch(page, service.url, expected=expected)
     try:
         yield page
-        assert watch.faults == []
+        assert watch.faults == [], watch.faults
     finally:
         context.close()
 

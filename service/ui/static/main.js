@@ -17,7 +17,6 @@ function described(dataset) {
   return {
     view: dataset.view,
     id: dataset.id,
-    nonce: dataset.nonce,
     seq: Number(dataset.seq || 0),
     title: dataset.title,
     detail: dataset.detail,

@@ -23,7 +23,7 @@ export async function mountJob(root, page) {
   render(html`<${Job} ...${page} />`, root);
 }
 
-function Job({ api, id, session, seq, nonce }) {
+function Job({ api, id, session, seq }) {
   const [view, live, error, isCleaned] = useView(api, id, seq);
   if (!view) {
     return html`<${Bar} api=${api} session=${session} live=${live} />
@@ -32,7 +32,7 @@ function Job({ api, id, session, seq, nonce }) {
   return html`<div class="job-page">
     <${Bar} api=${api} session=${session} live=${live} />
     ${isCleaned && html`<${Cleaned} api=${api} />`}
-    <${Shown} api=${api} view=${view} session=${session} nonce=${nonce} />
+    <${Shown} api=${api} view=${view} session=${session} />
   </div>`;
 }
 
@@ -40,7 +40,7 @@ function Cleaned({ api }) {
   return html`<p class="problem" role="alert">This job was cleaned: its record, its output and its files are gone. <a href=${api.href("/")}>All jobs</a></p>`;
 }
 
-function Shown({ api, view, session, nonce }) {
+function Shown({ api, view, session }) {
   const tabs = view.TTY ? TABS : TABS.filter((tab) => tab.name !== "terminal");
   const [place, setPlace] = usePlace(tabs);
   const [visited, setVisited] = useState({});
@@ -90,7 +90,7 @@ function Shown({ api, view, session, nonce }) {
         <${Tabs} tabs=${tabs} current=${place.tab} choose=${go} />
         <p class="note" role="status">${note}</p>
       </div>
-      ${view.TTY && panel("terminal", () => html`<${Terminal} api=${api} view=${view} mayRun=${session.mayRun} nonce=${nonce} isShown=${place.tab === "terminal"} />`)}
+      ${view.TTY && panel("terminal", () => html`<${Terminal} api=${api} view=${view} mayRun=${session.mayRun} isShown=${place.tab === "terminal"} />`)}
       ${panel("output", () => html`<${Output} api=${api} id=${view.ID} log=${log} stamp=${stamp} />`)}
       ${panel("files", () => html`<${Files} api=${api} id=${view.ID} path=${place.path} stamp=${stamp} />`)}
       ${panel("details", () => html`<${Details} api=${api} view=${view} session=${session} now=${now} />`)}

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { count } from "../words.js";
 import { Channels, replayFrom } from "./channels.js";
-import { withStyle } from "./style_sheets.js";
+import { adoptStyles, withStyle } from "./style_sheets.js";
 
 // Bytes of earlier output that are shown when the page is opened.
 const REPLAYED = 1 << 20;
@@ -18,7 +18,7 @@ const SENTENCES = {
 
 /** `view` is that at the beginning: how much output there was says what is a replay. `isShown`:
  * whether its tab is. */
-export function Terminal({ api, view, mayRun, nonce, isShown }) {
+export function Terminal({ api, view, mayRun, isShown }) {
   const host = useRef(null);
   const shown = useRef(null);
   const [state, setState] = useState({ is: "connecting" });
@@ -27,7 +27,7 @@ export function Terminal({ api, view, mayRun, nonce, isShown }) {
   useEffect(() => {
     let terminal = null;
     let isGone = false;
-    open(host.current, { api, view, mayType, nonce, onState: (is, why) => setState({ is, why }) })
+    open(host.current, { api, view, mayType, onState: (is, why) => setState({ is, why }) })
       .then((made) => {
         terminal = made;
         if (isGone) terminal.destroy();
@@ -53,13 +53,13 @@ export function Terminal({ api, view, mayRun, nonce, isShown }) {
   </div>`;
 }
 
-async function open(host, { api, view, mayType, nonce, onState }) {
+async function open(host, { api, view, mayType, onState }) {
   const [{ Terminal: Xterm }, { FitAddon }] = await Promise.all([
     import("../vendor/xterm.js"),
     import("../vendor/xterm-addon-fit.js"),
     withStyle(new URL("../vendor/xterm.css", import.meta.url)),
   ]);
-  const undo = giveNonce(nonce);
+  const undo = adoptStyles();
   const terminal = new Xterm({
     fontSize: FONT_PX,
     fontFamily: getComputedStyle(host).getPropertyValue("--mono").trim() || "monospace",
@@ -106,7 +106,6 @@ async function open(host, { api, view, mayType, nonce, onState }) {
   const themes = watchTheme(() => {
     terminal.options.theme = themeOf(host);
   });
-  host.terminal = terminal;
   if (mayType) terminal.focus();
 
   return {
@@ -123,18 +122,6 @@ async function open(host, { api, view, mayType, nonce, onState }) {
 
 function webSocketOrigin() {
   return location.origin.replace(/^http/, "ws");
-}
-
-/** xterm.js makes its style sheets in the document: they get the nonce that the policy of this page
- * names. Returns what ends that. */
-function giveNonce(nonce) {
-  const own = Document.prototype.createElement;
-  document.createElement = function createElement(name, ...options) {
-    const element = own.call(document, name, ...options);
-    if (nonce && String(name).toLowerCase() === "style") element.nonce = nonce;
-    return element;
-  };
-  return () => delete document.createElement;
 }
 
 const ANSI = {
