@@ -27,8 +27,6 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
 ]
 
-# The page does without the log viewer where that can't be loaded.
-MISSING = ("404",)
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u2066"
 
 
@@ -46,7 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def page(browser: Any, service: Service) -> Iterator[Any]:
-    with opened(browser, service, expected=MISSING, accept_downloads=True) as page:
+    with opened(browser, service, accept_downloads=True) as page:
         yield page
 
 
@@ -118,7 +116,7 @@ def test_clean_leads_to_the_list_and_others_are_told(
 ) -> None:
     job_id = service.run("true")["ID"]
     see(page, service, job_id)
-    with opened(browser, service, expected=MISSING) as other:
+    with opened(browser, service) as other:
         see(other, service, job_id)
         page.get_by_role("button", name="Clean").click()
         page.get_by_role("dialog").get_by_role("button", name="Clean").click()
@@ -173,7 +171,7 @@ def test_downloads(page: Any, service: Service) -> None:
 
 def test_lines_that_match_are_downloaded(browser: Any, service: Service) -> None:
     job_id = service.run("printf 'one\\nTwo\\nthree\\n'")["ID"]
-    with opened(browser, service, expected=(*MISSING, "400")) as page:
+    with opened(browser, service, expected=("400",)) as page:
         see(page, service, job_id)
 
         def ask(pattern: str) -> Any:
@@ -203,9 +201,7 @@ def copied_lines(page: Any) -> dict[str, str]:
 def test_copied_lines_run(browser: Any, service: Service) -> None:
     job_id = service.run({"CommandLine": "echo it says", "Name": "it's $(false)"})["ID"]
     tools = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # noqa: TID251 - what a person's shell would pass
-    with opened(
-        browser, service, expected=MISSING, permissions=["clipboard-read", "clipboard-write"]
-    ) as page:
+    with opened(browser, service, permissions=["clipboard-read", "clipboard-write"]) as page:
         see(page, service, job_id)
         every = copied_lines(page)
         assert len(every) == 10
@@ -306,7 +302,7 @@ def test_every_tab_is_accessible_and_fits(
     gate.open()
     service.wait(job_id)
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 700}}
-    with opened(browser, service, expected=MISSING, **options) as page:
+    with opened(browser, service, **options) as page:
         for fragment in ("", "#files", "#details"):
             page.goto("about:blank")
             see(page, service, job_id, fragment)

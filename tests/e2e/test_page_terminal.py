@@ -28,7 +28,7 @@ pytestmark = [
 
 WORDS = "stty -echo; echo ready; for n in $(seq {n}); do read -r x; echo got $n $x; done; exit 3"
 # What the browser says of connections that a dead worker leaves.
-CUT = ("WebSocket", "net::ERR", "404")
+CUT = ("WebSocket", "net::ERR")
 
 
 @pytest.fixture(scope="module")
