@@ -176,6 +176,13 @@ def test_of_thousands_of_rows_a_few_are_drawn(browser: Any, state_dir: Path) -> 
 
         until(is_at_the_end)
         assert page.locator(".job").count() < 100
+        page.reload()
+        page.get_by_label("Search jobs").fill(href.removeprefix("/"))
+        expect(page.locator(".job")).to_have_count(1)
+        page.get_by_label("Search jobs").fill("nothing has this")
+        expect(page.get_by_text("No job matches")).to_be_visible()
+        page.get_by_label("Search jobs").fill("")
+        page.keyboard.press("Escape")
         page.keyboard.press("g")
         expect(page.get_by_role("link").nth(1)).to_have_attribute(
             "href", f"/00000000-0000-4000-8000-{2999:012x}"

@@ -87,6 +87,13 @@ function changes(prefix, { after = 0, onChange, onLive = () => {}, check }) {
   let retryMs = FIRST_RETRY_MS;
   let last = after;
 
+  // A browser has six connections to a host in all its windows: a hidden one holds none of them.
+  function shown() {
+    clearTimeout(timer);
+    source.close();
+    if (!document.hidden) open();
+  }
+
   function open() {
     source = new EventSource(`${prefix}/events${query({ follow: true, format: "sse", after: last })}`);
     source.onopen = () => {
@@ -108,7 +115,9 @@ function changes(prefix, { after = 0, onChange, onLive = () => {}, check }) {
   }
 
   open();
+  document.addEventListener("visibilitychange", shown);
   return () => {
+    document.removeEventListener("visibilitychange", shown);
     clearTimeout(timer);
     source.close();
   };

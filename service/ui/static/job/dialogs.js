@@ -75,7 +75,7 @@ function Filter({ api, view, close }) {
   return html`<${Modal} label="Download lines that match" close=${close}>
     <form onSubmit=${wanted}>
       <h2>Download lines that match</h2>
-      <div class="fields"><label>Pattern <input name="pattern" defaultValue=${found} required spellcheck="false" autocomplete="off" /></label></div>
+      <div class="fields"><label>Pattern <input name="pattern" defaultValue=${found} required spellcheck=${false} autocomplete="off" /></label></div>
       <label class="check"><input type="checkbox" name="ignore" /> Upper and lower case are the same</label>
       <label class="check"><input type="checkbox" name="invert" /> Lines that don’t match instead</label>
       <p class="hint">A regular expression in the syntax of RE2.</p>

@@ -13,6 +13,8 @@ import { Rows } from "./rows.js";
 // The first page is small, to be there at once.
 const FIRST_PAGE = 100;
 const PAGE = 500;
+// Found jobs below which a search goes on through further pages.
+const ENOUGH = 50;
 // Milliseconds within which changes are drawn, and counted, together.
 const DRAW_MS = 100;
 const COUNT_MS = 700;
@@ -108,6 +110,10 @@ function List({ api, session, seq }) {
     if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   };
   const views = jobs.current.found(text);
+  const isSearching = loaded && views.length < ENOUGH && !jobs.current.isWhole;
+  useEffect(() => {
+    if (isSearching) loadMore();
+  });
   const narrow = (changes) => setSelection({ ...selection, ...changes });
   const isFiltered = text || searchOf(selection);
   const chips = useMemo(() => chipsOf(selection, narrow), [selection]);
@@ -145,6 +151,7 @@ function List({ api, session, seq }) {
       <h1 class="unseen">Jobs</h1>
       ${error && html`<p class="problem" role="alert">${error}</p>`}
       ${loaded && !views.length && !error && jobs.current.isWhole && (isFiltered ? html`<p class="empty">No job matches.</p>` : html`<${FirstSteps} mayRun=${session.mayRun} onSubmit=${submit} />`)}
+      ${isSearching && text && html`<p class="empty" role="status">Searching: ${count(jobs.current.order.length)} of ${count(counts[selection.filter] ?? 0)} jobs so far.</p>`}
       <${Rows}
         views=${views} api=${api} mayRun=${session.mayRun} onEnd=${loadMore}
         onKill=${(view) => setDialog({ is: "kill", view })}
