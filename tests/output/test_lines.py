@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_logs import MadeLog, Run
+from waiting import until
 
 from service.output.files import INDEX_NAME, OUTPUT_NAME
 from service.output.index import STDERR, STDOUT, LogState, Record
@@ -172,6 +173,17 @@ def test_a_walk_by_windows_meets_each_row_once_either_way(tmp_path) -> None:
         assert backward == data
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_a_line_of_just_a_block_is_not_cut(tmp_path) -> None:
+    whole = b"x" * (BLOCK - 1) + b"\n"
+    put(tmp_path, whole + b"y" * BLOCK + b"\n" + b"z\n")
+    with LogReader.open(tmp_path) as reader:
+        index = LineIndex(tmp_path, reader)
+        complete(reader, index)
+        found = read_window(reader, index, reader.state(), Wanted(BLOCK, None, 1, 1))
+        assert [line.data for line in found.lines] == [whole, b"y" * BLOCK + b"\n", b"z\n"]
+
+
 def damaged(path: Path, how: str) -> None:
     raw = bytearray(path.read_bytes())
     match how:
@@ -286,6 +298,29 @@ def test_many_make_it_at_once(tmp_path) -> None:
         late.advance(reader.state())
         work(late)
         assert not wrong
+
+
+def test_one_that_is_killed_while_it_makes_it_leaves_what_others_go_on_with(
+    tmp_path, start_child
+) -> None:
+    data = b"".join(b"line %d\n" % n for n in range(1, 600_000))
+    put(tmp_path, data)
+    path = tmp_path / LINES_NAME
+    for steps in (1, 2, 3):
+        path.unlink(missing_ok=True)
+        child = start_child("indexing_child.py", tmp_path)
+        assert child.stdout.readline() == b"ready\n"
+        until(lambda steps=steps: path.exists() and path.stat().st_size > steps * ENTRY_BYTES)
+        child.kill()
+        child.wait(FUSE_S)
+        with LogReader.open(tmp_path) as reader:
+            index = LineIndex(tmp_path, reader)
+            state = reader.state()
+            while index.known(KeptLog(reader, state)) < state.end:
+                index.advance(state)
+            for line in (1, 300_000, 599_999):
+                found = read_window(reader, index, state, Wanted(None, line, 0, 0))
+                assert found.lines[0].data == b"line %d\n" % line
 
 
 @pytest.mark.usefixtures("small_blocks")

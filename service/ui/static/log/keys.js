@@ -1,6 +1,6 @@
 // Keys of the log, for the whole document: those that somebody types into a field are theirs.
 
-const TYPED = "input, textarea, select, [contenteditable], dialog, .xterm";
+const TYPED = "input, textarea, select, [contenteditable], dialog, .xterm, .job-terminal";
 
 /** `on` has a function for each of `find`, `next`, `previous`, `top`, `end`, `follow`. */
 export function listenForKeys(root, on) {
