@@ -60,6 +60,7 @@ class Show(OfJob):
         path="/{ID}",
         operation="show",
         meaning="The job as it is now.",
+        details="Whoever prefers `text/html` gets a page for people instead.",
         parameters=Show,
         scope=Scope.READ,
         successes=(Success(200, "The job.", JobView),),

@@ -77,6 +77,7 @@ class List(Selectors):
         path="/",
         operation="list",
         meaning="Jobs, oldest first, or in another order.",
+        details="Whoever prefers `text/html` gets a page for people instead.",
         parameters=List,
         scope=Scope.READ,
         successes=(Success(200, "One page.", Listing, headers=("Link",)),),

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +215,23 @@ def test_the_login_is_accessible_and_fits(
         expect(page.get_by_role("alert")).to_be_visible()
         assert axe_findings(page) == []
         assert too_wide(page) == []
+
+
+def test_behind_a_prefix_all_of_it_works(browser: Any, state_dir: Path) -> None:
+    with running(state_dir, environment={"JOBRUNNER_PREFIX": "/a/jobs"}) as service:
+        token = make(service, "ann", Scope.ADMIN)
+        with opened(browser, service, expected=REFUSED) as page:
+            log_in(page, service, token, "/a/jobs/")
+            expect(page.locator(".live.on")).to_be_visible()
+            page.get_by_role("button", name="New job").click()
+            page.get_by_label("Command line").fill("echo below")
+            page.get_by_role("button", name="Run", exact=True).click()
+            page.wait_for_url(re.compile(r"/a/jobs/[0-9a-f-]{36}$"))
+            expect(page.locator("#root")).to_contain_text("echo below")
+            page.get_by_role("link", name="jobrunner").click()
+            expect(page.locator(".job")).to_have_count(1)
+            page.get_by_role("button", name="Failed").click()
+            assert page.url == f"{service.url}/a/jobs/?state=exited&exit=nonzero"
+            page.get_by_role("button", name="Log out").click()
+            expect(page.get_by_label("Token")).to_be_visible()
+            assert page.context.cookies() == []
