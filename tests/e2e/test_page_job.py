@@ -273,6 +273,17 @@ def test_details_say_all_but_values_of_variables(page: Any, service: Service, ga
     assert "value-of-it" not in page.content()
 
 
+def test_what_a_running_job_uses_is_drawn(page: Any, service: Service, gate: Gate) -> None:
+    job_id = service.submit({"CommandLine": f"echo; read -r _ < {gate}"})
+    assert lines(service, job_id, 1) == [""]
+    see(page, service, job_id, "#details")
+    expect(page.locator(".usage canvas")).to_be_visible()
+    expect(page.locator(".usage figcaption")).to_contain_text("CPUs")
+    assert axe_findings(page) == []
+    gate.open()
+    expect(state(page)).to_contain_text("Exit 0")
+
+
 def test_hostile_text_is_shown_and_never_run(page: Any, service: Service) -> None:
     name = HOSTILE.replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")
     job_id = service.run(
@@ -315,6 +326,16 @@ def test_every_tab_is_accessible_and_fits(
             assert axe_findings(page) == []
             page.keyboard.press("Escape")
             expect(page.locator(".choices")).to_have_count(0)
+
+
+def test_without_the_log_viewer_the_last_output_is_there(browser: Any, service: Service) -> None:
+    job_id = service.run({"Commands": [{"CommandLine": "echo first"}, {"CommandLine": "echo x"}]})
+    with opened(browser, service, expected=("net::ERR",)) as page:
+        page.route("**/log/viewer.js", lambda route: route.abort())
+        see(page, service, job_id["ID"])
+        expect(page.locator("pre.output")).to_have_text("first\nx\n")
+        page.get_by_role("list", name="Commands").get_by_role("button").nth(1).click()
+        expect(page.locator("pre.output")).to_have_text("x\n")
 
 
 def test_the_keyboard_reaches_all(page: Any, service: Service) -> None:

@@ -8,6 +8,7 @@ import { receipt, sections } from "../../service/ui/static/job/facts.js";
 import { fileName, linesOf, quoted } from "../../service/ui/static/job/lines.js";
 import { hashOf, placeOf } from "../../service/ui/static/job/place.js";
 import { kindOfCommand, secondsOf, shares, wordOfCommand } from "../../service/ui/static/job/timeline_model.js";
+import { cpusOf, taken } from "../../service/ui/static/job/usage_model.js";
 
 test("a quoted word is one word of a shell, and itself", () => {
   for (const word of ["plain", "", "a b", "it's", "$(touch x)", "`id`", "a\nb", "http://host/x?a=b&c=d", "‮'\"\\"]) {
@@ -76,6 +77,14 @@ test("facts leave away what says nothing", () => {
   assert.equal(found.Usage["CPU time"], "16 ms");
   assert.equal(found.Usage.Dropped, "20 bytes at 10");
   assert.ok(!("Name" in found.Job));
+});
+
+test("CPUs are what was used between two looks", () => {
+  let samples = [];
+  for (const [at, CPUSeconds] of [[0, 0], [2, 1], [4, 5], [4, 6], [6, null]]) samples = taken(samples, { at, usage: { CPUSeconds, Memory: 10 } });
+  assert.deepEqual(cpusOf(samples), [0.5, 2, null, null]);
+  for (let at = 7; at < 4000; at += 1) samples = taken(samples, { at, usage: null });
+  assert.equal(samples.length, 1800);
 });
 
 test("a place is what its hash says", () => {

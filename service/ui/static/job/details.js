@@ -3,21 +3,25 @@
 import { html } from "../vendor/htm-preact.js";
 import { Copyable } from "../copy.js";
 import { commandLine } from "../states.js";
+import { currentTheme } from "../theme.js";
 import { ago, duration, visible } from "../words.js";
 import { sections } from "./facts.js";
 import { linesOf } from "./lines.js";
+import { Chart, useUsage } from "./usage.js";
 import { kindOfCommand, secondsOf, shapeOfCommand, wordOfCommand } from "./timeline_model.js";
 
-export function Details({ api, view, session, now }) {
+export function Details({ api, view, session, now, isShown }) {
+  const [usage, output, samples] = useUsage(api, view, isShown);
   const isLive = view.State === "running" || view.State === "pending";
   const lines = linesOf({
     origin: location.origin + api.prefix, id: view.ID, hasTokens: Boolean(session.user), mayRun: session.mayRun, isLive,
   });
   return html`<div class="job-details">
     <div class="sections">
-      ${sections(view, now).map((section) => html`<section>
+      ${sections({ ...view, Usage: usage, Output: output }, now).map((section) => html`<section>
         <h2>${section.title}</h2>
         <dl class="facts">${section.pairs.map(([name, value]) => html`<dt>${name}</dt><dd><${Value} value=${value} /></dd>`)}</dl>
+        ${section.title === "Usage" && samples.length > 2 && html`<${Chart} key=${currentTheme()} samples=${samples} />`}
       </section>`)}
     </div>
     <section>

@@ -71,7 +71,7 @@ export function sections(view, now = Date.now()) {
         ["Memory at most", usage ? size(usage.PeakMemory) : null],
         ["Processes", usage ? number(usage.Processes) : null],
         ["Output", size(output.Bytes)],
-        ["Output is whole", output.Complete ? "yes" : view.FinishedAt ? "no" : null],
+        ["Output is whole", view.FinishedAt ? (output.Complete ? "yes" : "no") : null],
         ["Dropped", (output.Gaps || []).map(gapInWords).join("\n")],
       ],
     },

@@ -56,11 +56,11 @@ function Summary({ view, now }) {
   const line = command ? visible(commandLine(command).slice(0, 120)) : "";
   const reason = visible(why(view));
   const code = line && html`<code><bdi>${line}</bdi></code>`;
-  if (kind === "running") return html`${code} <span>for ${took || "0.0s"}</span>${reason && html`<span class="muted"> · ${reason}</span>`}`;
-  if (kind === "failed") return html`${code} <span>${took ? `failed after ${took}` : "failed"}</span>${reason && html`<span> · ${reason}</span>`}`;
-  if (kind === "killed") return html`<span>${reason}${took && ` after ${took}`}</span>`;
+  if (kind === "running") return html`${code} <span>for ${took || "0.0s"}</span>${reason && html`<span class="reason muted">· ${reason}</span>`}`;
+  if (kind === "failed") return html`${code} <span>${took ? `failed after ${took}` : "failed"}</span>${reason && html`<span class="reason">· ${reason}</span>`}`;
+  if (kind === "killed") return html`<span class="reason">${reason}${took && ` after ${took}`}</span>`;
   if (kind === "exited") return html`<span>after ${took}</span>`;
-  return html`<span>${reason}</span>`;
+  return html`<span class="reason">${reason}</span>`;
 }
 
 /** The lines that a shell takes; those of `curl` first. */

@@ -93,7 +93,7 @@ function Shown({ api, view, session }) {
       ${view.TTY && panel("terminal", () => html`<${Terminal} api=${api} view=${view} mayRun=${session.mayRun} isShown=${place.tab === "terminal"} />`)}
       ${panel("output", () => html`<${Output} api=${api} id=${view.ID} log=${log} stamp=${stamp} />`)}
       ${panel("files", () => html`<${Files} api=${api} id=${view.ID} path=${place.path} stamp=${stamp} />`)}
-      ${panel("details", () => html`<${Details} api=${api} view=${view} session=${session} now=${now} />`)}
+      ${panel("details", () => html`<${Details} api=${api} view=${view} session=${session} now=${now} isShown=${place.tab === "details"} />`)}
     </main>
     ${dialog && html`<${Dialog} dialog=${dialog} api=${api} view=${view} close=${() => setDialog(null)} />`}`;
 }
