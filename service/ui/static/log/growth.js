@@ -17,14 +17,17 @@ const pause = (ms, signal) =>
  * until the job is finished or `signal` is aborted. `restMs`: how long to leave it alone then. */
 export async function watchGrowth({ api, id, signal, look }) {
   let known = null;
+  let isGrowing = false; // then there is nothing to wait for
   while (!signal.aborted) {
     try {
-      if (known !== null) {
+      if (known !== null && !isGrowing) {
         const parameters = { offset: known.size, limit: 1, wait: WAIT_S, gaps: "mark" };
         const answer = await api.send("GET", `/${id}/output`, { parameters, headers: { Accept: "text/plain" }, signal });
         await answer.arrayBuffer();
       }
-      known = await look();
+      const now = await look();
+      isGrowing = known !== null && now.size > known.size;
+      known = now;
       if (known.finished) return;
       await pause(known.restMs, signal);
     } catch (error) {

@@ -267,7 +267,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     settled();
   }, { passive: true });
   window.addEventListener("hashchange", () => place(location.hash) && go(place(location.hash)), { signal: life.signal });
-  const resized = new ResizeObserver(() => settled(following && pane.toEnd()));
+  const resized = new ResizeObserver(() => { if (following) pane.toEnd(); settled(); });
   resized.observe(pane.viewport);
   const endings = [
     copying(pane.list),
