@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.errors import CorruptLog
 from service.output.lines.kept_log import KeptLog
+from service.output.lines.owners import owners
 from service.output.lines.rows import BLOCK_BYTES, Rows
 from service.output.lines.sgr import MAX_SEQUENCE_BYTES, after
 from service.output.records import Records
@@ -29,7 +30,6 @@ MAX_TEXT_BYTES: Final = 1024 * 1024
 _MAX_BLOCKS: Final = 256
 """That are looked through for the rows of one stream, in either direction."""
 
-_RECORDS: Final = 1024
 _TRIES: Final = 100
 
 
@@ -123,6 +123,7 @@ class _Window:
         self._wanted = wanted
         self._rows = Rows(log)
         self._records = Records(reader, log.state)
+        self._owners = partial(owners, reader, self._records, log)
         self._checkpoints: dict[int, Checkpoint | None] = {}
 
     def read(self) -> LineWindow:
@@ -261,21 +262,6 @@ class _Window:
             for row, record in zip(rows, self._owners(rows), strict=True)
             if record.stream == self._wanted.stream
         ]
-
-    def _owners(self, rows: list[Row]) -> Iterator[Record]:
-        """Whose each row's first byte is."""
-        records: list[Record] = []
-        offsets: list[int] = []
-        for row in rows:
-            offset = self._log.offset(row.begin)
-            if not offsets or not offsets[0] <= offset < offsets[-1]:
-                side = next(each for each in self._records.sides if offset < each.end)
-                first = self._records.at(side, offset)
-                count = min(_RECORDS, side.last - first)
-                records = self._reader.records(first, count)
-                offsets = [record.offset for record in records]
-                offsets.append(side.end if first + count >= side.last else offsets.pop())
-            yield records[max(0, bisect_right(offsets, offset) - 1)]
 
     def _shown(self, rows: list[Row]) -> Iterator[ShownLine]:
         log, data, begin = self._log, b"", 0
