@@ -262,6 +262,22 @@ def test_files_are_looked_through_and_downloaded(page: Any, service: Service) ->
     expect(files.get_by_role("link", name="x", exact=True)).to_be_visible()
 
 
+def test_links_lead_where_they_lead(browser: Any, service: Service) -> None:
+    line = (
+        "mkdir dir; echo x > dir/file; ln -s dir way; ln -s dir/file copy; ln -s /etc/passwd leak"
+    )
+    job_id = service.run(line)["ID"]
+    with opened(browser, service, expected=("403",)) as page:
+        see(page, service, job_id, "#files")
+        files = page.locator(".job-files")
+        link = files.get_by_role("link", name="copy", exact=True)
+        assert download(page, link.click) == ("copy", b"x\n")
+        files.get_by_role("link", name="leak", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("leads to nothing in this directory")
+        files.get_by_role("link", name="way", exact=True).click()
+        expect(files.get_by_role("link", name="file", exact=True)).to_be_visible()
+
+
 def test_details_say_all_but_values_of_variables(page: Any, service: Service, gate: Gate) -> None:
     job_id = service.submit(three_commands(gate) | {"Timeout": 3600})
     gate.open()

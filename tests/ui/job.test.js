@@ -131,13 +131,14 @@ class Wire {
   }
 }
 
-function channels({ mayType = true } = {}) {
+function channels({ mayType = true, look = async () => ({ Output: { Gaps: [] } }) } = {}) {
   const wires = [];
   const seen = { text: "", states: [], dropped: 0 };
   const made = new Channels({
     address: (parameters) => parameters,
     offset: 5,
     mayType,
+    look,
     onOutput: (bytes) => (seen.text += new TextDecoder().decode(bytes)),
     onState: (state) => seen.states.push(state),
     onGap: (bytes) => (seen.dropped += bytes),
@@ -186,6 +187,33 @@ test("a gap is told, and gone over", (t) => {
   t.mock.timers.tick(250);
   assert.equal(wires[1].url.offset, 105);
   assert.equal(seen.dropped, 100);
+});
+
+test("a connection that is refused is explained by the job", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const settled = () => new Promise(setImmediate);
+  const gap = channels({ look: async () => ({ Output: { Gaps: [[0, 50]] } }) });
+  gap.made.connect();
+  gap.wires[0].end(1006);
+  await settled();
+  t.mock.timers.tick(250);
+  assert.equal(gap.wires[1].url.offset, 50);
+  assert.equal(gap.seen.dropped, 45);
+
+  const gone = channels({ look: async () => Promise.reject(Object.assign(new Error("There is no such job."), { status: 404 })) });
+  gone.made.connect();
+  gone.wires[0].end(1006);
+  await settled();
+  assert.equal(gone.seen.states.at(-1), "refused");
+  t.mock.timers.tick(60_000);
+  assert.equal(gone.wires.length, 1);
+
+  const away = channels({ look: async () => Promise.reject(Object.assign(new Error("No answer"), { status: 0 })) });
+  away.made.connect();
+  away.wires[0].end(1006);
+  await settled();
+  t.mock.timers.tick(250);
+  assert.equal(away.wires.length, 2);
 });
 
 test("who watches sends nothing", () => {

@@ -16,6 +16,9 @@ const CUT = 1011;
 // Those after which another try would end alike.
 const BROKEN = [1002, 1003, 1007, 1009];
 
+// What is answered about a job that is gone, or that the caller may not see any more.
+const HOPELESS = [401, 403, 404];
+
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
 // Bytes of input that wait for a connection; what is typed beyond is dropped.
@@ -26,8 +29,7 @@ const MAX_MESSAGE = 262_144;
 /** Where to begin so that at most `most` bytes are replayed, and never inside of a gap. */
 export function replayFrom(output, most) {
   const offset = Math.max(0, output.Bytes - most);
-  const gap = (output.Gaps || []).find(([from, to]) => from <= offset && offset < to);
-  return gap ? gap[1] : offset;
+  return offset + droppedAt(output, offset);
 }
 
 /** Where the output goes on behind a gap, as the reason of a close says; null: it doesn't. */
@@ -36,11 +38,18 @@ export function offsetInReason(reason) {
   return found ? Number(found[1]) : null;
 }
 
-/** `address(parameters)`: the URL to connect to. `onState` gets `connecting`, `open`, `lost`,
+/** How many bytes were dropped where the output goes on from `offset`; 0: it goes on there. */
+export function droppedAt(output, offset) {
+  const gap = (output.Gaps || []).find(([from, to]) => from <= offset && offset < to);
+  return gap ? gap[1] - offset : 0;
+}
+
+/** `address(parameters)`: the URL to connect to. `look()`: the job's view, asked for when a connection
+ * was refused, since a browser doesn't say why; it fails with a `Problem`. `onState` gets `connecting`, `open`, `lost`,
  * `ended`, or `refused` with a sentence. `mayType`: whether input and sizes are sent. */
 export class Channels {
-  constructor({ address, offset, mayType, onOutput, onState, onGap = () => {}, make = (url, protocol) => new WebSocket(url, protocol) }) {
-    Object.assign(this, { address, offset, mayType, onOutput, onState, onGap, make });
+  constructor({ address, offset, mayType, onOutput, onState, look, onGap = () => {}, make = (url, protocol) => new WebSocket(url, protocol) }) {
+    Object.assign(this, { address, offset, mayType, onOutput, onState, look, onGap, make });
     this.socket = null;
     this.size = null;
     this.waiting = [];
@@ -55,8 +64,10 @@ export class Channels {
     const size = this.mayType && this.size ? { rows: this.size.rows, cols: this.size.cols } : {};
     const socket = this.make(this.address({ offset: this.offset, stdin: this.mayType, ...size }), PROTOCOL);
     const asked = this.size;
+    let hasOpened = false;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
+      hasOpened = true;
       this.retryMs = FIRST_RETRY_MS;
       this.onState("open");
       if (asked !== this.size) this.#sendSize();
@@ -72,7 +83,7 @@ export class Channels {
       this.offset += payload.length;
       this.onOutput(payload);
     };
-    socket.onclose = (event) => this.#closed(socket, event);
+    socket.onclose = (event) => this.#closed(socket, event, hasOpened);
     this.socket = socket;
   }
 
@@ -116,20 +127,35 @@ export class Channels {
     this.socket.send(message);
   }
 
-  #closed(socket, { code, reason }) {
+  async #closed(socket, { code, reason }, hasOpened) {
     if (this.isOver || socket !== this.socket) return;
     this.socket = null;
     if (code === ENDED) return this.#over("ended");
     if (code === FORBIDDEN) return this.#over("refused", reason || "The connection was refused.");
     if (BROKEN.includes(code)) return this.#over("refused", reason || "The connection was broken off.");
-    const next = code === CUT ? offsetInReason(reason) : null;
-    if (next !== null && next > this.offset) {
-      this.onGap(next - this.offset);
-      this.offset = next;
-    }
     this.onState("lost");
+    const next = code === CUT ? offsetInReason(reason) : null;
+    if (next !== null) this.#skip(next - this.offset);
+    if (!hasOpened && (await this.#isHopeless())) return;
     this.timer = setTimeout(() => this.connect(), this.retryMs);
     this.retryMs = Math.min(2 * this.retryMs, MAX_RETRY_MS);
+  }
+
+  /** Whether another try would be refused, too. */
+  async #isHopeless() {
+    try {
+      const view = await this.look();
+      this.#skip(droppedAt(view.Output, this.offset));
+    } catch (problem) {
+      if (HOPELESS.includes(problem.status) && !this.isOver) this.#over("refused", problem.message);
+    }
+    return this.isOver;
+  }
+
+  #skip(bytes) {
+    if (bytes <= 0) return;
+    this.onGap(bytes);
+    this.offset += bytes;
   }
 
   #over(state, why) {

@@ -56,7 +56,7 @@ export function Files({ api, id, path, stamp }) {
     ${current && !current.entries.length && html`<p class="empty">There is nothing in this directory.</p>`}
     ${current && current.entries.length > 0 && html`<table>
       <thead><tr><th scope="col">Name</th><th scope="col" class="size">Size</th><th scope="col" class="mode">Mode</th><th scope="col" class="when">Changed</th></tr></thead>
-      <tbody>${current.entries.map((entry) => html`<${Row} key=${entry.Path} api=${api} base=${base} path=${path} entry=${entry} />`)}</tbody>
+      <tbody>${current.entries.map((entry) => html`<${Row} key=${entry.Path} api=${api} base=${base} path=${path} entry=${entry} onError=${setError} />`)}</tbody>
     </table>`}
     ${current && current.next && html`<button type="button" onClick=${more}>Show more</button>`}
   </div>`;
@@ -64,14 +64,28 @@ export function Files({ api, id, path, stamp }) {
 
 const KINDS = { directory: "▸", file: "", symlink: "↪", other: "◇" };
 
-function Row({ api, base, path, entry }) {
+/** `onError` gets a sentence. */
+function Row({ api, base, path, entry, onError }) {
   const name = html`<bdi>${visible(entry.Name)}</bdi>`;
   const isDirectory = entry.Type === "directory";
+  /** A link is listed as a link, whatever it leads to: that is asked for when it is wanted. */
+  async function followed(event) {
+    event.preventDefault();
+    const { href, download } = event.currentTarget;
+    try {
+      const answer = await api.send("HEAD", `${base}/${entry.Path}`);
+      if (!answer.headers.has("Content-Disposition")) location.hash = `files=${below}`;
+      else Object.assign(document.createElement("a"), { href, download }).click();
+    } catch (problem) {
+      onError(problem.status ? `The link ${visible(entry.Name)} leads to nothing in this directory.` : problem.message);
+    }
+  }
   const below = path ? `${path}/${entry.Path}` : entry.Path;
   const link = () => {
     if (isDirectory) return html`<a href=${`#files=${below}`}>${name}<span aria-hidden="true">/</span></a>`;
     if (entry.Type === "other") return html`<span class="muted">${name}</span>`;
-    return html`<a href=${api.href(`${base}/${entry.Path}`)} download=${visible(entry.Name)}>${name}</a>`;
+    const follow = entry.Type === "symlink" ? followed : null;
+    return html`<a href=${api.href(`${base}/${entry.Path}`)} download=${visible(entry.Name)} onClick=${follow}>${name}</a>`;
   };
   return html`<tr>
     <td class="name"><span class="kind" aria-hidden="true">${KINDS[entry.Type]}</span>${link()}${entry.Type === "symlink" && html`<span class="muted"> link</span>`}</td>

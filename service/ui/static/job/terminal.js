@@ -83,6 +83,7 @@ async function open(host, { api, view, mayType, onState }) {
     offset: from,
     mayType,
     onState,
+    look: () => api.job(view.ID),
     onOutput: (bytes) =>
       terminal.write(bytes, () => {
         replayed -= bytes.length;
