@@ -26,8 +26,10 @@ from click.shell_completion import (
 from service.cli.commands import COMPLETING
 
 SHELLS: Final = ("bash", "zsh", "fish")
-# Seconds: longer than that nobody waits for a key.
+# Seconds: longer than that nobody waits for a key, who doesn't know how far away the service is.
 PATIENCE_S: Final = 1.0
+# Other seconds, for a slow network or a busy machine.
+PATIENCE: Final = "JOBRUNNER_COMPLETION_TIMEOUT"
 _VARIABLES: Final = os.environ  # noqa: TID251 - what the shell says
 
 
@@ -38,6 +40,15 @@ class _Late(BaseException):
     """No exception of a kind that somebody on the way would handle."""
 
 
+def _patience_s() -> float:
+    """Seconds; what isn't a number of them counts as not said."""
+    with suppress(ValueError):
+        said = float(_VARIABLES.get(PATIENCE, ""))
+        if 0 < said < float("inf"):
+            return said
+    return PATIENCE_S
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """Leave the block after that time, and when anything in it fails. In the main thread."""
@@ -46,7 +57,7 @@ def quietly() -> Iterator[None]:
         raise _Late
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    signal.setitimer(signal.ITIMER_REAL, _patience_s())
     try:
         yield
     except (_Late, Exception):  # noqa: BLE001, S110 - no candidates, as the module says

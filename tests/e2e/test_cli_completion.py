@@ -44,6 +44,7 @@ def environment(service: Service, tmp_path: Path) -> dict[str, str]:
         XDG_DATA_HOME=str(tmp_path / "data"),
         TERM="xterm",
         PYTHONSAFEPATH="1",
+        JOBRUNNER_COMPLETION_TIMEOUT=str(FUSE_S),
     ).environment
 
 
@@ -128,7 +129,13 @@ def test_without_a_service_there_are_no_candidates_and_no_words(
     assert "attach" in "".join(completed("jobrunner att", environment))
 
 
-def test_a_silent_service_holds_up_nobody_for_longer_than_a_second(environment: dict[str, str]):
+@pytest.mark.parametrize("said", [None, "0.2", "0", "-1", "inf", "soon", ""])
+def test_a_silent_service_holds_up_nobody_for_longer_than_a_second(
+    environment: dict[str, str], said: str | None
+):
+    del environment["JOBRUNNER_COMPLETION_TIMEOUT"]
+    if said is not None:
+        environment["JOBRUNNER_COMPLETION_TIMEOUT"] = said
     with silent() as url:
         done = completed("jobrunner attach ", environment | {"JOBRUNNER_URL": url})
     assert done == []
