@@ -59,6 +59,9 @@ def test_what_is_typed_and_pasted_reaches_the_job(browser: Any, service: Service
         expect(screen(page)).to_contain_text("ready")
         type_line(page, "Grüße <b>")
         expect(screen(page)).to_contain_text("Grüße <b>")
+        page.keyboard.press("Control+Shift+ArrowUp")
+        expect(page.get_by_role("tab", name="Terminal")).to_be_focused()
+        page.locator(".xterm-screen").click()
         page.evaluate("navigator.clipboard.writeText('pasted ☃ text')")
         page.keyboard.press("Control+Shift+V")
         expect(screen(page)).to_contain_text("pasted ☃ text")
@@ -128,6 +131,21 @@ def test_no_byte_is_lost_or_doubled_when_workers_die(browser: Any, service: Serv
         expect(page.locator(".job-header .state")).to_contain_text("Exit 3")
     assert len(connections) >= 3
     assert bytes(received) == service.output(job_id)
+
+
+def test_links_of_the_output_lead_nowhere(browser: Any, service: Service) -> None:
+    link = r"printf '\033]8;;http://evil.example/\007press here\033]8;;\007\n\033]0;<title>\007'; echo ready; read -r x"
+    job_id = service.submit({"CommandLine": link, "TTY": {}})
+    with opened(browser, service) as page:
+        see(page, service, job_id)
+        expect(screen(page)).to_contain_text("ready")
+        box = screen(page).get_by_text("press here", exact=True).bounding_box()
+        page.mouse.move(box["x"] + 20, box["y"] + 5)
+        page.mouse.click(box["x"] + 24, box["y"] + 6)
+        assert len(page.context.pages) == 1
+        assert "<title>" not in page.title()
+        page.keyboard.press("Enter")
+        expect(page.locator(".terminal-state")).to_contain_text("has ended")
 
 
 def test_a_terminal_is_replayed_without_being_answered_again(

@@ -10,6 +10,7 @@ const KEYS = [
   ["n N", "next and previous hit"],
   ["g G", "beginning and end of the output"],
   ["f", "follow the output"],
+  ["Ctrl Shift ↑", "leave the terminal"],
   ["Esc", "close a menu or a dialog"],
   ["?", "this help"],
 ];

@@ -11,7 +11,7 @@ const SCROLLBACK_LINES = 10_000;
 const FONT_PX = 13;
 const SENTENCES = {
   connecting: "Connecting…",
-  open: "Connected",
+  open: "Connected.",
   lost: "The connection was lost. It is made again, and goes on where it was cut.",
   ended: "The job has ended.",
 };
@@ -48,9 +48,22 @@ export function Terminal({ api, view, mayRun, isShown }) {
     <div class="screen" ref=${host} data-state=${state.is}></div>
     <p class=${`terminal-state ${state.is}`} role="status">
       ${SENTENCES[state.is] || state.why}
+      ${mayType && state.is === "open" && html` <kbd>Ctrl Shift ↑</kbd> leaves the terminal.`}
       ${!mayType && state.is !== "ended" && " You watch: what you type goes nowhere."}
     </p>
   </div>`;
+}
+
+/** All other keys are the job's, Tab among them: this one leads out. */
+function leaves(event) {
+  return event.ctrlKey && event.shiftKey && event.key === "ArrowUp";
+}
+
+/** Focuses the tab; false: the terminal doesn't get the key. */
+function onLeave(event) {
+  event.preventDefault();
+  document.querySelector('[role="tab"][aria-selected="true"]').focus();
+  return false;
 }
 
 async function open(host, { api, view, mayType, onState }) {
@@ -66,12 +79,13 @@ async function open(host, { api, view, mayType, onState }) {
     scrollback: SCROLLBACK_LINES,
     disableStdin: !mayType,
     cursorBlink: false,
-    screenReaderMode: false,
+    linkHandler: { activate: () => {} }, // links of the output lead nowhere
     minimumContrastRatio: 4.5,
     rows: view.TTY.Rows,
     cols: view.TTY.Cols,
     theme: themeOf(host),
   });
+  terminal.attachCustomKeyEventHandler((event) => !leaves(event) || event.type !== "keydown" || onLeave(event));
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(host);
