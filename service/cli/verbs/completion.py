@@ -8,8 +8,8 @@ from service.cli.completing import SHELLS, source
 
 _HELP = """Print the script that completes commands, options, jobs and contexts in a shell.
 
-Jobs are completed by ID and name as the service knows them; it is asked for at most a second, or the
-seconds of $JOBRUNNER_COMPLETION_TIMEOUT.
+Jobs are completed by ID and name as the service knows them; it is asked for at most a second, or
+the seconds of $JOBRUNNER_COMPLETION_TIMEOUT.
 
 \b
 bash, in ~/.bashrc:
