@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,28 +10,23 @@ from typing import Any
 import documents
 import pytest
 from answers import every_id
+from chromium import FUSE_MS, IS_CI, PROGRAM, launched
 from running import Service, running
 
 from service.access import tokens
 from service.access.scopes import Scope
 
-playwright = pytest.importorskip(
+pytest.importorskip(
     "playwright.sync_api", reason="the browser's driver is installed in one environment only"
 )
-CHROMIUM = shutil.which("chromium")
-IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None and not IS_CI, reason="chromium isn't installed"),
+    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
 ]
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-    # What a DNS server of the attacker's answers: his name is this box.
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-]  # fmt: skip
+# What a DNS server of the attacker's answers: his name is this box.
+FLAG = "--host-resolver-rules=MAP *.example 127.0.0.1"
 # Answers as text, so that a test sees what a page saw.
 TRY = """async ([url, options]) => {
     try {
@@ -72,15 +65,14 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched(FLAG) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     context = browser.new_context()
+    context.set_default_timeout(FUSE_MS)
     yield context.new_page()
     context.close()
 

@@ -49,7 +49,7 @@ def test_xterm_js_runs_vim(service: Service, tmp_path: Path) -> None:
         route.fulfill(path=CLIENTS / path if path == "terminal.html" else modules / path)
 
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=FUSE_MS)
         page = browser.new_page()
         page.set_default_timeout(FUSE_MS)
         page.route(f"{service.url}/t/**", serve)

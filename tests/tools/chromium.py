@@ -32,13 +32,15 @@ _TOO_WIDE: Final = """() => document.documentElement.scrollWidth > innerWidth
 
 
 @contextmanager
-def launched() -> Iterator[Any]:
-    """A browser."""
+def launched(*flags: str) -> Iterator[Any]:
+    """A browser, with these flags besides."""
     from playwright import sync_api
 
     with sync_api.sync_playwright() as driver:
         sync_api.expect.set_options(timeout=FUSE_MS)
-        browser = driver.chromium.launch(executable_path=PROGRAM, args=FLAGS)
+        browser = driver.chromium.launch(
+            executable_path=PROGRAM, args=[*FLAGS, *flags], timeout=FUSE_MS
+        )
         yield browser
         browser.close()
 
