@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,8 +35,7 @@ _TOO_WIDE: Final = """() => document.documentElement.scrollWidth > innerWidth
 @contextmanager
 def launched(*flags: str) -> Iterator[Any]:
     """A browser, with these flags besides."""
-    from playwright import sync_api
-
+    sync_api = import_module("playwright.sync_api")  # installed in one environment only
     with sync_api.sync_playwright() as driver:
         sync_api.expect.set_options(timeout=FUSE_MS)
         browser = driver.chromium.launch(
