@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-FUSE_MS = 300_000
+FUSE_MS = 250_000
 AXE = Path(__file__).parents[1] / "ui/vendor/axe.min.js"
 MOUNT = """async ([id]) => {
   const base = new URL(".", document.querySelector("script[src]").src).href;
@@ -127,6 +127,30 @@ def long(service: Service) -> str:
     assert view["ExitCode"] == 0
     job: str = view["ID"]
     return job
+
+
+ASKED = """() => performance.getEntriesByType("resource").filter((each) => each.name.includes("/lines?")).length"""
+# One answer after the other, as many as what asks without end would get meanwhile.
+IN_TURN = 30
+ASK_IN_TURN = f"""async (job) => {{
+  for (let n = 0; n < {IN_TURN}; n += 1) await (await fetch(`/${{job}}/lines?at=${{n}}&after=0`)).text();
+}}"""
+
+
+def test_a_viewer_that_is_not_shown_asks_for_no_rows(viewer: Viewer, long: str) -> None:
+    middle = LINES // 2
+    viewer.page.goto(f"{viewer.service.url}/{long}#L{middle}")
+    viewer.page.evaluate("() => window.violations = []")
+    viewer.page.locator(".log-viewport").wait_for()
+    viewer.until_seen(middle)
+    viewer.page.get_by_role("tab", name="Files").click()
+    viewer.page.locator(".log-viewport").wait_for(state="hidden")
+    before = viewer.page.evaluate(ASKED)
+    viewer.page.evaluate(ASK_IN_TURN, long)
+    asked = viewer.page.evaluate(ASKED) - before - IN_TURN
+    assert asked <= 4, "what was under way"
+    viewer.page.get_by_role("tab", name="Output").click()
+    viewer.until_seen(middle)
 
 
 def test_a_link_into_a_long_log_shows_its_line_with_its_colours(viewer: Viewer, long: str) -> None:

@@ -68,6 +68,8 @@ export function makePane(decorate) {
       const first = indexAt(viewport.scrollTop);
       return { first, last: Math.max(first, indexAt(viewport.scrollTop + viewport.clientHeight - 1)) };
     },
+    /** Whether it has a place on the screen: a tab that isn't shown has none. */
+    isShown: () => viewport.clientHeight > 0,
     isAtEnd: () => viewport.scrollTop + viewport.clientHeight >= viewport.scrollHeight - 3,
     toEnd() {
       viewport.scrollTop = viewport.scrollHeight;

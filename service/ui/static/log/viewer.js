@@ -84,6 +84,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
 
   /** After each change of what is at hand or seen. */
   function settled() {
+    if (!pane.isShown()) return; // then each row would count as seen, and the next ones as wanted
     lastTop = pane.viewport.scrollTop;
     const { first, last } = pane.seen();
     const [top, bottom] = [held.rows[first], held.rows[last]];
@@ -164,7 +165,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   async function look() {
     const mine = generation;
     const isEmpty = !held.rows.length && log.size === 0;
-    if (!following && !isEmpty) {
+    if (!(following && pane.isShown()) && !isEmpty) {
       const answer = await ask({ at: -1, before: 0, after: 0 }, life.signal);
       log = logOf(answer);
       settled();
@@ -267,7 +268,12 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     settled();
   }, { passive: true });
   window.addEventListener("hashchange", () => place(location.hash) && go(place(location.hash)), { signal: life.signal });
-  const resized = new ResizeObserver(() => { if (following) pane.toEnd(); settled(); });
+  const resized = new ResizeObserver(() => {
+    if (!pane.isShown()) return;
+    if (following && held.end < log.size) follow();
+    else if (following) pane.toEnd();
+    settled();
+  });
   resized.observe(pane.viewport);
   const endings = [
     copying(pane.list),
