@@ -172,8 +172,9 @@ def test_wscat_types_a_line_and_shows_what_comes(service: Service, tmp_path: Pat
     with subprocess.Popen(
         command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        service.wait(job_id)  # it ends when the service closes
-        said, _ = process.communicate(timeout=FUSE_S)
+        # It ends when the service closes; the end of its standard input would end it before.
+        process.wait(FUSE_S)
+        said, _ = process.communicate()
     assert b"got one" in said
 
 
@@ -184,5 +185,10 @@ def test_the_command_of_websockets_shows_what_comes(service: Service, gate: Gate
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         gate.open()
-        said, _ = process.communicate(timeout=FUSE_S)
+        process.wait(
+            FUSE_S
+        )  # by the service's close: it would close too when its standard input ended
+        said, _ = process.communicate()
+    assert b"one\n".hex().encode() in said
+    assert b"two\n".hex().encode() in said
     assert b"Connection closed: 1000" in said

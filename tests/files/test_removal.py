@@ -216,9 +216,10 @@ def test_directories_that_are_swapped_for_links_meanwhile_lead_nowhere(place: Pa
     disturber.start()
     try:
         for _ in range(30):
-            (top / "a").mkdir(parents=True, exist_ok=True)
             rounds = iter(range(300))
             try:
+                # It may be moved away between the finding that it is there and the look at what it is.
+                (top / "a").mkdir(parents=True, exist_ok=True)
                 gone(top, is_over=lambda rounds=rounds: next(rounds, None) is None)
             except OSError:
                 continue
