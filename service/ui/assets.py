@@ -27,6 +27,9 @@ _TYPES: Final = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
+# Directories whose modules a view is sure to load; what stands elsewhere comes when it is needed.
+_MODULES: Final = {"list": ("", "list", "submit"), "job": ("", "job", "log")}
+_LIBRARY: Final = "vendor/htm-preact.js"
 # Names of content codings and what their files end with, the smallest first.
 VARIANTS: Final = {"br": ".br", "gzip": ".gz"}
 
@@ -48,6 +51,7 @@ class Assets:
         self._directory = directory
         self._hash: str | None = None
         self._bodies: dict[str, bytes] = {}
+        self._modules: dict[str, list[str]] = {}
         self._is_built: bool | None = None
 
     def hash(self) -> str:
@@ -62,6 +66,23 @@ class Assets:
             digest.update(data)
         self._hash = digest.hexdigest()[:_HASH_DIGITS]
         return self._hash
+
+    def modules(self, view: str) -> list[str]:
+        """The names of the modules that the view's script is sure to import, itself or another."""
+        if (known := self._modules.get(view)) is not None:
+            return known
+        directories = _MODULES.get(view, ())
+        found = sorted(
+            path.relative_to(self._directory).as_posix()
+            for directory in directories
+            for path in (self._directory / directory).glob("*.js")
+            if path.name != "main.js"
+        )
+        if directories:
+            found.append(_LIBRARY)
+        if self._built():
+            self._modules[view] = found
+        return found
 
     def find(self, tree: str, name: str, codings: frozenset[str]) -> Asset | None:
         """The file of that name, in the first of the `codings` that it has; None: there is none.

@@ -6,6 +6,7 @@ needs to know stands in `data-` attributes of the body.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 
@@ -17,12 +18,14 @@ class Shell:
     """What all documents of a service have in common. `prefix`: the path that it has behind a
     proxy; `tree`: the hash of the static files.
 
+    `modules` tells those of a view: a browser gets them at once, and not an import after another.
     `user`, None without tokens: who is logged in; `scopes`: what they may do; `by_login`: whether
     they came by a login, and so can log out.
     """
 
     prefix: str
     tree: str
+    modules: Callable[[str], Iterable[str]]
     user: str | None = None
     scopes: tuple[str, ...] = ()
     by_login: bool = False
@@ -45,6 +48,9 @@ class Shell:
             for name, value in data.items()
             if value is not None
         )
+        preloaded = "".join(
+            f'<link rel="modulepreload" href="{base}/{name}">\n' for name in self.modules(view)
+        )
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -52,7 +58,7 @@ class Shell:
             f"<title>{visible(title)}</title>\n"
             f'<link rel="icon" href="{base}/icon.svg" type="image/svg+xml">\n'
             f'<link rel="stylesheet" href="{base}/style.css">\n'
-            f'<script type="module" src="{base}/main.js"></script>\n'
+            f'<script type="module" src="{base}/main.js"></script>\n{preloaded}'
             f'</head>\n<body{attributes}>\n<div id="root"></div>\n'
             f"<noscript>\n{self._header()}{body}</noscript>\n</body>\n</html>\n"
         )

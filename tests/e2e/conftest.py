@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from chromium import launched
 from dockerd import Dockerd, daemon_or_skip
 from gates import Gate
 from running import Service, running
@@ -15,6 +17,12 @@ from running import Service, running
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(tmp_path_factory.mktemp("state") / "jobrunner", workers=2) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -484,6 +484,7 @@ BODIES = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(body=BODIES)
 def test_any_body_gives_a_job_or_a_problem(service: Service, body: bytes):

@@ -10,20 +10,14 @@ from typing import Any
 import documents
 import pytest
 from answers import every_id
-from chromium import FUSE_MS, IS_CI, PROGRAM, launched
+from chromium import FUSE_MS, IN_A_BROWSER, driver, launched
 from running import Service, running
 
 from service.access import tokens
 from service.access.scopes import Scope
 
-pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+driver()
+pytestmark = IN_A_BROWSER
 
 # What a DNS server of the attacker's answers: his name is this box.
 FLAG = "--host-resolver-rules=MAP *.example 127.0.0.1"

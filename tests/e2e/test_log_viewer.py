@@ -4,31 +4,18 @@ that grows; whatever the log says, it is shown and never run.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import FUSE_MS, IN_A_BROWSER, axe_findings, driver
 from gates import Gate, lines
 from running import Service
 from waiting import until
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-CHROMIUM = shutil.which("chromium")
-IS_CI = "CI" in os.environ  # noqa: TID251 - which must run them
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None and not IS_CI, reason="chromium isn't installed"),
-]
+driver()
+pytestmark = IN_A_BROWSER
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-FUSE_MS = 250_000
-AXE = Path(__file__).parents[1] / "ui/vendor/axe.min.js"
 MOUNT = """async ([id]) => {
   const base = new URL(".", document.querySelector("script[src]").src).href;
   const { mountLog } = await import(base + "log/viewer.js");
@@ -95,14 +82,6 @@ class Viewer:
         self.page.locator(".log-viewport").focus()
         for key in keys:
             self.page.keyboard.press(key)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=FUSE_MS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -366,10 +345,6 @@ def test_nothing_is_in_the_way_of_anybody(browser: Any, service: Service, scheme
         viewer.until_seen(1)
         viewer.page.fill(".log-find", "colour|err")
         until(lambda: "of" in viewer.page.locator(".log-count").inner_text())
-        viewer.page.evaluate(AXE.read_text())
-        found = viewer.page.evaluate("() => axe.run('.log')")
-        assert [
-            (each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]
-        ] == []
+        assert axe_findings(viewer.page, ".log") == []
     finally:
         context.close()

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chromium import IS_CI, PROGRAM, axe_findings, launched, opened, too_wide
-from running import Service, running
+from chromium import IN_A_BROWSER, axe_findings, driver, opened, too_wide
+from running import Service
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-expect = playwright.expect
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+expect = driver().expect
+pytestmark = IN_A_BROWSER
 # What the browser itself says of an answer that isn't 2xx.
 REFUSED = ("Failed to load resource",)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state") / "jobrunner") as service:
-        yield service
 
 
 def job_of(page: Any, service: Service) -> dict[str, Any]:

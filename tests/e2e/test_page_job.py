@@ -13,33 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import IS_CI, PROGRAM, axe_findings, launched, opened, too_wide
+from chromium import IN_A_BROWSER, axe_findings, driver, opened, too_wide
 from gates import Gate, lines
-from running import Service, running
+from running import Service
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-expect = playwright.expect
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+expect = driver().expect
+pytestmark = IN_A_BROWSER
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u2066"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state") / "jobrunner") as service:
-        yield service
 
 
 @pytest.fixture

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stored_jobs
-from chromium import IS_CI, PROGRAM, axe_findings, launched, opened, too_wide
+from chromium import IN_A_BROWSER, axe_findings, driver, opened, too_wide
 from gates import Gate
 from running import Service, running
 from waiting import until
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-expect = playwright.expect
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+expect = driver().expect
+pytestmark = IN_A_BROWSER
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -33,18 +25,6 @@ HOSTILE = [
     "\u001b]8;;http://evil.example/\u0007link\u001b]8;;\u0007",
     "${alert(1)} {{alert(1)}}",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state") / "jobrunner") as service:
-        yield service
 
 
 def row(page: Any, name: str) -> Any:

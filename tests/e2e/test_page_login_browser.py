@@ -11,21 +11,14 @@ from typing import Any
 
 import pytest
 from answers import every_id
-from chromium import IS_CI, PROGRAM, axe_findings, launched, opened, too_wide
+from chromium import IN_A_BROWSER, axe_findings, driver, opened, too_wide
 from running import Service, running
 
 from service.access import tokens
 from service.access.scopes import Scope
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-expect = playwright.expect
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+expect = driver().expect
+pytestmark = IN_A_BROWSER
 # What the browser itself says of an answer that isn't 2xx, and of a stream that is cut.
 REFUSED = ("Failed to load resource", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET")
 CALL = """async ([url, options]) => {
@@ -60,12 +53,6 @@ def site() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

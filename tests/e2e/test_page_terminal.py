@@ -5,36 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from chromium import IS_CI, PROGRAM, axe_findings, launched, opened, too_wide
+from chromium import IN_A_BROWSER, axe_findings, driver, opened, too_wide
 from gates import lines
 from running import Service, running
 
 from service.access import tokens
 from service.access.scopes import Scope
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the browser's driver is installed in one environment only"
-)
-expect = playwright.expect
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
-]
+expect = driver().expect
+pytestmark = IN_A_BROWSER
 
 WORDS = "stty -echo; echo ready; for n in $(seq {n}); do read -r x; echo got $n $x; done; exit 3"
 # What the browser says of connections that a dead worker leaves.
 CUT = ("WebSocket", "net::ERR")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
 
 
 def see(page: Any, service: Service, job_id: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from answers import assert_problem
-from gates import Gate
+from gates import Gate, lines
 from running import Service, running
 from websocket_clients import V4, V5, BareClient, closed, exit_code, frame, joined, output
 from websockets.frames import Opcode
@@ -95,13 +95,15 @@ def test_a_writer_whose_job_does_not_read_stalls_alone_and_costs_no_memory(
 
 
 def test_a_client_that_ends_at_once_has_typed_what_it_sent(service: Service) -> None:
-    job_id = service.submit({"CommandLine": "read -r a; read -r b; echo $a $b", "Stdin": True})
+    job_id = service.submit({"CommandLine": "read -r a; echo $a; read -r b; echo $b", "Stdin": True})
     with joined(service, job_id) as connection:
         connection.send(b"one\n")
+    # What two clients send has no order before the job has got the first.
+    assert lines(service, job_id, 1) == ["one"]
     with BareClient(service, job_id, behind=frame(Opcode.BINARY, b"two\n")):
         pass
     service.wait(job_id)
-    assert service.output(job_id) == b"one two\n"
+    assert service.output(job_id) == b"one\ntwo\n"
 
 
 def test_input_of_a_pending_job_waits_for_its_start(state_dir: Path, gate: Gate) -> None:

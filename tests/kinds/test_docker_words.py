@@ -15,6 +15,7 @@ TEXTS = st.lists(
 
 
 @settings(max_examples=1000)
+@pytest.mark.slow
 @given(TEXTS | st.text())
 @example("")
 @example("a '' \"\" b''c \\\n d")

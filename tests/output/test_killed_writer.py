@@ -8,6 +8,7 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
 from log_readers import rest_of, wait_past, watched, watching
 
 from service.output.cursor import Cursor
@@ -26,6 +27,7 @@ KILLS = 12
 STREAM_BYTES = 12_000_000
 
 
+@pytest.mark.slow
 def test_writer_killed_before_any_of_its_system_calls_loses_nothing(
     job_dir: Path, start_child: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

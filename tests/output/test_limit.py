@@ -133,6 +133,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(steps, st.sampled_from([1_000, 8_192, 20_000, 64 * 1024]), st.sampled_from([300, 4096]))
 def test_bytes_outside_the_gap_are_as_written_whatever_came(script, limit, step):

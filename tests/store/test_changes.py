@@ -174,6 +174,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STEPS)
 def test_a_reader_that_follows_knows_in_the_end_what_one_that_comes_last_knows(
     tmp_path_factory, steps

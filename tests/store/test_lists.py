@@ -130,6 +130,7 @@ queries = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(queries, st.sampled_from([ALL, ALL, Only("ann"), Only("eve")]), st.booleans())
 @settings(max_examples=300)
 def test_pages_join_to_what_was_asked_for_in_its_order(filled, query, visible, is_many):

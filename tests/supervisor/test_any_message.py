@@ -1,5 +1,6 @@
 """Whatever a peer sends, the supervisor and the jobs of others live."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +114,7 @@ def messages(draw):
     return {"type": name, "request_id": draw(st.integers(1000, 1003) | JSON), **message}
 
 
+@pytest.mark.slow
 def test_any_object_is_refused_or_accepted_and_the_jobs_of_others_live(plain_supervisor, fifo):
     ready, go = fifo(), fifo()
     worker = plain_supervisor.connect()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -152,4 +153,4 @@ class AgainstAList(RuleBasedStateMachine):
 
 
 AgainstAList.TestCase.settings = settings(max_examples=200, deadline=None, stateful_step_count=60)
-TestAgainstAList = AgainstAList.TestCase
+TestAgainstAList = pytest.mark.slow(AgainstAList.TestCase)

@@ -6,10 +6,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import pytest
 
 PROGRAM: Final = shutil.which("chromium")
 IS_CI: Final = "CI" in os.environ  # noqa: TID251 - which must run these tests
@@ -17,12 +18,18 @@ FLAGS: Final = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# Of the tests of a module that need it; its first line calls `driver`.
+IN_A_BROWSER: Final = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None and not IS_CI, reason="chromium isn't installed"),
+]
 # Milliseconds: a fuse for whatever is waited for.
 FUSE_MS: Final = 250_000
 _AXE: Final = Path(__file__).parents[1] / "ui/vendor/axe.min.js"
 # Rules of WCAG 2.2 and what axe calls best practice.
-_FINDINGS: Final = """async () => {
-    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+_FINDINGS: Final = """async (within) => {
+    const { violations } = await axe.run(within ?? document, { resultTypes: ["violations"] });
     return violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target} ${n.failureSummary}`));
 }"""
 # Wider than the window, and not within something that scrolls by itself.
@@ -32,13 +39,20 @@ _TOO_WIDE: Final = """() => document.documentElement.scrollWidth > innerWidth
     : []"""
 
 
+def driver() -> Any:
+    """playwright, which is installed in one environment only: elsewhere the module's tests are skipped."""
+    return pytest.importorskip(
+        "playwright.sync_api", reason="the browser's driver is installed in one environment only"
+    )
+
+
 @contextmanager
 def launched(*flags: str) -> Iterator[Any]:
     """A browser, with these flags besides."""
-    sync_api = import_module("playwright.sync_api")  # installed in one environment only
-    with sync_api.sync_playwright() as driver:
+    sync_api = driver()
+    with sync_api.sync_playwright() as started:
         sync_api.expect.set_options(timeout=FUSE_MS)
-        browser = driver.chromium.launch(
+        browser = started.chromium.launch(
             executable_path=PROGRAM, args=[*FLAGS, *flags], timeout=FUSE_MS
         )
         yield browser
@@ -92,10 +106,10 @@ def opened(browser: Any, service: Any, *, expected: tuple[str, ...] = (), **opti
         context.close()
 
 
-def axe_findings(page: Any) -> list[str]:
-    """What axe-core finds in the page as it is now."""
+def axe_findings(page: Any, within: str | None = None) -> list[str]:
+    """What axe-core finds in the page as it is now, or in what a selector selects of it."""
     page.evaluate(_AXE.read_text())
-    found: list[str] = page.evaluate(_FINDINGS)
+    found: list[str] = page.evaluate(_FINDINGS, within)
     return found
 
 

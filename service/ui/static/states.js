@@ -12,7 +12,13 @@ export function shape(view) {
   return SHAPES[kindOfState(view)];
 }
 
-/** What a command runs, in one line. */
+/** What a command runs, in one line: those of a script one behind the other. */
+export function oneLine(command) {
+  const lines = commandLine(command).split("\n").map((line) => line.trim());
+  return lines.filter(Boolean).join(" ↵ ");
+}
+
+/** What a command runs. */
 export function commandLine(command) {
   const line = command.CommandLine ?? (command.Arguments || []).join(" ");
   return command.Image ? `${command.Image} ${line}`.trim() : line;

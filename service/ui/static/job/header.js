@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { copied } from "../copy.js";
-import { commandLine, decisiveCommand, kindOfState, shape, stateWord, why } from "../states.js";
+import { decisiveCommand, kindOfState, oneLine, shape, stateWord, why } from "../states.js";
 import { ago, duration, visible } from "../words.js";
 import { receipt, secondsOfJob } from "./facts.js";
 import { fileName, linesOf } from "./lines.js";
@@ -53,7 +53,7 @@ function Summary({ view, now }) {
   const kind = kindOfState(view);
   const took = duration(secondsOfJob(view, now));
   const command = decisiveCommand(view);
-  const line = command ? visible(commandLine(command).slice(0, 120)) : "";
+  const line = command ? visible(oneLine(command).slice(0, 120)) : "";
   const reason = visible(why(view));
   const code = line && html`<code><bdi>${line}</bdi></code>`;
   if (kind === "running") return html`${code} <span>for ${took || "0.0s"}</span>${reason && html`<span class="reason muted">· ${reason}</span>`}`;

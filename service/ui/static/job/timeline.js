@@ -1,7 +1,7 @@
 // The commands of a job, one after the other, as wide as they took long.
 
 import { html } from "../vendor/htm-preact.js";
-import { commandLine } from "../states.js";
+import { oneLine } from "../states.js";
 import { duration, visible } from "../words.js";
 import { kindOfCommand, secondsOf, shapeOfCommand, shares, wordOfCommand } from "./timeline_model.js";
 
@@ -20,7 +20,7 @@ export function Timeline({ commands, now, onJump }) {
 
 function Bar({ n, of, command, now, width, jump }) {
   const kind = kindOfCommand(command);
-  const line = visible(commandLine(command).slice(0, SHOWN));
+  const line = visible(oneLine(command).slice(0, SHOWN));
   const took = duration(secondsOf(command, now));
   const word = visible(wordOfCommand(command));
   const isNoted = kind === "failed" || kind === "skipped";

@@ -1,7 +1,7 @@
 // The rows of the list: of thousands only those are drawn that are seen.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
-import { commandLine, decisiveCommand, kindOfState, shape, stateWord, why } from "../states.js";
+import { decisiveCommand, kindOfState, oneLine, shape, stateWord, why } from "../states.js";
 import { ago, bytes, duration, visible } from "../words.js";
 import { rowWindow } from "./model.js";
 
@@ -89,7 +89,7 @@ function Row({ view, api, now, mayRun, onKill, onClean, onRerun, onLabel }) {
     </span>
     <span class="detail">
       ${reason && html`<span class=${`reason ${kind}`}>${visible(reason)}</span>`}
-      <code>${command ? visible(commandLine(command)) : ""}</code>
+      <code>${command ? visible(oneLine(command)) : ""}</code>
     </span>
     <span class="numbers">
       <span class="duration">${duration(seconds)}</span>

@@ -74,6 +74,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   /** Replaces what is at hand by what an answer has; `reveal(rows)` then says where to look. */
   function take(answer, reveal) {
     log = logOf(answer);
+    if (!following) left ??= { size: log.size, total: log.total }; // it was left before anything was known of it
     held = fresh(answer);
     restyle(held.rows, styleOf(answer.Sgr));
     pane.replace(held.rows);
@@ -186,7 +187,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   function leave() {
     if (!following) return;
     following = false;
-    left = { size: log.size, total: log.total };
+    left = log.size === 0 ? null : { size: log.size, total: log.total };
   }
   function follow() {
     following = true;
