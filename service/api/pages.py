@@ -138,7 +138,7 @@ def _shell(request: Any) -> Shell:
     return Shell(
         prefix=request.app.ctx.settings.prefix,
         tree=assets().hash(),
-        modules=assets().modules,
+        loads=assets().of_view,
         user=principal.name,
         scopes=tuple(scope.value for scope in Scope if principal.may(scope)),
         by_login=principal.login is not None,

@@ -5,18 +5,23 @@ Each command is a module that is loaded when it is called: `ps` is typed all day
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from service.cli.commands import COMPLETING, OPERATOR
-from service.cli.loading import end_at_interrupts, loaded
+from service.cli.loading import loaded
 from service.cli.standard_output import ending, name_failures
 from service.host import standard_streams, utf8_mode
 
+# What is loaded stays: Python would look for cycles in it each 700 new objects.
+_NEW_OBJECTS_PER_COLLECTION: Final = 50_000
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit status."""
+    """Run the command line. Returns the exit status; without `arguments` the process ends."""
     if arguments is None:
         standard_streams.ensure()
         utf8_mode.ensure()
@@ -27,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(list(arguments))
     name_failures()
     status = ending(lambda: _run(sys.argv[1:]))
-    end_at_interrupts()  # the interpreter's own end is told by a traceback else
-    return status
+    sys.stderr.flush()
+    # What the interpreter would do besides is to free its memory, a twelfth of what `ps` costs.
+    os._exit(status)
 
 
 def _run(given: list[str]) -> int:
@@ -36,5 +42,6 @@ def _run(given: list[str]) -> int:
         loaded("service.cli.serve").run(given[1:])
     # What an operator may need while little works depends on the standard library's parser alone.
     where = "service.cli.operator" if given[:1] and given[0] in OPERATOR else "service.cli.group"
+    gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
     status: int = loaded(where).run(given)
     return status

@@ -11,7 +11,7 @@ Nothing is read before the first page is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,8 +27,8 @@ _TYPES: Final = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
-# Directories whose modules a view is sure to load; what stands elsewhere comes when it is needed.
-_MODULES: Final = {"list": ("", "list", "submit"), "job": ("", "job", "log")}
+# Directories whose modules and style sheets a view is sure to load; others come when needed.
+_DIRECTORIES: Final = {"list": ("", "list", "submit"), "job": ("", "job", "log")}
 _LIBRARY: Final = "vendor/htm-preact.js"
 # Names of content codings and what their files end with, the smallest first.
 VARIANTS: Final = {"br": ".br", "gzip": ".gz"}
@@ -51,7 +51,7 @@ class Assets:
         self._directory = directory
         self._hash: str | None = None
         self._bodies: dict[str, bytes] = {}
-        self._modules: dict[str, list[str]] = {}
+        self._of_view: dict[str, tuple[list[str], list[str]]] = {}
         self._is_built: bool | None = None
 
     def hash(self) -> str:
@@ -67,22 +67,29 @@ class Assets:
         self._hash = digest.hexdigest()[:_HASH_DIGITS]
         return self._hash
 
-    def modules(self, view: str) -> list[str]:
-        """The names of the modules that the view's script is sure to import, itself or another."""
-        if (known := self._modules.get(view)) is not None:
+    def of_view(self, view: str) -> tuple[list[str], list[str]]:
+        """The names of the style sheets and of the modules that a view is sure to load; without
+        the module that it begins with.
+        """
+        if (known := self._of_view.get(view)) is not None:
             return known
-        directories = _MODULES.get(view, ())
-        found = sorted(
+        directories = _DIRECTORIES.get(view, ())
+        sheets = self._names((*directories, ""), "*.css")
+        modules = [name for name in self._names(directories, "*.js") if name != "main.js"]
+        if modules:
+            modules.append(_LIBRARY)
+        if self._built():
+            self._of_view[view] = sheets, modules
+        return sheets, modules
+
+    def _names(self, directories: Iterable[str], pattern: str) -> list[str]:
+        found = {
             path.relative_to(self._directory).as_posix()
             for directory in directories
-            for path in (self._directory / directory).glob("*.js")
-            if path.name != "main.js"
-        )
-        if directories:
-            found.append(_LIBRARY)
-        if self._built():
-            self._modules[view] = found
-        return found
+            for path in (self._directory / directory).glob(pattern)
+        }
+        # The common style sheet first: those of a view refine it.
+        return sorted(found, key=lambda name: (name.count("/"), name))
 
     def find(self, tree: str, name: str, codings: frozenset[str]) -> Asset | None:
         """The file of that name, in the first of the `codings` that it has; None: there is none.

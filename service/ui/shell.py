@@ -18,14 +18,15 @@ class Shell:
     """What all documents of a service have in common. `prefix`: the path that it has behind a
     proxy; `tree`: the hash of the static files.
 
-    `modules` tells those of a view: a browser gets them at once, and not an import after another.
+    `loads` tells the style sheets and modules of a view, so that a browser gets all at once, and
+    not an import after another.
     `user`, None without tokens: who is logged in; `scopes`: what they may do; `by_login`: whether
     they came by a login, and so can log out.
     """
 
     prefix: str
     tree: str
-    modules: Callable[[str], Iterable[str]]
+    loads: Callable[[str], tuple[Iterable[str], Iterable[str]]]
     user: str | None = None
     scopes: tuple[str, ...] = ()
     by_login: bool = False
@@ -48,17 +49,16 @@ class Shell:
             for name, value in data.items()
             if value is not None
         )
-        preloaded = "".join(
-            f'<link rel="modulepreload" href="{base}/{name}">\n' for name in self.modules(view)
-        )
+        sheets, modules = self.loads(view)
+        links = [f'<link rel="stylesheet" href="{base}/{name}">\n' for name in sheets]
+        links += [f'<link rel="modulepreload" href="{base}/{name}">\n' for name in modules]
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
             f"<title>{visible(title)}</title>\n"
             f'<link rel="icon" href="{base}/icon.svg" type="image/svg+xml">\n'
-            f'<link rel="stylesheet" href="{base}/style.css">\n'
-            f'<script type="module" src="{base}/main.js"></script>\n{preloaded}'
+            f'<script type="module" src="{base}/main.js"></script>\n{"".join(links)}'
             f'</head>\n<body{attributes}>\n<div id="root"></div>\n'
             f"<noscript>\n{self._header()}{body}</noscript>\n</body>\n</html>\n"
         )

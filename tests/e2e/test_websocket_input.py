@@ -95,7 +95,9 @@ def test_a_writer_whose_job_does_not_read_stalls_alone_and_costs_no_memory(
 
 
 def test_a_client_that_ends_at_once_has_typed_what_it_sent(service: Service) -> None:
-    job_id = service.submit({"CommandLine": "read -r a; echo $a; read -r b; echo $b", "Stdin": True})
+    job_id = service.submit(
+        {"CommandLine": "read -r a; echo $a; read -r b; echo $b", "Stdin": True}
+    )
     with joined(service, job_id) as connection:
         connection.send(b"one\n")
     # What two clients send has no order before the job has got the first.

@@ -50,4 +50,4 @@ def test_what_is_preloaded_is_what_a_view_imports(view: str, roots: list[str]) -
                 (path.parent / given).resolve().relative_to(assets.DIRECTORY).as_posix()
                 for given in imports.findall(path.read_text())
             ]
-    assert sorted(assets.Assets().modules(view)) == sorted(found - {"main.js"})
+    assert sorted(assets.Assets().of_view(view)[1]) == sorted(found - {"main.js"})

@@ -5,7 +5,11 @@ import { applyTheme } from "./theme.js";
 
 const VIEWS = {
   list: async (root, page) => (await import("./list/page.js")).mountList(root, page),
-  job: async (root, page) => (await import("./job/page.js")).mountJob(root, page),
+  async job(root, page) {
+    const asked = page.api.job(page.id);
+    asked.catch(() => {}); // the view says so
+    return (await import("./job/page.js")).mountJob(root, { ...page, asked });
+  },
   login: async (root, page) => (await import("./login/page.js")).mountLogin(root, page),
   error: async (root, page) => (await import("./error/page.js")).mountError(root, page),
 };

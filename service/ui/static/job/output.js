@@ -3,6 +3,9 @@
 import { html, useEffect, useRef } from "../vendor/htm-preact.js";
 
 const LAST_BYTES = 65_536;
+// Begun at once, while the job's view is still on its way; without it there is a plain text.
+const viewer = import("../log/viewer.js");
+viewer.catch(() => {});
 
 /** `log.current` gets what the viewer can do; `stamp` changes with each change of the job. */
 export function Output({ api, id, log, stamp }) {
@@ -30,7 +33,7 @@ export function Output({ api, id, log, stamp }) {
 
 async function mounted(host, { api, id }) {
   try {
-    const { mountLog } = await import("../log/viewer.js");
+    const { mountLog } = await viewer;
     return await mountLog(host, { id, api });
   } catch {
     host.replaceChildren();

@@ -4,6 +4,7 @@
 import { html, render, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { Bar } from "../bar.js";
 import { shape } from "../states.js";
+import { withStyle } from "../log/style_sheets.js";
 import { visible } from "../words.js";
 import { Details } from "./details.js";
 import { Dialog } from "./dialogs.js";
@@ -11,20 +12,19 @@ import { Files } from "./files.js";
 import { Header } from "./header.js";
 import { useKeys } from "./keys.js";
 import { Output, offsetOfCommand } from "./output.js";
-import { withStyle } from "./style_sheets.js";
 import { Tabs, panelId, tabId } from "./tabs.js";
 import { TABS, hashOf, placeOf } from "./place.js";
 import { Terminal } from "./terminal.js";
 import { Timeline } from "./timeline.js";
 
-/** Shows the job `id` in `root`. */
+/** Shows the job `id` in `root`. `asked`: its view, which was asked for while this was loaded. */
 export async function mountJob(root, page) {
-  await withStyle(new URL("./job.css", import.meta.url)).catch(() => {});
+  await withStyle(new URL("./job.css", import.meta.url));
   render(html`<${Job} ...${page} />`, root);
 }
 
-function Job({ api, id, session, seq }) {
-  const [view, live, error, isCleaned] = useView(api, id, seq);
+function Job({ api, id, session, seq, asked }) {
+  const [view, live, error, isCleaned] = useView(api, id, seq, asked);
   if (!view) {
     return html`<${Bar} api=${api} session=${session} live=${live} />
       <main>${error && html`<p class="problem" role="alert">${error}</p>`}${isCleaned && html`<${Cleaned} api=${api} />`}</main>`;
@@ -99,7 +99,7 @@ function Shown({ api, view, session }) {
 }
 
 /** The view of the job, as it changes: `[view, isLive, error, isCleaned]`. */
-function useView(api, id, seq) {
+function useView(api, id, seq, asked) {
   const [view, setView] = useState(null);
   const [live, setLive] = useState(false);
   const [error, setError] = useState(null);
@@ -107,9 +107,8 @@ function useView(api, id, seq) {
   useEffect(() => {
     // A change is newer than what was asked for before it. None says whether the job waits for input.
     let hasChanged = false;
-    api
-      .job(id)
-      .then((asked) => hasChanged || setView({ ...asked, WaitingForInput: null }))
+    asked
+      .then((view) => hasChanged || setView({ ...view, WaitingForInput: null }))
       .catch((problem) => hasChanged || setError(problem.message));
     return api.changes({
       after: seq,

@@ -2,8 +2,9 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { count } from "../words.js";
+import { withStyle } from "../log/style_sheets.js";
 import { Channels, replayFrom } from "./channels.js";
-import { adoptStyles, withStyle } from "./style_sheets.js";
+import { adoptStyles } from "./adopted_styles.js";
 
 // Bytes of earlier output that are shown when the page is opened.
 const REPLAYED = 1 << 20;

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { bytes } from "../words.js";
+import { withStyle } from "../log/style_sheets.js";
 import { cpusOf, taken } from "./usage_model.js";
-import { withStyle } from "./style_sheets.js";
 
 const EACH_MS = 2000;
 const HEIGHT_PX = 120;

@@ -1,6 +1,7 @@
 // The log viewer: shows a window of rows of a log of any size, whose scrollbar stands for bytes. It
 // never loads the log: `lines` answers around a place, `grep` finds, and one request waits for more.
 
+import { withStyle } from "./style_sheets.js";
 import { parsed } from "./ansi.js";
 import { choosing } from "./choose.js";
 import { copying } from "./copy.js";
@@ -14,7 +15,6 @@ import { makeNumbering } from "./numbering.js";
 import { makePane } from "./pane.js";
 import { number, restyle } from "./rows.js";
 import { makeStatus } from "./status.js";
-import { styles } from "./styles.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTrack } from "./track.js";
 import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, prepended, Slots } from "./window.js";
@@ -283,7 +283,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     }),
     () => resized.disconnect(), toolbar.destroy, status.destroy,
   ];
-  styles()
+  withStyle(new URL("./log.css", import.meta.url))
     .then(() => life.signal.aborted || go(place(location.hash)))
     .then(() => watchGrowth({ api, id, signal: life.signal, look }));
 
