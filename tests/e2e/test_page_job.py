@@ -79,6 +79,8 @@ def test_a_kill_is_asked_about_and_its_receipt_is_shown(
     page.locator(".job-acts").get_by_role("button", name="Kill").click()
     page.locator(".choices").get_by_role("button", name=signal).click()
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert axe_findings(page) == []
     dialog.get_by_role("button", name="Cancel").click()
     assert service.show(job_id)["State"] == "running"
     page.locator(".job-acts").get_by_role("button", name="Kill").click()
@@ -100,6 +102,8 @@ def test_clean_leads_to_the_list_and_others_are_told(
     with opened(browser, service) as other:
         see(other, service, job_id)
         page.get_by_role("button", name="Clean").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert axe_findings(page) == []
         page.get_by_role("dialog").get_by_role("button", name="Clean").click()
         page.wait_for_url(f"{service.url}/")
         expect(other.get_by_role("alert")).to_contain_text("was cleaned")
