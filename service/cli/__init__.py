@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.cli.commands import COMPLETING, OPERATOR
-from service.cli.loading import loaded
+from service.cli.loading import end_at_interrupts, loaded
 from service.cli.standard_output import ending, name_failures
 from service.host import standard_streams, utf8_mode
 
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(list(arguments))
     name_failures()
     status = ending(lambda: _run(sys.argv[1:]))
+    end_at_interrupts()  # a traceback would tell of the end else
     sys.stderr.flush()
     # What the interpreter would do besides is to free its memory, a twelfth of what `ps` costs.
     os._exit(status)

@@ -39,6 +39,8 @@ def remark(view: JobView) -> str | None:
         return f"The job {view.id} was killed: {_WHY.get(view.reason or '', view.reason)}."
     if view.error is not None:
         return f"The job {view.id} could not be started: {view.error}"
+    if of_job(view) != 0 and any(command.get("OOMKilled") for command in view.commands):
+        return f"The job {view.id} ran out of memory."
     return None
 
 

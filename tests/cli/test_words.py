@@ -95,6 +95,10 @@ def test_what_the_status_does_not_say_is_remarked():
     assert exit_status.remark(view(State="killed", Reason="requested")) is None
     assert "supervisor died" in (exit_status.remark(view(State="killed", Reason="lost")) or "")
     assert "no bash" in (exit_status.remark(view(Error="There is no bash.")) or "")
+    hogs = [{"CommandLine": "true"}, {"CommandLine": "hog", "OOMKilled": True}]
+    killed = view(Commands=hogs, ExitCode=None, Signal="SIGKILL")
+    assert "out of memory" in (exit_status.remark(killed) or "")
+    assert exit_status.remark(view(Commands=hogs)) is None
 
 
 @pytest.mark.parametrize(
