@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from service.cli.commands import COMPLETING, OPERATOR
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name_failures()
     status = ending(lambda: _run(sys.argv[1:]))
     end_at_interrupts()  # a traceback would tell of the end else
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody is left who could be told
+        sys.stderr.flush()
     # What the interpreter would do besides is to free its memory, a twelfth of what `ps` costs.
     os._exit(status)
 
