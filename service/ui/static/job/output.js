@@ -1,6 +1,6 @@
 // The Output tab: the log viewer, or the last of the output where that can't be loaded.
 
-import { html, useEffect, useRef } from "../vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef } from "../vendor/htm-preact.js";
 
 const LAST_BYTES = 65_536;
 // Begun at once, while the job's view is still on its way; without it there is a plain text.
@@ -11,7 +11,8 @@ viewer.catch(() => {});
 export function Output({ api, id, log, stamp }) {
   const host = useRef(null);
 
-  useEffect(() => {
+  // In the layout's turn: an effect would wait for the first frame without the log.
+  useLayoutEffect(() => {
     let isGone = false;
     mounted(host.current, { api, id }).then((viewer) => {
       if (isGone) viewer.destroy();

@@ -1,7 +1,7 @@
 // One job: how it stands, what it says, its files, all that is known of it. Live by the stream of
 // changes.
 
-import { html, render, useEffect, useRef, useState } from "../vendor/htm-preact.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { Bar } from "../bar.js";
 import { shape } from "../states.js";
 import { withStyle } from "../log/style_sheets.js";
@@ -104,7 +104,7 @@ function useView(api, id, seq, asked) {
   const [live, setLive] = useState(false);
   const [error, setError] = useState(null);
   const [isCleaned, setCleaned] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // A change is newer than what was asked for before it. None says whether the job waits for input.
     let hasChanged = false;
     asked

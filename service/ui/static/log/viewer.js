@@ -17,7 +17,7 @@ import { number, restyle } from "./rows.js";
 import { makeStatus } from "./status.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTrack } from "./track.js";
-import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, prepended, Slots } from "./window.js";
+import { appended, EMPTY, fresh, logOf, nextRequest, PAGE_ROWS, PLACE_ROWS, prepended, Slots } from "./window.js";
 
 const FRAME_MS = 100;
 const REST_MS = 1000;
@@ -101,7 +101,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     generation += 1;
     const mine = generation;
     try {
-      const answer = await slots.run((signal) => ask({ before: PAGE_ROWS, after: PAGE_ROWS, ...given }, signal));
+      const answer = await slots.run((signal) => ask({ before: PLACE_ROWS, after: PLACE_ROWS, ...given }, signal));
       if (!answer || mine !== generation || life.signal.aborted) return undefined;
       log = logOf(answer);
       if (answer.Size && !answer.Lines.length && given.from) return false;

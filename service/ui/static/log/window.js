@@ -3,6 +3,8 @@
 /** Rows at hand at most; some screens of them lie on either side of what is seen. */
 export const MOST_ROWS = 600;
 export const PAGE_ROWS = 150;
+/** So many on each side of a place that somebody goes to: enough to see, with the margin. */
+export const PLACE_ROWS = 100;
 /** So many rows before the end of what is at hand, more are asked for. */
 export const MARGIN_ROWS = 60;
 
