@@ -18,8 +18,8 @@ class Shell:
     """What all documents of a service have in common. `prefix`: the path that it has behind a
     proxy; `tree`: the hash of the static files.
 
-    `loads` tells the style sheets and modules of a view, so that a browser gets all at once, and
-    not an import after another.
+    `loads`: the style sheets and modules of a view. A browser gets them at once, where it would
+    follow one import after the other.
     `user`, None without tokens: who is logged in; `scopes`: what they may do; `by_login`: whether
     they came by a login, and so can log out.
     """
