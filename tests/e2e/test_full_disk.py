@@ -95,8 +95,9 @@ def test_a_job_that_fills_the_disk_is_killed_and_cleaned_over_http(
         waiting = service.submit("exec sleep 1000")
         job_id = fill_by(service, disk, filler)
 
-        assert_problem(service.client.post("/", json={"CommandLine": "true"}), 507)
-        assert_problem(service.client.get("/health/ready"), 503)
+        # XFS, when full, takes back what it allocated ahead: there is room for the moment that the job needs to fill it.
+        until(lambda: service.client.post("/", json={"CommandLine": "true"}).status_code == 507)
+        until(lambda: service.client.get("/health/ready").status_code == 503)
         assert service.output(other) == b"kept\n"
 
         assert service.kill(job_id, wait="true")["State"] == "killed"
@@ -110,7 +111,7 @@ def test_a_job_that_fills_the_disk_is_killed_and_cleaned_over_http(
 
         assert service.client.post(f"/{job_id}/clean").status_code == 200
         assert service.client.get(f"/{job_id}").status_code == 404
-        assert room(disk) > before - (4 << 20)
+        until(lambda: room(disk) > before - (4 << 20))  # XFS frees blocks after unlink(2) returned
         assert service.client.get("/health/ready").status_code == 200
         again_id = service.run("echo again")["ID"]
         assert service.output(again_id) == b"again\n"

@@ -42,7 +42,7 @@ def processes(service: Service, job_id: str) -> list[dict[str, Any]]:
 def busy(service: Service, gate: Gate) -> str:
     """A job with a busy child, a child that waits, and a shell that waits for both."""
     program = BUSY.replace("GATE", str(gate))
-    job_id = service.submit(f"python3 -c '{program}' & (read < {gate}) & wait")
+    job_id = service.submit(f"(read < {gate}) & python3 -c '{program}' & wait")
     assert lines(service, job_id, 1) == ["ready"]
     return job_id
 
