@@ -3,12 +3,16 @@
 A message of v5 and v4 begins with the number of its channel. A client's text is taken as its bytes,
 as PyPI's `kubernetes` sends text for a `str`. A status is Kubernetes' own kind of JSON.
 
+Nothing in those tells a client what the job has taken of its input. So there is a subprotocol of
+our own, whose input has offsets, and answers.
+
 Source: `k8s.io/apimachinery/pkg/util/remotecommand/constants.go`; `k8s.io/client-go/tools/
 remotecommand/v5.go`.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,14 +47,18 @@ class Code(IntEnum):
     UNSUPPORTED = 1003
     INVALID = 1007
     NOT_ALLOWED = 1008
+    TOO_BIG = 1009
     CUT = 1011
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Bytes for the job's standard input."""
+    """Bytes for the job's standard input. `offset`: how much it must have taken before; None:
+    however much, and nobody is told what became of them.
+    """
 
     data: bytes
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,11 @@ class BadMessage(Exception):
         self.reason = reason
 
 
+# Bytes of a message of input with an offset: so many are taken whole, or not at all.
+MAX_EXACT_BYTES: Final = 64 << 10
+_OFFSET: Final = struct.Struct(">Q")
+_MAX_OFFSET: Final = 2**63 - 1
+
 _Cells = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 
 
@@ -88,10 +101,13 @@ class _Size(msgspec.Struct, rename="pascal"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subprotocol:
-    """`name` is empty for bytes both ways; `closes_channels`: the client can end its input."""
+    """`name` is empty for bytes both ways; `closes_channels`: the client can end its input;
+    `has_offsets`: input says where it belongs, and is answered.
+    """
 
     name: str = ""
     closes_channels: bool = False
+    has_offsets: bool = False
 
     def encoder(self) -> Encoder:
         """What makes frames of output."""
@@ -102,6 +118,8 @@ class Subprotocol:
         if not self.name or not message:
             return Input(message) if message else None
         channel, payload = message[0], message[1:]
+        if channel == Channel.STDIN and self.has_offsets:
+            return _exact(payload)
         if channel == Channel.STDIN:
             return Input(payload) if payload else None
         if channel == Channel.RESIZE:
@@ -121,13 +139,20 @@ class Subprotocol:
             return b""
         return binary_frame(msgspec.json.encode(status(record)), Channel.STATUS.to_bytes())
 
+    def answer(self, taken: int, *, is_refused: bool) -> bytes:
+        """The frame that answers input with an offset: how much the job has taken in all."""
+        told = msgspec.json.encode({"Offset": taken, "Refused": is_refused})
+        return binary_frame(told, Channel.STDIN.to_bytes())
+
 
 RAW: Final = Subprotocol()
-# The first one that a client offers, too, is taken.
+EXACT: Final = Subprotocol(name="v1.channel.jobrunner", has_offsets=True)
 KUBERNETES: Final = (
     Subprotocol(name="v5.channel.k8s.io", closes_channels=True),
     Subprotocol(name="v4.channel.k8s.io"),
 )
+# The first one that a client offers, too, is taken.
+_KNOWN: Final = (EXACT, *KUBERNETES)
 
 
 def negotiated(offered: Iterable[str]) -> Subprotocol:
@@ -135,10 +160,10 @@ def negotiated(offered: Iterable[str]) -> Subprotocol:
     names = list(offered)
     if not names:
         return RAW
-    for known in KUBERNETES:
+    for known in _KNOWN:
         if known.name in names:
             return known
-    expected = ", ".join(known.name for known in KUBERNETES)
+    expected = ", ".join(known.name for known in _KNOWN)
     raise BadHeader(
         f"Sec-WebSocket-Protocol: expected one of {expected}, or no such header for bytes both"
         f" ways; got {', '.join(names)[:80]!r}."
@@ -167,6 +192,18 @@ def _why(record: JobRecord) -> str:
     because = f" ({record.reason.value})" if record.reason is not None else ""
     by = f" by {record.signal}" if record.signal is not None else ""
     return f"the job was {'killed' if record.reason else 'ended'}{by}{because}"
+
+
+def _exact(payload: bytes) -> Input:
+    if len(payload) < _OFFSET.size:
+        raise BadMessage(Code.INVALID, "channel 0: expected an offset of 8 bytes before the input")
+    data = payload[_OFFSET.size :]
+    if len(data) > MAX_EXACT_BYTES:
+        raise BadMessage(Code.TOO_BIG, f"channel 0: more than {MAX_EXACT_BYTES} bytes of input")
+    (offset,) = _OFFSET.unpack_from(payload)
+    if offset > _MAX_OFFSET:
+        raise BadMessage(Code.INVALID, f"channel 0: an offset beyond {_MAX_OFFSET}")
+    return Input(data, offset)
 
 
 def _size(payload: bytes) -> Resize | None:

@@ -100,8 +100,13 @@ _AGREEMENT: Final = Agreement(needs=(Need("rows", "cols"), Need("cols", "rows"))
             " 1011 when the output is cut; but for 1000 it goes on at the offset behind what came."
             " Every 20 seconds the service sends a ping. What the client sends is input, where the"
             " job has one and the token the scope `run`: each message, or those of channel 0;"
-            " channel 255 of v5 with the byte 0 ends it. Channel 4 has the size of the client's"
-            ' terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it has one.'
+            " channel 255 of v5 with the byte 0 ends it. With `v1.channel.jobrunner`, whose"
+            " channels are those of v4, 8 bytes (the highest first) before the input say how many"
+            " the job must have taken before, and each message is answered on channel 0"
+            ' (`{"Offset": 1234, "Refused": false}`): how many it has taken now. So input is'
+            " sent again after a lost connection, and comes once. Channel 4 has the size of the client's"
+            ' terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it has'
+            " one."
         ),
         agreement=_AGREEMENT,
         scope=Scope.READ,
@@ -169,9 +174,12 @@ class _Job:
             await self._request.app.ctx.engine.interaction.resize(self._job_id, *size)
             self._audit("resize")
 
-    async def write(self, data: bytes, *, eof: bool) -> None:
-        await self._request.app.ctx.engine.interaction.write_input(self._job_id, data, eof=eof)
-        self._audit("input")
+    async def write(self, data: bytes, offset: int | None = None, *, eof: bool = False) -> int:
+        interaction = self._request.app.ctx.engine.interaction
+        taken: int = await interaction.write_input(self._job_id, data, offset, eof=eof)
+        if data or eof:
+            self._audit("input")
+        return taken
 
     def _audit(self, action: str) -> None:
         if action not in self._audited:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.channels import (
+    EXACT,
     KUBERNETES,
     RAW,
     BadMessage,
@@ -35,6 +36,7 @@ V5, V4 = KUBERNETES
         (["v4.channel.k8s.io", "v5.channel.k8s.io"], V5),
         (["v5.channel.k8s.io", "channel.k8s.io"], V5),
         (["base64.channel.k8s.io", "v4.channel.k8s.io"], V4),
+        (["v5.channel.k8s.io", "v1.channel.jobrunner"], EXACT),
     ],
 )
 def test_the_newest_that_both_speak_is_spoken(offered: list[str], expected: Any) -> None:
@@ -59,7 +61,22 @@ def test_channel_0_is_input(protocol: Any, data: bytes) -> None:
     assert protocol.read(b"\x00" + data) == (Input(data) if data else None)
 
 
-@pytest.mark.parametrize("protocol", [V5, V4])
+@given(offset=st.integers(0, 2**63 - 1), data=st.binary())
+def test_input_of_our_own_protocol_says_where_it_belongs(offset: int, data: bytes) -> None:
+    assert EXACT.read(b"\x00" + offset.to_bytes(8) + data) == Input(data, offset)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [(b"", 1007), (bytes(7), 1007), (b"\xff" * 8, 1007), (bytes(8 + 65_537), 1009)],
+)
+def test_input_without_a_good_offset_or_of_too_much_is_refused(said: bytes, code: int) -> None:
+    with pytest.raises(BadMessage) as caught:
+        EXACT.read(b"\x00" + said)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("protocol", [V5, V4, EXACT])
 @given(rows=st.integers(0, 0xFFFF), cols=st.integers(0, 0xFFFF))
 def test_channel_4_is_the_size_of_a_terminal(protocol: Any, rows: int, cols: int) -> None:
     said = b"\x04" + json.dumps({"Width": cols, "Height": rows, "More": 1}).encode()
@@ -90,7 +107,7 @@ def test_channel_255_of_v5_closes_another() -> None:
     assert caught.value.code == 1003
 
 
-@pytest.mark.parametrize("protocol", [V5, V4])
+@pytest.mark.parametrize("protocol", [V5, V4, EXACT])
 @given(message=st.binary())
 def test_any_message_means_something_or_is_refused_in_few_words(
     protocol: Any, message: bytes

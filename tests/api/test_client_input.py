@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from log_readers import turn
 
-from service.api.channels import KUBERNETES, RAW
+from service.api.channels import EXACT, KUBERNETES, RAW
 from service.api.client_input import ClientInput
-from service.errors import InputClosed, JobNotRunning, JobrunnerError, NoInput, Unavailable
+from service.errors import (
+    InputClosed,
+    InputOffset,
+    JobNotRunning,
+    JobrunnerError,
+    NoInput,
+    Unavailable,
+)
+from service.web.streaming import StreamAborted
 
 pytestmark = pytest.mark.once
 V5, _ = KUBERNETES
@@ -23,6 +32,15 @@ class Line:
     def __init__(self) -> None:
         self.is_paused = False
         self.closed: tuple[int, str] | None = None
+        self.answers: list[tuple[int, bool]] = []
+        self.is_gone = False
+
+    async def write(self, data: bytes) -> None:
+        if self.is_gone:
+            raise StreamAborted("gone")
+        assert data[2] == 0  # behind the head of a frame: the channel
+        told = json.loads(data[3:])
+        self.answers.append((told["Offset"], told["Refused"]))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = code, reason
@@ -42,6 +60,7 @@ class Job:
         self.sizes: list[tuple[int, int]] = []
         self._error = error
         self._reads = asyncio.Semaphore(0)
+        self._count = 0
 
     def read(self, times: int = 1) -> None:
         for _ in range(times):
@@ -50,11 +69,15 @@ class Job:
     async def resize(self, rows: int, cols: int) -> None:
         self.sizes.append((rows, cols))
 
-    async def write(self, data: bytes, *, eof: bool) -> None:
+    async def write(self, data: bytes, offset: int | None = None, *, eof: bool = False) -> int:
         if self._error is not None:
             raise self._error
+        if offset is not None and offset != self._count:
+            raise InputOffset("1", self._count)
         await self._reads.acquire()
+        self._count += len(data)
         self.taken.append("eof" if eof else data)
+        return self._count
 
 
 def made(job: Job | None, subprotocol: Any = RAW) -> tuple[ClientInput, Line]:
@@ -103,6 +126,40 @@ async def test_all_that_came_is_delivered_after_the_client_has_gone() -> None:
     job.read(2)
     await delivering
     assert job.taken == [b"last words", "eof"]
+
+
+def at(offset: int, data: bytes = b"") -> bytes:
+    return b"\x00" + offset.to_bytes(8) + data
+
+
+async def test_input_with_offsets_is_written_there_or_not_at_all_and_answered_in_turn() -> None:
+    job = Job()
+    job.read(9)
+    came, line = made(job, EXACT)
+    for message in (at(7), at(0, b"ab"), at(0, b"ab"), at(2, b"c"), at(9)):
+        came.received(message)
+    came.end()
+    await came.deliver()
+    assert b"".join(job.taken) == b"abc"
+    assert line.answers == [(0, False), (2, False), (2, True), (3, False), (3, False)]
+
+
+async def test_input_with_offsets_is_bounded_and_outlives_its_client() -> None:
+    job = Job()
+    came, line = made(job, EXACT)
+    delivering = asyncio.create_task(came.deliver())
+    for _ in range(1025):  # empty ones count too
+        came.received(at(0))
+    assert line.is_paused
+    job.read(1024)
+    await settled()
+    assert not line.is_paused
+    came.received(at(0, b"last words"))
+    line.is_gone = True
+    came.end()
+    job.read(2)
+    await delivering
+    assert (job.taken[-1], line.closed) == (b"last words", None)
 
 
 async def test_input_behind_its_end_is_refused() -> None:

@@ -27,13 +27,15 @@ class Job:
 
     async def resize(self, rows: int, cols: int) -> None: ...
 
-    async def write(self, data: bytes, *, eof: bool) -> None:
+    async def write(self, data: bytes, offset: int | None = None, *, eof: bool = False) -> int:
         await self.reads.wait()
         self.taken += data
+        return len(self.taken)
 
 
 class Line:
     def close(self, code: int, reason: str) -> None: ...
+    async def write(self, data: bytes) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 

@@ -118,6 +118,49 @@ def test_no_byte_is_lost_or_doubled_when_workers_die(browser: Any, service: Serv
     assert bytes(received) == service.output(job_id)
 
 
+def test_what_is_typed_into_dying_workers_reaches_the_job_once(
+    browser: Any, service: Service
+) -> None:
+    """Nobody waits for a connection to type: keys are lost on the way, or their answers are."""
+    job_id = service.submit({"CommandLine": "stty -echo; echo ready; cat > typed", "TTY": {}})
+    assert lines(service, job_id, 1) == ["ready"]
+    text = "".join(f"line {n} of what is typed, ü\n" for n in range(60))
+    with opened(browser, service, expected=CUT) as page:
+        see(page, service, job_id)
+        for at in range(0, len(text), 7):
+            page.keyboard.type(text[at : at + 7])
+            if at % 210 == 140:  # seven times, at once behind a key
+                ready = len(service.worker_pids())
+                for pid in service.worker_pids()[-2:]:
+                    os.kill(pid, signal.SIGKILL)
+                page.keyboard.type(f"<{at}>")
+                service.wait_for_line("worker_ready", ready + 2)
+        expect(page.locator(".terminal-state")).to_contain_text("Connected")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Control+D")
+        expect(page.locator(".terminal-state")).to_contain_text("has ended")
+    whole = "".join(
+        text[at : at + 7] + (f"<{at}>" if at % 210 == 140 else "") for at in range(0, len(text), 7)
+    )
+    assert service.client.get(f"/{job_id}/files/typed").text == whole + "\n"
+
+
+def test_keys_typed_before_the_output_is_replayed_are_not_lost(
+    browser: Any, service: Service
+) -> None:
+    line = "seq 100000; stty -echo; echo ready; cat > typed"
+    job_id = service.submit({"CommandLine": line, "TTY": {}})
+    assert lines(service, job_id, 100_001)[-1] == "ready"
+    with opened(browser, service) as page:
+        page.goto(f"{service.url}/{job_id}")
+        page.locator(".xterm-helper-textarea").focus()
+        type_line(page, "early words")
+        expect(page.locator(".terminal-state")).to_contain_text("Connected")
+        page.keyboard.press("Control+D")
+        expect(page.locator(".terminal-state")).to_contain_text("has ended")
+    assert service.client.get(f"/{job_id}/files/typed").text == "early words\n"
+
+
 def test_links_of_the_output_lead_nowhere(browser: Any, service: Service) -> None:
     link = r"printf '\033]8;;http://evil.example/\007press here\033]8;;\007\n\033]0;<title>\007'; echo ready; read -r x"
     job_id = service.submit({"CommandLine": link, "TTY": {}})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from answers import assert_problem
 from gates import Gate
 from running import Service, running
-from websocket_clients import V5, closed, exit_code, joined, output
+from websocket_clients import EXACT, V5, closed, exit_code, joined, output
 from websockets.sync.client import ClientConnection
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
@@ -62,6 +64,29 @@ def test_the_size_of_the_query_is_that_of_the_first_line_of_a_pending_job(servic
     assert (output(came)[1], exit_code(came)) == (b"33 111\r\n", 0)
     with joined(service, job_id, "rows=1&cols=1") as again:  # over: it needs no size
         assert closed(again)[0] == [b"33 111\r\n"]
+
+
+def test_input_with_offsets_is_answered_and_comes_once(service: Service) -> None:
+    job_id = service.submit({"CommandLine": "stty -echo; echo ready; cat", "TTY": {}})
+
+    def told(connection: ClientConnection, offset: int, data: bytes) -> dict[str, Any]:
+        connection.send(b"\x00" + offset.to_bytes(8) + data)
+        while (message := connection.recv(timeout=300))[:1] != b"\x00":
+            pass
+        answer: dict[str, Any] = json.loads(message[1:])
+        return answer
+
+    with joined(service, job_id, "", EXACT) as first:
+        until(first, b"ready\r\n", b"\x01")
+        assert told(first, 5, b"") == {"Offset": 0, "Refused": False}
+        assert told(first, 0, b"one\n") == {"Offset": 4, "Refused": False}
+        with joined(service, job_id, "", EXACT) as second:  # as one that comes back
+            assert told(second, 0, b"one\n") == {"Offset": 4, "Refused": True}
+            assert told(second, 4, b"two\n") == {"Offset": 8, "Refused": False}
+        assert told(first, 4, b"three\n") == {"Offset": 8, "Refused": True}
+        first.send(b"\x00" + (8).to_bytes(8) + b"\x04")
+        assert closed(first)[1] == 1000
+    assert service.output(job_id) == b"ready\r\none\r\ntwo\r\n"
 
 
 # No trap of bash: one that comes while the trap for it still runs is lost there.

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 V5: Final = "v5.channel.k8s.io"
 V4: Final = "v4.channel.k8s.io"
+EXACT: Final = "v1.channel.jobrunner"
 # Seconds: a fuse.
 _FUSE_S: Final = 300.0
 

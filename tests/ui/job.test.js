@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
+import { ExactInput } from "../../service/ui/static/job/exact_input.js";
 import { Channels, offsetInReason, replayFrom } from "../../service/ui/static/job/channels.js";
 import { receipt, sections } from "../../service/ui/static/job/facts.js";
 import { fileName, linesOf, quoted } from "../../service/ui/static/job/lines.js";
@@ -117,7 +118,12 @@ class Wire {
     this.onopen();
   }
   send(message) {
-    this.sent.push([message[0], new TextDecoder().decode(message.subarray(1))]);
+    const at = message[0] === 0 ? 9 : 1;
+    const offset = at === 9 ? [Number(new DataView(message.buffer).getBigUint64(1))] : [];
+    this.sent.push([message[0], ...offset, new TextDecoder().decode(message.subarray(at))]);
+  }
+  answer(offset) {
+    this.output(0, JSON.stringify({ Offset: offset, Refused: false }));
   }
   output(channel, text) {
     this.onmessage({ data: new Uint8Array([channel, ...new TextEncoder().encode(text)]).buffer });
@@ -130,6 +136,11 @@ class Wire {
     this.readyState = 2;
   }
 }
+
+const bytesOf = (text) => new TextEncoder().encode(text);
+
+/** The offsets and bytes that were typed on a wire. */
+const typedOn = (wire) => wire.sent.filter(([channel]) => channel === 0).map(([, offset, text]) => [offset, text]);
 
 function channels({ mayType = true, look = async () => ({ Output: { Gaps: [] } }) } = {}) {
   const wires = [];
@@ -155,19 +166,23 @@ test("a connection that is lost goes on behind the last byte, and with what was 
   const { made, wires, seen } = channels();
   made.resize(24, 80);
   made.connect();
-  made.type(new TextEncoder().encode("early"));
+  made.type(bytesOf("early"));
   wires[0].open();
   assert.deepEqual(wires[0].url, { offset: 5, stdin: true, rows: 24, cols: 80 });
-  assert.deepEqual(wires[0].sent, [[0, "early"]]);
+  assert.deepEqual(typedOn(wires[0]), [[0, ""]]);
+  wires[0].answer(3);
+  assert.deepEqual(typedOn(wires[0]).at(-1), [3, "early"]);
+  wires[0].answer(8);
   wires[0].output(1, "one ");
   wires[0].output(3, "not output");
   wires[0].end(1006);
-  made.type(new TextEncoder().encode("later"));
+  made.type(bytesOf("later"));
+  assert.equal(made.untaken, 5);
   made.resize(30, 100);
   t.mock.timers.tick(250);
   assert.deepEqual(wires[1].url, { offset: 9, stdin: true, rows: 30, cols: 100 });
   wires[1].open();
-  assert.deepEqual(wires[1].sent, [[0, "later"]]);
+  assert.deepEqual(typedOn(wires[1]), [[8, "later"]]);
   wires[1].output(2, "two");
   made.resize(31, 100);
   assert.deepEqual(wires[1].sent.at(-1), [4, '{"Width":100,"Height":31}']);
@@ -176,6 +191,84 @@ test("a connection that is lost goes on behind the last byte, and with what was 
   assert.deepEqual(seen.states, ["connecting", "open", "lost", "connecting", "open", "ended"]);
   t.mock.timers.tick(60_000);
   assert.equal(wires.length, 2);
+});
+
+/** An input into a job that has taken `taken`, whose messages come at its pipe unless told otherwise. */
+function typing(taken = "") {
+  const seen = { taken, sent: [], loses: () => false };
+  const input = new ExactInput((message) => seen.sent.push(message));
+  const deliver = () => {
+    while (seen.sent.length) {
+      const message = seen.sent.shift();
+      const offset = Number(new DataView(message.buffer).getBigUint64(0));
+      const bytes = new TextDecoder().decode(message.subarray(8));
+      const is = seen.loses(bytes);
+      if (is === "message") return input.lost();
+      const isTaken = offset === seen.taken.length || !bytes;
+      if (isTaken) seen.taken += bytes;
+      if (is === "answer") return input.lost();
+      input.answered({ Offset: seen.taken.length, Refused: !isTaken });
+    }
+  };
+  return { input, seen, deliver };
+}
+
+test("what is typed while a piece is under way goes with the next one", () => {
+  const { input, seen, deliver } = typing("before");
+  input.opened();
+  for (const key of "abc") input.type(bytesOf(key));
+  assert.equal(seen.sent.length, 1); // the question
+  deliver();
+  assert.equal(seen.taken, "beforeabc");
+  input.type(bytesOf("d"));
+  for (const key of "efg") input.type(bytesOf(key));
+  assert.equal(seen.sent.length, 1);
+  assert.equal(input.waiting, 4);
+  deliver();
+  assert.equal(seen.taken, "beforeabcdefg");
+  assert.equal(input.waiting, 0);
+});
+
+test("a byte comes once, whether its message or its answer is lost", () => {
+  for (const loss of ["message", "answer"]) {
+    const { input, seen, deliver } = typing("12");
+    input.opened();
+    for (const key of "abcdef") {
+      input.type(bytesOf(key));
+      let isFirst = true;
+      seen.loses = () => isFirst && ((isFirst = false), loss);
+      deliver();
+      input.type(bytesOf(key.toUpperCase()));
+      input.opened();
+      deliver();
+    }
+    assert.equal(seen.taken, "12aAbBcCdDeEfF");
+  }
+});
+
+test("where somebody else has typed the piece goes behind that", () => {
+  const { input, seen, deliver } = typing();
+  input.opened();
+  input.type(bytesOf("a"));
+  deliver();
+  seen.taken += "X"; // as long as what comes
+  input.type(bytesOf("b"));
+  deliver();
+  seen.taken += "YZ";
+  input.type(bytesOf("cd"));
+  deliver();
+  assert.equal(seen.taken, "aXbYZcd");
+});
+
+test("a long paste goes in pieces, and one that is too long is left out whole", () => {
+  const { input, seen, deliver } = typing();
+  const long = "0123456789".repeat(20_000);
+  input.opened();
+  assert.ok(input.type(bytesOf(long)));
+  assert.ok(input.type(bytesOf("!")));
+  assert.ok(!input.type(new Uint8Array(4 << 20)));
+  deliver();
+  assert.equal(seen.taken, `${long}!`);
 });
 
 test("a gap is told, and gone over", (t) => {

@@ -1,10 +1,12 @@
 // The WebSocket of a job's terminal: output by its offset, across lost connections.
 //
-// Messages are those of `v4.channel.k8s.io`: the first byte is a channel. The payloads of channels 1
-// and 2 are counted, so a new connection begins behind the last byte that came: none is lost, none
-// comes twice. What is typed while there is no connection waits for the next one.
+// The first byte of a message is a channel. The payloads of channels 1 and 2 are counted, so a new
+// connection begins behind the last byte that came: none is lost, none comes twice. Nor is what is
+// typed (`exact_input.js`).
 
-const PROTOCOL = "v4.channel.k8s.io";
+import { ExactInput } from "./exact_input.js";
+
+const PROTOCOL = "v1.channel.jobrunner";
 const INPUT = 0;
 const OUTPUT = [1, 2];
 const SIZE = 4;
@@ -21,10 +23,6 @@ const HOPELESS = [401, 403, 404];
 
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
-// Bytes of input that wait for a connection; what is typed beyond is dropped.
-const MAX_WAITING = 65_536;
-// Bytes of a message of input; the service takes a MiB.
-const MAX_MESSAGE = 262_144;
 
 /** Where to begin so that at most `most` bytes are replayed, and never inside of a gap. */
 export function replayFrom(output, most) {
@@ -52,8 +50,7 @@ export class Channels {
     Object.assign(this, { address, offset, mayType, onOutput, onState, look, onGap, make });
     this.socket = null;
     this.size = null;
-    this.waiting = [];
-    this.waitingBytes = 0;
+    this.input = new ExactInput((piece) => this.#send(INPUT, piece));
     this.retryMs = FIRST_RETRY_MS;
     this.timer = null;
     this.isOver = false;
@@ -71,13 +68,11 @@ export class Channels {
       this.retryMs = FIRST_RETRY_MS;
       this.onState("open");
       if (asked !== this.size) this.#sendSize();
-      const waiting = this.waiting;
-      this.waiting = [];
-      this.waitingBytes = 0;
-      for (const bytes of waiting) this.#send(INPUT, bytes);
+      this.input.opened();
     };
     socket.onmessage = ({ data }) => {
       const [channel] = new Uint8Array(data, 0, 1);
+      if (channel === INPUT) this.input.answered(JSON.parse(new TextDecoder().decode(new Uint8Array(data, 1))));
       if (!OUTPUT.includes(channel)) return;
       const payload = new Uint8Array(data, 1);
       this.offset += payload.length;
@@ -87,17 +82,14 @@ export class Channels {
     this.socket = socket;
   }
 
-  /** Types `bytes`, now or with the next connection. */
+  /** Types `bytes`, now or with the next connection. False: too much waits, and they are left out. */
   type(bytes) {
-    if (!this.mayType || this.isOver) return;
-    for (let at = 0; at < bytes.length; at += MAX_MESSAGE) {
-      const part = bytes.subarray(at, at + MAX_MESSAGE);
-      if (this.#isOpen()) this.#send(INPUT, part);
-      else if (this.waitingBytes + part.length <= MAX_WAITING) {
-        this.waiting.push(part);
-        this.waitingBytes += part.length;
-      }
-    }
+    return !this.mayType || this.isOver || this.input.type(bytes);
+  }
+
+  /** How many bytes were typed that the job isn't known to have. */
+  get untaken() {
+    return this.input.waiting;
   }
 
   /** The size that the terminal has from now on. */
@@ -130,6 +122,7 @@ export class Channels {
   async #closed(socket, { code, reason }, hasOpened) {
     if (this.isOver || socket !== this.socket) return;
     this.socket = null;
+    this.input.lost();
     if (code === ENDED) return this.#over("ended");
     if (code === FORBIDDEN) return this.#over("refused", reason || "The connection was refused.");
     if (BROKEN.includes(code)) return this.#over("refused", reason || "The connection was broken off.");

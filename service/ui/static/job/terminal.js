@@ -23,12 +23,14 @@ export function Terminal({ api, view, mayRun, isShown }) {
   const host = useRef(null);
   const shown = useRef(null);
   const [state, setState] = useState({ is: "connecting" });
+  const [untaken, setUntaken] = useState(0);
+  const [leftOut, setLeftOut] = useState(0);
   const mayType = mayRun && view.State !== "exited" && view.State !== "killed";
 
   useEffect(() => {
     let terminal = null;
     let isGone = false;
-    open(host.current, { api, view, mayType, onState: (is, why) => setState({ is, why }) })
+    open(host.current, { api, view, mayType, onState: (is, why) => setState({ is, why }), onUntaken: setUntaken, onLeftOut: setLeftOut })
       .then((made) => {
         terminal = made;
         if (isGone) terminal.destroy();
@@ -49,6 +51,8 @@ export function Terminal({ api, view, mayRun, isShown }) {
     <div class="screen" ref=${host} data-state=${state.is}></div>
     <p class=${`terminal-state ${state.is}`} role="status">
       ${SENTENCES[state.is] || state.why}
+      ${["lost", "connecting"].includes(state.is) && untaken > 0 && ` What you typed waits for it: ${count(untaken)} bytes.`}
+      ${leftOut > 0 && ` Too much waits for the job: ${count(leftOut)} bytes that you typed were left out.`}
       ${mayType && state.is === "open" && html` <kbd>Ctrl Shift ↑</kbd> leaves the terminal.`}
       ${!mayType && state.is !== "ended" && " You watch: what you type goes nowhere."}
     </p>
@@ -67,7 +71,7 @@ function onLeave(event) {
   return false;
 }
 
-async function open(host, { api, view, mayType, onState }) {
+async function open(host, { api, view, mayType, onState, onUntaken, onLeftOut }) {
   const [{ Terminal: Xterm }, { FitAddon }] = await Promise.all([
     import("../vendor/xterm.js"),
     import("../vendor/xterm-addon-fit.js"),
@@ -97,7 +101,10 @@ async function open(host, { api, view, mayType, onState }) {
     address: (parameters) => api.href(`/${view.ID}/ws`, parameters).replace(/^/, webSocketOrigin()),
     offset: from,
     mayType,
-    onState,
+    onState: (...now) => {
+      onUntaken(channels.untaken);
+      onState(...now);
+    },
     look: () => api.job(view.ID),
     onOutput: (bytes) =>
       terminal.write(bytes, () => {
@@ -105,10 +112,16 @@ async function open(host, { api, view, mayType, onState }) {
       }),
     onGap: (dropped) => terminal.write(`\r\n\x1b[2m[jobrunner: ${count(dropped)} bytes dropped]\x1b[0m\r\n`),
   });
+  let leftOut = 0;
+  const typed = (bytes) => {
+    if (!channels.type(bytes)) onLeftOut((leftOut += bytes.length));
+    onUntaken(channels.untaken);
+  };
   // Programs ask a terminal what it is, and it answers as if that was typed: not again in a replay.
-  const typed = (bytes) => replayed <= 0 && channels.type(bytes);
-  terminal.onData((text) => typed(new TextEncoder().encode(text)));
-  terminal.onBinary((text) => typed(Uint8Array.from(text, (character) => character.charCodeAt(0) & 255)));
+  const isTyped = tellsWhatIsTyped(terminal);
+  const isWanted = () => isTyped() || replayed <= 0;
+  terminal.onData((text) => isWanted() && typed(new TextEncoder().encode(text)));
+  terminal.onBinary((text) => isWanted() && typed(Uint8Array.from(text, (character) => character.charCodeAt(0) & 255)));
   terminal.onResize(({ rows, cols }) => channels.resize(rows, cols));
 
   const refit = () => {
@@ -133,6 +146,20 @@ async function open(host, { api, view, mayType, onState }) {
       terminal.dispose();
       undo();
     },
+  };
+}
+
+/** A function that tells, while xterm.js has data to be sent, whether a person made it. Its own
+ * interface doesn't; without this event nothing is said to be typed. */
+function tellsWhatIsTyped(terminal) {
+  let isTyped = false;
+  terminal._core?.coreService?.onUserInput?.(() => {
+    isTyped = true;
+  });
+  return () => {
+    const was = isTyped;
+    isTyped = false;
+    return was;
   };
 }
 
