@@ -104,9 +104,9 @@ _AGREEMENT: Final = Agreement(needs=(Need("rows", "cols"), Need("cols", "rows"))
             " channels are those of v4, 8 bytes (the highest first) before the input say how many"
             " the job must have taken before, and each message is answered on channel 0"
             ' (`{"Offset": 1234, "Refused": false}`): how many it has taken now. So input is'
-            " sent again after a lost connection, and comes once. Channel 4 has the size of the client's"
-            ' terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it has'
-            " one."
+            " sent again after a lost connection, and comes once. Channel 4 has the size of the"
+            ' client\'s terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it'
+            " has one."
         ),
         agreement=_AGREEMENT,
         scope=Scope.READ,
