@@ -230,7 +230,7 @@ def test_ctrl_c_is_no_kill_and_a_pending_job_is_killed_by_it(tmp_path: Path):
         with cli.at_terminal("run", "-n", "traps", line) as first:
             first.expect("ready\r\n")
             with cli.at_terminal("run", "-n", "waits", "true") as second:
-                ids_of(service, "waits", count=1)
+                ids_of(service, "waits")
                 second.sendintr()
                 second.expect(pexpect.EOF)
                 second.wait()
@@ -349,16 +349,12 @@ def test_make_sees_a_command_whatever_happens_between(tmp_path: Path):
     assert make.returncode == 2
 
 
-def ids_of(service: Service, name: str, count: int = 0) -> list[str]:
-    """Those of this name, once there are `count`, or one has output."""
-    if count:
-        with service.client.stream("GET", "/events", params={"follow": "true"}) as answer:
-            lines = answer.iter_lines()
-            while f'"Name":"{name}"' not in next(lines):
-                pass
-    else:
-        with service.client.stream("GET", "/attach", params={"name": name}) as answer:
-            next(answer.iter_bytes())
+def ids_of(service: Service, name: str) -> list[str]:
+    """Those of this name, once there is one."""
+    with service.client.stream("GET", "/events", params={"follow": "true"}) as answer:
+        lines = answer.iter_lines()
+        while f'"Name":"{name}"' not in next(lines):
+            pass
     found: list[str] = service.client.get("/", params={"name": name, "state": "all"}).json()["IDs"]
     return found
 
