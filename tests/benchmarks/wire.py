@@ -36,6 +36,17 @@ def request(method: str, path: str) -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
+def connected(port: int) -> socket.socket:
+    """A connection to who listens there, or will in a moment. Raises: ConnectionRefusedError."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), _FUSE_S)
+        except ConnectionRefusedError:
+            if time.monotonic() - begun > _FUSE_S:
+                raise
+
+
 class Line:
     """One connection, kept alive; one request at a time."""
 

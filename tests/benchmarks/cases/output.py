@@ -100,19 +100,19 @@ CASES = (
     Case(
         "attach",
         "a flood of --size bytes, from the POST until its live reader has the last byte",
-        (Row("attach", "MB/s", "head | cat > file", at_least(0.65)),),
+        (Row("attach", "MB/s", "head | cat > file", at_least(0.75)),),
         _live,
     ),
     Case(
         "replay",
         "the output of a finished job of --size bytes, to one reader",
-        (Row("replay", "MB/s", "head | cat > /dev/null", at_least(0.7)),),
+        (Row("replay", "MB/s", "head | cat > /dev/null", at_least(1.2)),),
         partial(_finished, path="attach"),
     ),
     Case(
         "output",
         "the same as a download, with its length",
-        (Row("output", "MB/s", "head | cat > /dev/null", at_least(0.7)),),
+        (Row("output", "MB/s", "head | cat > /dev/null", at_least(1.2)),),
         partial(_finished, path="output"),
     ),
     Case(

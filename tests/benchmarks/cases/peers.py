@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from xmlrpc.client import ServerProxy
 
-from case import Case, Lab, Row, Setup, Skipped
+from case import Case, Lab, Row, Setup, Skipped, at_least
 from program import python
 from running import free_port, running
-from wire import BUFFER_BYTES, BadAnswer, Line, request, run_jobs
+from wire import BUFFER_BYTES, BadAnswer, Line, connected, request, run_jobs
 
 from cases.latency import latencies_us
+from cases.submit import ONE_CALL
 
-_FUSE_S = 60.0
 _MB = 1e6
 # Source: RFC 6455, section 5.2: bytes of a frame's head by what its second byte says.
 _LONG, _LONGER = 126, 127
@@ -38,25 +39,35 @@ def _found(program: str, package: str) -> str:
 
 
 @contextmanager
-def _task_spooler(lab: Lab) -> Iterator[Setup]:
+def _task_spooler(lab: Lab, at_once: int) -> Iterator[Setup]:
     tsp = _found("tsp", "task-spooler")
     jobs = min(lab.jobs, 200)
-    own = {"TS_SOCKET": str(lab.directory / "tsp"), "TMPDIR": str(lab.directory)}
+    directory = lab.directory / f"tsp-{at_once}"
+    directory.mkdir()
+    own = {"TS_SOCKET": str(directory / "socket"), "TMPDIR": str(directory)}
     environment = {**os.environ, **own}  # noqa: TID251 - what its users give it
+    body = {"CommandLine": "true"}
 
-    def spooled() -> tuple[float]:
+    def called(*arguments: str) -> None:
+        command = [tsp, *arguments]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+
+    def spooled(_number: int) -> None:
+        called("bash", "-c", "true")
+        called("-w")
+
+    def all_spooled() -> tuple[float]:
+        called("-S", str(at_once))
         begun = time.monotonic()
-        for _ in range(jobs):
-            queued = [tsp, "bash", "-c", "true"]
-            subprocess.run(queued, env=environment, stdout=subprocess.DEVNULL, check=True)
-            subprocess.run([tsp, "-w"], env=environment, check=True)
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(spooled, range(jobs)))
         return (jobs / (time.monotonic() - begun),)
 
-    with running(lab.directory / "peer-tsp", workers=1) as service:
+    with running(lab.directory / f"peer-tsp-{at_once}", workers=1) as service:
         try:
             yield Setup(
-                lambda: (jobs / run_jobs(service.port, {"CommandLine": "true"}, jobs, at_once=1),),
-                spooled,
+                lambda: (jobs / run_jobs(service.port, body, jobs, at_once, ONE_CALL),),
+                all_spooled,
             )
         finally:
             subprocess.run([tsp, "-K"], env=environment, check=False)
@@ -100,7 +111,7 @@ def _websocketd(lab: Lab) -> Iterator[Setup]:
 
 def _websocket_bytes(port: int) -> int:
     """How many bytes of messages come until the other side closes."""
-    with _connected(port) as peer, peer.makefile("rb", BUFFER_BYTES) as stream:
+    with connected(port) as peer, peer.makefile("rb", BUFFER_BYTES) as stream:
         peer.sendall(
             b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -114,16 +125,6 @@ def _websocket_bytes(port: int) -> int:
                 size = int.from_bytes(stream.read(2 if size == _LONG else 8), "big")
             total += len(stream.read(size))
         return total
-
-
-def _connected(port: int) -> socket.socket:
-    begun = time.monotonic()
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), _FUSE_S)
-        except ConnectionRefusedError:
-            if time.monotonic() - begun > _FUSE_S:
-                raise
 
 
 @contextmanager
@@ -165,7 +166,7 @@ def _supervisord(lab: Lab) -> Iterator[Setup]:
                 return (median_us,)
 
         try:
-            _connected(port).close()
+            connected(port).close()
             yield Setup(ours, theirs)
         finally:
             process.terminate()
@@ -174,9 +175,15 @@ def _supervisord(lab: Lab) -> Iterator[Setup]:
 CASES = (
     Case(
         "peer-tsp",
-        "jobs per second, one at a time, against task-spooler",
+        "jobs per second, one at a time, in one request, against task-spooler",
         (Row("peer-tsp", "/s", "task-spooler"),),
-        _task_spooler,
+        partial(_task_spooler, at_once=1),
+    ),
+    Case(
+        "peer-tsp-4",
+        "the same, four at a time",
+        (Row("peer-tsp-4", "/s", "task-spooler", at_least(1.2)),),
+        partial(_task_spooler, at_once=4),
     ),
     Case(
         "peer-websocketd",
