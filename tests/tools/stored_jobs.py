@@ -15,9 +15,13 @@ from service.kinds.bash import BashCommand
 from service.kinds.stored import encode_spec
 from service.store import Store
 
+# Jobs that have `LABEL`, evenly among all.
+_LABELLED = 100
+LABEL = {"of": "some"}
+
 
 def fill(directory: Path, jobs: int) -> str:
-    """Records as finished jobs leave them; the ID of the one in the middle."""
+    """Records as finished jobs leave them, a hundred with `LABEL`; the ID of the one in the middle."""
     state_dir.prepare(directory)
     store = Store(directory / "jobs.db")
     spec = encode_spec(JobSpec(commands=(BashCommand(command_line="true"),)))
@@ -28,7 +32,12 @@ def fill(directory: Path, jobs: int) -> str:
         for number in range(jobs):
             job_id = f"00000000-0000-4000-8000-{number:012x}"
             record = JobRecord(
-                id=job_id, created_at=now, spec=spec, commands=(outcome,), dispatched=0
+                id=job_id,
+                created_at=now,
+                spec=spec,
+                commands=(outcome,),
+                dispatched=0,
+                labels={} if number % max(1, jobs // _LABELLED) else LABEL,
             )
             record = store.insert(record)
             ended = replace(

@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from case import Case, Lab, Row, Setup, Skipped, at_least, at_most
@@ -23,10 +25,9 @@ from program import python
 from running import Service, running
 from wire import BadAnswer, Line, request
 
-_READERS = 1000
-_LINES = 300
-_INTERVAL_S = 0.01
 _SILENT = 100
+# Descriptors that a process of ours has besides those of its readers.
+_OTHERS = 200
 _FUSE_S = 60.0
 _MB = 1e6
 _STAMP = re.compile(rb"(\d{20})\n")
@@ -36,13 +37,30 @@ _STAMP_IN_JSON = re.compile(rb"(\d{20})\\n")
 _BROADCASTER = Path(__file__).parents[1] / "programs" / "broadcaster.py"
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`readers` that follow so many `lines`."""
+
+    readers: int
+    lines: int
+    interval_s: float
+    workers: int = 1
+
+
+_THOUSAND = Size(1000, lines=300, interval_s=0.01)
+_TEN_THOUSAND = Size(10_000, lines=100, interval_s=0.1, workers=2)
+
+
 class Crowd:
     """Connections that are read until each has every line."""
 
-    def __init__(self, port: int, greeting: bytes, stamp: re.Pattern[bytes] = _STAMP) -> None:
+    def __init__(
+        self, size: Size, port: int, greeting: bytes, stamp: re.Pattern[bytes] = _STAMP
+    ) -> None:
         self._stamp = stamp
+        self._lines = size.lines
         self._peers = [
-            socket.create_connection(("127.0.0.1", port), _FUSE_S) for _ in range(_READERS)
+            socket.create_connection(("127.0.0.1", port), _FUSE_S) for _ in range(size.readers)
         ]
         for peer in self._peers:
             if greeting:
@@ -64,7 +82,7 @@ class Crowd:
         delays_us: list[float] = []
         peers = {peer.fileno(): peer for peer in self._peers}
         rest = dict.fromkeys(peers, b"")
-        left = dict.fromkeys(peers, _LINES)
+        left = dict.fromkeys(peers, self._lines)
         waiting = len(peers)
         with select.epoll() as poller:
             for number in peers:
@@ -95,30 +113,32 @@ class Crowd:
 
 
 @contextmanager
-def _following(lab: Lab) -> Iterator[Setup]:
-    with _followed(lab) as follow:
-        yield Setup(follow, _broadcast)
+def _following(lab: Lab, size: Size) -> Iterator[Setup]:
+    with _followed(lab, size) as follow:
+        yield Setup(follow, lambda: _broadcast(size))
 
 
 @contextmanager
 def _following_events(lab: Lab) -> Iterator[Setup]:
-    with _followed(lab) as follow:
+    with _followed(lab, _THOUSAND) as follow:
         yield Setup(lambda: follow("?format=sse", _STAMP_IN_JSON), follow)
 
 
 @contextmanager
-def _followed(lab: Lab) -> Iterator[Callable[..., tuple[float, float]]]:
-    _may_open(_READERS * 2 + 100)
-    stamps = shlex.join(python("stamps", _LINES, _INTERVAL_S))
-    gate = lab.directory / "gate"
+def _followed(lab: Lab, size: Size) -> Iterator[Callable[..., tuple[float, float]]]:
+    _may_open(size.readers + _OTHERS)
+    stamps = shlex.join(python("stamps", size.lines, size.interval_s))
+    directory = lab.directory / f"crowd-{size.readers}"
+    gate = lab.directory / f"gate-{size.readers}"
     os.mkfifo(gate)
-    with running(lab.directory / "crowd", workers=1) as service, Line(service.port) as line:
+    with running(directory, workers=size.workers) as service, Line(service.port) as line:
 
         def follow(parameters: str = "", stamp: re.Pattern[bytes] = _STAMP) -> tuple[float, float]:
             job_id = line.submit(
                 {"CommandLine": f"read -r _ < {shlex.quote(str(gate))}; exec {stamps}"}
             )
-            crowd = Crowd(service.port, request("GET", f"/{job_id}/attach{parameters}"), stamp)
+            attach = request("GET", f"/{job_id}/attach{parameters}")
+            crowd = Crowd(size, service.port, attach, stamp)
             before = cpu_s(of_service(service))
             with gate.open("w") as opened:
                 opened.write("go\n")
@@ -131,12 +151,13 @@ def _followed(lab: Lab) -> Iterator[Callable[..., tuple[float, float]]]:
         yield follow
 
 
-def _broadcast() -> tuple[float, float]:
-    argv = [sys.executable, str(_BROADCASTER), str(_READERS), str(_LINES), str(_INTERVAL_S)]
+def _broadcast(size: Size) -> tuple[float, float]:
+    numbers = (size.readers, size.lines, size.interval_s)
+    argv = [sys.executable, str(_BROADCASTER), *map(str, numbers)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            crowd = Crowd(int(process.stdout.readline()), b"")
+            crowd = Crowd(size, int(process.stdout.readline()), b"")
             before = cpu_s([process.pid])
             crowd.tell()
             p99 = crowd.follow()
@@ -212,7 +233,16 @@ CASES = (
             Row("crowd: CPU", "s", "bare broadcaster", at_most(1.3)),
             Row("crowd: p99", "µs", "bare broadcaster", at_most(2)),
         ),
-        _following,
+        partial(_following, size=_THOUSAND),
+    ),
+    Case(
+        "crowd-10k",
+        "10 000 attached readers of 10 lines a second, two workers: the same",
+        (
+            Row("crowd-10k: CPU", "s", "bare broadcaster", at_most(1.3)),
+            Row("crowd-10k: p99", "µs", "bare broadcaster"),
+        ),
+        partial(_following, size=_TEN_THOUSAND),
     ),
     Case(
         "events",
