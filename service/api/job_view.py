@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -19,21 +20,30 @@ from service.jobs.spec import CommandSpec, JobSpec
 from service.jobs.states import LIVE, State
 from service.jobs.times import rfc3339
 from service.jobs.views import JobView, KillView, LeftView, OutputView, ProcessView, UsageView
-from service.kinds import kind_of
+from service.kinds import UnderWay, kind_of
 from service.output.reader import LogReader, has_bytes
 from service.settings import Settings
 from service.store import readable
 
+NOTHING_TOLD: Final[Mapping[str, Any]] = MappingProxyType({})
+NOTHING_UNDER_WAY: Final[UnderWay] = MappingProxyType({})
 
-def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None) -> JobView:
+
+def job_view(
+    record: JobRecord,
+    settings: Settings,
+    now: LiveUsage | None = None,
+    elsewhere: UnderWay = NOTHING_UNDER_WAY,
+) -> JobView:
     """The job as it stands. Environment variables are shown by name only. `now`: what it uses, if
-    it runs and that is known.
+    it runs and that is known. `elsewhere`: what others tell of commands that run.
 
     Reads the index of its log. From any thread.
     """
     record, spec = readable(record)
     files = job_files(settings.state_dir, record.id)
     commands = zip(spec.commands, record.commands, strict=True)
+    told = [elsewhere.get((record.id, n), NOTHING_TOLD) for n in range(len(record.commands))]
     return JobView(
         id=record.id,
         name=record.name,
@@ -55,7 +65,7 @@ def job_view(record: JobRecord, settings: Settings, now: LiveUsage | None = None
         priority=spec.priority if record.priority is None else record.priority,
         grace=spec.grace_s,
         stdin=spec.stdin,
-        commands=[_command(c, o, files, spec) for c, o in commands],
+        commands=[_command(c, o, files, spec, t) for (c, o), t in zip(commands, told, strict=True)],
         limits=effective_limits(spec.limits, settings),
         hold=spec.hold and record.state is State.PENDING and not record.is_released,
         files=list(spec.files),
@@ -93,14 +103,20 @@ def _usage(record: JobRecord, now: LiveUsage | None) -> UsageView:
 
 
 def _command(
-    command: CommandSpec, outcome: CommandOutcome, files: JobFiles, spec: JobSpec
+    command: CommandSpec,
+    outcome: CommandOutcome,
+    files: JobFiles,
+    spec: JobSpec,
+    now: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The command as it was asked for, whatever its Kind has, and how it stands."""
-    asked = msgspec.to_builtins(command)
+    asked, kind = msgspec.to_builtins(command), kind_of(command)
+    if kind.told is not None:
+        asked |= kind.facts(outcome.facts or (now if outcome.state is State.RUNNING else {}))
     where = files.working_directory(spec.working_dir, command.working_dir)
     return {
         **asked,
-        "Kind": kind_of(command).name,
+        "Kind": kind.name,
         "WorkingDir": _path(where),
         "Environment": sorted(command.environment),
         "State": outcome.state.value,

@@ -24,6 +24,7 @@ from service.api.route import Link, Route, Routes, Success
 from service.api.selectors import Selectors
 from service.jobs.record import JobRecord, LiveUsage
 from service.jobs.views import JobView, Listing
+from service.kinds import UnderWay
 from service.settings import Settings
 from service.store import Order, Query
 from service.web.request import Request
@@ -98,7 +99,8 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
     if given.full:
         used = await ctx.engine.live_usage.of(page.records)
         # In a thread: each view may read a log.
-        views = await asyncio.to_thread(_views, page.records, ctx.settings, used)
+        elsewhere = await ctx.engine.elsewhere.of(page.records)
+        views = await asyncio.to_thread(_views, page.records, ctx.settings, used, elsewhere)
     if page.next is None:
         return json_response(Listing(page.ids, page.total, views))
     is_relative = any(m is not None and m.is_back for m in (given.since, given.until))
@@ -110,6 +112,9 @@ async def list_jobs(request: Request, given: List) -> HTTPResponse:
 
 
 def _views(
-    records: Iterable[JobRecord], settings: Settings, used: Mapping[str, LiveUsage]
+    records: Iterable[JobRecord],
+    settings: Settings,
+    used: Mapping[str, LiveUsage],
+    elsewhere: UnderWay,
 ) -> list[JobView]:
-    return [job_view(record, settings, used.get(record.id)) for record in records]
+    return [job_view(record, settings, used.get(record.id), elsewhere) for record in records]

@@ -38,7 +38,8 @@ async def present_view(ctx: Context, record: JobRecord, excerpt_bytes: int | Non
     """The job as it stands now. Raises: Unavailable."""
     used = await ctx.engine.live_usage.of([record])
     # Not in a thread: to wake one takes longer than to read one index.
-    view = job_view(record, ctx.settings, used.get(record.id))
+    elsewhere = await ctx.engine.elsewhere.of([record])
+    view = job_view(record, ctx.settings, used.get(record.id), elsewhere)
     if record.state is State.RUNNING and (view.stdin or view.tty is not None):
         waits = await ctx.engine.interaction.waits_for_input(record.id)
         view = replace(view, waiting_for_input=waits)

@@ -89,11 +89,15 @@ def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
 def _view_of(kind: Kind) -> type[msgspec.Struct]:
     """All that the Kind has, as it is shown, and how the command stands."""
     fields = msgspec.structs.fields(kind.spec)
+    told = msgspec.structs.fields(kind.told) if kind.told is not None else ()
     return msgspec.defstruct(
         f"{kind.spec.__name__}View",
-        [(field.name, _SHOWN.get(field.name, field.type)) for field in fields],
+        [
+            *((field.name, _SHOWN.get(field.name, field.type)) for field in fields),
+            *((field.name, field.type) for field in told),
+        ],
         bases=(OutcomeView,),
-        rename={field.name: field.encode_name for field in fields},
+        rename={field.name: field.encode_name for field in (*fields, *told)},
         kw_only=True,
         frozen=True,
         tag_field="Kind",

@@ -13,6 +13,7 @@ from functools import partial
 from service.engine.changes import WorkerChanges
 from service.engine.cleaning import Cleaning
 from service.engine.driver import Driver
+from service.engine.elsewhere import Elsewhere
 from service.engine.interaction import Interaction
 from service.engine.kept import KeptProcesses
 from service.engine.kills import Kills
@@ -61,6 +62,7 @@ class Engine:
         interaction: what callers do to jobs that run.
         kept: what finished jobs have left running.
         live_usage: what jobs that run use now.
+        elsewhere: what others tell of commands that run.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Engine:
             store, self._kills, self._cleaning, lambda: self.jobs.is_closing
         )
         self.live_usage = UsageOfJobs(self._session, self.kept)
+        self.elsewhere = Elsewhere(settings)
         self._measures = Measures(settings, store, self.live_usage)
 
     async def open(self) -> None:

@@ -122,6 +122,7 @@ def _ended(record: JobRecord, event: Ended) -> JobRecord:
         started_at=before.started_at,
         finished_at=event["at"],
         lasted_s=event.get("lasted_s"),
+        facts=dict(event.get("facts", {})),
     )
     return _with_outcome(record, event["command"], outcome)
 

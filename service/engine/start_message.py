@@ -44,10 +44,12 @@ def _start_message(settings: Settings, job_id: str, spec: JobSpec, number: int) 
         limits=limits,
         has_stdin=spec.has_input,
         terminal=spec.tty,
+        timeout_s=spec.timeout_s,
     )
     message = _bare(settings, job_id, spec, number, cwd)
     message["create_cwd"] = files.beneath_work(cwd) is not None
-    message["limits"] = cast("Limits", limits)  # the same names: a test compares them
+    if not kind.keeps_limits:
+        message["limits"] = cast("Limits", limits)  # the same names: a test compares them
     if spec.stdin and spec.tty is None:
         message["stdin"] = True
     if (user := settings.run_as) is not None:

@@ -66,6 +66,8 @@ def unsupported_limits(
     """Each limit that the supervisor that said `hello` can't keep, and why."""
     if not (limits := effective_limits(spec.limits, settings).in_force()):
         return
+    if all(kind_of(command).keeps_limits for command in spec.commands):
+        return
     known = hello["unsupported_limits"]
     for name in limits:
         why = known.get(name, "the supervisor that runs is of an older release")

@@ -57,7 +57,8 @@ class CommandOutcome(
 ):
     """The state and the end of one command. `usage`, `left` and `input_bytes` (how much of its
     input was taken; None: it had none), of the job, are in the last, and `released_at`, of a job
-    that was held, in the first until that has started.
+    that was held, in the first until that has started. `facts` is what its view tells besides, as
+    its Kind names it.
     """
 
     state: State = State.PENDING
@@ -72,6 +73,7 @@ class CommandOutcome(
     left: tuple[Left, ...] = ()
     input_bytes: int | None = None
     released_at: Time | None = None
+    facts: dict[str, str] = {}
 
     @property
     def duration_s(self) -> float | None:

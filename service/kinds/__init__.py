@@ -8,10 +8,11 @@ from __future__ import annotations
 from service.jobs.spec import CommandSpec
 from service.kinds.bash import Bash
 from service.kinds.docker import Docker
-from service.kinds.kind import Kind, Orphan, Site
+from service.kinds.kind import Kind, Orphan, Site, UnderWay
 from service.kinds.plan import CannotRun, Context, Plan
+from service.kinds.slurm import Slurm
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Bash(), Docker())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Bash(), Docker(), Slurm())}
 
 _BY_SPEC: dict[type[CommandSpec], Kind] = {kind.spec: kind for kind in KINDS.values()}
 
@@ -21,4 +22,4 @@ def kind_of(spec: CommandSpec) -> Kind:
     return _BY_SPEC[type(spec)]
 
 
-__all__ = ["KINDS", "CannotRun", "Context", "Kind", "Orphan", "Plan", "Site", "kind_of"]
+__all__ = ["KINDS", "CannotRun", "Context", "Kind", "Orphan", "Plan", "Site", "UnderWay", "kind_of"]

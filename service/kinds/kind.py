@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
+
+import msgspec
 
 from service.errors import FieldError
 from service.jobs.spec import CommandSpec, JobBody
@@ -34,6 +36,10 @@ class Orphan:
     name: str
 
 
+# What is known elsewhere of commands that run, by job and number, as `Kind.told` names it.
+UnderWay: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
+
+
 class Kind(ABC):
     """How commands of one kind are checked, run and cleaned up after."""
 
@@ -44,6 +50,12 @@ class Kind(ABC):
     rules: Mapping[str, Any] = MappingProxyType({})
     # What an operator can set for this Kind alone.
     settings: type[KindSettings] | None = None
+    # Others than this host run its commands, within the job's limits, of which none binds the
+    # process here; `errors_in` refuses what can't be kept there.
+    keeps_limits: bool = False
+    # What the view of a command tells besides, by name: members that nobody asks for, None until
+    # they are known.
+    told: type[msgspec.Struct] | None = None
 
     @abstractmethod
     def errors_in(self, spec: Any, pointer: str, site: Site) -> Iterator[FieldError]:
@@ -54,6 +66,17 @@ class Kind(ABC):
         """How `spec` is run; what isn't a child of the supervisor is kept within the context's
         limits. Raises: CannotRun.
         """
+
+    def facts(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """All that `told` names; None for what isn't known."""
+        names = () if self.told is None else self.told.__struct_encode_fields__
+        return {name: known.get(name) for name in names}
+
+    def under_way(self, settings: Settings) -> UnderWay:  # noqa: ARG002 - for the Kinds that ask
+        """What can be told now of each command that runs, by job and number, as `told` names it:
+        one question for all of them. May take seconds. Raises: CannotRun.
+        """
+        return {}
 
     def needs(self, spec: Any) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - for those that do
         """Each key of `spec` that a supervisor can only keep with a capability, and which."""

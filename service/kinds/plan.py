@@ -9,7 +9,7 @@ from typing import Any
 from service.files.job import JobFiles
 from service.jobs.terminal import Terminal
 from service.link.start import StartKeys
-from service.settings import Settings
+from service.settings import KindSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Context:
     `files` says where the job's files are, `root` is the directory on this host that the job's
     `WorkingDir` names. `environment` is the job's. `limits` hold for it, those in force only.
     `has_stdin`: the job's input is the command's standard input.
-    `terminal` is the job's, None if it has none.
+    `terminal` is the job's, None if it has none. `timeout_s` is the job's; 0: none.
     """
 
     job_id: str
@@ -31,6 +31,7 @@ class Context:
     limits: Mapping[str, Any] = field(default_factory=dict)
     has_stdin: bool = False
     terminal: Terminal | None = None
+    timeout_s: float = 0.0
 
     @property
     def path(self) -> str:
@@ -79,9 +80,13 @@ class Plan:
 
     `status_probe` is run by the supervisor when the wait status is in one of the ranges `probe_if`:
     it finds out how the command really ended. `cleanup` is run when the command ended in the
-    ordinary way; `force_cleanup` in any other case, also by a successor of this supervisor. All are
-    empty for a Kind whose processes are all children of the supervisor. They are the service's
-    programs, with its environment, whatever the command's has.
+    ordinary way; `force_cleanup` in any other case, also by a successor of this supervisor.
+    `signaller` is run instead of a signal to the program, which gets KILL alone: its last arguments
+    are `kill` or `signal`, and the signal's number. All are empty for a Kind whose processes are
+    all children of the supervisor. They are the service's programs, with its environment, whatever
+    the command's has.
+
+    `programs_of`: the settings of the Kind whose variables the service's programs get.
     """
 
     argv: tuple[str, ...]
@@ -102,6 +107,8 @@ class Plan:
     probe_if: tuple[tuple[int, int], ...] = ()
     cleanup: tuple[str, ...] = ()
     force_cleanup: tuple[str, ...] = ()
+    signaller: tuple[str, ...] = ()
+    programs_of: type[KindSettings] | None = None
 
     def __post_init__(self) -> None:
         """Raises: ValueError, for a program of the service with variables that a job chose."""
@@ -149,13 +156,16 @@ class Plan:
             keys["cleanup"] = self.cleanup
         if self.force_cleanup:
             keys["force_cleanup"] = self.force_cleanup
-        if self.status_probe or self.force_cleanup:
-            keys["hook_env"] = {**context.settings.service_environment, **context.marker}
+        if self.signaller:
+            keys["signaller"] = self.signaller
+        if self.status_probe or self.force_cleanup or self.signaller:
+            programs = context.settings.environment_for(self.programs_of)
+            keys["hook_env"] = {**programs, **context.marker}
 
     def _environment(self, context: Context) -> Mapping[str, str]:
         if self.environment is not None:
             return self.environment
         settings = context.settings
         if self.as_service_user:
-            return {**settings.service_environment, **context.marker}
+            return {**settings.environment_for(self.programs_of), **context.marker}
         return {**settings.job_user_environment, **context.marker}

@@ -44,6 +44,9 @@ INPUT: Final = "input"
 # A job may have a terminal (`terminal`, `resize`, `foreground`); it tells whether
 # one waits for input (`waits_for_input`).
 TERMINAL: Final = "terminal"
+# Signals reach a command by a program (`signaller`), and what its status probe reports may have
+# `facts`, and be `gone`.
+SIGNALLER: Final = "signaller"
 
 CAPABILITIES: Final = (
     IDLE_TIMEOUT,
@@ -66,4 +69,5 @@ CAPABILITIES: Final = (
     HOLD,
     FILES,
     INPUT,
+    SIGNALLER,
 )

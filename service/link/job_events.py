@@ -4,10 +4,10 @@ acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
-from service.link.values import Count, JobId, Seconds, Signal, Status, TimeNs
+from service.link.values import Count, JobId, Seconds, Signal, Status, Text, TimeNs
 
 Outcome: TypeAlias = Literal["exited", "killed"]
 
@@ -60,6 +60,7 @@ class Ended(TypedDict):
     error: NotRequired[str]  # a sentence for its record
     lasted_s: NotRequired[Seconds]  # since it was spawned, by a clock that nobody sets
     oom_killed: NotRequired[bool]  # the kernel has killed one of its processes for lack of memory
+    facts: NotRequired[Mapping[str, Text]]  # what its view tells besides, as its Kind names it
 
 
 class LaterKill(TypedDict):

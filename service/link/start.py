@@ -75,6 +75,7 @@ class StartKeys(TypedDict):
     probe_if: NotRequired[Sequence[StatusRange]]  # the wait statuses after which it runs
     cleanup: NotRequired[Sequence[Text]]  # argv; after a command that ended in the ordinary way
     force_cleanup: NotRequired[Sequence[Text]]  # argv; after any other, or when there is no other
+    signaller: NotRequired[Sequence[Text]]  # argv; it sends what runs a signal, see `exit_hooks`
 
 
 class Start(StartKeys):

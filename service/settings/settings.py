@@ -51,12 +51,14 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
     """The settings, read and validated.
 
     `base_environment` is what of the service's environment every program starts from,
-    `program_environment` what those get besides that Kinds run commands with. `unknown` are the
-    variables that look like settings and are none. `kinds` has the settings of each Kind.
+    `program_environment` what those get besides that Kinds run commands with, and `passed` what
+    those of one Kind alone get. `unknown` are the variables that look like settings and are none.
+    `kinds` has the settings of each Kind.
     """
 
     base_environment: dict[str, str]
     program_environment: dict[str, str]
+    passed: Mapping[type[KindSettings], Mapping[str, str]] = field(repr=False)
     unknown: tuple[Unknown, ...]
     kinds: Mapping[type[KindSettings], KindSettings] = field(repr=False)
 
@@ -70,6 +72,11 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
     def service_environment(self) -> dict[str, str]:
         """All that a program gets which the service runs for a job as its own user."""
         return {**self.base_environment, **self.program_environment}
+
+    def environment_for(self, group: type[KindSettings] | None) -> dict[str, str]:
+        """The same for the programs of the Kind that brings these settings."""
+        passed = {} if group is None else self.passed[group]
+        return {**self.service_environment, **passed}
 
     @property
     def job_user_environment(self) -> dict[str, str]:
@@ -113,13 +120,17 @@ class Settings(HttpSettings, StateSettings, JobSettings, PrivilegeSettings):
         if base.get("LC_CTYPE") in _COERCED and not base.keys() & {"LC_ALL", "LANG"}:
             del base["LC_CTYPE"]
         base.setdefault("PATH", _DEFAULT_PATH)
-        passed = (_PROGRAM_VARIABLES, *(group.passed_variables for group in kinds))
-        program = {k: v for k, v in env.items() if any(p.fullmatch(k) for p in passed)}
+        program = {k: v for k, v in env.items() if _PROGRAM_VARIABLES.fullmatch(k)}
+        passed = {
+            group: {k: v for k, v in env.items() if group.passed_variables.fullmatch(k)}
+            for group in kinds
+        }
         known = [each.variable for group in (cls, *kinds) for each in declared(group)]
         return cls(
             **read_group(cls, env),
             base_environment=base,
             program_environment=program,
+            passed=passed,
             unknown=unknown_variables(env, known, OF_JOBS | OF_CLIENTS),
             kinds={group: group(**read_group(group, env)) for group in kinds},
         )

@@ -11,6 +11,7 @@ from chromium import launched
 from dockerd import Dockerd, daemon_or_skip
 from gates import Gate
 from running import Service, running
+from slurm import Cluster, cluster_or_skip
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,10 @@ def dockerd() -> Iterator[Dockerd]:
     """A Docker daemon of this session's own, with an image."""
     with daemon_or_skip() as dockerd:
         yield dockerd
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Slurm cluster of this session's own."""
+    with cluster_or_skip() as cluster:
+        yield cluster

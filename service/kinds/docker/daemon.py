@@ -8,6 +8,7 @@ from typing import Final
 
 from service.kinds.docker.ending import ClientResult, Unreachable, call
 from service.kinds.docker.plan import NAME_PREFIX, STATE_LABEL, client_of, state_token
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.kind import Orphan
 from service.kinds.plan import CannotRun
 from service.settings import Settings
@@ -56,5 +57,5 @@ def remove(settings: Settings, found: Sequence[Orphan]) -> None:
 
 def _call(settings: Settings, *arguments: str, timeout_s: float) -> ClientResult:
     client = client_of(settings)
-    environment = settings.service_environment
+    environment = settings.environment_for(DockerSettings)
     return call(client, *arguments, timeout_s=timeout_s, environment=environment)

@@ -89,6 +89,7 @@ def plan(spec: DockerCommand, context: Context) -> Plan:
         argv=tuple(argv),
         # The client and what it reads are the operator's: the job's user has no part in it.
         as_service_user=True,
+        programs_of=DockerSettings,
         input=lines(variables),
         input_index=env_file if context.has_stdin else 0,
         passes_on=tuple(map(int, passed_on)),

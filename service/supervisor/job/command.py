@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from service.link.job_events import Ended, Refused, Started
+
+# What of a status probe's report stays with the command, besides the status.
+REPORTED: Final = ("error", "oom_killed", "facts", "gone")
 
 
 @dataclass(slots=True)
@@ -51,6 +54,11 @@ class Command:
         return self.end_if == "always" or (self.end_if == "nonzero" and self.status != 0)
 
     @property
+    def leaves_something(self) -> bool:
+        """Whether its cleanup has anything to do: its status probe hasn't seen that all is gone."""
+        return self.needs_cleanup and not self.report.get("gone")
+
+    @property
     def needs_force(self) -> bool:
         """Whether only the force cleanup will do: it didn't end in the ordinary way."""
         return self.status is None or self.was_probed
@@ -84,4 +92,6 @@ class Command:
             event["error"] = error
         if self.report.get("oom_killed"):
             event["oom_killed"] = True
+        if facts := self.report.get("facts"):
+            event["facts"] = facts
         return event

@@ -4,12 +4,17 @@ The status probe is a program that finds out how the command really ended. It is
 command: a process of the job's tree, with pipes into the job's output. It starts with all signals
 blocked. Its last argument is the wait status of the command's process, and it writes its report
 into its standard input, which is an empty file in memory: one JSON object, with any of `status` (an
-exit code, or minus a signal), `error` (a sentence: there is no status), `complete` (false: output
-may be missing) and `oom_killed`.
+exit code, or minus a signal), `error` (a sentence; without `status` there is none), `complete`
+(false: output may be missing), `oom_killed`, `gone` (true: no cleanup is needed) and `facts` (what
+the command's view tells besides).
 
 A cleanup is not part of the job's tree, since it runs while that is being killed. `cleanup` is for
 a command that ended in the ordinary way, and may be quick; `force_cleanup` works whatever state the
 command is in. Exit status 0 means that nothing is left.
+
+A signaller sends what runs a signal, where the command's own process would die of it, or pass none
+on: that one gets KILL alone. Its last arguments are `kill` or `signal`, and the signal's number. It
+isn't part of the tree either, and nobody waits for it: the end of the command tells.
 """
 
 from __future__ import annotations
@@ -43,6 +48,7 @@ class Hooks:
     status_probe: list[str] = field(default_factory=list)
     cleanup: list[str] = field(default_factory=list)
     force_cleanup: list[str] = field(default_factory=list)
+    signaller: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -57,11 +63,11 @@ def memory_file(content: bytes = b"") -> int:
 
 @dataclass(slots=True)
 class ExitHooks:
-    """The status probe and the cleanup of one job: at most one of each runs.
+    """The status probe and the cleanup of one job, of which at most one runs, and its signallers.
 
     `hooks`: command → its hooks. `report`: the descriptor that the probe writes into; -1: none.
     `status`: the wait status that it was given. `script`: the command whose script is in a file;
-    -1: none.
+    -1: none. `signallers` are pids.
     """
 
     job_id: str
@@ -71,16 +77,18 @@ class ExitHooks:
     status: int = 0
     cleanup_pid: int = 0
     script: int = -1
+    signallers: set[int] = field(default_factory=set)
 
     def add(self, request: Start) -> None:
         """The command of this message `start` was spawned."""
         if request.get("script"):
             self.script = request["command"]
-        if request.get("status_probe") or request.get("force_cleanup"):
+        if any(request.get(key) for key in ("status_probe", "force_cleanup", "signaller")):
             self.hooks[request["command"]] = Hooks(
                 status_probe=list(request.get("status_probe", ())),
                 cleanup=list(request.get("cleanup", ())),
                 force_cleanup=list(request.get("force_cleanup", ())),
+                signaller=list(request.get("signaller", ())),
                 # Never the command's own, in which a job's variables may be.
                 environment=dict(request.get("hook_env", {})),
             )
@@ -145,23 +153,29 @@ class ExitHooks:
         """Start the cleanup of a command; its pid, which the caller reaps. Raises: Refused."""
         hooks = self.hooks[cleanup.number]
         argv = hooks.force_cleanup if cleanup.force or not hooks.cleanup else hooks.cleanup
-        # Without the job's marker: it is no process of the job.
-        environment = {k: v for k, v in hooks.environment.items() if k not in MARKS}
-        try:
-            with descriptors, branded(OF_NO_JOB):
-                child = subprocess.Popen(
-                    argv,
-                    stdin=descriptors.null,
-                    stdout=subprocess.DEVNULL,
-                    cwd="/",
-                    env=environment,
-                    start_new_session=True,
-                )
-        except (OSError, ValueError) as exc:
-            raise Refused(str(exc)) from exc
-        child.returncode = 0  # the reaper waits for every child
-        self.cleanup_pid = child.pid
-        return child.pid
+        self.cleanup_pid = _run(argv, hooks.environment, descriptors)
+        return self.cleanup_pid
+
+    def has_signaller(self, command: int) -> bool:
+        """Whether signals reach this command by a program, now: not its status probe."""
+        return not self.probe_pid and command in self.hooks and bool(self.hooks[command].signaller)
+
+    def run_signaller(
+        self, command: int, number: int, descriptors: Descriptors, *, is_kill: bool
+    ) -> int:
+        """Start the signaller of a command; its pid, which the caller reaps. Raises: Refused."""
+        hooks = self.hooks[command]
+        argv = [*hooks.signaller, "kill" if is_kill else "signal", str(number)]
+        pid = _run(argv, hooks.environment, descriptors)
+        self.signallers.add(pid)
+        return pid
+
+    def signaller_ended(self, pid: int) -> bool:
+        """Whether a process that was reaped is a signaller."""
+        if pid not in self.signallers:
+            return False
+        self.signallers.discard(pid)
+        return True
 
     def cleanup_ended(self, pid: int, status: int) -> bool | None:
         """When the cleanup was reaped: whether it succeeded. None if `pid` is another process."""
@@ -187,3 +201,21 @@ class ExitHooks:
         if self.report >= 0:  # the probe is stuck in the kernel
             os.close(self.report)
             self.probe_pid, self.report = 0, -1
+
+
+def _run(argv: list[str], environment: dict[str, str], descriptors: Descriptors) -> int:
+    """Start a program that is no process of the job: without its marker. Raises: Refused."""
+    try:
+        with descriptors, branded(OF_NO_JOB):
+            child = subprocess.Popen(
+                argv,
+                stdin=descriptors.null,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env={k: v for k, v in environment.items() if k not in MARKS},
+                start_new_session=True,
+            )
+    except (OSError, ValueError) as exc:
+        raise Refused(str(exc)) from exc
+    child.returncode = 0  # the reaper waits for every child
+    return child.pid

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.link.job_events import KillReceipt
-from service.supervisor.job.command import Command
+from service.supervisor.job.command import REPORTED, Command
 from service.supervisor.job.deadlines import Deadlines
 from service.supervisor.job.effects import (
     Arm,
@@ -134,13 +134,14 @@ class JobMachine:
         self, status: int, report: dict[str, Any], at: int, *, oom_killed: bool = False
     ) -> list[Effect]:
         """The status probe has ended: `status` counts as the command's own, unless `report` has an
-        `error`, which says why there is none.
+        `error`, which says why there is none, or beside a `status` of the report what is wrong.
         """
         if oom_killed:
             self.command.report["oom_killed"] = True
-        self.command.report |= {k: report[k] for k in ("error", "oom_killed") if report.get(k)}
+        self.command.report |= {key: report[key] for key in REPORTED if report.get(key)}
         self.streams.is_missing |= report.get("complete") is False
-        return self._has_status(None if "error" in self.command.report else status, at)
+        is_known = "error" not in report or "status" in report
+        return self._has_status(status if is_known else None, at)
 
     @on(Input.STREAM_ENDED)
     def stream_ended(self, number: int, at: int) -> list[Effect]:
@@ -259,7 +260,7 @@ class JobMachine:
         command = self.command
         event = command.ended(at, ends=ends, log_error=self.ending.log_error)
         effects: list[Effect] = [Disarm(Timer.DRAIN), Emit(event)]
-        if command.needs_cleanup:
+        if command.leaves_something:
             effects += self.teardown.request(command.number, force=command.needs_force)
         return effects
 

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from service.host.event_log import log_event
 from service.host.procfs import Process
 from service.link.from_supervisor import UsageNow
 from service.link.job_events import LeftProcess
@@ -20,12 +21,14 @@ from service.supervisor.job.exit_hooks import ExitHooks
 from service.supervisor.job.left import Leftovers
 from service.supervisor.job.limits import LimitEnforcer
 from service.supervisor.job.log import JobLog
+from service.supervisor.job.phases import Phase
 from service.supervisor.job.runtime import Runtime
 from service.supervisor.job.spawning import prepare, spawn_command
 from service.supervisor.job.stdin import Stdin
 from service.supervisor.job.stopwatch import Stopwatch
 from service.supervisor.job.usage import Usage
 from service.supervisor.process.attribution import now as ticks_now
+from service.supervisor.process.refusal import Refused
 from service.supervisor.process.spawn import Spawned
 from service.supervisor.process.tree import Choice, Tree
 from service.supervisor.snapshot import JobSnapshot
@@ -135,13 +138,31 @@ class JobProcesses:
     def kill(self, number: int, choice: Choice | None) -> None:
         """Send those that end with the job a signal."""
         if self.tree is not None:
-            self.tree.signal(number, choice)
+            by_program = number != signal.SIGKILL and self._signal_by_program(number, is_kill=True)
+            self.tree.signal(number, choice, but_wrappers=by_program)
 
     def send(self, effect: fx.SendSignal) -> int:
         """Send a signal that is no kill; how many got it."""
         if self.tree is None:
             return 0
-        return self.tree.send(effect.signal, but_wrappers=effect.but_wrappers, group=effect.group)
+        by_program = self._signal_by_program(effect.signal, is_kill=False)
+        but_wrappers = effect.but_wrappers or by_program
+        sent = self.tree.send(effect.signal, but_wrappers=but_wrappers, group=effect.group)
+        return sent + by_program
+
+    def _signal_by_program(self, number: int, *, is_kill: bool) -> bool:
+        """Whether what the command runs has a program that sends it signals, which is started."""
+        command = self._job.machine.dispatched
+        if self._job.machine.phase is not Phase.RUNNING or not self.hooks.has_signaller(command):
+            return False
+        try:
+            descriptors = self._runtime.descriptors
+            pid = self.hooks.run_signaller(command, number, descriptors, is_kill=is_kill)
+        except Refused as exc:
+            log_event("signaller_refused", level="error", job=self._job.id, why=str(exc))
+        else:
+            self._runtime.commands[pid] = self._job
+        return True
 
     def pids(self) -> list[int]:
         """Those that live now."""

@@ -135,6 +135,8 @@ class Job:
         if (ok := processes.hooks.cleanup_ended(pid, status)) is not None:
             self._apply(self.machine.cleaned_up(ok=ok))
             return
+        if processes.hooks.signaller_ended(pid):
+            return
         processes.reaped(pid, used)
         at, oom_killed = time.time_ns(), processes.limits.ran_out_of_memory()
         if (found := processes.hooks.probe_ended(pid, status)) is not None:
@@ -149,7 +151,9 @@ class Job:
 
     def waits_for_input(self) -> bool | None:
         """Whether a process waits for its input now; None: nobody can tell."""
-        if self.stdin.input is None or self.machine.command.passes_on:
+        command = self.machine.command
+        is_elsewhere = command.passes_on or self.processes.hooks.has_signaller(command.number)
+        if self.stdin.input is None or is_elsewhere:
             return None  # whose input it is, is out of sight
         return self.stdin.waits(self.processes.pids())
 

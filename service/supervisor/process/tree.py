@@ -115,15 +115,18 @@ class Tree:
         # The session lives on as long as a member does, and its number isn't reused before.
         self._commands.discard(pid)
 
-    def signal(self, number: int, choice: Choice | None = None) -> None:
+    def signal(
+        self, number: int, choice: Choice | None = None, *, but_wrappers: bool = False
+    ) -> None:
         """Signal every member, or those that `choice` names; KILL is repeated until no new one
-        turns up.
+        turns up. `but_wrappers`: as in `send`, but they count as found.
 
         A process that forks between the look and the signal is found by the next look: its parent's
         death brings one.
         """
-        if choice is not None:
-            self._signal_each(number, choice=choice)
+        if choice is not None or but_wrappers:
+            passed_by = self._wrappers() if but_wrappers else ()
+            self._signal_each(number, choice=choice, passed_by=passed_by)
         elif self._cgroup is None or number != signal.SIGKILL:
             self._signal_each(number)
         elif self._is_within(inside := set(self._cgroup.pids())):
@@ -145,8 +148,7 @@ class Tree:
         found. `but_wrappers`: not to the commands' own processes and their children. `group`: only
         to those of this process group.
         """
-        passed_by = set(self._commands) if but_wrappers else set()
-        passed_by |= {child for pid in passed_by for child in children_of(pid)}
+        passed_by = self._wrappers() if but_wrappers else set()
         members = [p for p in self._look() if p.pid not in passed_by]
         if group:
             members = [p for p in members if group_of(p.pid) == group]
@@ -242,8 +244,16 @@ class Tree:
         strangers = self._attribution.strangers() - inside
         return all(self._attribution.is_of(pid, self._id) is False for pid in strangers)
 
+    def _wrappers(self) -> set[int]:
+        """The commands' own processes, and their children."""
+        return {*self._commands, *(c for pid in self._commands for c in children_of(pid))}
+
     def _signal_each(
-        self, number: int, uncounted: Collection[int] = (), choice: Choice | None = None
+        self,
+        number: int,
+        uncounted: Collection[int] = (),
+        choice: Choice | None = None,
+        passed_by: Collection[int] = (),
     ) -> None:
         signalled: set[tuple[int, int]] = set()
         while True:
@@ -253,7 +263,8 @@ class Tree:
                 self._cgroup.kill()
             for process in _parents_first(fresh):
                 signalled.add((process.pid, process.started))
-                signal_process(process, number)
+                if process.pid not in passed_by:
+                    signal_process(process, number)
             self._seen |= {key for key in signalled if key[0] not in uncounted}
             if not fresh or number != signal.SIGKILL:
                 return

@@ -1,0 +1,92 @@
+# What the supervisor runs for a command on a cluster, whose job it knows by its name:
+#
+#   probe SQUEUE USER NAME PROGRAM... STATUS           how it ended, whose srun ended with STATUS
+#   signal SQUEUE USER NAME SCANCEL kill|signal NUMBER  send what runs this signal
+#   cancel SQUEUE USER NAME SCANCEL                     leave nothing of it; 0 when squeue says so
+#
+# It is POSIX shell because it runs after every command: an interpreter takes as long to start as
+# Slurm to run a short step. `probe` reports a plain end itself, into its standard input, and leaves
+# any other to PROGRAM (ending.py), with what it knows: SQUEUE USER NAME STATUS.
+
+verb=$1 squeue=$2 user=$3 name=$4
+shift 4
+export LC_ALL=C
+
+# Jobs of that name: with states or fields as the arguments say.
+ours() { "$squeue" -h -u "$user" -n "$name" "$@" 2>/dev/null; }
+
+probe() {
+    for status in "$@"; do :; done
+    found=$(ours -t all -O 'JobID:|,State:|,exit_code:|,NodeList:|')
+    IFS='|'
+    # shellcheck disable=SC2086 # to be split
+    case $status:$found in
+    *'
+'*) ;; # more than one line: Slurm has requeued it
+    0:*'|COMPLETED|0|'* | [1-9]*'|FAILED|'*)
+        set -f -- $found "$@"
+        id=$1 code=$3 nodes=$4
+        shift 4
+        case $id$code in *[!0-9]* | '') ;; *)
+            # Slurm's is a wait status; srun's has one number for a signal and for 128 + n.
+            signal=$((code & 127))
+            if [ "$signal" = 0 ]; then outcome=$((code >> 8)); else outcome=-$signal; fi
+            printf '{"status": %d, "gone": true, "facts": {"SlurmJobID": "%s", "Nodes": "%s"}}' \
+                "$outcome" "$id" "$nodes" >&0
+            exit 0
+            ;;
+        esac
+        ;;
+    esac
+    unset IFS
+    exec "$@" "$squeue" "$user" "$name"
+}
+
+send() {
+    scancel=$1 how=$2 number=$3
+    tries=0
+    # A command that was just started may not be known to the controller yet, or have no step.
+    while [ "$tries" -lt 50 ]; do
+        step=$("$squeue" -h -s -u "$user" -o '%j|%i' 2>/dev/null | sed -n "s/^$name|//p")
+        if [ -n "$step" ]; then
+            # shellcheck disable=SC2086 # one or more
+            exec "$scancel" -Q -s "$number" $step
+        fi
+        # What waits has no process: a kill ends the waiting, a mere signal reaches nobody.
+        if [ "$how" = kill ] && [ -n "$(ours -t PENDING -o %i)" ]; then
+            "$scancel" -Q -t PENDING -u "$user" -n "$name"
+            [ -n "$(ours -o %i)" ] || exit 0
+        fi
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    exit 1
+}
+
+cancel() {
+    scancel=$1
+    tries=0 seen=''
+    while [ "$tries" -lt 50 ]; do
+        left=$(ours -o %i) || exit 1
+        if [ -z "$left" ]; then
+            # A client that was killed just now may have asked for it: looked at a second time.
+            [ -z "$seen" ] && [ "$tries" = 0 ] || exit 0
+        elif [ -z "$seen" ]; then
+            seen=yes
+            # Its processes at once: a job that is cancelled gets TERM first, and time.
+            for id in $left; do "$scancel" -Q -s KILL "$id.0" 2>/dev/null; done
+            # shellcheck disable=SC2086 # one or more
+            "$scancel" -Q $left
+        fi
+        tries=$((tries + 1))
+        sleep 0.2
+    done
+    exit 1
+}
+
+case $verb in
+probe) probe "$@" ;;
+signal) send "$@" ;;
+cancel) cancel "$@" ;;
+*) exit 2 ;;
+esac
