@@ -1,7 +1,7 @@
 """What is known elsewhere of commands that run, such as why a cluster lets one wait.
 
-It is asked only when somebody looks at such a job, once a Kind for all of them, and the answer serves
-for a moment.
+It is asked only when somebody looks at such a job, once a Kind for all of them, and the answer
+serves for a moment.
 """
 
 from __future__ import annotations

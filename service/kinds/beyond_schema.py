@@ -143,6 +143,22 @@ RULES: Final = (
         " 60000 bytes.",
     ),
     Rule(
+        "/Commands/*/Slurm/Options/*",
+        "expected (an option that this service allows|none that the service itself sets)",
+        "`Options` of Slurm are those that the service allows (`JOBRUNNER_SLURM_OPTIONS`), and none"
+        " that it sets itself.",
+    ),
+    Rule(
+        "/TTY",
+        "expected none for a job with a command of Slurm",
+        "A job with a command of Slurm has no terminal.",
+    ),
+    Rule(
+        "/Limits/*",
+        "expected (none|at least 1) for a job with a command of Slurm",
+        "`Limits` of a job with a command of Slurm have no `PIDs`, and whole `CPUs`.",
+    ),
+    Rule(
         "/Limits/Memory",
         "expected at least [0-9]+ bytes for a job with a container",
         "`Limits.Memory` of a job with a container is 0 or at least 6 MiB.",

@@ -115,6 +115,10 @@ def container(**keys):
     return {"Commands": [{"Kind": "docker", "Image": "busybox", **keys}]}
 
 
+def on_a_cluster(**keys):
+    return {"Commands": [{"Kind": "slurm", "CommandLine": "true", "Slurm": keys}]}
+
+
 LONG = "x" * (128 << 10)
 # Bodies that the schema takes, each refused by one rule alone, named by its errors.
 BEYOND = [
@@ -142,6 +146,9 @@ BEYOND = [
     (SETTINGS, {**container(), "Environment": {"A": "a\nb"}}, "value of one line"),
     (SETTINGS, container(Environment={"A B": ""}), "value of one line"),
     (SETTINGS, {**container(), "Limits": {"Memory": 5 << 20}}, "job with a container"),
+    (SETTINGS, on_a_cluster(Options=["--exclusive"]), "option that this service allows"),
+    (SETTINGS, {**on_a_cluster(), "TTY": {}}, "none for a job with a command of Slurm"),
+    (SETTINGS, {**on_a_cluster(), "Limits": {"PIDs": 5}}, "no such limit"),
     (SETTINGS, {**RUNS, "Files": {"a": {"Text": "x" * (4 << 20) + "x"}}}, "bytes in all"),
     (SETTINGS, {**RUNS, "Files": {"a": {"Text": "x", "Base64": "eA=="}}}, "exactly one of Text"),
     (SETTINGS, {**RUNS, "Files": {"a": {"Base64": "?"}}}, "expected base64"),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from containers import docker, job, outcome
-from dockerd import Dockerd
-from gates import Gate, attached
+from containers import job, outcome
+from gates import Gate
 from running import Service, running
 from slurm import Cluster, slurm
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

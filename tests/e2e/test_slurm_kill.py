@@ -11,7 +11,7 @@ from running import Service, running
 from slurm import PROCESSORS, Cluster, slurm
 from waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture(

@@ -10,6 +10,7 @@ from service.files.job import JobFiles
 from service.jobs.decoding import decode_object
 from service.jobs.terminal import Terminal
 from service.kinds import Context, Plan
+from service.kinds.docker.settings import DockerSettings
 from service.kinds.settings import read_settings
 from service.kinds.validation import validate_job
 from service.settings import RunAs
@@ -42,7 +43,8 @@ def test_a_program_of_the_service_can_not_be_planned_with_variables_of_a_job():
 def test_a_container_is_run_with_the_services_environment_and_reads_the_jobs_as_lines():
     start = message(1)
     marker = {"JOBRUNNER_JOB_ID": "some-id", "JOBRUNNER_COMMAND": "1"}
-    assert start["env"] == start["hook_env"] == {**SETTINGS.service_environment, **marker}
+    own = SETTINGS.environment_for(DockerSettings)
+    assert start["env"] == start["hook_env"] == {**own, **marker}
     assert "SECRET" not in start["env"]
     assert start["as_service_user"]
     assert "LD_PRELOAD=/evil\n" in start["input"]
@@ -92,6 +94,7 @@ def test_each_part_of_a_plan_reaches_the_message(field):
         "fd_options_index": 1,
         "sets_no_new_privs": True,
         "probe_if": ((1, 2),),
+        "programs_of": DockerSettings,
     }
     base = {
         "argv": ("a", "b"),

@@ -157,7 +157,9 @@ def test_settings_that_became_constants_are_unknown():
 def test_a_kind_brings_its_own_settings_and_variables():
     settings = read(JOBRUNNER_DOCKER_IMAGES="a b", DOCKER_HOST="unix:///d", NO_PROXY="x", SECRET="")
     assert settings.of(DockerSettings).docker_images == ("a", "b")
-    assert settings.program_environment == {"DOCKER_HOST": "unix:///d", "NO_PROXY": "x"}
+    assert settings.program_environment == {"NO_PROXY": "x"}
+    of_docker = settings.environment_for(DockerSettings)
+    assert of_docker == {**settings.service_environment, "DOCKER_HOST": "unix:///d"}
     without = Settings.from_environment({**BASE, "DOCKER_HOST": "unix:///d"})
     assert without.program_environment == {}
     assert set(declared(DockerSettings)).isdisjoint(declared(Settings))

@@ -15,6 +15,9 @@ export LC_ALL=C
 # Jobs of that name: with states or fields as the arguments say.
 ours() { "$squeue" -h -u "$user" -n "$name" "$@" 2>/dev/null; }
 
+# The same, or another program, where somebody waits: a controller may be slow, or gone.
+soon() { timeout -k 1 10 "$@" 2>/dev/null; }
+
 probe() {
     for status in "$@"; do :; done
     found=$(ours -t all -O 'JobID:|,State:|,exit_code:|,NodeList:|')
@@ -47,15 +50,21 @@ send() {
     tries=0
     # A command that was just started may not be known to the controller yet, or have no step.
     while [ "$tries" -lt 50 ]; do
-        step=$("$squeue" -h -s -u "$user" -o '%j|%i' 2>/dev/null | sed -n "s/^$name|//p")
+        step=$(soon "$squeue" -h -s -u "$user" -o '%j|%i' | sed -n "s/^$name|//p")
         if [ -n "$step" ]; then
             # shellcheck disable=SC2086 # one or more
-            exec "$scancel" -Q -s "$number" $step
+            soon "$scancel" -Q -s "$number" $step
+            exit
         fi
         # What waits has no process: a kill ends the waiting, a mere signal reaches nobody.
-        if [ "$how" = kill ] && [ -n "$(ours -t PENDING -o %i)" ]; then
-            "$scancel" -Q -t PENDING -u "$user" -n "$name"
-            [ -n "$(ours -o %i)" ] || exit 0
+        if [ "$how" = kill ]; then
+            all=$(soon "$squeue" -h -u "$user" -n "$name" -o %T) || exit 1
+            case $all in *PENDING*)
+                soon "$scancel" -Q -t PENDING -u "$user" -n "$name"
+                all=$(soon "$squeue" -h -u "$user" -n "$name" -o %T)
+                [ -n "$all" ] || exit 0
+                ;;
+            esac
         fi
         tries=$((tries + 1))
         sleep 0.1
@@ -67,16 +76,16 @@ cancel() {
     scancel=$1
     tries=0 seen=''
     while [ "$tries" -lt 50 ]; do
-        left=$(ours -o %i) || exit 1
+        left=$(soon "$squeue" -h -u "$user" -n "$name" -o %i) || exit 1
         if [ -z "$left" ]; then
             # A client that was killed just now may have asked for it: looked at a second time.
             [ -z "$seen" ] && [ "$tries" = 0 ] || exit 0
         elif [ -z "$seen" ]; then
             seen=yes
             # Its processes at once: a job that is cancelled gets TERM first, and time.
-            for id in $left; do "$scancel" -Q -s KILL "$id.0" 2>/dev/null; done
+            for id in $left; do soon "$scancel" -Q -s KILL "$id.0"; done
             # shellcheck disable=SC2086 # one or more
-            "$scancel" -Q $left
+            soon "$scancel" -Q $left
         fi
         tries=$((tries + 1))
         sleep 0.2

@@ -90,7 +90,7 @@ def _check(settings: Settings) -> None:
     one for half a minute. Raises: CannotRun.
     """
     client = srun(settings)
-    if not client.startswith("/"):
+    if not (os.path.isabs(client) and os.access(client, os.X_OK)):
         raise CannotRun(f"The program {client!r} is not there (JOBRUNNER_SRUN)")
     told = settings.passed[SlurmSettings].keys() & {"SLURM_CONF", "SLURM_CONF_SERVER"}
     if not told and not any(map(os.path.exists, _CONFIGURATIONS)):

@@ -162,18 +162,21 @@ def _of(found: Found, said: int, killed_by: int) -> dict[str, Any]:
     if found.state not in _OVER and found.state != "COMPLETING":
         why = f"srun ended ({_as_word(said)}) while the job was {found.state}; it is cancelled"
         return {"error": f"{why}.", "complete": False}
-    status = found.status or (said if said > 0 and said < _SIGNALLED else 0)
     report: dict[str, Any] = {"gone": found.state != "COMPLETING"}
     if said < 0:
         report["complete"] = False  # it may have had output that it hadn't written yet
     if ended_as not in _WHY:
         return {**report, "status": found.status}
     if killed_by:
-        # A kill of ours: what was waiting has no status of its own.
-        return {**report, "status": status or -killed_by}
+        # A kill of ours: what was waiting for a node has no status of its own.
+        return {**report, "status": found.status if found.nodes else -killed_by}
     why = f"Slurm ended the job ({ended_as}): {_WHY[ended_as]}."
     if ended_as == "OUT_OF_MEMORY":
         report["oom_killed"] = True
+        status = _as_signal(said)  # Slurm's own says no more than that memory ran out
+    else:
+        status = found.status
+    # A command that handled the signal and ended with 0 hasn't succeeded.
     return {**report, "error": why, **({"status": status} if status else {})}
 
 

@@ -31,7 +31,7 @@ def plan(spec: SlurmCommand, context: Context) -> Plan:
         **spec.environment,
         **context.marker,
     }
-    ran = step(spec.command_line, variables, directory)
+    ran = step(spec.command_line, variables, directory, context.limits)
     name = f"{NAME_PREFIX}{context.job_id}-{context.number}"
     own = [
         *("-QQ", "--unbuffered", "--export=ALL", "--propagate=NONE"),

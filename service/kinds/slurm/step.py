@@ -15,7 +15,8 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from service.kinds.shells import is_too_long
 
@@ -35,6 +36,8 @@ _OF_BASH: Final = re.compile(
 _OF_THIS_HOST: Final = "JOBRUNNER_STATE"
 # The status of a step whose directory isn't there, as of all that isn't the command's own failure.
 _NO_DIRECTORY: Final = 125
+
+NO_LIMITS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,12 @@ class _Carriers:
             yield name
 
 
-def step(line: str, variables: Mapping[str, str], directory: str) -> Step:
-    """Run `line` by bash, in this directory of the node, with these variables besides Slurm's."""
+def step(
+    line: str, variables: Mapping[str, str], directory: str, limits: Mapping[str, Any] = NO_LIMITS
+) -> Step:
+    """Run `line` by bash, in this directory of the node, with these variables besides Slurm's, and
+    these limits of each process.
+    """
     carriers = _Carriers()
     where = carriers.add(directory)
     given, by_env = [], []
@@ -79,7 +86,7 @@ def step(line: str, variables: Mapping[str, str], directory: str) -> Step:
     script = (
         f'cd -- "{where}" || {{ echo "jobrunner: the working directory isn\'t there on the node'
         f' $HOSTNAME: is it shared?" >&2; exit {_NO_DIRECTORY}; }}\n'
-        f"unset OLDPWD {_OF_THIS_HOST}\n"
+        f"{_bounds(limits)}unset OLDPWD {_OF_THIS_HOST}\n"
         f"export -n {hidden}\n" + (f"export {' '.join(given)}\n" if given else "") + begin + inner
     )
     return _begun(script, carriers)
@@ -90,6 +97,16 @@ def _begun(script: str, carriers: _Carriers) -> Step:
     expression = carriers.add(script)
     own = " ".join(name for name in carriers.held if name not in before)
     return Step(("bash", "-c", f'export -n {own}; eval "{expression}"'), carriers.held)
+
+
+def _bounds(limits: Mapping[str, Any]) -> str:
+    """One that is above the node's own can't be set, and needn't."""
+    found = ""
+    if most := limits.get("open_files"):
+        found += f"ulimit -n {most} 2>/dev/null\n"
+    if most := limits.get("file_size"):
+        found += f"ulimit -f {-(-most // 1024)} 2>/dev/null\n"  # bash counts in KiB
+    return found
 
 
 def _what_runs(line: str, carriers: _Carriers) -> tuple[str, set[str]]:
