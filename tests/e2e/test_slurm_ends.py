@@ -95,7 +95,7 @@ def test_what_slurm_refuses_says_why(service: Service, keys: dict[str, object], 
     view = service.run(job(slurm("echo never", **keys), "echo no"))
     assert (view["State"], view["ExitCode"]) == ("exited", None)
     command = view["Commands"][0]
-    assert command["Error"].startswith("Slurm refused the job: "), command
+    assert str(command["Error"]).startswith("Slurm refused the job: "), command
     assert why in command["Error"]
     assert (command["SlurmJobID"], view["Commands"][1]["State"]) == (None, "skipped")
     assert service.output(view["ID"]) == b""

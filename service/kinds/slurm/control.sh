@@ -30,15 +30,15 @@ probe() {
         set -f -- $found "$@"
         id=$1 code=$3 nodes=$4
         shift 4
-        case $id$code in *[!0-9]* | '') ;; *)
+        # Without a node it never ran, and what stands there isn't its code.
+        if [ -n "$nodes" ]; then
             # Slurm's is a wait status; srun's has one number for a signal and for 128 + n.
             signal=$((code & 127))
             if [ "$signal" = 0 ]; then outcome=$((code >> 8)); else outcome=-$signal; fi
             printf '{"status": %d, "gone": true, "facts": {"SlurmJobID": "%s", "Nodes": "%s"}}' \
                 "$outcome" "$id" "$nodes" >&0
             exit 0
-            ;;
-        esac
+        fi
         ;;
     esac
     unset IFS

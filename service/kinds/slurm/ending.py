@@ -151,8 +151,8 @@ def report(question: Question) -> dict[str, Any]:
         return _without_controller(question.status, killed_by or _held())
     if found is None:
         found = question.look_up()
-    if found is None:
-        return _without_job(question, killed_by)
+    if found is None or (found.state == "FAILED" and not found.nodes):
+        return _without_job(question, killed_by)  # or of no node's: refused when it had a number
     facts = {"SlurmJobID": found.slurm_id, "Nodes": found.nodes}
     return {**_of(found, question.status, killed_by), "facts": facts}
 
