@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from service.errors import BadQuery
@@ -134,6 +134,44 @@ def test_what_is_rewritten_is_searched_as_it_is_shown():
         (20, b"99% done\n"),
     ]
     assert count == 2
+
+
+torn = st.lists(
+    st.sampled_from([b"a", b"b", b"\n", b"\r\n", b"\r", b"\x1b", b"\x1b[1m", b"\x1b[", b"3", b"m", b"\x1b[K", b"\x1b]0;t\x07", b"\x0e", "é".encode(), b"\xff"]),
+    max_size=40,
+).map(b"".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(torn, cuts, st.sampled_from(["a", "^a", "^$", r"\Aa"]), st.booleans(), st.integers(0, 2), st.sampled_from([(True, False), (False, True), (True, True)]))  # fmt: skip
+def test_lines_that_are_rewritten_are_those_that_are_rewritten_one_by_one(
+    text, where, pattern, inverts, context, kinds
+):
+    strips_ansi, collapses_cr = kinds
+    kept = filters(strips_ansi=strips_ansi, collapses_cr=collapses_cr)
+    lines, count = search(
+        text, where, pattern, inverts=inverts, context=context, rewriting=Chain(kept)
+    )
+    own, places, at = Chain(kept), [], 100
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", text):
+        places.append((own.feed(line) + own.finish(), at))
+        at += len(line)
+    assume(all(shown for shown, _ in places))  # an unterminated one may be nothing but sequences
+    whole = b"".join(shown for shown, _ in places)
+    expected, hits = reference(whole, pattern, inverts=inverts, context=context)
+    found = [(line.number, line.text, line.matches) for line in lines]
+    assert found == [(number, shown, matches) for number, _, shown, matches in expected]
+    assert [line.offset for line in lines] == [places[line.number - 1][1] for line in lines]
+    assert count == hits
+
+
+def test_a_line_of_nothing_but_sequences_is_an_empty_one():
+    rewriting = Chain(filters(strips_ansi=True, collapses_cr=False))
+    lines, count = search(b"a\n\x1b[0m", [], "^$", rewriting=rewriting)
+    assert ([(line.number, line.offset, line.text) for line in lines], count) == (
+        [(2, 102, b"")],
+        1,
+    )
 
 
 @pytest.mark.parametrize(

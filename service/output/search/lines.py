@@ -7,6 +7,7 @@ on one side of a gap is no part of a line on the other.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -62,6 +63,25 @@ class _Lines(NamedTuple):
         return _Lines(self.text[begin:end], place, 0, place)
 
 
+class _Rewritten:
+    """What a filter has made of `lines`: as many, at the same places of the log."""
+
+    __slots__ = ("_begin", "_lines", "_place", "text")
+
+    def __init__(self, text: bytes, lines: _Lines) -> None:
+        self.text = text
+        self._lines = lines
+        self._begin = self._place = 0  # where a line begins here, and there
+
+    def offset(self, begin: int) -> int:
+        """Of the line that begins at `begin`, which is no smaller than the one before."""
+        there = self._lines.text
+        for _ in range(self.text.count(b"\n", self._begin, begin)):
+            self._place = there.find(b"\n", self._place) + 1
+        self._begin = begin
+        return self._lines.offset(self._place)
+
+
 class LineSearch:
     """Searches what it is fed.
 
@@ -104,7 +124,7 @@ class LineSearch:
         self._pattern = pattern
         self._inverts = inverts
         self._context = context
-        self._max = most
+        self._max = math.inf if most is None else most
         self._numbers = numbers or context > 0
         self._filter = rewriting
         self._rest = b""
@@ -119,7 +139,7 @@ class LineSearch:
     @property
     def is_full(self) -> bool:
         """No line will be told of any more."""
-        return self._max is not None and self.count >= self._max and not self._after
+        return self.count >= self._max and not self._after
 
     def feed(self, data: bytes, offset: int) -> list[Line]:
         """What is found once `data` has come, which begins at `offset`."""
@@ -152,20 +172,22 @@ class LineSearch:
         found, self._found = self._found, []
         return found
 
-    def _search(self, lines: _Lines) -> None:
-        rewrites = self._filter is not None and _is_marked(lines.text)
-        if self._pattern.takes_many and not rewrites:
+    def _search(self, lines: _Lines | _Rewritten) -> None:
+        if self._filter is not None and isinstance(lines, _Lines) and _is_marked(lines.text):
+            # As each line would be: a filter keeps nothing over the end of one.
+            text = self._filter.feed(lines.text) + self._filter.finish()
+            lines = _Rewritten(text, lines)
+            if not text:  # but it is a line
+                self._one(lines, 0, 0, hit=self._pattern.search(text, 0) is not None)
+        if self._pattern.takes_many:
             self._all_at_once(lines)
             return
         for begin, end in _ends(lines.text, 0, len(lines.text)):
             text = lines.text[begin:end]
-            if self._filter is not None and rewrites:
-                text = self._filter.feed(text) + self._filter.finish()
             content = text[:-2] if text.endswith(b"\r\n") else text.removesuffix(b"\n")
-            hit = self._pattern.search(content, 0) is not None
-            self._one(lines.offset(begin), text, hit=hit)
+            self._one(lines, begin, end, hit=self._pattern.search(content, 0) is not None)
 
-    def _all_at_once(self, lines: _Lines) -> None:
+    def _all_at_once(self, lines: _Lines | _Rewritten) -> None:
         text, search = lines.text, self._pattern.search
         # CR and LF are one end: `$` stands before both. In the copy there is an empty line between
         # them, in which nothing counts.
@@ -183,18 +205,18 @@ class LineSearch:
                 continue
             first = text.rfind(b"\n", begin, start) + 1 or begin
             self._others(lines, begin, first)
-            self._one(lines.offset(first), text[first:place], hit=True)
+            self._one(lines, first, place, hit=True)
             begin = place
         self._others(lines, begin, size)
 
-    def _others(self, lines: _Lines, begin: int, end: int) -> None:
+    def _others(self, lines: _Lines | _Rewritten, begin: int, end: int) -> None:
         """Lines in which nothing was found."""
         text = lines.text
         if not self._inverts:
             while self._after and begin < end:
                 newline = text.find(b"\n", begin, end)
                 behind = end if newline < 0 else newline + 1
-                self._one(lines.offset(begin), text[begin:behind], hit=False)
+                self._one(lines, begin, behind, hit=False)
                 begin = behind
             if not self._numbers:
                 return
@@ -204,7 +226,7 @@ class LineSearch:
                 self._number += 1
             begin = kept
         for first, behind in _ends(text, begin, end):
-            self._one(lines.offset(first), text[first:behind], hit=False)
+            self._one(lines, first, behind, hit=False)
 
     def _beginning_of_last(self, text: bytes, begin: int, end: int) -> int:
         """Where the lines begin that may stand before a match."""
@@ -215,13 +237,14 @@ class LineSearch:
             place = text.rfind(b"\n", begin, place - 1) + 1 or begin
         return place
 
-    def _one(self, offset: int, text: bytes, *, hit: bool) -> None:
-        line = Line(self._number, offset, text, hit != self._inverts, follows=False)
-        self._number += 1
-        if line.matches:
-            self.count += 1
-            if self._max is not None and self.count > self._max:
-                return
+    def _one(self, lines: _Lines | _Rewritten, begin: int, end: int, *, hit: bool) -> None:
+        number, self._number = self._number, self._number + 1
+        matches = hit != self._inverts
+        self.count += matches
+        if self.count > self._max if matches else not (self._after or self._context):
+            return  # nobody is told of it
+        line = Line(number, lines.offset(begin), lines.text[begin:end], matches, follows=False)
+        if matches:
             for before in self._before:
                 self._tell(before)
             self._before.clear()
