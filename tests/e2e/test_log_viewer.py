@@ -4,6 +4,7 @@ that grows; whatever the log says, it is shown and never run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -206,6 +207,20 @@ def test_finding_counts_marks_and_goes_on(viewer: Viewer, long: str) -> None:
     assert "line 1199999 " in viewer.page.locator(".log-current").inner_text()
     viewer.press("N", "N")
     viewer.until_seen(999_999)
+    viewer.page.fill(".log-find", r"line [0-9]+ of a log .* bold words in it$")  # across sequences
+    total = re.sub(r"\B(?=(\d{3})+$)", "\u202f", str(LINES))
+    until(lambda: count.inner_text().endswith(f" of {total}"))
+    until(lambda: viewer.page.locator(".log-row:not(.log-hit)").count() == 0)
+    viewer.press("G")
+    viewer.until_seen(LINES)
+    until(lambda: viewer.page.locator(".log-row:not(.log-hit)").count() == 0)
+    viewer.page.locator(".log-find").focus()
+    line = int(re.sub(r"\D", "", count.inner_text().split("of")[0]))
+    viewer.page.keyboard.press("Shift+Enter")
+    until(lambda: re.sub(r"\D", "", count.inner_text().split("of")[0]) == str(line - 1))
+    viewer.until_seen(line - 1)
+    viewer.page.fill(".log-find", "line 2 |line 2499999 ")  # each by its place in the whole
+    until(lambda: count.inner_text() == "2 of 2")
     viewer.page.fill(".log-find", "(")
     until(lambda: "pattern" in count.inner_text().lower() or "RE2" in count.inner_text())
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Finder, firstBehind, ignoresCase, search, stepped } from "../../service/ui/static/log/find.js";
+import { ignoresCase, search } from "../../service/ui/static/log/find.js";
+import { Finder, firstBehind, hitsBefore } from "../../service/ui/static/log/finder.js";
 import { place, toLines, toOffset } from "../../service/ui/static/log/links.js";
 import { news, whereabouts } from "../../service/ui/static/log/status.js";
 
@@ -14,11 +15,7 @@ test("links lead to what they were made of", () => {
   }
 });
 
-test("steps go around the ends", () => {
-  assert.equal(stepped(0, 1, 3), 1);
-  assert.equal(stepped(2, 1, 3), 0);
-  assert.equal(stepped(0, -1, 3), 2);
-  assert.equal(stepped(-1, 1, 0), -1);
+test("a hit is looked for behind a place, and capitals mean capitals", () => {
   assert.equal(firstBehind([{ offset: 1 }, { offset: 5 }], 2), 1);
   assert.equal(firstBehind([{ offset: 1 }], 2), 0);
   assert.ok(ignoresCase("error"));
@@ -47,36 +44,73 @@ test("what the service found is taken from its records", async () => {
   assert.deepEqual(some.hits.map((hit) => hit.offset), [1, 3]);
 });
 
-test("a search goes to the first hit behind a place, and on", async () => {
-  const hits = [10, 20, 30].map((offset) => ({ offset }));
+/** A log with hits at these offsets, which tells so many of them at a time. */
+function holding(offsets, told) {
   const asked = [];
-  const finder = new Finder(async (pattern, { offset }) => {
-    asked.push(offset);
-    return { hits: offset ? [{ offset: 40 }] : hits, count: 4, isAll: false };
-  });
+  const search = async (pattern, { offset = 0, limit = Infinity, most = told }) => {
+    asked.push([offset, limit]);
+    const found = offsets.filter((each) => each >= offset && each < offset + limit);
+    // In the middle of a line its rest matches as well.
+    if (offset && offsets.includes(offset - 1)) found.unshift(offset);
+    return { hits: found.slice(0, most).map((each) => ({ offset: each })), count: found.length, isAll: found.length <= most };
+  };
+  return { finder: new Finder(search, () => 2_000_000), asked, search: (options) => search("x", options) };
+}
+
+const where = (finder) => `${finder.current.offset}: ${finder.ordinal} of ${finder.count}`;
+
+test("a search goes to the first hit behind a place, and on around the end", async () => {
+  const { finder } = holding([10, 20, 30, 40], 10);
   await finder.find("x", 15);
-  assert.deepEqual([finder.current.offset, finder.count], [20, 4]);
-  await finder.step(1);
-  await finder.step(1);
-  assert.equal(finder.current.offset, 40);
-  await finder.step(1);
-  assert.equal(finder.current.offset, 10);
-  await finder.step(-1);
-  assert.equal(finder.current.offset, 40);
-  assert.deepEqual(asked, [0, 31]);
+  const seen = [where(finder)];
+  for (const by of [1, 1, 1, -1, -1]) {
+    await finder.step(by);
+    seen.push(where(finder));
+  }
+  assert.deepEqual(seen, ["20: 2 of 4", "30: 3 of 4", "40: 4 of 4", "10: 1 of 4", "40: 4 of 4", "30: 3 of 4"]);
+  await finder.find("x", 50);
+  assert.equal(where(finder), "10: 1 of 4");
   await finder.find("", 0);
   assert.equal(finder.current, null);
 });
 
+test("of more hits than are told each has its number, forwards and backwards", async () => {
+  const offsets = Array.from({ length: 40 }, (_, n) => 1000 + n * n * 1000);
+  for (const by of [1, -1]) {
+    const { finder } = holding(offsets, 3);
+    await finder.find("x", 900_000);
+    assert.equal(where(finder), `${offsets[30]}: 31 of 40`);
+    for (let n = 1; n <= 90; n++) {
+      await finder.step(by);
+      const at = (((30 + by * n) % 40) + 40) % 40;
+      assert.equal(where(finder), `${offsets[at]}: ${at + 1} of 40`);
+    }
+  }
+});
+
+test("the hits before a place are found where they are few, and where they are many", async () => {
+  const crowd = Array.from({ length: 500 }, (_, n) => 1_000_000 + n);
+  for (const offsets of [crowd, [5, ...crowd], [5], []]) {
+    const { search } = holding(offsets, 100);
+    const { hits, begin } = await hitsBefore(search, 1_900_000);
+    const found = hits.map((hit) => hit.offset);
+    assert.deepEqual(found, offsets.slice(offsets.length - found.length));
+    assert.ok(found.length || !offsets.length);
+    assert.equal(begin, found[0] ?? 0);
+  }
+});
+
 test("an error of a search is told, and a later search ends an earlier one", async () => {
-  const failing = new Finder(async () => { throw new Error("missing )"); });
+  const failing = new Finder(async () => { throw new Error("missing )"); }, () => 9);
   await failing.find("(", 0);
   assert.deepEqual([failing.error, failing.hits.length], ["missing )", 0]);
   let release;
-  const finder = new Finder((pattern, { signal }) => new Promise((resolve, reject) => {
+  const nothing = { hits: [], count: 0, isAll: true };
+  const finder = new Finder((pattern, { limit, signal }) => new Promise((resolve, reject) => {
+    if (limit === 0) return resolve(nothing);
     signal.addEventListener("abort", () => reject(new Error("aborted")));
     release = () => resolve({ hits: [{ offset: 1 }], count: 1, isAll: true });
-  }));
+  }), () => 9);
   const first = finder.find("a", 0);
   const second = finder.find("ab", 0);
   release();

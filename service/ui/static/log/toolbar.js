@@ -1,5 +1,7 @@
 // What is above the rows: streams, time, wrap, find. Each control says what it does by its label.
 
+import { count as inGroups } from "../words.js";
+
 function box(label, checked, onChange) {
   const element = document.createElement("label");
   element.className = "log-check";
@@ -91,7 +93,7 @@ export function makeToolbar(on) {
     if (!finder.pattern) count.textContent = "";
     else if (finder.isBusy) count.textContent = "…";
     else if (finder.error) count.textContent = finder.error;
-    else count.textContent = finder.count ? `${finder.index + 1} of ${finder.count}` : "not found";
+    else count.textContent = finder.count ? `${inGroups(finder.ordinal)} of ${inGroups(finder.count)}` : "not found";
     count.classList.toggle("log-wrong", Boolean(finder.error));
   };
   up.disabled = down.disabled = true;

@@ -42,7 +42,8 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
   let lastTop = 0;
 
   const finding = makeFinding({
-    search: (pattern, options) => search(api, id, pattern, { stream: only(), size: log.size, ...options }),
+    search: (pattern, options) => search(api, id, pattern, { stream: only(), ...options }),
+    size: () => log.size,
     from: () => held.rows[pane.seen().first]?.offset ?? 0,
     reveal: (offset) => reveal(offset),
     onFound: () => decorateAll(),
@@ -92,6 +93,7 @@ export function mountLog(root, { id, api, onStatus = () => {} }) {
     track.show(top?.offset ?? 0, bottom?.end ?? 0, log.size);
     pane.list.classList.toggle("log-at-end", log.finished && held.end >= log.size);
     status.show({ following: following && !log.finished, line: bottom?.line ?? null, offset: bottom?.offset ?? 0, left, ...log });
+    finding.rows(held.begin, held.end);
     extend(first, last);
   }
 
