@@ -69,6 +69,17 @@ def test_a_job_ends_on_the_page_without_a_reload(page: Any, service: Service, ga
     assert page.title() == "✕ nightly · jobrunner"
 
 
+def test_a_job_that_waits_for_input_says_so(page: Any, service: Service, gate: Gate) -> None:
+    line = f"read -r first; echo $first; exec 3< {gate}; read -r _ <&3"
+    job_id = service.submit({"CommandLine": line, "Stdin": True})
+    see(page, service, job_id)
+    expect(state(page)).to_contain_text("Waits for input")
+    assert service.client.post(f"/{job_id}/stdin", content=b"one\n").status_code == 200
+    expect(state(page)).to_contain_text("Running")
+    gate.open()
+    expect(state(page)).to_contain_text("Exit 0")
+
+
 @pytest.mark.parametrize(("signal", "grace"), [("TERM", "600"), ("INT", ""), ("KILL", None)])
 def test_a_kill_is_asked_about_and_its_receipt_is_shown(
     page: Any, service: Service, gate: Gate, signal: str, grace: str | None

@@ -51,6 +51,19 @@ def test_a_job_appears_and_ends_without_a_reload(
         expect(row(page, "appears")).to_have_count(0)
 
 
+def test_the_size_of_a_running_job_grows(browser: Any, service: Service, gate: Gate) -> None:
+    with opened(browser, service) as page:
+        see(page, service)
+        line = f"seq 1000; read -r _ < {gate}; head -c 5000000 /dev/zero; read -r _ < {gate}"
+        job_id = service.submit({"CommandLine": line, "Name": "grows"})
+        size = row(page, "grows").locator(".size")
+        expect(size).to_have_text("3.9 kB")
+        gate.open()
+        expect(size).to_have_text("5.0 MB")
+        expect(row(page, "grows").locator(".state")).to_contain_text("Running")
+        service.kill(job_id, grace=0)
+
+
 def test_kill_and_clean_ask_first(browser: Any, service: Service) -> None:
     job_id = service.submit({"CommandLine": "sleep 1000", "Name": "mortal"})
     with opened(browser, service) as page:

@@ -78,3 +78,14 @@ test("the window has what is seen and some rows on both sides", () => {
   assert.deepEqual(rowWindow({ scrollTop: 1e9, viewport: 100, rowHeight: 50, total: 10 }), { first: 10, last: 10 });
   assert.deepEqual(rowWindow({ scrollTop: 0, viewport: 100, rowHeight: 50, total: 0 }), { first: 0, last: 0 });
 });
+
+test("running jobs take a newer size, and nothing else of what was asked for", () => {
+  const jobs = new Jobs();
+  const sized = (id, State, Bytes) => job(id, { State, Output: { Bytes } });
+  jobs.addPage({ Jobs: [sized(3, "running", 10), sized(2, "exited", 10)] });
+  assert.ok(jobs.hasRunning());
+  assert.ok(jobs.setSizes([sized(3, "exited", 20), sized(2, "exited", 30), sized(9, "running", 1)]));
+  assert.deepEqual([jobs.byId.get(3).Output.Bytes, jobs.byId.get(3).State, jobs.byId.get(2).Output.Bytes], [20, "running", 10]);
+  assert.ok(!jobs.setSizes([sized(3, "running", 15)]));
+  assert.equal(jobs.byId.get(3).Output.Bytes, 20);
+});

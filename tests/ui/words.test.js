@@ -12,7 +12,7 @@ test("bytes have three digits at most", () => {
 });
 
 test("durations have two units at most", () => {
-  const told = { 0.04: "0.0s", 9.94: "9.9s", 12: "12s", 59.4: "59s", 251: "4m 11s", 3599.6: "1h 00m", 7380: "2h 03m", 273600: "3d 04h" };
+  const told = { 0: "0.0s", 0.0002: "1 ms", 0.042: "42 ms", 0.1: "0.1s", 9.94: "9.9s", 12: "12s", 59.4: "59s", 251: "4m 11s", 3599.6: "1h 00m", 7380: "2h 03m", 273600: "3d 04h" };
   for (const [given, text] of Object.entries(told)) assert.equal(duration(Number(given)), text, given);
   assert.equal(duration(null), "");
 });

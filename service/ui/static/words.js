@@ -17,9 +17,10 @@ export function bytes(count) {
   return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
 }
 
-/** Seconds as `0.4s`, `12s`, `4m 11s`, `2h 03m`, `3d 04h`. */
+/** Seconds as `40 ms`, `0.4s`, `12s`, `4m 11s`, `2h 03m`, `3d 04h`. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !(seconds >= 0)) return "";
+  if (seconds > 0 && seconds < 0.1) return `${Math.max(1, Math.round(1000 * seconds))} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)}s`;
   const whole = Math.round(seconds);
   const two = (value) => String(value).padStart(2, "0");

@@ -41,7 +41,7 @@ export function Header({ api, view, now, session, act }) {
     <p class="who-what">
       <code title="ID" class="id">${view.ID}</code>
       ${labels.map(([key, value]) => html`<a class="label" href=${api.href("/", { label: `${key}=${value}` })} title="Jobs with this label"><bdi>${visible(`${key}=${value}`)}</bdi></a>`)}
-      <time datetime=${view.CreatedAt} title=${view.CreatedAt}>submitted ${ago(view.CreatedAt, now)}</time>
+      <time datetime=${view.CreatedAt} title=${view.CreatedAt}>submitted ${ago(view.CreatedAt, now).replace(/^now$/, "just now")}</time>
     </p>
     ${view.Kill && html`<p class="receipt"><span class="muted">Kill:</span> ${receipt(view.Kill)}</p>`}
     ${left && html`<p class="receipt"><span class="muted">Left running:</span> ${view.Left.length} processes</p>`}

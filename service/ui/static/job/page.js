@@ -16,6 +16,7 @@ import { Tabs, panelId, tabId } from "./tabs.js";
 import { TABS, hashOf, placeOf } from "./place.js";
 import { Terminal } from "./terminal.js";
 import { Timeline } from "./timeline.js";
+import { useWaiting } from "./waiting.js";
 
 /** Shows the job `id` in `root`. `asked`: its view, which was asked for while this was loaded. */
 export async function mountJob(root, page) {
@@ -40,7 +41,8 @@ function Cleaned({ api }) {
   return html`<p class="problem" role="alert">This job was cleaned: its record, its output and its files are gone. <a href=${api.href("/")}>All jobs</a></p>`;
 }
 
-function Shown({ api, view, session }) {
+function Shown({ api, view: told, session }) {
+  const view = { ...told, WaitingForInput: useWaiting(api, told) };
   const tabs = view.TTY ? TABS : TABS.filter((tab) => tab.name !== "terminal");
   const [place, setPlace] = usePlace(tabs);
   const [visited, setVisited] = useState({});
@@ -52,7 +54,7 @@ function Shown({ api, view, session }) {
 
   useEffect(() => {
     document.title = `${shape(view)} ${visible(view.Name || view.ID.slice(0, 8))} · jobrunner`;
-  }, [view]);
+  }, [view.State, view.ExitCode, view.Name]);
   useEffect(() => setVisited((old) => ({ ...old, [place.tab]: true })), [place.tab]);
 
   const go = (tab) => setPlace({ tab, path: "" });
@@ -105,10 +107,10 @@ function useView(api, id, seq, asked) {
   const [error, setError] = useState(null);
   const [isCleaned, setCleaned] = useState(false);
   useLayoutEffect(() => {
-    // A change is newer than what was asked for before it. None says whether the job waits for input.
+    // A change is newer than what was asked for before it.
     let hasChanged = false;
     asked
-      .then((view) => hasChanged || setView({ ...view, WaitingForInput: null }))
+      .then((view) => hasChanged || setView(view))
       .catch((problem) => hasChanged || setError(problem.message));
     return api.changes({
       after: seq,

@@ -7,6 +7,8 @@ import { cpusOf, taken } from "./usage_model.js";
 
 const EACH_MS = 2000;
 const HEIGHT_PX = 120;
+// Between two times on the axis: whole ones, as it tells no parts of a second.
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 
 /** `[usage, output, samples]` of the view, or newer ones while the job runs and `isShown`. */
 export function useUsage(api, view, isShown) {
@@ -89,7 +91,7 @@ function optionsOf(host) {
     cursor: { show: false },
     scales: { cpus: { range: (_, __, most) => [0, Math.max(1, most || 0)] }, memory: { range: (_, __, most) => [0, (most || 1) * 1.1] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 80, values: (_, all) => all.map(clock) },
+      { ...axis, grid: { show: false }, size: 24, space: 80, incrs: SECONDS, values: (_, all) => all.map(clock) },
       { ...axis, scale: "cpus", size: 40, values: (_, all) => all.map((one) => String(one)) },
       { ...axis, scale: "memory", side: 1, size: 64, grid: { show: false }, values: (_, all) => all.map((one) => bytes(one)) },
     ],

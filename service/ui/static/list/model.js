@@ -121,6 +121,22 @@ export class Jobs {
     return text ? all.filter((view) => containsText(view, text)) : all;
   }
 
+  hasRunning() {
+    return this.order.some((id) => this.byId.get(id).State === "running");
+  }
+
+  /** Takes how much jobs have written from newer views of them; whether any has written more. */
+  setSizes(views) {
+    let isNew = false;
+    for (const { ID, Output } of views) {
+      const known = this.byId.get(ID);
+      if (!known || known.State !== "running" || known.Output.Bytes >= Output.Bytes) continue;
+      this.byId.set(ID, { ...known, Output });
+      isNew = true;
+    }
+    return isNew;
+  }
+
   #insert(view, at) {
     this.byId.set(view.ID, view);
     this.order.splice(at, 0, view.ID);

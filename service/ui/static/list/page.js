@@ -9,6 +9,7 @@ import { FirstSteps } from "./first_steps.js";
 import { Help, useKeys } from "./keys.js";
 import { FILTERS, Jobs, matches, parametersOf, parsedSearch, searchOf, selectionOf } from "./model.js";
 import { Rows } from "./rows.js";
+import { useSizes } from "./sizes.js";
 
 // The first page is small, to be there at once.
 const FIRST_PAGE = 100;
@@ -99,6 +100,7 @@ function List({ api, session, seq }) {
     };
   }, []);
 
+  useSizes(api, jobs, drawSoon);
   useEffect(() => openFromHash(api, setDialog, setError, session), []);
 
   const submit = () => session.mayRun && setDialog({ is: "form" });

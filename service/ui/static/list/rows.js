@@ -94,7 +94,7 @@ function Row({ view, api, now, mayRun, onKill, onClean, onRerun, onLabel }) {
     <span class="numbers">
       <span class="duration">${duration(seconds)}</span>
       <time datetime=${view.CreatedAt} title=${view.CreatedAt}>${ago(view.CreatedAt, now)}</time>
-      <span class="size">${live ? "" : bytes(view.Output.Bytes)}</span>
+      <span class="size">${view.State === "pending" ? "" : bytes(view.Output.Bytes)}</span>
     </span>
     <span class="acts">
       ${mayRun && live && html`<button class="quiet" type="button" aria-label=${`Kill ${title}`} onClick=${() => onKill(view)}>Kill</button>`}
