@@ -29,14 +29,22 @@ from service.access.scopes import Principal
 from service.access.tokens import TokenError, Tokens
 from service.paths import StateDir
 
-# The name of the cookie.
-COOKIE: Final = "jobrunner_login"
+_COOKIE: Final = "jobrunner_login"
+_PORT: Final = re.compile(r":([0-9]{1,5})\Z")
 VERSION: Final = 1
 _BYTES: Final = 32
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 # Logins of one token at a time; one more ends the oldest.
 _MAX_OF_TOKEN: Final = 100
 _NS: Final = 1_000_000_000
+
+
+def cookie_name(host: str | None) -> str:
+    """The name of the cookie where a request names this host. A browser sends a cookie to all ports
+    of its host, so that of another service there would be replaced by one of the same name.
+    """
+    port = _PORT.search(host or "")
+    return f"{_COOKIE}_{port[1]}" if port else _COOKIE
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from service.access.audit import AuditLog
 from service.access.bounded import BoundedAuditLog
 from service.access.exposure import why_exposed
 from service.access.incoming import Needs
-from service.access.logins import COOKIE, Logins
+from service.access.logins import Logins, cookie_name
 from service.access.scopes import Principal, Scope
 from service.access.tokens import TokenError, Tokens
 from service.access.watch import TokenWatch
@@ -151,7 +151,7 @@ class _Incoming:
     def login(self) -> str | None:
         if "cookie" not in self._headers:
             return None
-        given: str | None = self._request.cookies.get(COOKIE)
+        given: str | None = self._request.cookies.get(cookie_name(self.host))
         return given
 
     @property

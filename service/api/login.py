@@ -8,7 +8,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from service import errors
-from service.access.logins import COOKIE
+from service.access.logins import cookie_name
 from service.access.scopes import Principal, Scope
 from service.api.parameters import NoParameters
 from service.api.responses import json_response
@@ -122,4 +122,4 @@ def _cookie(request: Request, text: str, max_age_s: int) -> dict[str, str]:
     secure = "; Secure" if request.scheme == "https" or origin.startswith("https:") else ""
     path = request.app.ctx.settings.prefix or "/"
     attributes = f"Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
-    return {"Set-Cookie": f"{COOKIE}={text}; {attributes}"}
+    return {"Set-Cookie": f"{cookie_name(request.headers.get('host'))}={text}; {attributes}"}

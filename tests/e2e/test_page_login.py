@@ -15,7 +15,7 @@ from answers import assert_problem
 from running import Service, again, running
 
 from service.access import tokens
-from service.access.logins import COOKIE
+from service.access.logins import cookie_name
 from service.access.scopes import Scope
 
 pytestmark = pytest.mark.e2e
@@ -51,7 +51,7 @@ class Browser:
     def __call__(self, method: str, path: str, **options: object) -> httpx.Response:
         origin = {"Origin": self.service.url} if method not in ("GET", "HEAD") else {}
         given: dict[str, str] = options.pop("headers", {})  # type: ignore[assignment]
-        headers = {"Cookie": f"other=1; {COOKIE}={self.cookie}", **origin, **given}
+        headers = {"Cookie": f"other=1; {name_of(self.service)}={self.cookie}", **origin, **given}
         headers = {name: value for name, value in headers.items() if value}
         request = self.service.client.build_request(method, path, headers=headers, **options)  # type: ignore[arg-type]
         return self.service.client.send(request)
@@ -60,6 +60,10 @@ class Browser:
 def log_in(service: Service, token: str, **headers: str) -> httpx.Response:
     # Not by the service's own client, which would keep the cookie.
     return httpx.post(f"{service.url}/login", json={"Token": token}, headers=headers, timeout=300)
+
+
+def name_of(service: Service) -> str:
+    return cookie_name(f"127.0.0.1:{service.port}")
 
 
 def cookie_of(answer: httpx.Response) -> str:
@@ -74,7 +78,7 @@ def test_a_token_becomes_a_cookie_that_does_not_contain_it(closed: Service) -> N
     assert answer.json()["Scopes"] == ["read", "run"]
     name, *attributes = answer.headers["set-cookie"].split("; ")
     assert set(attributes) == {"Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Strict"}
-    value = name.removeprefix(f"{COOKIE}=")
+    value = name.removeprefix(f"{name_of(closed)}=")
     assert re.fullmatch(r"[\w-]{43}", value)
     assert token.split("_", 2)[2] not in value
     path = closed.state_dir / "sessions.json"
@@ -117,6 +121,22 @@ def test_a_change_needs_the_origin_of_a_page_of_the_service(closed: Service, ori
     assert browser("GET", "/?state=all").json()["IDs"] == [kept]
 
 
+def test_the_cookie_of_another_service_of_the_host_is_another_one(closed: Service) -> None:
+    """A browser keeps one cookie of a name for all ports of a host."""
+    browser = Browser(closed, make(closed, "ports", Scope.READ))
+    other = f"{cookie_name('127.0.0.1:1')}={'A' * 43}"
+    both = {"Cookie": f"{other}; {name_of(closed)}={browser.cookie}"}
+    assert browser("GET", "/", headers=both).status_code == 200
+    assert browser("GET", "/", headers={"Cookie": other}).status_code == 401
+    names = {
+        cookie_name(host)
+        for host in ("host", "host:8080", "host:8081", "[::1]", "[::1]:8443", None)
+    }
+    assert names == {
+        "jobrunner_login", "jobrunner_login_8080", "jobrunner_login_8081", "jobrunner_login_8443",
+    }  # fmt: skip
+
+
 def test_a_form_cannot_log_in(closed: Service) -> None:
     token = make(closed, "form", Scope.READ)
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
@@ -130,7 +150,7 @@ def test_a_form_cannot_log_in(closed: Service) -> None:
 
 def test_revoking_the_token_ends_the_login_and_its_streams(closed: Service) -> None:
     browser = Browser(closed, make(closed, "gone", Scope.READ))
-    headers = {"Cookie": f"{COOKIE}={browser.cookie}"}
+    headers = {"Cookie": f"{name_of(closed)}={browser.cookie}"}
     with closed.client.stream("GET", "/events?follow=true", headers=headers) as stream:
         assert stream.status_code == 200
         tokens.revoke(closed.state_dir, "gone")
@@ -145,7 +165,7 @@ def test_a_login_ends_with_its_token(closed: Service) -> None:
     short = make(closed, "short", Scope.READ, lifetime_s=1)
     answer = log_in(closed, short)
     if answer.status_code == 200:  # a busy machine may be later
-        headers = {"Cookie": f"{COOKIE}={cookie_of(answer)}"}
+        headers = {"Cookie": f"{name_of(closed)}={cookie_of(answer)}"}
         # A stream that it began is cut at its end, which is waited for here; or it is too late to begin one.
         with suppress(httpx.TransportError):
             assert closed.client.get("/events?follow=true", headers=headers).status_code == 401
@@ -155,11 +175,11 @@ def test_a_login_ends_with_its_token(closed: Service) -> None:
 def test_logout_ends_the_login_its_streams_and_no_other(closed: Service) -> None:
     token = make(closed, "twice", Scope.READ)
     one, other = Browser(closed, token), Browser(closed, token)
-    headers = {"Cookie": f"{COOKIE}={one.cookie}"}
+    headers = {"Cookie": f"{name_of(closed)}={one.cookie}"}
     with closed.client.stream("GET", "/events?follow=true", headers=headers) as stream:
         answer = one("POST", "/logout")
         assert answer.status_code == 204
-        assert answer.headers["set-cookie"].startswith(f"{COOKIE}=; Path=/; Max-Age=0;")
+        assert answer.headers["set-cookie"].startswith(f"{name_of(closed)}=; Path=/; Max-Age=0;")
         with pytest.raises(httpx.TransportError):
             stream.read()
     assert one("GET", "/").status_code == 401
@@ -178,7 +198,7 @@ def test_who_is_not_logged_in_gets_the_login_page(closed: Service) -> None:
         assert 'data-view="login"' in answer.text
         assert 'data-user="' not in answer.text
     for value in ("", "x", "A" * 43):
-        answer = closed.client.get("/", headers={"Cookie": f"{COOKIE}={value}"})
+        answer = closed.client.get("/", headers={"Cookie": f"{name_of(closed)}={value}"})
         assert_problem(answer, 401)
 
 
@@ -211,7 +231,7 @@ def test_a_websocket_takes_the_cookie(closed: Service) -> None:
 
     browser = Browser(closed, make(closed, "socket", Scope.RUN))
     job_id = browser("POST", "/", json={"CommandLine": "echo hello"}).json()["ID"]
-    headers = {"Cookie": f"{COOKIE}={browser.cookie}"}
+    headers = {"Cookie": f"{name_of(closed)}={browser.cookie}"}
     url = f"ws://127.0.0.1:{closed.port}/{job_id}/ws"
     with connect(url, additional_headers=headers, origin=closed.url, proxy=None) as socket:  # type: ignore[arg-type]
         assert socket.recv(timeout=300) == b"hello\n"
