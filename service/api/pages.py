@@ -95,6 +95,7 @@ async def job_page(request: Request, given: Any) -> HTTPResponse:
         plain.job(shell.prefix, view, output, size),
         id=record.id,
         seq=seq,
+        principal=record.principal,
     )
     return _respond(html)
 

@@ -28,7 +28,7 @@ _TYPES: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 # Directories whose modules and style sheets a view is sure to load; others come when needed.
-_DIRECTORIES: Final = {"list": ("", "list", "submit"), "job": ("", "job", "log")}
+_DIRECTORIES: Final = {"list": ("", "list", "submit"), "job": ("", "job", "loading", "log")}
 _LIBRARY: Final = "vendor/htm-preact.js"
 # Names of content codings and what their files end with, the smallest first.
 VARIANTS: Final = {"br": ".br", "gzip": ".gz"}

@@ -212,6 +212,7 @@ def test_who_may_not_type_watches(browser: Any, state_dir: Any) -> None:
             page.keyboard.press("Enter")
             expect(page.locator(".terminal-state")).to_contain_text("You watch")
             expect(screen(page)).to_contain_text("ready")
+            expect(page.locator(".who-what")).to_contain_text("by ann")
             page.locator(".screen").click()
             type_line(page, "never")
             for action in ("Rerun", "Kill", "Clean"):

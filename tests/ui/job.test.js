@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { ExactInput } from "../../service/ui/static/job/exact_input.js";
-import { Channels, offsetInReason, replayFrom } from "../../service/ui/static/job/channels.js";
-import { receipt, sections } from "../../service/ui/static/job/facts.js";
+import { ExactInput } from "../../service/ui/static/job/terminal/exact_input.js";
+import { Channels, offsetInReason, replayFrom } from "../../service/ui/static/job/terminal/channels.js";
+import { receipt } from "../../service/ui/static/job/facts.js";
+import { sections } from "../../service/ui/static/job/details/sections.js";
 import { fileName, linesOf, quoted } from "../../service/ui/static/job/lines.js";
 import { hashOf, placeOf } from "../../service/ui/static/job/place.js";
 import { kindOfCommand, secondsOf, shares, wordOfCommand } from "../../service/ui/static/job/timeline_model.js";
-import { cpusOf, taken } from "../../service/ui/static/job/usage_model.js";
+import { cpusOf, taken } from "../../service/ui/static/job/details/usage_model.js";
 
 test("a quoted word is one word of a shell, and itself", () => {
   for (const word of ["plain", "", "a b", "it's", "$(touch x)", "`id`", "a\nb", "http://host/x?a=b&c=d", "‮'\"\\"]) {

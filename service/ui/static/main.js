@@ -15,7 +15,7 @@ const VIEWS = {
 };
 
 /** What a view gets. `session`: `{user, scopes, byLogin}`; `seq`: the number of the last change when
- * the shell was made, `after` which changes are to be asked for. */
+ * the shell was made, `after` which changes are to be asked for; `principal`: who submitted the job. */
 function described(dataset) {
   const scopes = (dataset.scopes || "").split(" ").filter(Boolean);
   return {
@@ -24,6 +24,7 @@ function described(dataset) {
     seq: Number(dataset.seq || 0),
     title: dataset.title,
     detail: dataset.detail,
+    principal: dataset.principal,
     session: {
       user: dataset.user,
       scopes,

@@ -15,7 +15,7 @@ const SIGNALS = [
 ];
 
 /** `act(what, more)`: one of `kill`, `clean`, `rerun`, `release`, `filter` is wanted. */
-export function Header({ api, view, now, session, act }) {
+export function Header({ api, view, now, session, principal, act }) {
   const kind = kindOfState(view);
   const isLive = view.State === "running" || view.State === "pending";
   const name = visible(view.Name || view.ID.slice(0, 8));
@@ -42,6 +42,7 @@ export function Header({ api, view, now, session, act }) {
       <code title="ID" class="id">${view.ID}</code>
       ${labels.map(([key, value]) => html`<a class="label" href=${api.href("/", { label: `${key}=${value}` })} title="Jobs with this label"><bdi>${visible(`${key}=${value}`)}</bdi></a>`)}
       <time datetime=${view.CreatedAt} title=${view.CreatedAt}>submitted ${ago(view.CreatedAt, now).replace(/^now$/, "just now")}</time>
+      ${principal && html`<span>by <bdi>${visible(principal)}</bdi></span>`}
     </p>
     ${view.Kill && html`<p class="receipt"><span class="muted">Kill:</span> ${receipt(view.Kill)}</p>`}
     ${left && html`<p class="receipt"><span class="muted">Left running:</span> ${view.Left.length} processes</p>`}

@@ -4,17 +4,14 @@
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { Bar } from "../bar.js";
 import { shape } from "../states.js";
-import { withStyle } from "../log/style_sheets.js";
+import { withStyle } from "../loading/style_sheets.js";
 import { visible } from "../words.js";
-import { Details } from "./details.js";
-import { Dialog } from "./dialogs.js";
-import { Files } from "./files.js";
 import { Header } from "./header.js";
 import { useKeys } from "./keys.js";
+import { Later } from "./later.js";
 import { Output, offsetOfCommand } from "./output.js";
 import { Tabs, panelId, tabId } from "./tabs.js";
 import { TABS, hashOf, placeOf } from "./place.js";
-import { Terminal } from "./terminal.js";
 import { Timeline } from "./timeline.js";
 import { useWaiting } from "./waiting.js";
 
@@ -24,7 +21,7 @@ export async function mountJob(root, page) {
   render(html`<${Job} ...${page} />`, root);
 }
 
-function Job({ api, id, session, seq, asked }) {
+function Job({ api, id, session, seq, asked, principal }) {
   const [view, live, error, isCleaned] = useView(api, id, seq, asked);
   if (!view) {
     return html`<${Bar} api=${api} session=${session} live=${live} />
@@ -33,7 +30,7 @@ function Job({ api, id, session, seq, asked }) {
   return html`<div class="job-page">
     <${Bar} api=${api} session=${session} live=${live} />
     ${isCleaned && html`<${Cleaned} api=${api} />`}
-    <${Shown} api=${api} view=${view} session=${session} />
+    <${Shown} api=${api} view=${view} session=${session} principal=${principal} />
   </div>`;
 }
 
@@ -41,7 +38,7 @@ function Cleaned({ api }) {
   return html`<p class="problem" role="alert">This job was cleaned: its record, its output and its files are gone. <a href=${api.href("/")}>All jobs</a></p>`;
 }
 
-function Shown({ api, view: told, session }) {
+function Shown({ api, view: told, session, principal }) {
   const view = { ...told, WaitingForInput: useWaiting(api, told) };
   const tabs = view.TTY ? TABS : TABS.filter((tab) => tab.name !== "terminal");
   const [place, setPlace] = usePlace(tabs);
@@ -85,19 +82,20 @@ function Shown({ api, view: told, session }) {
   const panel = (name, content) => html`<section
     role="tabpanel" id=${panelId(name)} aria-labelledby=${tabId(name)} hidden=${place.tab !== name} class=${`panel ${name}`}
   >${(visited[name] || place.tab === name) && content()}</section>`;
+  const later = (part, given) => html`<${Later} part=${part} given=${{ api, view, ...given }} />`;
   return html`<main class=${`job-main on-${place.tab}`}>
-      <${Header} api=${api} view=${view} now=${now} session=${session} act=${act} />
+      <${Header} api=${api} view=${view} now=${now} session=${session} principal=${principal} act=${act} />
       <${Timeline} commands=${view.Commands} now=${now} onJump=${jump} />
       <div class="tab-row">
         <${Tabs} tabs=${tabs} current=${place.tab} choose=${go} />
         <p class="note" role="status">${note}</p>
       </div>
-      ${view.TTY && panel("terminal", () => html`<${Terminal} api=${api} view=${view} mayRun=${session.mayRun} isShown=${place.tab === "terminal"} />`)}
+      ${view.TTY && panel("terminal", () => later("terminal", { mayRun: session.mayRun, isShown: place.tab === "terminal" }))}
       ${panel("output", () => html`<${Output} api=${api} id=${view.ID} log=${log} stamp=${stamp} />`)}
-      ${panel("files", () => html`<${Files} api=${api} id=${view.ID} path=${place.path} stamp=${stamp} />`)}
-      ${panel("details", () => html`<${Details} api=${api} view=${view} session=${session} now=${now} isShown=${place.tab === "details"} />`)}
+      ${panel("files", () => later("files", { id: view.ID, path: place.path, stamp }))}
+      ${panel("details", () => later("details", { session, now, isShown: place.tab === "details" }))}
     </main>
-    ${dialog && html`<${Dialog} dialog=${dialog} api=${api} view=${view} close=${() => setDialog(null)} />`}`;
+    ${dialog && later("dialog", { dialog, close: () => setDialog(null) })}`;
 }
 
 /** The view of the job, as it changes: `[view, isLive, error, isCleaned]`. */

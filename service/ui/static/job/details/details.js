@@ -1,14 +1,14 @@
 // The Details tab: all that is known of the job, in words, and as lines for a shell.
 
-import { html } from "../vendor/htm-preact.js";
-import { Copyable } from "../copy.js";
-import { commandLine } from "../states.js";
-import { currentTheme } from "../theme.js";
-import { ago, duration, visible } from "../words.js";
-import { sections } from "./facts.js";
-import { linesOf } from "./lines.js";
+import { html } from "../../vendor/htm-preact.js";
+import { Copyable } from "../../copy.js";
+import { commandLine } from "../../states.js";
+import { currentTheme } from "../../theme.js";
+import { ago, duration, visible } from "../../words.js";
+import { sections } from "./sections.js";
+import { linesOf } from "../lines.js";
 import { Chart, useUsage } from "./usage.js";
-import { kindOfCommand, secondsOf, shapeOfCommand, wordOfCommand } from "./timeline_model.js";
+import { kindOfCommand, secondsOf, shapeOfCommand, wordOfCommand } from "../timeline_model.js";
 
 export function Details({ api, view, session, now, isShown }) {
   const [usage, output, samples] = useUsage(api, view, isShown);

@@ -1,8 +1,8 @@
 // What a running job uses, while somebody looks: no change tells of it, so it is asked for.
 
-import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
-import { bytes } from "../words.js";
-import { withStyle } from "../log/style_sheets.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+import { bytes } from "../../words.js";
+import { withStyle } from "../../loading/style_sheets.js";
 import { cpusOf, taken } from "./usage_model.js";
 
 const EACH_MS = 2000;
@@ -52,7 +52,7 @@ export function Chart({ samples }) {
   useEffect(() => {
     let isGone = false;
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: host.current.clientWidth, height: HEIGHT_PX }));
-    Promise.all([import("../vendor/uplot.js"), withStyle(new URL("../vendor/uplot.css", import.meta.url))]).then(([{ default: UPlot }]) => {
+    Promise.all([import("../../vendor/uplot.js"), withStyle(new URL("../../vendor/uplot.css", import.meta.url))]).then(([{ default: UPlot }]) => {
       if (isGone) return;
       plot.current = new UPlot(optionsOf(host.current), latest.current, host.current);
       sizes.observe(host.current);

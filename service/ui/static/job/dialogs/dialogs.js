@@ -1,10 +1,10 @@
 // What is asked before a kill, a clean or a filtered download, and the form of a rerun.
 
-import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { Confirm, Modal } from "../confirm.js";
-import { visible } from "../words.js";
-import { Help } from "./keys.js";
-import { fileName } from "./lines.js";
+import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { Confirm, Modal } from "../../confirm.js";
+import { visible } from "../../words.js";
+import { Help } from "../keys.js";
+import { fileName } from "../lines.js";
 
 /** `dialog`: `{is, more}`. */
 export function Dialog({ dialog, api, view, close }) {
@@ -44,7 +44,7 @@ function Kill({ api, view, name, signal, close }) {
 function Rerun({ api, view, close }) {
   const [Form, setForm] = useState(null);
   useEffect(() => {
-    import("../submit/form.js").then((module) => setForm(() => module.Form));
+    import("../../submit/form.js").then((module) => setForm(() => module.Form));
   }, []);
   return Form && html`<${Form} api=${api} from=${view} close=${close} />`;
 }

@@ -1,7 +1,7 @@
 // The Files tab: what is in the directory of the job, to look through and to download.
 
-import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { ago, bytes, visible } from "../words.js";
+import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { ago, bytes, visible } from "../../words.js";
 
 const PAGE = 500;
 

@@ -1,8 +1,8 @@
 // The terminal of a job: xterm.js over its WebSocket. Typed into by who may, else watched.
 
-import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
-import { count } from "../words.js";
-import { withStyle } from "../log/style_sheets.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+import { count } from "../../words.js";
+import { withStyle } from "../../loading/style_sheets.js";
 import { Channels, replayFrom } from "./channels.js";
 import { adoptStyles } from "./adopted_styles.js";
 
@@ -73,9 +73,9 @@ function onLeave(event) {
 
 async function open(host, { api, view, mayType, onState, onUntaken, onLeftOut }) {
   const [{ Terminal: Xterm }, { FitAddon }] = await Promise.all([
-    import("../vendor/xterm.js"),
-    import("../vendor/xterm-addon-fit.js"),
-    withStyle(new URL("../vendor/xterm.css", import.meta.url)),
+    import("../../vendor/xterm.js"),
+    import("../../vendor/xterm-addon-fit.js"),
+    withStyle(new URL("../../vendor/xterm.css", import.meta.url)),
   ]);
   const undo = adoptStyles();
   const terminal = new Xterm({
