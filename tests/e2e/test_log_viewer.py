@@ -311,7 +311,7 @@ def test_hostile_output_is_shown_and_never_run(viewer: Viewer, service: Service)
 
 def test_streams_time_and_wrap_are_toggles(viewer: Viewer, service: Service) -> None:
     job = service.run(
-        "for i in 1 2 3; do echo out $i; echo err $i >&2; done; head -c 3000 /dev/zero | tr '\\0' x"
+        "for i in 1 2 3; do echo out $i; echo err $i >&2; done; head -c 3000 /dev/zero | tr '\\0' x; echo"
     )["ID"]
     viewer.open(job)
     until(lambda: len(viewer.rows()) == 7)
