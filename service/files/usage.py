@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,10 @@ from service.files.walk import Moved, OutOfTime, open_directory, walk
 
 # Bytes of a block as stat(2) counts them.
 _BLOCK_BYTES: Final = 512
+# What a look at a small tree may take: entries, and directories below one another.
+_FEW: Final = 32
+_FLAT: Final = 3
+_OPENED: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def disk_usage(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -> int:
@@ -33,6 +38,60 @@ def disk_usage(parent: int, name: str | bytes, *, is_over: Callable[[], bool]) -
             os.fchmod(top, mode)
         os.close(top)
     return round(counting.blocks * _BLOCK_BYTES)
+
+
+def small_disk_usage(path: str) -> int | None:
+    """The same of a tree with few entries, in a moment; None of any other. Whoever may write in the
+    tree must not be able to replace what is above it.
+    """
+    looked = _Looked()
+    try:
+        looked.into(path, None, _FLAT)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as exc:
+        # Not a directory, or a symlink in its place. Source: open(2).
+        return 0 if exc.errno == errno.ELOOP else None
+    except _TooMany:
+        return None
+    return round(looked.blocks * _BLOCK_BYTES)
+
+
+class _TooMany(Exception):
+    """The tree isn't small."""
+
+
+class _Looked:
+    """Adds up the blocks of a small tree."""
+
+    def __init__(self) -> None:
+        self.blocks = 0.0
+        self._left = _FEW
+        self._device: int | None = None
+
+    def into(self, name: str, parent: int | None, levels: int) -> None:
+        """Raises: _TooMany, OSError."""
+        if not levels:
+            raise _TooMany
+        directory = os.open(name, _OPENED, dir_fd=parent)
+        try:
+            found = os.fstat(directory)
+            if found.st_dev != (self._device or found.st_dev):
+                return  # a mount
+            self._device = found.st_dev
+            self.blocks += found.st_blocks
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    self._left -= 1
+                    if self._left < 0:
+                        raise _TooMany
+                    if entry.is_dir(follow_symlinks=False):
+                        self.into(entry.name, directory, levels - 1)
+                        continue
+                    of_file = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
+                    self.blocks += of_file.st_blocks / max(1, of_file.st_nlink)
+        finally:
+            os.close(directory)
 
 
 class _Counting:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.files.usage import disk_usage
+from service.files.usage import disk_usage, small_disk_usage
 
 
 def usage(path: Path) -> int:
@@ -59,3 +62,73 @@ def test_what_its_owner_closed_to_himself_counts_and_stays_closed(tmp_path):
     finally:
         os.close(parent)
     assert closed.stat().st_mode & 0o777 == 0
+
+
+_NAMES = st.sampled_from(["a", "b", "c", "d"])
+_TREES = st.recursive(
+    st.integers(0, 20_000)
+    | st.sampled_from(["link to a file", "link to a directory", "other name"]),
+    lambda below: st.dictionaries(_NAMES, below, max_size=4),
+    max_leaves=12,
+)
+
+
+def make(tree: object, at: Path, linked: Path) -> None:
+    match tree:
+        case dict():
+            at.mkdir()
+            for name, below in tree.items():
+                make(below, at / name, linked)
+        case int():
+            at.write_bytes(b"x" * tree)
+        case "other name":
+            os.link(linked / "file", at)
+        case "link to a file":
+            at.symlink_to(linked / "file")
+        case _:
+            at.symlink_to(linked)
+
+
+@given(tree=_TREES)
+def test_a_look_at_a_small_tree_tells_what_a_walk_does(tmp_path_factory, tree: object):
+    above = tmp_path_factory.mktemp("above")
+    (above / "linked").mkdir()
+    (above / "linked" / "file").write_bytes(b"x" * 10_000)
+    make(tree, above / "job", above / "linked")
+    told = small_disk_usage(os.fspath(above / "job"))
+    assert told in (None, usage(above / "job"))
+    assert told is not None or isinstance(tree, dict)
+
+
+def test_a_tree_that_is_not_small_or_closed_is_left_to_the_walk(tmp_path):
+    deep = tmp_path / "deep"
+    (deep / "a" / "b").mkdir(parents=True)
+    assert small_disk_usage(os.fspath(deep)) == usage(deep)
+    (deep / "a" / "b" / "c").mkdir()
+    assert small_disk_usage(os.fspath(deep)) is None
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    for number in range(32):
+        (wide / f"{number}").touch()
+    assert small_disk_usage(os.fspath(wide)) == usage(wide)
+    (wide / "one more").touch()
+    assert small_disk_usage(os.fspath(wide)) is None
+    assert small_disk_usage(os.fspath(tmp_path / "none")) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_mount_in_a_small_tree_takes_nothing(tmp_path):
+    (tmp_path / "job" / "mounted").mkdir(parents=True)
+    before = small_disk_usage(os.fspath(tmp_path / "job")) or 0
+    mounted = tmp_path / "job" / "mounted"
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "test", mounted]
+    if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mount(8) isn't permitted here")
+    try:
+        (mounted / "file").write_bytes(b"x" * 100_000)
+        found = small_disk_usage(os.fspath(tmp_path / "job"))
+        assert found is not None
+        assert found <= before
+        assert found == usage(tmp_path / "job")
+    finally:
+        subprocess.run(["umount", mounted], check=True)
