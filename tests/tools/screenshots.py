@@ -111,6 +111,7 @@ def _login(page: Any, name: Any) -> None:
 def _views(page: Any, service: Service, found: dict[str, str], name: Any) -> None:
     page.locator(".job").nth(5).wait_for()
     page.locator(".live.on").wait_for()
+    page.locator(".filter.killed .count").filter(has_text="1").wait_for()
     page.screenshot(path=name("list"))
     page.get_by_role("button", name="Kill train").click()
     page.screenshot(path=name("kill"))
