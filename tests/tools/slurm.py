@@ -110,6 +110,10 @@ class Cluster:
         daemon.send_signal(number)
         daemon.wait(FUSE_S)
 
+    def kill_node(self, node: str) -> None:
+        """Its daemon dies, and nobody serves what it had: after its timeout the node is down."""
+        self.end(node, signal.SIGKILL)
+
     def wait_idle(self) -> None:
         until(lambda: self.says("sinfo", "-h", "-o", "%D", "-t", "idle") == "2")
 

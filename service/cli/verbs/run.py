@@ -18,6 +18,7 @@ from service.cli.keys import KEY
 from service.cli.local_terminal import is_interactive
 from service.cli.notes import note
 from service.cli.passing import pass_on_meanwhile
+from service.cli.slurm_options import slurm_options, taken_slurm
 from service.cli.target import client, connection_options
 from service.cli.terminals import attach_terminal, detach_keys_option, terminal_of_here
 from service.cli.watching import watch
@@ -40,6 +41,7 @@ Examples:
   tar c src | jobrunner run -i -- tar tv
   jobrunner run -it -- bash                  # Ctrl-P Ctrl-Q leaves; attach @last goes on
   jobrunner run --image python:3.12 -- python3 -c 'print(1)'
+  jobrunner run --slurm --partition gpu --gpus 1 --time-limit 2h -- ./train
   jobrunner run --key build-1742 -- make     # again: the same job, from its first byte
   jobrunner run --file job.json              # a job as POST / takes it
 
@@ -94,6 +96,7 @@ Exit status: that of the command; 128+N when signal N ended it; 124 when it ran 
 @click.option("--priority", type=int, metavar="N", help="Its place in the queue; higher is first.")
 @click.option("--hold", is_flag=True, default=None, help="Keep it pending until its release.")
 @click.option("--image", metavar="IMAGE", help="Run it in a container of this image.")
+@slurm_options
 @click.option(
     "-f",
     "--file",
@@ -152,20 +155,24 @@ def _submission(
     environment: tuple[str, ...],
     workdir: str | None,
     image: str | None,
-    **bounds: float | None,
+    **given: Any,
 ) -> dict[str, Any]:
     """The job, as the service takes it. Raises: UsageError."""
+    slurm = taken_slurm(given)
+    if slurm is not None and (image is not None or file is not None):
+        other = "--image" if image is not None else "--file"
+        raise click.UsageError(f"Expected --slurm or {other}, got both.")
     if bool(command) == (file is not None):
         got = "both" if command else "neither"
         raise click.UsageError(f"Expected a command or --file, got {got}.")
-    job = object_in(file.read(), file.name) if file is not None else _command(command, image)
+    job = object_in(file.read(), file.name) if file is not None else _command(command, image, slurm)
     if name is not None:
         job["Name"] = name
     if workdir is not None:
         job["WorkingDir"] = workdir
     add(job, "Labels", labels_of(labels))
     add(job, "Environment", environment_of(environment))
-    for option, value in bounds.items():
+    for option, value in given.items():
         if value is not None:
             job[_KEYS[option]] = value
     return job
@@ -181,14 +188,21 @@ _KEYS = {
 }
 
 
-def _command(words: tuple[str, ...], image: str | None) -> dict[str, Any]:
+def _command(
+    words: tuple[str, ...], image: str | None, slurm: dict[str, Any] | None
+) -> dict[str, Any]:
     line = words[0] if len(words) == 1 else None
+    if slurm is not None:
+        of_shell = line if line is not None else shlex.join(words)
+        return {"Commands": [{"Kind": "slurm", "CommandLine": of_shell, "Slurm": slurm}]}
     if image is None:
         return {"CommandLine": line if line is not None else shlex.join(words)}
     of_image: dict[str, Any] = {"Kind": "docker", "Image": image}
     if line is not None:
-        return {**of_image, "CommandLine": line, "Shell": True}
-    return {**of_image, "Arguments": list(words)}
+        of_image |= {"CommandLine": line, "Shell": True}
+    else:
+        of_image["Arguments"] = list(words)
+    return {"Commands": [of_image]}
 
 
 def _submitted(service: Client, submission: dict[str, Any], key: str | None) -> Job:
