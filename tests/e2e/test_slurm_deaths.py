@@ -97,10 +97,13 @@ def test_a_step_whose_srun_was_killed_is_cancelled_and_told(
     service: Service, own_cluster: Cluster, gate: Gate
 ):
     job_id = started(service, gate)
-    with Watched(srun_of(job_id)) as srun:
+    clients = srun_of(job_id)
+    assert clients
+    with Watched(clients) as srun:
         srun.signal(signal.SIGKILL)
         srun.wait_gone()
     view = service.wait(job_id)
+    # Slurm notices it before or after it is asked: the step has ended by a signal then, or runs.
     assert (view["State"], view["ExitCode"]) == ("exited", None)
     assert "srun ended (signal 9)" in view["Error"]
     assert view["Output"]["Complete"] is False
@@ -122,13 +125,34 @@ def test_a_restart_of_the_controller_loses_nothing(
     until(lambda: own_cluster.jobs(job_id) == [])
 
 
-def test_a_node_that_dies_is_told(service: Service, own_cluster: Cluster, gate: Gate):
+def test_a_node_that_dies_is_told(service: Service, own_cluster: Cluster):
+    node = own_cluster.nodes[0]
+    job_id = service.submit(job(slurm("echo $PPID; exec sleep 1000", Partition="one")))
+    with attached(service, job_id, stream="stdout") as output:
+        slurmstepd = int(next(output))
+    with Watched([slurmstepd]) as of_step:  # it is on this host
+        own_cluster.kill_node(node)
+        of_step.signal(signal.SIGKILL)
+        of_step.wait_gone()
+    view = service.wait(job_id)
+    assert (view["State"], outcome(view)[0]) == ("exited", "exited")
+    assert view["Commands"][0]["Error"] is not None
+    own_cluster.start_node(node)
     own_cluster.wait_idle()
-    job_id = started(service, gate, Partition="one")
-    own_cluster.kill_node("n1")
+
+
+def test_a_node_whose_daemon_alone_dies_is_told(service: Service, own_cluster: Cluster):
+    node = own_cluster.nodes[0]
+    job_id = service.submit(job(slurm("echo $PPID; exec sleep 1000", Partition="one")))
+    with attached(service, job_id, stream="stdout") as output:
+        slurmstepd = int(next(output))
+    own_cluster.kill_node(node)
     view = service.wait(job_id)
     assert (view["State"], outcome(view)[0]) == ("exited", "exited")
     expected = "Slurm ended the job (NODE_FAIL): a node that it ran on has failed."
     assert view["Commands"][0]["Error"] == expected
-    own_cluster.start_node("n1")
+    with Watched([slurmstepd], some_ended=True) as of_step:
+        of_step.signal(signal.SIGKILL)
+        of_step.wait_gone()
+    own_cluster.start_node(node)
     own_cluster.wait_idle()

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,10 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
-NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n1} CPUs={cpus} RealMemory=3000
-NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n2} CPUs={cpus} RealMemory=3000
-PartitionName=main Nodes=n1,n2 Default=YES State=UP DefMemPerCPU=100
-PartitionName=one Nodes=n1 State=UP DefMemPerCPU=100
+NodeName={n1} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p1} CPUs={cpus} RealMemory=3000
+NodeName={n2} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p2} CPUs={cpus} RealMemory=3000
+PartitionName=main Nodes={n1},{n2} Default=YES State=UP DefMemPerCPU=100
+PartitionName=one Nodes={n1} State=UP DefMemPerCPU=100
 """
 _CGROUP_CONF = """\
 CgroupPlugin=cgroup/v1
@@ -73,16 +74,19 @@ class Cluster:
         self.conf = folder / "slurm.conf"
         self.environment = {"SLURM_CONF": str(self.conf)}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        ports = {name: free_port() for name in ("controller", "unused", "n1", "n2")}
+        ports = {name: free_port() for name in ("controller", "unused", "p1", "p2")}
+        # Unlike those of any other cluster on this host: cgroups are named for them.
+        self.nodes = tuple(f"n{ports['controller']}-{number}" for number in (1, 2))
         (folder / "state").mkdir()
         settings: dict[str, Any] = {"folder": folder, "cpus": PROCESSORS // 2, **ports}
+        settings |= dict(zip(("n1", "n2"), self.nodes, strict=True))
         self.conf.write_text(_CONF.format(node_timeout=node_timeout, **settings))
         (folder / "cgroup.conf").write_text(_CGROUP_CONF)
 
     def start(self) -> None:
         with kept():
             self.start_controller("-c")
-            for node in ("n1", "n2"):
+            for node in self.nodes:
                 self.start_node(node)
         self.wait_idle()
 
@@ -148,10 +152,32 @@ class Cluster:
             self.run("scancel", "-u", "root")
             with suppress(AssertionError):
                 until(lambda: not self.jobs())
-        for name in ("n1", "n2", "slurmctld"):
+        for name in (*self.nodes, "slurmctld"):
             if name in self.daemons:
                 self.end(name)
+        for node in self.nodes:
+            for top in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}"):
+                _remove_cgroup(top)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _remove_cgroup(top: Path) -> None:
+    """And what a node that was killed has left in it."""
+    for directory, _, _ in os.walk(top, topdown=False):
+        for pid in (Path(directory) / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        until(partial(_is_removed, directory))
+
+
+def _is_removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 class CannotStart(Exception):

@@ -165,6 +165,10 @@ def _of(found: Found, said: int, killed_by: int) -> dict[str, Any]:
     report: dict[str, Any] = {"gone": found.state != "COMPLETING"}
     if said < 0:
         report["complete"] = False  # it may have had output that it hadn't written yet
+        if not killed_by:
+            # What outlives it tells the controller that all is well, and ends the step.
+            why = f"srun ended ({_as_word(said)}), and the step with it."
+            return {**report, "error": why, **({"status": found.status} if found.status else {})}
     if ended_as not in _WHY:
         return {**report, "status": found.status}
     if killed_by:

@@ -46,6 +46,7 @@ def plan(spec: SlurmCommand, context: Context) -> Plan:
             **settings.job_user_environment,
             **settings.passed[SlurmSettings],
             **ran.carriers,
+            **context.marker,
         },
         programs_of=SlurmSettings,
         status_probe=(
