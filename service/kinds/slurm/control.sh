@@ -20,7 +20,14 @@ soon() { timeout -k 1 10 "$@" 2>/dev/null; }
 
 probe() {
     for status in "$@"; do :; done
-    found=$(ours -t all -O 'JobID:|,State:|,exit_code:|,NodeList:|')
+    # It completes in moments, unless the cluster has an epilog.
+    for pause in 0.02 0.05 0.1 ''; do
+        found=$(ours -t all -O 'JobID:|,State:|,exit_code:|,NodeList:|')
+        case $pause:$found in
+        [0-9]*'|COMPLETING|'*) sleep "$pause" ;;
+        *) break ;;
+        esac
+    done
     IFS='|'
     # shellcheck disable=SC2086 # to be split
     case $status:$found in

@@ -8,6 +8,7 @@ from cases import (
     busy,
     calm,
     client,
+    cluster,
     command_line,
     container,
     crowd,
@@ -52,6 +53,7 @@ _ORDER = (
         start,
         stored,
         container,
+        cluster,
         peers,
     ),
 )
