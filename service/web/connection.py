@@ -133,14 +133,15 @@ class Connection(HttpProtocol):
         if self._task is None or http is None:
             return
         stage = http.stage
-        error: SanicException | None = None
+        # What would be raised, and is made only then: most looks find nothing.
+        error: tuple[type[SanicException], str] | None = None
         if stage is Stage.IDLE and not self._began:
             end = self._time + self.keep_alive_timeout
         elif stage in (Stage.IDLE, Stage.REQUEST) or http.request_body:
-            end, error = self._began + self.request_timeout, RequestTimeout("Request Timeout")
+            end, error = self._began + self.request_timeout, (RequestTimeout, "Request Timeout")
         else:
             end = max(self._time, self._began) + self.response_timeout
-            error = ServiceUnavailable("Response Timeout")
+            error = (ServiceUnavailable, "Response Timeout")
         if (left := end - monotonic()) > 0:
             # Another, shorter limit may begin to count before this one ends.
             shortest = min(self.request_timeout, self.response_timeout, self.keep_alive_timeout)
@@ -151,7 +152,7 @@ class Connection(HttpProtocol):
         if turns:
             self._callback_check_timeouts = self.loop.call_soon(self.check_timeouts, turns - 1)
             return
-        http.exception = error
+        http.exception = None if error is None else error[0](error[1])
         self._task.cancel()
 
     @property
