@@ -95,6 +95,14 @@ class Kind(ABC):
         """Why no command of this Kind can run now, None if one can. May take seconds."""
         return None
 
+    def is_set_up(self, settings: Settings) -> bool:  # noqa: ARG002 - for the Kinds that few have
+        """Whether an operator has begun to set it up here: else that it can't run is no fault."""
+        return True
+
+    def warnings(self, settings: Settings) -> Iterator[str]:  # noqa: ARG002 - the same
+        """What may go wrong with commands of this Kind, though they can run."""
+        yield from ()
+
     def orphans(self, settings: Settings) -> list[Orphan]:  # noqa: ARG002 - the same
         """What commands of this Kind left behind, those of live jobs too. May take seconds.
 

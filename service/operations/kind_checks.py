@@ -18,6 +18,10 @@ def usable(kind: Kind, settings: Settings) -> Iterator[str | Fault]:
     fault = kind.fault(settings)
     if fault is None:
         yield f"Commands of the kind {kind.name} can run."
+        for warning in kind.warnings(settings):
+            yield Fault(f"{warning}.", "Ignore it where no job is affected.")
+    elif not kind.is_set_up(settings):
+        yield f"The kind {kind.name} isn't set up: {fault}"
     else:
         text = f"No command of the kind {kind.name} can run: {fault}"
         yield Fault(text, "Repair it if jobs have such commands; all others run.")

@@ -62,6 +62,7 @@ CHECKS = {
     "jobs",
     "kind bash",
     "kind docker",
+    "kind slurm",
     "versions",
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +130,21 @@ def test_a_service_without_slurm_says_so_and_runs_all_else(tmp_path: Path, clust
 def kind(service: Service) -> dict[str, object]:
     found: dict[str, object] = service.client.get("/health/ready").json()["Kinds"]["slurm"]
     return found
+
+
+def test_the_doctor_says_whether_commands_can_run_and_what_the_nodes_may_not_see(
+    tmp_path: Path, cluster: Cluster
+):
+    def found(**environment: str) -> list[dict[str, str]]:
+        argv = [sys.executable, "-m", "service", "doctor", "--json"]
+        env = {"PATH": os.defpath + ":/usr/sbin", "JOBRUNNER_STATE_DIR": str(tmp_path / "none")}
+        ran = subprocess.run(argv, env=env | environment, capture_output=True, check=False)
+        return [each for each in json.loads(ran.stdout) if each["check"] == "kind slurm"]
+
+    ours, *others = found(**cluster.environment)
+    assert (ours["verdict"], ours["text"]) == ("ok", "Commands of the kind slurm can run.")
+    assert all("don't share" in other["text"] for other in others)
+    (without,) = found()
+    assert (without["verdict"], "isn't set up" in without["text"]) == ("ok", True)
+    (wrong,) = found(**cluster.environment, JOBRUNNER_SRUN="/nowhere/srun")
+    assert (wrong["verdict"], "/nowhere/srun" in wrong["text"]) == ("warning", True)

@@ -23,6 +23,19 @@ test("a container has what its fields say", () => {
   ]);
 });
 
+test("a command on a cluster has what its fields say, and what no field says stays", () => {
+  const slurm = { ...emptyCommand(), kind: "slurm", line: "./train", partition: "gpu", time: "2h", processors: "4", memory: "8G", gpus: "a100:1" };
+  const asked = { Partition: "gpu", Time: 7200, CPUs: 4, Memory: 2 ** 33, GPUs: "a100:1" };
+  assert.deepEqual(jobOf({ ...emptyFields(), commands: [slurm] }).Commands, [{ Kind: "slurm", CommandLine: "./train", Slurm: asked }]);
+  const shown = {
+    Kind: "slurm", CommandLine: "./train", WorkingDir: "/w", Environment: [], State: "exited", SlurmJobID: "5", Nodes: "n1", Queued: null,
+    Slurm: { ...asked, QOS: "high", Account: null, Nodes: null, Options: [] },
+  };
+  const fields = fieldsOf({ ...view, WorkingDir: "/w", Limits: {}, Commands: [shown] });
+  assert.deepEqual(jobOf(fields).Commands, [{ Kind: "slurm", CommandLine: "./train", Slurm: { ...asked, QOS: "high" } }]);
+  assert.throws(() => jobOf({ ...emptyFields(), commands: [{ ...slurm, time: "soon" }] }), { pointer: "/Commands/0/Slurm/Time" });
+});
+
 test("durations, sizes and pairs are read, or refused at their field", () => {
   assert.deepEqual(["", "90", "1.5s", "10m", "2h", "1d"].map((t) => seconds(t, "/T")), [undefined, 90, 1.5, 600, 7200, 86400]);
   assert.deepEqual(["", "5", "1k", "512M", "2 GiB"].map((t) => size(t, "/S")), [undefined, 5, 1024, 2 ** 29, 2 ** 31]);

@@ -9,6 +9,7 @@ import { receipt } from "../../service/ui/static/job/facts.js";
 import { sections } from "../../service/ui/static/job/details/sections.js";
 import { fileName, linesOf, quoted } from "../../service/ui/static/job/lines.js";
 import { hashOf, placeOf } from "../../service/ui/static/job/place.js";
+import { askedAbout, withTold } from "../../service/ui/static/job/elsewhere.js";
 import { kindOfCommand, secondsOf, shares, wordOfCommand } from "../../service/ui/static/job/timeline_model.js";
 import { cpusOf, taken } from "../../service/ui/static/job/details/usage_model.js";
 
@@ -332,4 +333,16 @@ test("what is refused isn't tried again", (t) => {
     assert.equal(wires.length, 1);
     assert.equal(seen.states.at(-1), "refused");
   }
+});
+
+test("what a cluster tells is shown of the command that runs there, and of no other", () => {
+  const of = (State) => ({ State, ExitCode: null, Signal: null, Error: null });
+  const commands = [of("exited"), { ...of("running"), SlurmJobID: null, Nodes: null, Queued: null }, of("pending")];
+  assert.equal(askedAbout(commands), 1);
+  assert.equal(askedAbout([of("running")]), -1);
+  const facts = { SlurmJobID: "7", Nodes: null, Queued: { Reason: "Resources" } };
+  assert.deepEqual(withTold(commands, { number: 1, facts })[1], { ...commands[1], ...facts });
+  assert.equal(wordOfCommand(withTold(commands, { number: 1, facts })[1]), "waits in Slurm: Resources");
+  assert.equal(withTold(commands, { number: 0, facts }), commands);
+  assert.equal(withTold(commands, null), commands);
 });

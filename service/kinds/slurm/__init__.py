@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from service.errors import FieldError
 from service.kinds.kind import Kind, Orphan, Site, UnderWay
 from service.kinds.plan import Context, Plan
-from service.kinds.slurm import controller
+from service.kinds.slurm import controller, sharing
 from service.kinds.slurm.plan import plan
 from service.kinds.slurm.settings import SlurmSettings
 from service.kinds.slurm.spec import SlurmCommand, SlurmFacts, errors_in
@@ -38,6 +38,12 @@ class Slurm(Kind):
 
     def fault(self, settings: Settings) -> str | None:
         return controller.fault(settings)
+
+    def is_set_up(self, settings: Settings) -> bool:
+        return controller.is_set_up(settings)
+
+    def warnings(self, settings: Settings) -> Iterator[str]:
+        return sharing.warnings(settings)
 
     def orphans(self, settings: Settings) -> list[Orphan]:
         return controller.orphans(settings)

@@ -85,6 +85,12 @@ def _facts(listed: _Listed) -> dict[str, Any]:
     return facts
 
 
+def is_set_up(settings: Settings) -> bool:
+    """Whether Slurm is told where its cluster is."""
+    told = settings.passed[SlurmSettings].keys() & {"SLURM_CONF", "SLURM_CONF_SERVER"}
+    return bool(told) or any(map(os.path.exists, _CONFIGURATIONS))
+
+
 def _check(settings: Settings) -> None:
     """Whether there is any cluster to ask about: without a configuration Slurm's programs look for
     one for half a minute. Raises: CannotRun.
@@ -92,8 +98,7 @@ def _check(settings: Settings) -> None:
     client = srun(settings)
     if not (os.path.isabs(client) and os.access(client, os.X_OK)):
         raise CannotRun(f"The program {client!r} is not there (JOBRUNNER_SRUN)")
-    told = settings.passed[SlurmSettings].keys() & {"SLURM_CONF", "SLURM_CONF_SERVER"}
-    if not told and not any(map(os.path.exists, _CONFIGURATIONS)):
+    if not is_set_up(settings):
         where = " nor ".join(_CONFIGURATIONS)
         raise CannotRun(f"Slurm isn't configured here: neither SLURM_CONF is set, nor is {where}")
 

@@ -208,3 +208,38 @@ def test_kill_cleans_up_at_once_and_the_receipt_says_whether_that_worked(ok):
     assert machine.phase is Phase.FINISHED
     assert machine.receipt(1)["verified_gone"] is ok
     assert [name for name, _ in events(effects)] == ["ended", "finished"]
+
+
+# What the status probe says of the end, and of what is left
+
+
+def probed(report, status=0):
+    machine = running(probe_if=((-64, 255),))
+    machine.wait_status(status, 2)
+    machine.probe_spawned(2)
+    effects = machine.probed(report.get("status", status), report, 3)
+    for _ in range(4):
+        effects += machine.stream_ended(0, 4)
+    return machine, effects
+
+
+def test_what_is_seen_gone_needs_no_cleanup():
+    assert of(CleanUp, probed({})[1]) == [CleanUp(0, force=True)]
+    machine, effects = probed({"gone": True})
+    assert of(CleanUp, effects) == []
+    assert events(machine.tree_checked(is_alive=False, now=5.0))[-1][0] == "finished"
+
+
+def test_an_error_beside_a_status_keeps_it_and_one_alone_has_none():
+    ((_, both),) = [
+        e for e in events(probed({"error": "it was cancelled"}, status=0)[1]) if e[0] == "ended"
+    ]
+    assert (both["status"], both["error"]) == (None, "it was cancelled")
+    effects = probed({"error": "it was cancelled", "status": 15})[1]
+    ((_, both),) = [e for e in events(effects) if e[0] == "ended"]
+    assert (both["status"], both["error"]) == (15, "it was cancelled")
+
+
+def test_facts_are_told_with_the_end():
+    ((_, ended),) = [e for e in events(probed({"facts": {"Where": "n1"}})[1]) if e[0] == "ended"]
+    assert ended["facts"] == {"Where": "n1"}

@@ -6,6 +6,7 @@ import { Bar } from "../bar.js";
 import { shape } from "../states.js";
 import { withStyle } from "../loading/style_sheets.js";
 import { visible } from "../words.js";
+import { useElsewhere } from "./elsewhere.js";
 import { Header } from "./header.js";
 import { useKeys } from "./keys.js";
 import { Later } from "./later.js";
@@ -39,7 +40,7 @@ function Cleaned({ api }) {
 }
 
 function Shown({ api, view: told, session, principal }) {
-  const view = { ...told, WaitingForInput: useWaiting(api, told) };
+  const view = { ...told, WaitingForInput: useWaiting(api, told), Commands: useElsewhere(api, told) };
   const tabs = view.TTY ? TABS : TABS.filter((tab) => tab.name !== "terminal");
   const [place, setPlace] = usePlace(tabs);
   const [visited, setVisited] = useState({});

@@ -29,6 +29,7 @@ export function wordOfCommand(command) {
   if (command.Error) return command.Error;
   if (command.Signal) return command.Signal;
   if (command.ExitCode !== null && command.ExitCode !== undefined) return `exit ${command.ExitCode}`;
+  if (command.Queued) return `waits in Slurm: ${command.Queued.Reason}`;
   return command.State;
 }
 

@@ -72,14 +72,17 @@ async function send(api, from, initial, fields) {
 function Command({ n, command, set, remove, errors, isOnly }) {
   const at = `/Commands/${n}`;
   const isDocker = command.kind === "docker";
+  const isSlurm = command.kind === "slurm";
+  const asked = (name, label, key, placeholder) => html`<${Text} label=${label} value=${command[name]} set=${(value) => set({ [name]: value })} pointer=${`${at}/Slurm/${key}`} errors=${errors} placeholder=${placeholder} />`;
   const own = errors.filter((e) => e.pointer.startsWith(`${at}/`));
   const behind = own.some((e) => !/\/(CommandLine|Image|Kind)$/.test(e.pointer));
   return html`<fieldset>
     <legend>${isOnly ? "Command" : `Command ${n + 1}`}</legend>
     <div class="row kinds">
       <${Choice} label="Runs in" value=${command.kind} set=${(kind) => set({ kind })} pointer=${`${at}/Kind`} errors=${errors}
-        options=${[["bash", "a shell (bash)"], ["docker", "a container (docker)"]].concat(["bash", "docker"].includes(command.kind) ? [] : [[command.kind, command.kind]])} />
+        options=${[["bash", "a shell (bash)"], ["docker", "a container (docker)"], ["slurm", "a cluster (slurm)"]].concat(["bash", "docker", "slurm"].includes(command.kind) ? [] : [[command.kind, command.kind]])} />
       ${isDocker && html`<div class="grow"><${Text} label="Image" value=${command.image} set=${(image) => set({ image })} placeholder="debian:stable" pointer=${`${at}/Image`} errors=${errors} /></div>`}
+      ${isSlurm && html`<div class="grow">${asked("partition", "Partition", "Partition", "the default")}</div>`}
     </div>
     <${Text} label="Command line" lines=${Math.min(12, Math.max(2, command.line.split("\n").length))} value=${command.line}
       set=${(line) => set({ line })} pointer=${`${at}/CommandLine`} errors=${errors} autofocus=${n === 0}
@@ -88,8 +91,12 @@ function Command({ n, command, set, remove, errors, isOnly }) {
       <summary>More of this command</summary>
       <div class="fields">
         <${Text} label="Directory" value=${command.dir} set=${(dir) => set({ dir })} pointer=${`${at}/WorkingDir`} errors=${errors} placeholder="that of the job" />
-        <${Text} label="Network" value=${command.network} set=${(network) => set({ network })} pointer=${`${at}/Network`} errors=${errors} placeholder=${isDocker ? "Docker’s own" : "host or none"} />
+        ${!isSlurm && html`<${Text} label="Network" value=${command.network} set=${(network) => set({ network })} pointer=${`${at}/Network`} errors=${errors} placeholder=${isDocker ? "Docker’s own" : "host or none"} />`}
         ${isDocker && html`<${Choice} label="Pull the image" value=${command.pull} set=${(pull) => set({ pull })} pointer=${`${at}/Pull`} errors=${errors} options=${[["missing", "if it is missing"], ["always", "always"], ["never", "never"]]} />`}
+        ${isSlurm && asked("time", "Time limit", "Time", "2h")}
+        ${isSlurm && asked("processors", "Processors of each task", "CPUs", "1")}
+        ${isSlurm && asked("memory", "Memory on each node", "Memory", "4G")}
+        ${isSlurm && asked("gpus", "GPUs", "GPUs", "1 or type:1")}
         <${Text} label="Variables" lines=${2} value=${command.environment} set=${(environment) => set({ environment })} pointer=${`${at}/Environment`} errors=${errors} hint="One name=value a line" />
       </div>
       ${isDocker && html`<${Check} label="The image’s sh runs the line" value=${command.shell} set=${(shell) => set({ shell })} />`}

@@ -2,7 +2,8 @@
 
 /** The fields of a command as they are empty. */
 export function emptyCommand() {
-  return { kind: "bash", line: "", image: "", dir: "", environment: "", goOn: false, network: "", pull: "missing", shell: false };
+  return { kind: "bash", line: "", image: "", dir: "", environment: "", goOn: false, network: "", pull: "missing", shell: false,
+    partition: "", time: "", processors: "", memory: "", gpus: "" };
 }
 
 /** All fields as they are empty. */
@@ -109,12 +110,29 @@ function commandOf(fields, n) {
     if (made.CommandLine) delete made.Arguments;
     made.Pull = fields.pull === "missing" ? undefined : fields.pull;
     made.Shell = fields.shell || undefined;
+  } else if (fields.kind === "slurm") {
+    made.CommandLine = fields.line;
+    made.Slurm = slurmOf(fields, `${at}/Slurm`);
   } else {
     made.CommandLine = fields.line;
   }
   const clean = withoutEmpty(made);
   if (fields.kind === "bash") clean.CommandLine = fields.line; // the service says what is wrong with ""
   return clean;
+}
+
+/** What a command asks of its cluster; keys without a field stay. */
+function slurmOf(fields, at) {
+  const asked = withoutEmpty({
+    ...fields.base?.Slurm,
+    Partition: fields.partition || undefined,
+    Time: seconds(fields.time, `${at}/Time`),
+    CPUs: number(fields.processors, `${at}/CPUs`),
+    Memory: size(fields.memory, `${at}/Memory`),
+    GPUs: fields.gpus || undefined,
+  });
+  if (asked.Options && asked.Options.length === 0) delete asked.Options;
+  return Object.keys(asked).length ? asked : undefined;
 }
 
 function withoutEmpty(made) {
@@ -130,6 +148,7 @@ function withoutEmpty(made) {
 // Not as they were asked for: how the command stands, names without values, the resolved directory.
 const OF_VIEW_ONLY = [
   "State", "ExitCode", "Signal", "Error", "OOMKilled", "StartedAt", "FinishedAt", "Duration", "Environment", "WorkingDir",
+  "SlurmJobID", "Nodes", "Queued",
 ];
 
 /** The directory of a command as it can be asked for again: one below the job's is relative. */
@@ -160,6 +179,8 @@ export function fieldsOf(view) {
         network: command.Network || "",
         pull: command.Pull || "missing",
         shell: command.Shell === true,
+        partition: text(command.Slurm?.Partition), time: text(command.Slurm?.Time), processors: text(command.Slurm?.CPUs),
+        memory: text(command.Slurm?.Memory), gpus: text(command.Slurm?.GPUs),
       };
     }),
     name: text(view.Name),

@@ -48,6 +48,8 @@ function Command({ command, now, job }) {
     command.Kind !== "bash" && command.Kind,
     took,
     command.StartedAt && `started ${ago(command.StartedAt, now)}`,
+    command.SlurmJobID && `job ${command.SlurmJobID} of Slurm`,
+    typeof command.Nodes === "string" && `on ${command.Nodes}`,
     command.Network && `network ${command.Network}`,
     command.ContinueOnFailure && "the next runs even if it fails",
     command.Background === "keep" && "what it leaves running is kept",
