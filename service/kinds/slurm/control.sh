@@ -12,17 +12,16 @@ verb=$1 squeue=$2 user=$3 name=$4
 shift 4
 export LC_ALL=C
 
-# Jobs of that name: with states or fields as the arguments say.
-ours() { "$squeue" -h -u "$user" -n "$name" "$@" 2>/dev/null; }
-
-# The same, or another program, where somebody waits: a controller may be slow, or gone.
+# A program, where somebody waits: a controller may be slow, or gone.
 soon() { timeout -k 1 10 "$@" 2>/dev/null; }
 
 probe() {
     for status in "$@"; do :; done
     # It completes in moments, unless the cluster has an epilog.
     for pause in 0.02 0.05 0.1 ''; do
-        found=$(ours -t all -O 'JobID:|,State:|,exit_code:|,NodeList:|')
+        # By `exec`: it runs after every command, and each process more takes a millisecond.
+        found=$(exec "$squeue" -h -u "$user" -n "$name" -t all \
+            -O 'JobID:|,State:|,exit_code:|,NodeList:|' 2>/dev/null)
         case $pause:$found in
         [0-9]*'|COMPLETING|'*) sleep "$pause" ;;
         *) break ;;
