@@ -89,6 +89,12 @@ def test_a_command_that_slurm_keeps_waiting_says_why_and_is_killed(
     assert (command["State"], command["Nodes"]) == ("running", None)
     assert command["Queued"] in ({"Reason": "Resources"}, {"Reason": "Priority"})
     assert command["SlurmJobID"].isdecimal()
+    (listed,) = [
+        each
+        for each in service.client.get("/", params={"view": "full"}).json()["Jobs"]
+        if each["ID"] == job_id
+    ]
+    assert listed["Commands"][0]["Queued"] == command["Queued"]
     service.kill(job_id, wait="true")
     view = service.show(job_id)
     assert (view["State"], outcome(view)) == ("killed", ("killed", None, "SIGTERM"))

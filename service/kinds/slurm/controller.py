@@ -60,7 +60,9 @@ def fault(settings: Settings) -> str | None:
 
 def orphans(settings: Settings) -> list[Orphan]:
     """Every job of this service that Slurm has, of live ones too. Raises: CannotRun."""
-    return [Orphan(each.job_id, each.name) for each in _listed(settings)]
+    # One that completes is over: an epilog may run for minutes.
+    left = (each for each in _listed(settings) if each.state != "COMPLETING")
+    return [Orphan(each.job_id, each.name) for each in left]
 
 
 def cancel(settings: Settings, found: Sequence[Orphan]) -> None:
