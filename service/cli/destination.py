@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import click
 
@@ -16,22 +16,24 @@ from service.cli import contexts
 from service.client.address import DEFAULT_URL, TOKEN, TOKEN_FILE, URL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(NamedTuple):
     """A service.
 
     Attributes:
+        source: what named it, as a person knows it.
         token: None: that of the environment; empty: none.
         ca: the path of a CA's certificate.
-        source: what named it, as a person knows it.
         context: the name, if a context it is.
     """
 
     url: str
-    token: str | None = field(default=None, repr=False)
-    ca: str | None = None
     source: str
+    token: str | None = None
+    ca: str | None = None
     context: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Destination(url={self.url!r}, source={self.source!r}, context={self.context!r})"
 
 
 def destination(

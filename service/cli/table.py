@@ -6,8 +6,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -18,16 +17,14 @@ _GAP: Final = "  "
 _CUT: Final = "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """`least`: characters to which it is cut where the terminal is narrow; None: never."""
 
     title: str
     least: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A text, and the colour that it has where there are any."""
 
     text: str

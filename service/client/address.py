@@ -6,9 +6,8 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 URL: Final = "JOBRUNNER_URL"
@@ -21,8 +20,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _TOKEN_TEXT: Final = re.compile("[!-~]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """Where requests go.
 
     Attributes:
@@ -35,7 +33,10 @@ class Address:
     url: str
     base: str
     socket: str | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address(url={self.url!r}, base={self.base!r}, socket={self.socket!r})"
 
     @property
     def is_tls(self) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # Field errors of one body that are listed: enough to see the pattern; validation stops there.
 MAX_FIELD_ERRORS: Final = 20
@@ -16,8 +15,7 @@ MAX_POINTER_CHARS: Final = 1200
 MAX_DETAIL_CHARS: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(NamedTuple):
     """One error in a request body: a JSON pointer (RFC 6901) and what is wrong there."""
 
     pointer: str

@@ -7,9 +7,8 @@ same members. Headers, which HTTP alone carries, are made where the documents ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 # Before the code in the `type` of a problem document.
 TYPE_PREFIX: Final = "urn:jobrunner:problem:"
@@ -21,8 +20,7 @@ def code_of_status(status: HTTPStatus) -> str:
     return status.phrase.lower().replace(" ", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """An attribute of an error that its problem document has, under the same name.
 
     For a value that `write` can't have written `read` raises one of `NOT_READABLE`.
