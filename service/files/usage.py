@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from service.files.beneath import open_beneath
 from service.files.walk import Moved, OutOfTime, open_directory, walk
 
 # Bytes of a block as stat(2) counts them.
@@ -44,21 +45,25 @@ def small_disk_usage(path: str) -> int | None:
     """The same of a tree with few entries, in a moment; None of any other. Whoever may write in the
     tree must not be able to replace what is above it.
     """
-    looked = _Looked()
     try:
-        looked.into(path, None, _FLAT)
+        top = os.open(path, _OPENED)
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as exc:
         # Not a directory, or a symlink in its place. Source: open(2).
         return 0 if exc.errno == errno.ELOOP else None
-    except _TooMany:
-        return None
+    looked = _Looked()
+    try:
+        looked.into(top, _FLAT)
+    except (OSError, _NotSmall):
+        return None  # also where something was moved or removed meanwhile
+    finally:
+        os.close(top)
     return round(looked.blocks * _BLOCK_BYTES)
 
 
-class _TooMany(Exception):
-    """The tree isn't small."""
+class _NotSmall(Exception):
+    """The tree has more than a look may take."""
 
 
 class _Looked:
@@ -67,29 +72,33 @@ class _Looked:
     def __init__(self) -> None:
         self.blocks = 0.0
         self._left = _FEW
-        self._device: int | None = None
 
-    def into(self, name: str, parent: int | None, levels: int) -> None:
-        """Raises: _TooMany, OSError."""
-        if not levels:
-            raise _TooMany
-        directory = os.open(name, _OPENED, dir_fd=parent)
+    def into(self, directory: int, levels: int) -> None:
+        """The open directory, and what is in it. Raises: _NotSmall, OSError."""
+        self.blocks += os.fstat(directory).st_blocks
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                self._left -= 1
+                if self._left < 0:
+                    raise _NotSmall
+                if not entry.is_dir(follow_symlinks=False):
+                    found = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
+                    self.blocks += found.st_blocks / max(1, found.st_nlink)
+                elif levels == 1:
+                    raise _NotSmall
+                else:
+                    self._below(entry.name, directory, levels - 1)
+
+    def _below(self, name: str, parent: int, levels: int) -> None:
         try:
-            found = os.fstat(directory)
-            if found.st_dev != (self._device or found.st_dev):
-                return  # a mount
-            self._device = found.st_dev
-            self.blocks += found.st_blocks
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    self._left -= 1
-                    if self._left < 0:
-                        raise _TooMany
-                    if entry.is_dir(follow_symlinks=False):
-                        self.into(entry.name, directory, levels - 1)
-                        continue
-                    of_file = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
-                    self.blocks += of_file.st_blocks / max(1, of_file.st_nlink)
+            # No mount is asked, which may be one that doesn't answer.
+            directory = open_beneath(parent, name, _OPENED, one_mount=True)
+        except OSError as exc:
+            if exc.errno == errno.EXDEV:
+                return
+            raise
+        try:
+            self.into(directory, levels)
         finally:
             os.close(directory)
 

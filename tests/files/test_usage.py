@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.files import usage as usage_module
 from service.files.usage import disk_usage, small_disk_usage
 
 
@@ -132,3 +136,54 @@ def test_a_mount_in_a_small_tree_takes_nothing(tmp_path):
         assert found == usage(tmp_path / "job")
     finally:
         subprocess.run(["umount", mounted], check=True)
+
+
+def replaced(path: Path) -> None:
+    path.rmdir()
+    path.symlink_to("/")
+
+
+@pytest.mark.parametrize("change", [Path.rmdir, replaced])
+def test_what_changes_below_while_it_is_looked_at_does_not_make_the_tree_empty(
+    tmp_path, monkeypatch, change
+):
+    """A job's own processes may still be at work in it: the walk counts what is left."""
+    (tmp_path / "kept").write_bytes(b"x" * 100_000)
+    (tmp_path / "gone").mkdir()
+    opened = usage_module.open_beneath
+
+    def open_changed(parent: int, name: str, *given: Any, **more: Any) -> int:
+        change(tmp_path / name)
+        return opened(parent, name, *given, **more)
+
+    monkeypatch.setattr(usage_module, "open_beneath", open_changed)
+    assert small_disk_usage(os.fspath(tmp_path)) is None
+    assert usage(tmp_path) >= 100_000
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_does_not_make_the_tree_empty(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_bytes(b"x" * 10_000)
+    found = os.stat
+
+    def gone(name: Any, **more: Any) -> os.stat_result:
+        if name == "file":
+            raise FileNotFoundError(errno.ENOENT, "gone", name)
+        return found(name, **more)
+
+    monkeypatch.setattr(usage_module.os, "stat", gone)
+    assert small_disk_usage(os.fspath(tmp_path)) is None
+
+
+def test_all_kinds_and_any_names_count_in_a_look_as_in_a_walk(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.fspath(tmp_path / "socket"))
+    for at in (os.fsencode(tmp_path / "below"), os.fsencode(tmp_path) + b"/\xff\xfe"):
+        os.mkdir(at)
+        Path(os.fsdecode(at + b"/\x80")).write_bytes(b"x" * 10_000)
+    (tmp_path / "loop").symlink_to("loop")
+    assert small_disk_usage(os.fspath(tmp_path)) == usage(tmp_path)
+    os.symlink(tmp_path, tmp_path / "below" / "up")
+    assert small_disk_usage(os.fspath(tmp_path / "below" / "up")) == 0  # in the place of a job
