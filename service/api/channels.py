@@ -139,10 +139,12 @@ class Subprotocol:
             return b""
         return binary_frame(msgspec.json.encode(status(record)), Channel.STATUS.to_bytes())
 
-    def answer(self, taken: int, *, is_refused: bool) -> bytes:
-        """The frame that answers input with an offset: how much the job has taken in all."""
-        told = msgspec.json.encode({"Offset": taken, "Refused": is_refused})
-        return binary_frame(told, Channel.STDIN.to_bytes())
+    def answer(self, taken: int, *, is_refused: bool, is_closed: bool = False) -> bytes:
+        """The frame that answers input with an offset: how much the job has taken in all, and
+        whether it takes no more.
+        """
+        told = {"Offset": taken, "Refused": is_refused} | ({"Closed": True} if is_closed else {})
+        return binary_frame(msgspec.json.encode(told), Channel.STDIN.to_bytes())
 
 
 RAW: Final = Subprotocol()

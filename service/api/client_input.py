@@ -183,13 +183,16 @@ class ClientInput:
             return
         # Nothing at an offset is a question: it is answered, whatever was taken.
         offset = piece.offset if piece.data else None
-        is_refused = False
+        is_refused = is_closed = False
         try:
             taken = await job.write(piece.data, offset)
         except InputOffset as exc:
             taken, is_refused = exc.offset, True
+        except InputClosed as exc:  # what was taken before is asked about all the same
+            taken, is_refused, is_closed = exc.offset, True, True
+        answer = self._subprotocol.answer(taken, is_refused=is_refused, is_closed=is_closed)
         with suppress(StreamAborted):  # the client has gone, and asks again if it comes back
-            await line.write(self._subprotocol.answer(taken, is_refused=is_refused))
+            await line.write(answer)
 
     async def _deliver_sizes(self, job: Job) -> None:
         while True:

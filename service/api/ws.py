@@ -103,8 +103,9 @@ _AGREEMENT: Final = Agreement(needs=(Need("rows", "cols"), Need("cols", "rows"))
             " channel 255 of v5 with the byte 0 ends it. With `v1.channel.jobrunner`, whose"
             " channels are those of v4, 8 bytes (the highest first) before the input say how many"
             " the job must have taken before, and each message is answered on channel 0"
-            ' (`{"Offset": 1234, "Refused": false}`): how many it has taken now. So input is'
-            " sent again after a lost connection, and comes once. Channel 4 has the size of the"
+            ' (`{"Offset": 1234, "Refused": false}`): how many it has taken now, with `"Closed":'
+            " true` where it takes no more. So input is sent again after a lost connection, and"
+            " comes once. Channel 4 has the size of the"
             ' client\'s terminal (`{"Width": 80, "Height": 24}`), which that of the job gets, if it'
             " has one."
         ),

@@ -162,6 +162,15 @@ async def test_input_with_offsets_is_bounded_and_outlives_its_client() -> None:
     assert (job.taken[-1], line.closed) == (b"last words", None)
 
 
+async def test_each_piece_with_an_offset_is_answered_though_the_job_takes_no_more() -> None:
+    came, line = made(Job(InputClosed("1", 4)), EXACT)
+    for message in (at(4, b"more"), at(0, b"more"), at(0)):
+        came.received(message)
+    came.end()
+    await came.deliver()
+    assert (line.answers, line.closed) == ([(4, True)] * 3, None)
+
+
 async def test_input_behind_its_end_is_refused() -> None:
     job = Job()
     job.read(9)

@@ -262,6 +262,28 @@ test("where somebody else has typed the piece goes behind that", () => {
   assert.equal(seen.taken, "aXbYZcd");
 });
 
+test("a piece that comes to a closed input is sent no more, and is not counted as taken", () => {
+  const { input, seen, deliver } = typing();
+  input.opened();
+  input.type(bytesOf("a"));
+  deliver();
+  input.type(bytesOf("bc"));
+  seen.sent.length = 0;
+  input.answered({ Offset: 1, Refused: true, Closed: true });
+  assert.deepEqual([seen.sent.length, input.waiting], [0, 2]);
+});
+
+test("a piece whose answer was lost is taken, though the input was closed since", () => {
+  const { input, seen } = typing();
+  input.opened();
+  input.type(bytesOf("bye"));
+  input.answered({ Offset: 0, Refused: false });
+  input.lost();
+  input.opened();
+  input.answered({ Offset: 3, Refused: true, Closed: true });
+  assert.deepEqual([seen.sent.length, input.waiting], [3, 0]);
+});
+
 test("a long paste goes in pieces, and one that is too long is left out whole", () => {
   const { input, seen, deliver } = typing();
   const long = "0123456789".repeat(20_000);

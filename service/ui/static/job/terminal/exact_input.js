@@ -52,10 +52,11 @@ export class ExactInput {
   }
 
   /** The answer to the piece under way. */
-  answered({ Offset, Refused }) {
+  answered({ Offset, Refused, Closed = false }) {
     const { bytes, isRepeat } = this.piece;
     const isTaken = !Refused || (isRepeat && Offset >= this.offset + bytes.length);
     this.offset = Offset;
+    if (!isTaken && Closed) return; // nor would it be at another offset
     if (!isTaken) {
       // Others have typed, or this is the first offset that is known: nothing of it was written.
       this.piece.isRepeat = false;
