@@ -350,6 +350,33 @@ def test_without_the_log_viewer_the_last_output_is_there(browser: Any, service: 
         expect(page.locator("pre.output")).to_have_text("x\n")
 
 
+def test_a_part_that_could_not_be_loaded_says_so_and_is_tried_again(
+    browser: Any, service: Service
+) -> None:
+    job_id = service.run("echo text > file")["ID"]
+    with opened(browser, service, expected=("net::ERR",)) as page:
+        files, dialogs = "**/files/files.js", "**/dialogs/dialogs.js"
+        for part in (files, dialogs):
+            page.route(part, lambda route: route.abort())
+        see(page, service, job_id)
+        failed = page.get_by_role("alert").filter(has_text="couldn’t be loaded")
+        page.get_by_role("tab", name="Files").click()
+        with page.expect_request(files):
+            failed.get_by_role("button", name="Try again").click()  # in vain
+        expect(failed).to_be_visible()
+        page.unroute(files)
+        failed.get_by_role("button", name="Try again").click()
+        expect(
+            page.locator(".job-files").get_by_role("link", name="file", exact=True)
+        ).to_be_visible()
+        expect(failed).to_have_count(0)
+        page.locator("body").press("?")
+        expect(failed).to_be_visible()
+        page.unroute(dialogs)
+        failed.get_by_role("button", name="Try again").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def test_the_keyboard_reaches_all(page: Any, service: Service) -> None:
     job_id = service.run("echo x")["ID"]
     see(page, service, job_id)
