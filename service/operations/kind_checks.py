@@ -47,6 +47,8 @@ def remove_orphans(settings: Settings) -> Iterator[str | Fault]:
                 kind.remove_orphans(settings, found)
                 yield f"Removed what belongs to no live job: {_names(found)}."
         except (CannotRun, sqlite3.Error) as exc:
+            if not kind.is_set_up(settings):
+                continue  # it has run nothing that could be left
             yield Fault(f"What finished jobs left behind can't be removed: {exc}.")
 
 

@@ -325,6 +325,58 @@ def test_what_every_program_gets_is_in_the_table(
     assert wanted - started == set()
 
 
+_BY_PROBE = "squeue, sacct, scontrol, srun --test-only (by the status probe)"
+# It plays a controller that has run what it was asked to.
+_SQUEUE = """
+if "all" in sys.argv:
+    print("17|COMPLETED|0|n1|")
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_what_the_programs_of_a_cluster_get_is_in_the_table(open_place: Path, seen: Seen) -> None:
+    is_other = os.geteuid() == 0
+    programs = open_place / "programs"
+    programs.mkdir()
+    for name in ("srun", "scancel", "scontrol", "sacct"):
+        _stand_in(programs / name, name, seen.path, "")
+    _stand_in(programs / "squeue", "squeue", seen.path, _SQUEUE)
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",  # noqa: TID251 - what a person's shell would pass
+        "SLURM_CONF": "/nowhere",
+        "SERVICES_OWN": "secret",
+        "JOBRUNNER_SLURM_OPTIONS": "exclusive",
+        **({"JOBRUNNER_RUN_AS": "nobody"} if is_other else {}),
+    }
+    command = {
+        "Kind": "slurm",
+        "CommandLine": "--privileged; true",
+        "Slurm": {"Partition": "p", "Time": 60, "Tasks": 1, "Options": ["--exclusive"]},
+        "Environment": dict.fromkeys(HOSTILE, "canary"),
+    }
+    with running(open_place / "state", environment=environment) as service:
+        view = service.run({"Commands": [command], "Environment": {"SLURM_CONF": "/canary"}})
+    assert (view["State"], view["Commands"][0]["SlurmJobID"]) == ("exited", "17"), view
+    started = set()
+    for got in seen.all():
+        if got["who"] == "srun":
+            program = PROGRAMS["srun"]
+        elif got["who"] == "python":  # a parent that starts these
+            program = replace(PROGRAMS["status probe of a cluster"], argv=tuple(got["argv"]))
+        else:
+            by_probe = any(variable.startswith("JOBRUNNER_COMMAND=") for variable in got["env"])
+            name = _BY_PROBE if by_probe else "squeue, scontrol, control.sh (by a worker)"
+            program = replace(PROGRAMS[name], argv=tuple(got["argv"]))
+        started.add(program.name)
+        compare(program, got, is_other=is_other)
+        carried = [v for v in got["env"] if not v.startswith("JOBRUNNER_STEP_")]
+        assert "canary" not in "\n".join(carried), program.name
+        assert "SERVICES_OWN" not in "\n".join(got["env"])
+        assert "SLURM_CONF=/nowhere" in got["env"]
+    assert started >= {"srun", _BY_PROBE, *(("status probe of a cluster",) if is_other else ())}
+
+
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_what_bash_and_the_supervisor_get_is_in_the_table(open_place: Path) -> None:
@@ -399,7 +451,7 @@ def test_every_module_that_starts_a_program_is_in_the_table() -> None:
 
 def test_what_a_job_chose_is_in_the_environment_of_its_own_program_only() -> None:
     for program in outbound.PROGRAMS:
-        if set(program.environment.values()) & {By.JOB, By.BOUNDED, By.ALLOWED}:
-            assert (program.name, program.runs_as) == ("bash", User.JOB)
-        if program.runs_as is User.JOB and program.name != "bash":
-            assert By.JOB not in program.environment.values()
+        chosen = {n for n, by in program.environment.items() if by not in (By.US, By.OPERATOR)}
+        expected = {"bash": {"*"}, "srun": {"JOBRUNNER_STEP_*"}}.get(program.name, set())
+        assert chosen == expected, program.name
+        assert not chosen or program.runs_as is User.JOB

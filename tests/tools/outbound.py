@@ -5,10 +5,12 @@ it gets, and who chose it. Tests start every one for real and compare what it go
 so something that is handed out without an entry here fails them.
 
 Rules
-1. What a job chose is in the environment of no program but the job's own.
+1. What a job chose is in the environment of no program but the job's own. To that of srun, which hands
+   its environment on to the job's program, it goes as values of names of ours, which mean nothing there.
 2. A program that isn't the job's gets what a job chose as data only: as an operand behind all
    options, as the value of one option, or in a file that it reads as data.
-3. A program that runs as the job's user gets nothing of the service's but the base environment.
+3. A program that runs as the job's user gets nothing of the service's but the base environment; srun
+   gets where its cluster is as well.
 """
 
 from __future__ import annotations
@@ -70,15 +72,13 @@ class Program:
 _BASE: Final = dict.fromkeys(("PATH", "HOME", "USER", "LANG", "TZ", "LC_*"), By.OPERATOR)
 # Python sets it for itself and its children where there is no other locale. Source: PEP 538.
 _OF_PYTHON: Final = {"LC_CTYPE": By.US}
+# A shell sets them for itself and its children.
+_OF_SHELL: Final = dict.fromkeys(("PWD", "OLDPWD", "SHLVL", "_"), By.US)
 _MARKER: Final = dict.fromkeys(("JOBRUNNER_JOB_ID", "JOBRUNNER_COMMAND", "JOBRUNNER_STATE"), By.US)
-_OF_SERVICE: Final = {
+_OF_ALL: Final = {
     **_BASE,
     **dict.fromkeys(
         (
-            "DOCKER_*",
-            "CONTAINER_*",
-            "CONTAINERS_*",
-            "REGISTRY_AUTH_FILE",
             "*_PROXY",
             "*_proxy",
             "SSL_CERT_FILE",
@@ -93,9 +93,15 @@ _OF_SERVICE: Final = {
     ),
 }
 
+_DOCKERS: Final = ("DOCKER_*", "CONTAINER_*", "CONTAINERS_*", "REGISTRY_AUTH_FILE")
+# For the programs of one Kind.
+_OF_SERVICE: Final = {**_OF_ALL, **dict.fromkeys(_DOCKERS, By.OPERATOR)}
+_OF_CLUSTER: Final = {**_OF_ALL, "SLURM_*": By.OPERATOR}
+
 _NULL: Final = "/dev/null"
 _PIPE: Final = "pipe:*"
 _MEMORY: Final = "/memfd:jobrunner*"
+_SCRIPT: Final = "*/control.sh"  # as the shell that reads it has it open
 _LOG: Final = "*/supervisor.log"
 # Into the job's output.
 _OF_COMMAND: Final[dict[int | None, str]] = {0: _NULL, 1: _PIPE, 2: _PIPE}
@@ -293,6 +299,91 @@ PROGRAMS: Final = (
                 ),
             ),
         )
+    ),
+    Program(
+        "srun",
+        _SPAWNED,
+        User.JOB,
+        _IN_JOB,
+        options=(
+            Option("-QQ", By.US, takes_value=False),
+            Option("--unbuffered", By.US, takes_value=False),
+            *(
+                Option(name, By.US, takes_value=False)  # with `=`
+                for name in ("--export", "--propagate", "--job-name", "--comment", "--input")
+            ),
+            *(
+                Option(name, By.BOUNDED, takes_value=False)  # with `=`
+                for name in (
+                    *("--partition", "--account", "--qos", "--time", "--cpus-per-task", "--mem"),
+                    *("--gpus", "--nodes", "--ntasks", "--constraint"),
+                )
+            ),
+            Option("--exclusive", By.ALLOWED, takes_value=False),  # as every option that is listed
+            Option("--", By.US, takes_value=False),
+        ),
+        operands=(("bash", By.US), ("-c", By.US), ("a script of names of ours", By.US)),
+        environment={
+            **_BASE,
+            **_MARKER,
+            "SLURM_*": By.OPERATOR,
+            "JOBRUNNER_STEP_*": By.JOB,
+        },
+        descriptors=_OF_COMMAND,
+    ),
+    Program(
+        "status probe of a cluster",
+        _SPAWNED,
+        User.SERVICE,
+        _IN_ROOT,
+        argv=("control.sh", "probe"),
+        operands=(
+            ("squeue", By.OPERATOR),
+            ("user", By.OPERATOR),
+            ("name of Slurm's job", By.US),
+            ("Python, ending.py, sacct, srun", By.OPERATOR),
+            ("srun's options", By.BOUNDED),
+            ("status", By.BOUNDED),
+        ),
+        environment={**_OF_CLUSTER, **_MARKER},
+        descriptors={**_OF_COMMAND, 0: _MEMORY, None: _SCRIPT},
+    ),
+    *(
+        Program(
+            f"{what} of a cluster",
+            ("service.supervisor.job.exit_hooks",),
+            User.SERVICE,
+            _IN_ROOT,
+            argv=("control.sh", verb),
+            operands=(
+                ("squeue", By.OPERATOR),
+                ("user", By.OPERATOR),
+                ("name of Slurm's job", By.US),
+                ("scancel", By.OPERATOR),
+                ("signal", By.BOUNDED),
+            ),
+            environment={**_OF_CLUSTER, "JOBRUNNER_COMMAND": By.US},
+            descriptors={0: _NULL, 1: _NULL, 2: _LOG, None: _SCRIPT},
+        )
+        for what, verb in (("force cleanup", "cancel"), ("signaller", "signal"))
+    ),
+    Program(
+        "squeue, sacct, scontrol, srun --test-only (by the status probe)",
+        ("service.kinds.slurm.ending",),
+        User.SERVICE,
+        _IN_ROOT,
+        operands=(("the job's name or number", By.US), ("srun's options", By.BOUNDED)),
+        environment={**_OF_CLUSTER, **_MARKER, **_OF_PYTHON, **_OF_SHELL},
+        descriptors={0: _NULL, 1: _PIPE, 2: "*"},
+    ),
+    Program(
+        "squeue, scontrol, control.sh (by a worker)",
+        ("service.kinds.slurm.controller",),
+        User.SERVICE,
+        _IN_SERVICE,
+        operands=(("names", By.US),),
+        environment=_OF_CLUSTER,
+        descriptors=_CAPTURED,
     ),
     Program(
         "supervisor",

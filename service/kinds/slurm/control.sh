@@ -21,7 +21,7 @@ probe() {
     for pause in 0.02 0.05 0.1 ''; do
         # By `exec`: it runs after every command, and each process more takes a millisecond.
         found=$(exec "$squeue" -h -u "$user" -n "$name" -t all \
-            -O 'JobID:|,State:|,exit_code:|,NodeList:|' 2>/dev/null)
+            -O 'JobID:|,State:|,exit_code:|,NodeList:|' </dev/null 2>/dev/null)
         case $pause:$found in
         [0-9]*'|COMPLETING|'*) sleep "$pause" ;;
         *) break ;;
