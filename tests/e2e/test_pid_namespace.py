@@ -134,7 +134,9 @@ def test_what_dies_of_a_signal_there_is_told_by_the_exit_code(service: Service, 
 def test_a_kill_ends_all_of_it(service: Service, grace: int):
     sleepers = argument()
     leave = f"(setsid env -i sleep {sleepers} &)"
-    job = service.submit(f"trap 'echo caught' TERM; {leave}; echo up; sleep {sleepers}")
+    # A shell's child may miss a signal until its exec.
+    child = f"bash -c 'echo up; exec sleep {sleepers}'"
+    job = service.submit(f"trap 'echo caught' TERM; {leave}; {child}")
     assert lines(service, job, 1) == ["up"]
     service.kill(job, grace=grace)
     view = service.wait(job)
