@@ -31,6 +31,16 @@ class _Library:
         self.c = ctypes.CDLL(None)
         self.spawn = self.c.posix_spawn
         self.spawn.argtypes = [ctypes.c_void_p, ctypes.c_char_p, *[ctypes.c_void_p] * 4]
+        self.init_actions = self.c.posix_spawn_file_actions_init
+        self.destroy_actions = self.c.posix_spawn_file_actions_destroy
+
+    def add_dup2(self, actions: ctypes.Array[ctypes.c_char], own: int, number: int) -> None:
+        _check(self.c.posix_spawn_file_actions_adddup2(actions, own, number))
+
+    def add_open(
+        self, actions: ctypes.Array[ctypes.c_char], number: int, path: bytes, flags: int, mode: int
+    ) -> None:
+        _check(self.c.posix_spawn_file_actions_addopen(actions, number, path, flags, mode))
 
     @functools.cache  # noqa: B019 - there is one, for ever
     def attributes(self, blocked: frozenset[int]) -> ctypes.Array[ctypes.c_char]:
@@ -41,8 +51,7 @@ class _Library:
         self.c.posix_spawnattr_setsigdefault(made, b"\xff" * _SET_BYTES)
         self.c.posix_spawnattr_setsigmask(made, mask)
         flags = ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)
-        if wrong := self.c.posix_spawnattr_setflags(made, flags):
-            raise OSError(wrong, os.strerror(wrong))
+        _check(self.c.posix_spawnattr_setflags(made, flags))
         return made
 
 
@@ -56,61 +65,80 @@ def can_launch() -> bool:
     return True
 
 
-def launch(
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    directory: str | None,
-    *,
-    files: tuple[int, int, int],
-    passed: tuple[int, ...],
-    blocked: Collection[int],
-    terminal: str | None = None,
-) -> int:
-    """Start `argv` in a session of its own, in `directory`, which becomes this process's, too
-    (None: it is); the pid. `files` are its descriptors 0 to 2, `passed` what it has besides,
-    `blocked` its signal mask. `terminal` is opened in place of them, and so becomes the controlling
-    terminal of the session, which has none. Source: open(2), O_NOCTTY; POSIX_SPAWN_SETSID comes
-    before the file actions.
-
-    Raises: OSError; ValueError, for a NUL in an argument.
+class Launch:
+    """A program that is ready to be started, in a session of its own. Made before the limits of the
+    child are in force: glibc refuses a descriptor that is above the limit of the calling process.
     """
-    program = _program(argv[0], environment)
-    arguments = _strings(argv)
-    variables = _strings(f"{name}={value}" for name, value in environment.items())
-    if directory is not None:
-        os.chdir(directory)
-    library, pid = _library(), ctypes.c_int()
-    actions = ctypes.create_string_buffer(_STRUCT_BYTES)
-    library.c.posix_spawn_file_actions_init(actions)
-    try:
+
+    __slots__ = ("_actions", "_arguments", "_attributes", "_passed", "_program", "_variables")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str | None,
+        *,
+        files: tuple[int, int, int],
+        passed: tuple[int, ...],
+        blocked: Collection[int],
+        terminal: str | None = None,
+    ) -> None:
+        """`directory` becomes this process's, too (None: it is). `files` are the child's
+        descriptors 0 to 2, `passed` what it has besides, `blocked` its signal mask. `terminal` is
+        opened in place of them, and so becomes the controlling terminal of the session, which has
+        none. Source: open(2), O_NOCTTY; POSIX_SPAWN_SETSID comes before the file actions.
+
+        Raises: OSError; ValueError, for a NUL in an argument.
+        """
+        library = _library()
+        self._actions = ctypes.create_string_buffer(_STRUCT_BYTES)
+        library.init_actions(self._actions)
+        self._program = os.fsencode(_program(argv[0], environment))
+        self._arguments = _strings(argv)
+        self._variables = _strings(f"{name}={value}" for name, value in environment.items())
+        if directory is not None:
+            os.chdir(directory)
+        self._passed = passed
+        self._attributes = library.attributes(frozenset(blocked))
         if terminal is not None:
-            path = terminal.encode()
-            library.c.posix_spawn_file_actions_addopen(actions, 0, path, os.O_RDWR, 0)
+            library.add_open(self._actions, 0, terminal.encode(), os.O_RDWR, 0)
             files = (0, 0, 0)
         for number, own in enumerate(files):
-            library.c.posix_spawn_file_actions_adddup2(actions, own, number)
-        for descriptor in passed:
-            os.set_inheritable(descriptor, True)  # noqa: FBT003 - os takes it by position only
-        wrong = library.spawn(
-            ctypes.byref(pid),
-            os.fsencode(program),
-            actions,
-            library.attributes(frozenset(blocked)),
-            arguments,
-            variables,
-        )
-    finally:
-        library.c.posix_spawn_file_actions_destroy(actions)
-        for descriptor in passed:
-            os.set_inheritable(descriptor, False)  # noqa: FBT003 - the same
-    if wrong:
-        raise OSError(wrong, os.strerror(wrong), program)
-    return pid.value
+            library.add_dup2(self._actions, own, number)
+
+    def __del__(self) -> None:
+        _library().destroy_actions(self._actions)
+
+    def start(self) -> int:
+        """The pid. Raises: OSError."""
+        library, pid = _library(), ctypes.c_int()
+        try:
+            for descriptor in self._passed:
+                os.set_inheritable(descriptor, True)  # noqa: FBT003 - os takes it by position only
+            wrong = library.spawn(
+                ctypes.byref(pid),
+                self._program,
+                self._actions,
+                self._attributes,
+                self._arguments,
+                self._variables,
+            )
+        finally:
+            for descriptor in self._passed:
+                os.set_inheritable(descriptor, False)  # noqa: FBT003 - the same
+        if wrong:
+            raise OSError(wrong, os.strerror(wrong), os.fsdecode(self._program))
+        return pid.value
 
 
 @functools.cache
 def _library() -> _Library:
     return _Library()
+
+
+def _check(wrong: int) -> None:
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong))
 
 
 def _strings(texts: Iterable[str]) -> ctypes.Array[ctypes.c_char_p]:

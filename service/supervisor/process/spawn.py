@@ -21,7 +21,7 @@ from typing import Final
 from service.host.identity import Identity
 from service.supervisor.process.credentials import aside as in_thread
 from service.supervisor.process.credentials import popen
-from service.supervisor.process.launch import can_launch, launch
+from service.supervisor.process.launch import Launch, can_launch
 from service.supervisor.process.refusal import Refused, sentence
 from service.supervisor.process.terminal import Terminal, take_control
 
@@ -143,20 +143,25 @@ def spawn(  # noqa: PLR0913 - each is one thing that a process is made of
                 _give(pipes, identity)
         files = (descriptors.null if stdin is None else stdin, pipes[1], pipes[-1])
         controlling = terminal if controls else None
+        launched = None
+        if identity is None and preexec is None and _can_launch(controlling):
+            launched = Launch(
+                argv,
+                environment,
+                directory,
+                files=files,
+                passed=passed,
+                blocked=blocked,
+                terminal=controlling.path if controlling is not None else None,
+            )
         with descriptors, placement:
-            if identity is None and preexec is None and _can_launch(controlling):
-                start = partial(
-                    launch,
-                    argv,
-                    environment,
-                    directory,
-                    files=files,
-                    passed=passed,
-                    blocked=blocked,
-                    terminal=controlling.path if controlling is not None else None,
-                )
+            if launched is not None:
                 by_another = aside or no_new_privs
-                pid = in_thread(start, no_new_privs=no_new_privs) if by_another else start()
+                pid = (
+                    in_thread(launched.start, no_new_privs=no_new_privs)
+                    if by_another
+                    else launched.start()
+                )
             else:
                 pid = _popen(
                     argv,

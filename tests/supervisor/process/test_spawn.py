@@ -119,6 +119,18 @@ def test_the_soft_limit_on_descriptors_is_the_one_of_before(start_supervisor):
     assert raised == (hard, hard)
 
 
+def test_descriptors_above_the_limit_of_a_command_are_its_output(start_supervisor, fifo):
+    script = 'ulimit -Sn 64; exec "$@"'
+    supervisor = start_supervisor("--cgroup", "off", wrapper=("bash", "-c", script, "-"))
+    client, go = supervisor.connect(), fifo()
+    for number in range(40):
+        client.run(f"holds-{number}", f"read < {go.path}")
+    assert len(os.listdir(f"/proc/{supervisor.process.pid}/fd")) > 64
+    client.run("job", "echo out; echo err >&2; ulimit -Sn")
+    client.event("job", "finished")
+    assert sorted(client.output("job").split()) == [b"64", b"err", b"out"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
