@@ -12,17 +12,29 @@ from service.kinds.slurm.step import step
 PRINTS = f"exec {sys.executable} -c 'import os, sys; sys.stdout.buffer.write(repr(sorted(os.environb.items())).encode())'"
 
 
-def run(line, variables, directory, **environment):
+# What a node's /bin/sh may be besides the one here.
+SHELLS = {"its own": ["/bin/sh"], "bash": ["bash", "--posix"]}
+
+
+@pytest.fixture(params=SHELLS)
+def first(request: pytest.FixtureRequest) -> list[str]:
+    """The shell that the step begins with."""
+    return SHELLS[request.param]
+
+
+def run(line, variables, directory, first=("/bin/sh",), **environment):
     ran = step(line, variables, str(directory))
+    assert ran.argv[0] == "/bin/sh"
     env = {"PATH": os.defpath + ":/usr/bin:/bin", **environment, **ran.carriers}
     env = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-    ended = subprocess.run(ran.argv, env=env, capture_output=True, check=False, timeout=300)
+    argv = (*first, *ran.argv[1:])
+    ended = subprocess.run(argv, env=env, capture_output=True, check=False, timeout=300)
     assert ended.stderr == b""
     return ended
 
 
-def environment_of(variables, directory, **environment):
-    ended = run(PRINTS, variables, directory, **environment)
+def environment_of(variables, directory, first=("/bin/sh",), **environment):
+    ended = run(PRINTS, variables, directory, first, **environment)
     assert ended.returncode == 0
     return dict(eval(ended.stdout))  # noqa: S307 - what the program above has written
 
@@ -32,7 +44,9 @@ VALUES = {
     "EMPTY": "",
     "NEWLINES": "\n a\n\nb\n\n",
     "QUOTES": "'\"$HOME`date`\\ !*?[a]",
-    "BYTES": os.fsdecode(b"\xff\xfe \xc3"),
+    "BYTES": os.fsdecode(bytes(range(1, 256)) * 2),
+    "bytes.by.env": os.fsdecode(bytes(range(255, 0, -1))),
+    "PATH": "/nowhere",
     "TEXT": "ü€😀" * 10,
     "with.dots": "1",
     "with blanks": "2",
@@ -49,8 +63,8 @@ VALUES = {
 }
 
 
-def test_each_variable_arrives_as_it_is(tmp_path: Path):
-    found = environment_of(VALUES, tmp_path, SLURM_PROCID="0", JOBRUNNER_STATE="ours")
+def test_each_variable_arrives_as_it_is(tmp_path: Path, first: list[str]):
+    found = environment_of(VALUES, tmp_path, first, SLURM_PROCID="0", JOBRUNNER_STATE="ours")
     for name, value in VALUES.items():
         if name != "BASH_FUNC_f%%":  # bash writes functions in a form of its own
             assert found[os.fsencode(name)] == os.fsencode(value), name
@@ -59,9 +73,15 @@ def test_each_variable_arrives_as_it_is(tmp_path: Path):
     assert others == [b"JOBRUNNER_STEP_3"]
 
 
-def test_a_variable_of_bash_is_as_bash_itself_would_have_it(tmp_path: Path):
-    odd = {"RANDOM": "5", "SECONDS": "100", "SHLVL": "7", "UID": "4", "SHELLOPTS": "braceexpand"}
-    found = environment_of(odd, tmp_path)
+def test_a_variable_of_bash_is_as_bash_itself_would_have_it(tmp_path: Path, first: list[str]):
+    odd = {
+        "RANDOM": "5",
+        "SECONDS": "100",
+        "SHLVL": "7",
+        "UID": "4",
+        "SHELLOPTS": "braceexpand",
+    } | {"IFS": "a0 "}
+    found = environment_of(odd, tmp_path, first)
     bare = subprocess.run(
         ["bash", "-c", PRINTS],
         env={"PATH": "/usr/bin:/bin", **odd},
@@ -69,7 +89,7 @@ def test_a_variable_of_bash_is_as_bash_itself_would_have_it(tmp_path: Path):
         check=True,
     )
     expected = dict(eval(bare.stdout))  # noqa: S307 - the same
-    for name in (b"SHLVL", b"UID", b"SHELLOPTS"):
+    for name in (b"SHLVL", b"UID", b"SHELLOPTS", b"IFS"):
         assert found.get(name) == expected.get(name), name
 
 
@@ -85,13 +105,13 @@ def test_half_a_megabyte_of_variables_arrives(tmp_path: Path):
 
 
 @pytest.mark.parametrize("size", [100, 131_000, 131_072, 400_000, 1_000_000])
-def test_a_command_line_of_any_length_runs_as_it_is(tmp_path: Path, size: int):
+def test_a_command_line_of_any_length_runs_as_it_is(tmp_path: Path, first: list[str], size: int):
     line = (
         "echo $LINENO $0 $#; x='"
         + "ü" * (size // 2)
         + "'\necho ${#x} $LINENO; cat <<E\n$A'\nE\nenv"
     )
-    ended = run(line, {"A": "a", "LANG": "C.UTF-8"}, tmp_path)
+    ended = run(line, {"A": "a", "LANG": "C.UTF-8"}, tmp_path, first)
     first, second, third, *env = ended.stdout.decode().splitlines()
     assert (first[:2], first[-6:]) == ("1 ", "bash 0")
     assert (second, third) == (f"{size // 2} 2", "a'")
