@@ -19,6 +19,7 @@ from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
+from service.web.dead_peers import probe_when_silent
 from service.web.exchange import Exchange
 from service.web.flag import Flag
 from service.web.strangers import Strangers
@@ -46,13 +47,14 @@ class Connection(HttpProtocol):
     """Created by Sanic, one per connection."""
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_began", "is_stranger", "websocket")
+    __slots__ = ("_began", "_is_probed", "is_stranger", "websocket")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._can_write: Any = Flag(is_set=True)
         self._data_received: Any = Flag(is_set=False)
         self._began = monotonic()  # when the current request began to arrive; 0: none does
+        self._is_probed = False
         self.is_stranger = True
         self.websocket: Upgraded | None = None
 
@@ -165,6 +167,12 @@ class Connection(HttpProtocol):
         """Set while the transport takes more to write, and once the client is gone."""
         flag: Flag = self._can_write
         return flag
+
+    def probe_when_silent(self) -> None:
+        """Have the kernel end it when its client is gone, from now on."""
+        if not self._is_probed:
+            self._is_probed = True
+            probe_when_silent(self.transport)
 
     def pause_timeouts(self) -> None:
         """No time limit is checked until `resume_timeouts`."""

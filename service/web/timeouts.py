@@ -6,23 +6,23 @@ nothing. A timer of the connection checks that, and outlives the request, so it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from service.web.connection import connection_of
-from service.web.dead_peers import probe_when_silent
 from service.web.request import Request
 
 
-@contextmanager
-def no_response_timeout(request: Request) -> Iterator[None]:
+class no_response_timeout:  # noqa: N801 - read as a call: with no_response_timeout(request)
     """The response to this request has no time limit within the block, but for a client that is
     gone.
     """
-    connection = connection_of(request)
-    probe_when_silent(connection.transport)
-    connection.pause_timeouts()
-    try:
-        yield
-    finally:
-        connection.resume_timeouts()
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, request: Request) -> None:
+        self._connection = connection_of(request)
+
+    def __enter__(self) -> None:
+        self._connection.probe_when_silent()
+        self._connection.pause_timeouts()
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.resume_timeouts()
