@@ -39,8 +39,8 @@ _LAST_RETRY_S: Final = 1.0
 # Times that a batch is applied anew at once, when others have stored changes of its jobs.
 _ATTEMPTS: Final = 3
 # Seconds that the start of a command waits to be stored: the shortest commands take two
-# milliseconds, and nobody who polls sees the difference.
-_HOLD_S: Final = 0.005
+# milliseconds, ten on a busy host, and nobody who polls sees the difference.
+_HOLD_S: Final = 0.02
 
 _log = structlog.get_logger("jobrunner.engine")
 
