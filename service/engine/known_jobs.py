@@ -96,12 +96,23 @@ class KnownJobs:
 
         Raises: UnknownJob; Unavailable, when this worker stops meanwhile.
         """
+        read: JobRecord | None = None
+
+        def is_over() -> bool:
+            nonlocal read
+            if self._driver.drives(job_id):
+                return False
+            read = self._store.get(job_id)
+            return read is None or read.state not in LIVE
+
         try:
             async with asyncio.timeout(timeout_s):
-                await self.wait_finished(job_id)
+                await self.wait_until(job_id, is_over, to_end=True)
         except TimeoutError:
-            pass  # shown as it is
-        return self.show(job_id)
+            return self.show(job_id)  # as it is
+        if read is None:
+            raise UnknownJob(job_id)
+        return read
 
     async def wait_finished(self, job_id: str) -> None:
         """Return once the job is finished, or gone. Raises: Unavailable."""
