@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _READ_BYTES: Final = 64 << 10
 # Unsent bytes after which a peer counts as dead: it reads nothing, and its jobs need a worker.
 _MAX_BACKLOG_BYTES: Final = 64 << 20
+# Seconds that a message which can wait is held back for another one: the shortest commands end
+# within it, and each message by itself wakes the peer.
+_WAIT_S: Final = 0.002
 
 
 class Listener(Protocol):
@@ -46,6 +49,8 @@ class Connection(asyncio.BufferedProtocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
+        self._is_flush_due = False
+        self._waiting: asyncio.TimerHandle | None = None
         self.role: Role | None = None  # None: the peer hasn't said hello
         self.pid = 0
         self.unheard: dict[Connection, int] = {}  # heartbeats of others since it was heard
@@ -72,18 +77,30 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._listener.closed(self)
 
-    def send(self, message: FromSupervisor) -> None:
+    def send(self, message: FromSupervisor, *, can_wait: bool = False) -> None:
         """Send with everything else of this turn of the loop: what happens together, as the end of
-        a command and of its job, is one write, one wake-up and one transaction.
+        a command and of its job, is one write, one wake-up and one transaction. What `can_wait`
+        goes out with the next message, or in a moment; the order stays.
         """
         if self._transport is None or self._transport.is_closing():
             return
-        if not self._unsent:
-            self._loop.call_soon(self.flush)
         self._unsent.append(encode(message))
+        if self._is_flush_due:
+            return
+        if not can_wait:
+            self._is_flush_due = True
+            self._loop.call_soon(self.flush)
+        elif self._waiting is None:
+            self._waiting = self._loop.call_later(_WAIT_S, self.flush)
 
     def flush(self) -> None:
-        """Send now what this turn of the loop has said so far."""
+        """Send now what was said so far."""
+        self._is_flush_due = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        if not self._unsent:
+            return
         data = b"".join(self._unsent)
         self._unsent.clear()
         if self._transport is None or self._transport.is_closing():

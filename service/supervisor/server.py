@@ -194,7 +194,7 @@ class Server:
             return
         event = self.register.record(entry, body)
         if entry.worker is not None:
-            entry.worker.send(event)
+            entry.worker.send(event, can_wait=body["name"] == "started")
         if body["name"] == "finished":
             self.register.free_slot(entry)
             self.grant_slots()
