@@ -22,7 +22,7 @@ from service.jobs.views import LinesView, LineView
 from service.output.formats.times import rfc3339_ns
 from service.output.index import STDERR, STDOUT
 from service.output.lines.window import LineWindow, ShownLine, Wanted
-from service.output.subscription import checked_offset
+from service.output.offsets import checked_offset
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.timeouts import no_response_timeout

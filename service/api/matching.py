@@ -14,10 +14,10 @@ from service.api.negotiation import Negotiated
 from service.engine.stored_output import StoredOutput
 from service.errors import JobrunnerError, OutputDropped
 from service.output.formats.encoder import Encoder
+from service.output.offsets import checked_offset
 from service.output.search.pool import RunningSearch
 from service.output.search.request import FoundGap, Grep, Part, SearchRequest
 from service.output.selection import Selection
-from service.output.subscription import checked_offset
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse
 from service.web.waiting_reader import counted

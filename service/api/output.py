@@ -34,8 +34,8 @@ from service.errors import (
     UnknownJob,
 )
 from service.output.formats import plain_text
+from service.output.offsets import checked_offset
 from service.output.selection import Selection as PartOfOutput
-from service.output.subscription import checked_offset
 from service.web.fd_reserve import Cost, refuse_in_reserve
 from service.web.request import Request
 from service.web.streaming import StreamAborted, StreamingResponse

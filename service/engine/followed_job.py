@@ -9,7 +9,8 @@ from service.errors import JobrunnerError, OffsetBeyondEnd
 from service.output import digest
 from service.output.formats.job_records import JobRecords
 from service.output.index import LogState
-from service.output.subscription import Subscription, check_end
+from service.output.offsets import check_end
+from service.output.subscription import Subscription
 from service.output.watcher import LogWatcher
 
 

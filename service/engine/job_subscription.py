@@ -29,10 +29,11 @@ from service.jobs.views import EndRecord
 from service.output import digest
 from service.output.formats.encoder import Encoder
 from service.output.index import LogState
+from service.output.offsets import check_end
 from service.output.selected_subscription import SelectedSubscription
 from service.output.selection import EVERYTHING, Selection
 from service.output.sink import Sink
-from service.output.subscription import Subscription, check_end
+from service.output.subscription import Subscription
 from service.output.watcher import LogWatcher
 from service.store import readable
 

@@ -19,11 +19,11 @@ from service.jobs.states import FINISHED, LIVE
 from service.output.index import LogState
 from service.output.lines.line_index import STEP_BYTES
 from service.output.lines.window import LineWindow, Wanted, is_numbered, read_window
+from service.output.offsets import check_end, checked_offset
 from service.output.part import copy_part, wait_beyond
 from service.output.places import find_places
 from service.output.selection import Selection
 from service.output.sink import FileSink
-from service.output.subscription import check_end, checked_offset
 from service.output.watched_log import WatchedLog
 from service.output.watcher import LogWatcher
 

@@ -25,7 +25,7 @@ class FileBytes:
 
     def send_now(self, descriptor: int, offset: int, limit: int) -> int | None:
         """See `FileSource`. Raises: OSError."""
-        if not self._can_send or not (length := self._in_memory(offset, limit)):
+        if not self._can_send or not (length := self.in_memory(offset, limit)):
             return None
         try:
             # 0: the file has become shorter, which a read tells as well.
@@ -43,7 +43,7 @@ class FileBytes:
         """In a thread: it may wait for the disk. Raises: OSError."""
         return os.pread(self._descriptor, length, offset)
 
-    def _in_memory(self, offset: int, length: int) -> int:
+    def in_memory(self, offset: int, length: int) -> int:
         """How many of the bytes are there without a wait for the disk."""
         if not self._can_probe:
             return length

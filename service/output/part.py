@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.output.sink import FileSink
     from service.output.watched_log import WatchedLog
 
-__all__ = ["copy_part", "wait_beyond"]
+__all__ = ["copy_part", "is_fixed", "wait_beyond"]
 
 
 async def copy_part(
@@ -31,7 +31,7 @@ async def copy_part(
         OSError: the disk fails.
     """
     cursor = Cursor(log.reader, begin, stream)
-    is_sent = stream is None and _is_fixed(state, begin, end)
+    is_sent = stream is None and is_fixed(state, begin, end)
     while cursor.offset < end:
         if is_sent and end - cursor.offset > READ_BYTES:
             cursor.offset = await sink.send_file(log.reader, cursor.offset, end)
@@ -51,7 +51,7 @@ async def copy_part(
             await asyncio.sleep(0)  # noqa: TID251 - a turn for the others, no wait
 
 
-def _is_fixed(state: LogState, begin: int, end: int) -> bool:
+def is_fixed(state: LogState, begin: int, end: int) -> bool:
     """Whether no byte of the part was dropped, or ever will be: the kernel sends pages of the file
     later, as they are then.
     """

@@ -196,7 +196,7 @@ class LogReader:
             CorruptLog: the file ends before `offset`.
             OSError: the other side is gone, or the disk fails.
         """
-        length = self._in_memory(offset, limit)
+        length = self.in_memory(offset, limit)
         if not length:
             return None
         try:
@@ -267,11 +267,11 @@ class LogReader:
                 self._cannot_refuse(error)
         # What is read without waiting has to be copied out of a buffer made beforehand, which
         # takes half of the throughput. So it is asked whether the bytes are in memory.
-        elif self._in_memory(offset, length) < length:
+        elif self.in_memory(offset, length) < length:
             raise BlockingIOError(errno.EAGAIN, "the bytes are not in memory")
         return os.pread(self._output_fd, length, offset)
 
-    def _in_memory(self, offset: int, length: int) -> int:
+    def in_memory(self, offset: int, length: int) -> int:
         """How many of the bytes are, asked at some places; when one between them isn't, a read
         waits for that.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["FileSink", "FileSource", "Sink"]
 
@@ -33,6 +33,9 @@ class Sink(Protocol):
 class FileSource(Protocol):
     """Bytes of a file that never change."""
 
+    def in_memory(self, offset: int, limit: int) -> int:
+        """Looks how many of them, up to `limit`, can be sent without waiting for the disk."""
+
     def send_now(self, descriptor: int, offset: int, limit: int) -> int | None:
         """Sends up to `limit` of them to a socket, without waiting for it or for the disk.
 
@@ -41,11 +44,14 @@ class FileSource(Protocol):
         """
 
 
+@runtime_checkable
 class FileSink(Sink, Protocol):
     """A sink that may take bytes from a file as well."""
 
     async def send_file(self, source: FileSource, begin: int, end: int) -> int:
         """Takes those from `begin` to before `end`, as `write` does.
+
+        Cancelled, it may have taken some: no more is to be written then.
 
         Returns: how far it came: before the `end`, the next ones are to be written.
         """

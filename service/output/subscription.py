@@ -11,10 +11,14 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING
 
-from service.errors import CorruptLog, OffsetBeyondEnd, OffsetInGap, OutputDropped
+from service.errors import OutputDropped
 from service.output.cursor import Cursor
 from service.output.digest import STEP_BYTES, keep, kept
 from service.output.fanout import Subscriber
+from service.output.files import READ_BYTES
+from service.output.offsets import check_end, checked_offset
+from service.output.part import is_fixed
+from service.output.sink import FileSink
 
 if TYPE_CHECKING:
     import os
@@ -28,18 +32,10 @@ if TYPE_CHECKING:
     from service.output.watched_log import WatchedLog
     from service.output.watcher import LogWatcher
 
-__all__ = ["Subscription", "check_end", "checked_offset"]
+__all__ = ["Subscription"]
 
-
-def check_end(found: int, at_least: int) -> None:
-    """Sees that a log which ends at `found` has all that is known to have been in it.
-
-    Raises:
-        CorruptLog: bytes are missing.
-    """
-    if found < at_least:
-        msg = f"the output has {found} bytes, it had {at_least}"
-        raise CorruptLog(msg)
+_SENT_BYTES = 2 * READ_BYTES
+"""From here on bytes go from the file as it is: of fewer a copy costs less."""
 
 
 class Subscription:
@@ -171,8 +167,11 @@ class Subscription:
         """
         encoder, stream = self._encoder, self._stream
         digests = digests and not (self.state.closed and kept(self._directory))
+        files = sink if encoder.is_verbatim and isinstance(sink, FileSink) else None
         while True:
             state = self._log.state if self._follow else self.opening
+            if files is not None:
+                await self._send_to(files, state)
             try:
                 chunks = await self._read(state)
             except OutputDropped as dropped:
@@ -260,6 +259,17 @@ class Subscription:
             return b""
         return chunks[0].data
 
+    async def _send_to(self, sink: FileSink, state: LogState) -> None:
+        """Has the sink take from the file what it can."""
+        begin, end = self._cursor.offset, state.end
+        is_long = self._stream is None and end - begin >= _SENT_BYTES
+        if not is_long or not is_fixed(state, begin, end):
+            return
+        reached = await sink.send_file(self._log.reader, begin, end)
+        if reached > begin:
+            self._cursor.offset = reached
+            self._encoder.begin_after(self._byte_before(reached))
+
     def _skip(self, dropped: OutputDropped) -> tuple[int, int]:
         """Goes on behind what was dropped; tells what of it this reader wanted."""
         start, until = self._cursor.offset, dropped.until
@@ -283,17 +293,3 @@ def _may_lack(state: LogState, begin: int, end: int, stream: int | None) -> bool
     """Whether some of what is to be read was dropped, or may be meanwhile."""
     start, until = state.gap.of(stream)
     return max(start, begin) < min(until, end) or (state.limit > 0 and not state.closed)
-
-
-def checked_offset(offset: int, size: int, gap: tuple[int, int] | None) -> int:
-    """The offset from the start, of a stream with so many bytes that doesn't begin in `gap`.
-
-    Raises: OffsetBeyondEnd, OffsetInGap.
-    """
-    if offset > size:
-        raise OffsetBeyondEnd(offset, size)
-    if offset < 0:
-        offset = max(0, size + offset)
-    if gap is not None and gap[0] <= offset < gap[1]:
-        raise OffsetInGap(offset, gap, size)
-    return offset

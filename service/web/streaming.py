@@ -57,6 +57,7 @@ class StreamingResponse:
         "_http",
         "_is_complete",
         "_is_framed",
+        "_left",
         "_length",
         "_request",
         "_response",
@@ -90,6 +91,7 @@ class StreamingResponse:
         self._transport: Any = connection.transport
         self._length = length
         self._sent = 0
+        self._left = 0  # bytes that were announced and are to come next
         self._is_complete = False
         self._is_framed = length is None and request.version != "1.0"
         self._has_body = request.method != "HEAD"
@@ -124,7 +126,7 @@ class StreamingResponse:
     ) -> None:
         self._streams.discard(self)
         self._request.streamed_bytes = self._sent
-        is_short = self._length not in (None, self._sent) and self._has_body
+        is_short = self._left or (self._length not in (None, self._sent) and self._has_body)
         if kind is not None or is_short:
             self.abort()
             if kind is None:
@@ -166,6 +168,8 @@ class StreamingResponse:
             return True  # of no bytes the frame would be the end
         if not self._is_framed:
             transport.write(data)
+        elif self._left:
+            self._complete_frame(data)
         elif length <= _COPIED_BYTES:
             streams = self._streams
             if data is not streams.data:
@@ -180,22 +184,36 @@ class StreamingResponse:
         reached. The others are for `write`.
         """
         transport = self._transport
-        if self._is_framed or not self._has_body or not takes_files(transport):
+        if self._left or not self._has_body or not takes_files(transport):
             return begin
         await self.flush()
         if transport.is_closing():
             raise StreamAborted("the client is gone")
         if transport.get_write_buffer_size():
             return begin  # these bytes would overtake those
-        sending = FileSending(transport, source, begin, end)
+        sending = FileSending(transport, source, begin, end, is_framed=self._is_framed)
         try:
             await sending.run()
         except ConnectionError as exc:
             raise StreamAborted("the client is gone") from exc
         finally:
             self._sent += sending.offset - begin
+            self._left = sending.left
+        if self._is_framed and sending.offset > begin and not self._left:
+            transport.write(b"\r\n")
         transport.set_write_buffer_limits()  # as they were before the flush
         return sending.offset
+
+    def _complete_frame(self, data: bytes) -> None:
+        """Write what was announced, and the rest in a frame of its own."""
+        transport, announced = self._transport, data[: self._left]
+        self._left -= len(announced)
+        transport.write(announced)
+        if self._left:
+            return
+        transport.write(b"\r\n")
+        if rest := data[len(announced) :]:
+            write_parts(transport, b"%x\r\n" % len(rest), rest, b"\r\n")
 
     async def linger(self, seconds: float) -> None:
         """All was written; leave the response open for so long, unless the client closes it, which

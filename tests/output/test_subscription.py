@@ -23,7 +23,9 @@ from log_readers import (
 )
 
 from service.errors import CorruptLog, OffsetBeyondEnd, WatcherClosed
+from service.output.formats.plain_text import MarkedPlainText
 from service.output.index import STDERR, STDOUT, LogState
+from service.output.reader import LogReader
 from service.output.watcher import LogWatcher
 from service.output.writer import LogWriter
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Awaitable, Callable, Iterator
 
+    from service.output.sink import FileSource
     from tests.output.conftest import Pipe
 
     Run = Callable[[Awaitable[object]], None]
@@ -39,9 +42,9 @@ if TYPE_CHECKING:
 class Job:
     """A log with a pipe into it."""
 
-    def __init__(self, directory: Path, pipe: Pipe) -> None:
+    def __init__(self, directory: Path, pipe: Pipe, limit: int = 0) -> None:
         self.directory = directory
-        self.log = LogWriter.create(directory)
+        self.log = LogWriter.create(directory, limit=limit)
         self._pipe = pipe
 
     def put(self, data: bytes, stream: int = STDOUT, command: int = 0) -> None:
@@ -515,5 +518,118 @@ def test_without_inotify_logs_are_looked_at_until_it_is_there(run: Run, job: Job
             assert watcher.refusal is None  # the first who waits tries again
             job.finish()
             assert await reading == b"watched"
+
+    run(scenario())
+
+
+class FileTakingSink(FakeSink):
+    """A sink that takes bytes from a file as well, up to some at a time.
+
+    Attributes:
+        taken: which, as pairs of offsets.
+    """
+
+    def __init__(self, at_a_time: int) -> None:
+        super().__init__()
+        self.taken: list[tuple[int, int]] = []
+        self._at_a_time = at_a_time
+
+    async def send_file(self, source: FileSource, begin: int, end: int) -> int:
+        assert isinstance(source, LogReader)
+        reached = begin
+        while reached < min(end, begin + self._at_a_time):
+            data = source.read(reached, min(end, begin + self._at_a_time) - reached)
+            await self.write(data)
+            reached += len(data)
+        self.taken.append((begin, reached))
+        return reached
+
+
+@pytest.mark.parametrize("at_a_time", [0, 1000, 300_000, 1 << 30])
+@pytest.mark.parametrize("offset", [0, 5])
+def test_a_sink_that_takes_files_is_given_what_is_long(
+    job: Job, run: Run, at_a_time: int, offset: int
+) -> None:
+    data = os.urandom(700_000)
+    job.put(data)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with watching() as watcher, subscribed(watcher, job.directory, offset) as subscription:
+            sink = FileTakingSink(at_a_time)
+            reading = asyncio.ensure_future(subscription.copy_to(sink, digests=True))
+            await sink.has(data[offset:])
+            for word in (b"live ", b"more "):
+                loop.call_soon(job.put, word)
+                await sink.has(data[offset:] + b"live ")
+            loop.call_soon(job.finish)
+            await reading
+            assert sink.all == data[offset:] + b"live more "
+            assert sink.taken[0] == (offset, min(700_000, offset + at_a_time))
+            assert subscription.offset == job.log.end
+            whole = hashlib.sha256(data + b"live more ").hexdigest()
+            assert await subscription.digest() == whole
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("stream", [STDOUT, STDERR])
+def test_one_stream_is_not_taken_from_the_file(job: Job, run: Run, stream: int) -> None:
+    data = os.urandom(700_000)
+    job.put(data, stream)
+    job.put(b"other", STDOUT + STDERR - stream)
+    job.finish()
+
+    async def scenario() -> None:
+        with watching() as watcher, subscribed(watcher, job.directory, 0, stream) as subscription:
+            sink = FileTakingSink(1 << 30)
+            await subscription.copy_to(sink)
+            assert sink.all == data
+            assert not sink.taken
+
+    run(scenario())
+
+
+def test_what_may_be_dropped_is_not_taken_from_the_file(
+    job_dir: Path, make_pipe: Callable[[], Pipe], run: Run
+) -> None:
+    data = os.urandom(700_000)
+    limited = Job(job_dir, make_pipe(), limit=1 << 20)
+    limited.put(data)
+
+    async def scenario() -> None:
+        with watching() as watcher, subscribed(watcher, job_dir, follow=False) as subscription:
+            sink = FileTakingSink(1 << 30)
+            await subscription.copy_to(sink)
+            assert sink.all == data
+            assert not sink.taken
+            limited.finish()
+            with subscribed(watcher, job_dir) as later:
+                await later.copy_to(sink)
+            assert sink.all == data + data
+            assert sink.taken == [(0, len(data))]
+
+    run(scenario())
+    limited.log.detach()
+
+
+@pytest.mark.parametrize("last", [b"\n", b"x"])
+def test_a_line_about_a_gap_begins_a_line_behind_bytes_from_the_file(
+    job: Job, run: Run, last: bytes
+) -> None:
+    data = os.urandom(699_999) + last
+    job.put(data)
+    job.finish()
+
+    async def scenario() -> None:
+        encoder = MarkedPlainText()
+        with (
+            watching() as watcher,
+            subscribed(watcher, job.directory, encoder=encoder) as subscription,
+        ):
+            sink = FileTakingSink(1 << 30)
+            await subscription.copy_to(sink)
+            assert sink.taken == [(0, len(data))]
+            assert encoder.gap(1, 2).startswith(b"\n") == (last != b"\n")
 
     run(scenario())

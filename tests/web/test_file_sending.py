@@ -38,10 +38,20 @@ class InMemoryUpTo:
         self._source = source
         self._end = end
 
+    def in_memory(self, offset: int, limit: int) -> int:
+        return self._source.in_memory(offset, max(0, min(limit, self._end - offset)))
+
     def send_now(self, descriptor: int, offset: int, limit: int) -> int | None:
         if offset >= self._end:
             return None
         return self._source.send_now(descriptor, offset, min(limit, self._end - offset))
+
+
+class GoneBehind(InMemoryUpTo):
+    """The log, whose bytes behind a place leave memory when they have been announced."""
+
+    def in_memory(self, offset: int, limit: int) -> int:
+        return self._source.in_memory(offset, limit)
 
 
 def open_descriptors() -> int:
@@ -97,16 +107,77 @@ async def test_what_is_not_in_memory_is_left_to_be_written(reader: LogReader) ->
         assert await read == DATA[:1_000_000]
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"), [(0, 1), (7, 4096), (1, 262_145), (4095, 2_000_000), (0, len(DATA))]
+)
 @on_both_loops
-async def test_chunks_are_not_sent_from_a_file(reader: LogReader) -> None:
+async def test_chunks_come_between_those_that_were_written(
+    reader: LogReader, begin: int, end: int
+) -> None:
+    before = b"before" * 50_000
+    async with stream_server() as (server, client):
+        for _ in range(2):  # the connection serves another request behind them
+            await client.ask()
+            response = await server.streams.get()
+            await client.head()
+            read = asyncio.create_task(client.chunks())
+            await response.write(before)
+            descriptors = open_descriptors()
+            assert await response.send_file(reader, begin, end) == end
+            assert open_descriptors() == descriptors
+            await response.write(b"after")
+            assert await response.send_file(reader, begin, end) == end
+            assert await server.end() is None
+            assert b"".join(await read) == before + DATA[begin:end] + b"after" + DATA[begin:end]
+
+
+@pytest.mark.parametrize("step", [1, 100_000, 1 << 20])
+@on_both_loops
+async def test_what_left_memory_after_it_was_announced_is_written(
+    reader: LogReader, step: int
+) -> None:
     async with stream_server() as (server, client):
         await client.ask()
         response = await server.streams.get()
-        assert await response.send_file(reader, 10, len(DATA)) == 10
-        await response.write(b"one")
-        assert await server.end() is None
         await client.head()
-        assert await client.chunks() == [b"one"]
+        read = asyncio.create_task(client.chunks())
+        reached = await response.send_file(GoneBehind(reader, 1_300_000), 0, 2_000_000)
+        assert reached == 1_300_000
+        # The chunk that has begun holds what is written next, and no other file's bytes.
+        assert await response.send_file(reader, reached, 2_000_000) == reached
+        for place in range(reached, 1_400_000, step) if step > 1 else range(reached, reached + 9):
+            await response.write(DATA[place : place + step])
+            reached = place + step
+        await response.write(DATA[reached:2_500_000])
+        assert await response.send_file(reader, 2_500_000, len(DATA)) == len(DATA)
+        assert await server.end() is None
+        assert b"".join(await read) == DATA
+
+
+@on_both_loops
+async def test_a_chunk_that_is_not_complete_is_no_end(reader: LogReader) -> None:
+    async with stream_server() as (server, client):
+        await client.ask()
+        response = await server.streams.get()
+        read = asyncio.create_task(client.rest())
+        assert await response.send_file(GoneBehind(reader, 5000), 0, 9000) == 5000
+        assert isinstance(await server.end(), StreamAborted)
+        _, _, body = (await read).partition(b"\r\n\r\n")
+        assert body == b"2328\r\n" + DATA[:5000]  # 9000 were announced
+
+
+@on_both_loops
+async def test_a_client_of_chunks_that_leaves_ends_it(reader: LogReader) -> None:
+    async with stream_server() as (server, client):
+        await client.ask()
+        response = await server.streams.get()
+        sending = asyncio.create_task(response.send_file(reader, 0, len(DATA)))
+        await client.head()
+        await client.exactly(1000)
+        client.leave()
+        with pytest.raises(StreamAborted):
+            await sending
+        assert await server.left.get() is not None
 
 
 @on_both_loops

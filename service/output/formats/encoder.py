@@ -60,6 +60,8 @@ class Encoder(ABC):
         beats: `heartbeat` returns something.
         needs_previous: `begin_after` is to be called when it doesn't begin at the start.
         needs_origin: it tells at its head when the job started, and of its terminal.
+        is_verbatim: `chunk` returns the bytes that it is given. They may be sent by other means,
+            and `begin_after` called with the last one.
         options: what the reader wants.
         state: all that the next bytes depend on, beside the chunk and the options.
     """
@@ -72,6 +74,7 @@ class Encoder(ABC):
     beats: ClassVar[bool] = False
     needs_previous: ClassVar[bool] = False
     needs_origin: ClassVar[bool] = False
+    is_verbatim: ClassVar[bool] = False
 
     def __init__(self, options: Options = DEFAULT) -> None:
         self.options = options

@@ -4,7 +4,7 @@ people; what is asked for as bytes is cut there, for programs that count them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from service.output.formats.encoder import Encoder
 from service.output.formats.format import Format
@@ -22,6 +22,11 @@ class PlainText(Encoder):
     """The output and nothing else, so a gap can't be told of."""
 
     __slots__ = ()
+
+    is_verbatim: ClassVar[bool] = True
+
+    def begin_after(self, previous: bytes) -> None:
+        """Nothing depends on it."""
 
     def chunk(self, chunk: Chunk) -> bytes:
         """The bytes themselves, as the object that they came in."""
@@ -44,9 +49,15 @@ class MarkedPlainText(Encoder):
 
     __slots__ = ()
 
+    is_verbatim: ClassVar[bool] = True
+
     def __init__(self) -> None:
         super().__init__()
         self.state: bool = True
+
+    def begin_after(self, previous: bytes) -> None:
+        """A line for people begins on a line of its own."""
+        self.state = previous == b"\n"
 
     @property
     def marks_gaps(self) -> bool:
