@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import compileall
+import gc
 import inspect
 import shutil
 import tempfile
@@ -30,6 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
     compile all of it: a quarter of a start."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(service.__file__).parent, quiet=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: the garbage collector need not look at it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -117,6 +117,24 @@ def test_each_check_that_bandit_skips_has_its_reason_beside_it():
     assert not [code for code, rest in skipped.items() if not re.fullmatch(r"\s+# \S.*", rest)]
 
 
+def test_tests_with_a_service_stand_where_tox_looks_for_them():
+    tox = ini((ROOT / "tox.ini").read_text())
+    places = [ROOT / place for place in tox["testenv"]["with_service"].split()]
+    e2e = ROOT / "tests/e2e"  # which `coverage-quick` leaves out
+    assert e2e in places
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text()
+        has_service = re.search(
+            r"pytest\.mark\.e2e\b|^pytestmark = .*\bIN_A_BROWSER\b", text, re.MULTILINE
+        )
+        is_there = any(path.is_relative_to(place) for place in places)
+        assert is_there or not has_service or path == Path(__file__), path
+        is_marked = re.search(
+            r"^pytestmark = (?:\[\s*)?(?:pytest\.mark\.e2e|\*?IN_A_BROWSER)\b", text, re.MULTILINE
+        )
+        assert is_marked or not path.is_relative_to(e2e), path
+
+
 def test_hooks_run_environments_that_tox_has():
     tox = ini((ROOT / "tox.ini").read_text())
     hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text())
