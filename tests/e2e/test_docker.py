@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from answers import assert_problem, pointers
+from command_line import CommandLine
 from containers import command_line, docker, job, outcome
 from dockerd import IMAGE, Dockerd
 from gates import attached
@@ -103,6 +104,19 @@ def test_the_container_carries_the_jobs_name(service: Service, dockerd: Dockerd)
 
 
 # What runs
+
+
+def test_the_command_line_runs_a_command_in_a_container(service: Service):
+    cli = CommandLine(service.url)
+    # One word is a line for the container's shell; more are its arguments as they are.
+    line = cli("run", "--image", IMAGE, "pwd; echo $0 >&2; exit 7", status=7)
+    assert line.stdout == b"/data\n"
+    words = cli(
+        "run", "--image", IMAGE, "--env", "A=b c", "--", "sh", "-c", 'echo "$A" "$@"', "-", "$A"
+    )
+    assert words.stdout == b"b c $A\n"
+    both = cli("run", "--image", IMAGE, "--slurm", "true", status=2)
+    assert b"Expected --slurm or --image, got both." in both.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from containers import job, outcome
 from gates import Gate, attached
 from running import Service, running
-from slurm import PROCESSORS, Cluster, cluster_or_skip, slurm
+from slurm import Cluster, cluster_or_skip, slurm
 from waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slurm, pytest.mark.slow]
@@ -24,6 +24,8 @@ USER = "nobody"
 # heartbeats and the like, less than once a second.
 LOOKED_AT_S = 5.0
 WAKES = 20
+# Steps that sleep then. Each has three processes, of about 20 MB together.
+SLEEPERS = 100
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +118,20 @@ def told(service: Service) -> dict[str, object]:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
-def test_the_supervisor_is_quiet_while_steps_sleep_and_others_wait(
-    tmp_path: Path, cluster: Cluster
-):
-    count = PROCESSORS + 8  # the last ones wait for a node
-    environment = {**cluster.environment, "JOBRUNNER_MAX_RUNNING": "100"}
-    with running(tmp_path / "jobrunner", environment=environment) as service:
+def test_the_supervisor_is_quiet_while_a_hundred_steps_sleep_and_others_wait(tmp_path: Path):
+    count = SLEEPERS + 8  # the last ones wait for a node
+    with (
+        cluster_or_skip(processors=SLEEPERS) as cluster,
+        running(
+            tmp_path / "jobrunner",
+            environment={**cluster.environment, "JOBRUNNER_MAX_RUNNING": str(count)},
+        ) as service,
+    ):
         jobs = [service.submit(job(slurm("echo ready; sleep 1000"), Grace=0)) for _ in range(count)]
         running_ones = "squeue", "-h", "-t", "RUNNING", "-o", "%j"
-        until(lambda: len(cluster.says(*running_ones).split()) == PROCESSORS)
-        until(lambda: sum(service.show(j)["Output"]["Bytes"] for j in jobs) == PROCESSORS * 6)
+        until(lambda: len(cluster.says(*running_ones).split()) == SLEEPERS)
+        until(lambda: sum(service.show(j)["Output"]["Bytes"] for j in jobs) == SLEEPERS * 6)
+        until(lambda: len(cluster.jobs()) == count)
         trace = tmp_path / "trace"
         strace = ["strace", "-f", "-o", str(trace), "-p", str(service.supervisor_pid())]
         with subprocess.Popen(strace, stderr=subprocess.PIPE) as tracer:

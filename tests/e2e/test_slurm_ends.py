@@ -13,7 +13,7 @@ import pytest
 from containers import job, outcome
 from gates import attached
 from running import Service, running
-from slurm import Cluster, slurm
+from slurm import PROCESSORS, Cluster, slurm
 from waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slurm, pytest.mark.slow]
@@ -51,6 +51,26 @@ def test_a_cancellation_by_somebody_else_is_no_success_whatever_the_code(
     assert view["Commands"][1]["State"] == "skipped"
     assert service.output(job_id, stream="stdout") == b"ready\ngot it\n"
     assert cluster.jobs(job_id) == []
+
+
+def test_a_step_whose_place_a_job_of_higher_priority_takes_was_preempted(
+    service: Service, cluster: Cluster
+):
+    line = "trap 'echo got it; exit 0' TERM; echo ready; while :; do read -t 0.1 <> <(:); done"
+    job_id = started(service, line)
+    all_of_them = {"Tasks": PROCESSORS, "Nodes": 2}
+    urgent = service.submit(job(slurm("true", Partition="urgent", **all_of_them)))
+    view = service.wait(job_id)
+    assert view["State"] == "exited"
+    # That it handled the signal makes it no success.
+    assert outcome(view) == ("exited", None, None)
+    error = "Slurm ended the job (PREEMPTED): a job of higher priority took its place."
+    assert view["Commands"][0]["Error"] == error
+    assert view["Commands"][0]["SlurmJobID"].isdecimal()
+    assert view["Commands"][1]["State"] == "skipped"
+    assert service.output(job_id, stream="stdout") == b"ready\ngot it\n"
+    assert service.wait(urgent)["ExitCode"] == 0
+    assert cluster.jobs() == []
 
 
 def test_a_step_that_takes_too_much_memory_was_killed_for_it(service: Service):

@@ -46,6 +46,8 @@ SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
 SlurmdParameters=config_overrides
 MpiDefault=none
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 KillWait=2
 MessageTimeout=60
 SlurmdTimeout={node_timeout}
@@ -54,10 +56,11 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
-NodeName={n1} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p1} CPUs={cpus} RealMemory=3000
-NodeName={n2} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p2} CPUs={cpus} RealMemory=3000
+NodeName={n1} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p1} CPUs={cpus} RealMemory={memory}
+NodeName={n2} NodeHostname=localhost NodeAddr=127.0.0.1 Port={p2} CPUs={cpus} RealMemory={memory}
 PartitionName=main Nodes={n1},{n2} Default=YES State=UP DefMemPerCPU=100
 PartitionName=one Nodes={n1} State=UP DefMemPerCPU=100
+PartitionName=urgent Nodes={n1},{n2} State=UP DefMemPerCPU=100 PriorityTier=2
 """
 _CGROUP_CONF = """\
 CgroupPlugin=cgroup/v1
@@ -67,9 +70,13 @@ ConstrainRAMSpace=yes
 
 
 class Cluster:
-    """One cluster below a folder of its own. `environment` leads Slurm's programs to it."""
+    """One cluster below a folder of its own. `environment` leads Slurm's programs to it. `processors`
+    are those that its nodes say they have, whatever this host has.
+    """
 
-    def __init__(self, folder: Path, *, node_timeout: int = 300) -> None:
+    def __init__(
+        self, folder: Path, *, node_timeout: int = 300, processors: int = PROCESSORS
+    ) -> None:
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.environment = {"SLURM_CONF": str(self.conf)}
@@ -78,7 +85,8 @@ class Cluster:
         # Unlike those of any other cluster on this host: cgroups are named for them.
         self.nodes = tuple(f"n{ports['controller']}-{number}" for number in (1, 2))
         (folder / "state").mkdir()
-        settings: dict[str, Any] = {"folder": folder, "cpus": PROCESSORS // 2, **ports}
+        each = processors // 2
+        settings: dict[str, Any] = {"folder": folder, "cpus": each, "memory": each * 500, **ports}
         settings |= dict(zip(("n1", "n2"), self.nodes, strict=True))
         self.conf.write_text(_CONF.format(node_timeout=node_timeout, **settings))
         (folder / "cgroup.conf").write_text(_CGROUP_CONF)
