@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import pwd
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,8 @@ from service.settings import Settings
 # What the supervisor runs: see there.
 _CONTROL: Final = str(Path(__file__).with_name("control.sh"))
 _COMMENT: Final = "jobrunner:"
+# One that can't be taken for a number, an option or a list.
+_plain_name: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]*")
 
 
 def srun(settings: Settings) -> str:
@@ -36,10 +40,8 @@ def control(verb: str, *arguments: str) -> tuple[str, ...]:
 
 
 def user(settings: Settings) -> str:
-    """Whose jobs they are in Slurm, by number: to list those of one user costs a controller
-    little.
-    """
-    return str(os.geteuid() if settings.run_as is None else settings.run_as.uid)
+    """Whose jobs they are in Slurm: to list those of one user costs a controller little."""
+    return _name_of(os.geteuid() if settings.run_as is None else settings.run_as.uid)
 
 
 def comment(settings: Settings) -> str:
@@ -47,6 +49,19 @@ def comment(settings: Settings) -> str:
     state_dir = os.fsencode(settings.state_dir.resolve())
     whole = os.fsencode(os.uname().nodename) + b"\0" + state_dir
     return f"{_COMMENT}{hashlib.sha256(whole).hexdigest()[:16]}"
+
+
+@functools.cache
+def _name_of(uid: int) -> str:
+    """Its number where it has no name. Slurm's programs take a number for a name at first, and ask
+    every source of names that the host has for it, again and again.
+    """
+    try:
+        name = pwd.getpwuid(uid).pw_name
+        is_its_own = pwd.getpwnam(name).pw_uid == uid
+    except KeyError:
+        return str(uid)
+    return name if is_its_own and _plain_name.fullmatch(name) else str(uid)
 
 
 @functools.cache
