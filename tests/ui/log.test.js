@@ -100,6 +100,16 @@ test("the hits before a place are found where they are few, and where they are m
   }
 });
 
+test("a search that never tells all hits is asked for a bounded number of times", async () => {
+  let asked = 0;
+  const search = async () => {
+    asked += 1;
+    return { hits: [], count: 0, isAll: false };
+  };
+  assert.deepEqual(await hitsBefore(search, 1_900_000), { hits: [], begin: 1_899_999 });
+  assert.ok(asked < 30);
+});
+
 test("an error of a search is told, and a later search ends an earlier one", async () => {
   const failing = new Finder(async () => { throw new Error("missing )"); }, () => 9);
   await failing.find("(", 0);

@@ -1,6 +1,7 @@
 // What a cluster knows of a command that runs there, such as why it lets it wait: no change tells of it, so it is
 // asked for while somebody looks, until the command has a node.
 
+import { askWhileSeen } from "../asking.js";
 import { useEffect, useState } from "../vendor/htm-preact.js";
 
 const EACH_MS = 3000;
@@ -23,25 +24,11 @@ export function useElsewhere(api, view) {
   const number = askedAbout(view.Commands);
   useEffect(() => {
     if (number < 0) return undefined;
-    let timer = null;
-    let isOver = false;
-    async function ask() {
-      if (!document.hidden) {
-        const now = await api.job(view.ID).catch(() => null);
-        if (isOver) return;
-        if (now) {
-          const { SlurmJobID, Nodes, Queued } = now.Commands[number];
-          setTold({ number, facts: { SlurmJobID, Nodes, Queued } });
-          if (Nodes) return;
-        }
-      }
-      timer = setTimeout(ask, EACH_MS);
-    }
-    ask();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
+    return askWhileSeen(EACH_MS, () => api.job(view.ID), (now) => {
+      const { SlurmJobID, Nodes, Queued } = now.Commands[number];
+      setTold({ number, facts: { SlurmJobID, Nodes, Queued } });
+      return Boolean(Nodes);
+    });
   }, [view.ID, number]);
   return withTold(view.Commands, told);
 }

@@ -1,5 +1,6 @@
 // Whether a job waits for input: no change tells of it, so it is asked for while somebody looks.
 
+import { askWhileSeen } from "../asking.js";
 import { useEffect, useState } from "../vendor/htm-preact.js";
 
 const EACH_MS = 3000;
@@ -10,21 +11,7 @@ export function useWaiting(api, view) {
   const canWait = view.State === "running" && Boolean(view.Stdin || view.TTY);
   useEffect(() => {
     if (!canWait) return undefined;
-    let timer = null;
-    let isOver = false;
-    async function ask() {
-      if (!document.hidden) {
-        const now = await api.job(view.ID).catch(() => null);
-        if (isOver) return;
-        if (now) setWaits(now.WaitingForInput);
-      }
-      timer = setTimeout(ask, EACH_MS);
-    }
-    ask();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
+    return askWhileSeen(EACH_MS, () => api.job(view.ID), (now) => setWaits(now.WaitingForInput));
   }, [view.ID, canWait]);
   return canWait ? waits : null;
 }

@@ -150,6 +150,8 @@ export async function hitsBefore(search, end) {
     const { hits, isAll } = await search({ offset: begin, limit: end - begin });
     // The place may lie within a line, whose rest isn't one.
     const whole = begin ? hits.filter((hit) => hit.offset > begin) : hits;
+    // No fewer bytes are left to try: those hits are as near as can be told.
+    if (!isAll && bytes - empty <= 1) return { hits: whole, begin: whole[0]?.offset ?? begin };
     if (!isAll) full = bytes;
     else if (whole.length || !begin) return { hits: whole, begin: whole[0]?.offset ?? 0 };
     else empty = bytes;

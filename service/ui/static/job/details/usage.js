@@ -1,5 +1,6 @@
 // What a running job uses, while somebody looks: no change tells of it, so it is asked for.
 
+import { askWhileSeen } from "../../asking.js";
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { bytes } from "../../words.js";
 import { withStyle } from "../../loading/style_sheets.js";
@@ -17,24 +18,11 @@ export function useUsage(api, view, isShown) {
   const isRunning = view.State === "running";
   useEffect(() => {
     if (!isShown || !isRunning) return undefined;
-    let timer = null;
-    let isOver = false;
-    async function ask() {
-      if (!document.hidden) {
-        const now = await api.job(view.ID).catch(() => null);
-        if (isOver) return;
-        if (now && now.State === "running") {
-          setFresh(now);
-          setSamples((old) => taken(old, { at: Date.now() / 1000, usage: now.Usage }));
-        }
-      }
-      timer = setTimeout(ask, EACH_MS);
-    }
-    ask();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
+    return askWhileSeen(EACH_MS, () => api.job(view.ID), (now) => {
+      if (now.State !== "running") return;
+      setFresh(now);
+      setSamples((old) => taken(old, { at: Date.now() / 1000, usage: now.Usage }));
+    });
   }, [view.ID, isShown, isRunning]);
   const shown = fresh && isRunning ? fresh : view;
   return [shown.Usage, shown.Output, samples];
