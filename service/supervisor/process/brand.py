@@ -12,10 +12,9 @@ Source: getrlimit(2), proc(5).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 # Of a process that the supervisor starts for itself. Every brand has this bit; below it, 16 of the
@@ -24,6 +23,7 @@ OF_NO_JOB: Final = 1 << 61
 _JOB_BITS: Final = 45
 
 
+@functools.lru_cache(maxsize=256)  # a job's is needed three times
 def brand_of(mark: str, job_id: str) -> int:
     """The brand of a job of the state directory with this mark."""
     digest = hashlib.sha256(job_id.encode()).digest()
@@ -36,18 +36,24 @@ def is_brand(number: int, mark: str) -> bool:
     return number != OF_NO_JOB and number >> _JOB_BITS == _prefix(mark) >> _JOB_BITS
 
 
-@contextmanager
-def branded(number: int) -> Iterator[None]:
+class branded:  # noqa: N801 - read as a call: with branded(number)
     """What is spawned within the block has this brand."""
-    before = resource.getrlimit(resource.RLIMIT_RTTIME)
-    if before[0] != resource.RLIM_INFINITY:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_RTTIME, (number, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_RTTIME, before)
+
+    __slots__ = ("_before", "_number")
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._before: tuple[int, int] | None = None
+
+    def __enter__(self) -> None:
+        before = resource.getrlimit(resource.RLIMIT_RTTIME)
+        if before[0] == resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (self._number, before[1]))
+            self._before = before
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            resource.setrlimit(resource.RLIMIT_RTTIME, self._before)
 
 
 def _prefix(mark: str) -> int:

@@ -49,16 +49,15 @@ class Cgroup:
 
     def is_populated(self) -> bool:
         """Whether a process of it lives; one small read."""
-        with open(f"{self._path}/cgroup.events", "rb", buffering=0) as file:
-            return b"populated 0" not in file.read(256)
+        return b"populated 0" not in _read(f"{self._path}/cgroup.events")
 
     def cpu_s(self) -> float | None:
         """Processor time of all its processes, dead ones too; version 2 counts it by itself."""
-        with suppress(OSError), open(f"{self._path}/cpu.stat", "rb", buffering=0) as file:
-            key, number = file.read(256).split(maxsplit=2)[:2]
-            if key == b"usage_usec":
-                return int(number) / 1e6
-        return None
+        try:
+            key, number = _read(f"{self._path}/cpu.stat").split(maxsplit=2)[:2]
+        except OSError:
+            return None
+        return int(number) / 1e6 if key == b"usage_usec" else None
 
     def memory_bytes(self) -> int | None:
         """Memory of all its processes; None without the controller."""
@@ -224,6 +223,15 @@ def _wait_empty(path: Path) -> None:
         while b"populated 0" not in os.pread(descriptor, 256, 0):
             if not poller.poll(_REAP_S * 1000):
                 raise OSError(f"{path} could not be emptied within {_REAP_S:g} s")
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    """Its beginning; a file object costs more than the read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 256)
     finally:
         os.close(descriptor)
 

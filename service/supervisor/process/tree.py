@@ -12,8 +12,8 @@ Where nobody can say whose an orphan is, `is_unsure` says so.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -29,6 +29,7 @@ from service.host.procfs import (
 from service.supervisor.process.attribution import Attribution, now
 from service.supervisor.process.brand import branded
 from service.supervisor.process.cgroup import Cgroup
+from service.supervisor.process.within import Within
 
 # One for all: of most jobs nothing is ever seen, and an empty set takes 200 bytes.
 _NOTHING_SEEN: Final[frozenset[tuple[int, int]]] = frozenset()
@@ -92,11 +93,10 @@ class Tree:
         """How many were seen since the first signal."""
         return self._counted + len(self._seen)
 
-    @contextmanager
-    def spawning(self) -> Iterator[None]:
+    def spawning(self) -> AbstractContextManager[None]:
         """Entered around a fork, so that the child is a member from its first instruction."""
-        with self._cgroup or nullcontext(), self.branding():
-            yield
+        branding = self.branding()
+        return branding if self._cgroup is None else Within(self._cgroup, branding)
 
     def branding(self) -> AbstractContextManager[None]:
         """The same for a child that moves itself into the cgroup."""
