@@ -1,4 +1,8 @@
-"""A command on a cluster, against a bare `srun` of the same, until it is finished."""
+"""A command on a cluster, against a bare `srun` of the same, until it is finished.
+
+The bare one doesn't say how the step ended: that is asked of the controller afterwards, by a program
+of Slurm's that takes as long to start as all else that the service adds.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,7 @@ def _run(lab: Lab) -> Iterator[Setup]:
 CASES = (
     Case(
         "slurm",
-        "a step's `true` on a cluster from its POST until the job is finished, and nothing of it left",
+        "a step's `true` on a cluster from its POST until the job is finished, with the controller's word for its end",
         (Row("slurm", "ms", "srun", at_most(1.15)),),
         _run,
     ),
