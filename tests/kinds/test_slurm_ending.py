@@ -127,6 +127,31 @@ def test_a_job_that_still_completes_says_why_it_ended(
     assert told["gone"] is False
 
 
+def test_a_job_that_completes_at_once_is_asked_about_a_second_time_and_its_end_is_plain(
+    programs: Programs,
+) -> None:
+    completing, over = queue("COMPLETING", 0), queue("COMPLETED", 0)
+    squeue, once = programs.folder / "squeue", programs.folder / "once"
+    squeue.write_text(
+        f"#!/bin/sh\necho >> {squeue}.calls\n"
+        f"if mkdir {once}; then echo '{completing}'; else echo '{over}'; fi\n"
+    )
+    told = programs.probe(0)
+    assert told == {"status": 0, "gone": True, "facts": FACTS}
+    assert len((programs.folder / "squeue.calls").read_text().splitlines()) == 2
+
+
+def test_a_job_that_still_completes_tells_of_a_preemption_by_its_time(programs: Programs) -> None:
+    squeue = programs.folder / "squeue"
+    squeue.write_text(
+        '#!/bin/sh\ncase "$*" in *PreemptTime*) echo "2026-11-27T07:57:19|";;\n'
+        f"*) echo '{queue('COMPLETING', 0)}';; esac\n"
+    )
+    told = programs.probe(0)
+    assert "(PREEMPTED)" in told["error"]
+    assert ("status" in told, told["gone"], told["facts"]) == (False, False, FACTS)
+
+
 def test_an_epilog_is_not_waited_for_long(programs: Programs) -> None:
     programs.says("squeue", queue("COMPLETING", 7 << 8))
     told = programs.probe(7)

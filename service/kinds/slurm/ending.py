@@ -25,7 +25,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 # Seconds between two questions to a controller that doesn't answer, and for how long.
@@ -56,7 +56,10 @@ _REASONS: Final = {
     "NodeDown": "NODE_FAIL",
     "BootFail": "BOOT_FAIL",
     "DeadLine": "DEADLINE",
+    "Preempted": "PREEMPTED",  # by us, as Slurm has no reason for it
 }
+# A time as Slurm prints one, in the form that `_call` asks for.
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 _OVER: Final = frozenset({"COMPLETED", "FAILED", *_WHY})
 # Signals of a kill that came, and are held: the supervisor blocks all.
 _KILLING: Final = frozenset(
@@ -118,6 +121,12 @@ class Question:
             if len(row) >= 5 and row[2].strip().isdigit()
         ]
         return max(found, key=lambda each: int(each.slurm_id), default=None)
+
+    def was_preempted(self, slurm_id: str) -> bool:
+        """Whether a job that completes lost its place to another; False: nobody can tell."""
+        which = ("-h", "-j", slurm_id, "-t", "all", "-O", "PreemptTime:|")
+        ended, told, _ = _call(self.squeue, *which)
+        return ended == 0 and _TIME.match(told.strip()) is not None
 
     def look_up(self) -> Found | None:
         """The same in the accounting; None also where there is none."""
@@ -192,7 +201,8 @@ def _settled(question: Question) -> Found | None:
         if found is None or found.state != "COMPLETING" or found.ended_as:
             return found
         if time.monotonic() > until:
-            return found
+            is_preempted = question.was_preempted(found.slurm_id)
+            return replace(found, reason="Preempted") if is_preempted else found
         _pause(SETTLE_S)
 
 
@@ -234,7 +244,12 @@ def _without_job(question: Question, killed_by: int) -> dict[str, Any]:
 def _call(*argv: str) -> tuple[int, str, str]:
     try:
         ended = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_CALL_S
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_CALL_S,
+            env={**os.environ, "SLURM_TIME_FORMAT": "standard"},  # noqa: TID251 - what the supervisor gave
         )
     except (OSError, subprocess.TimeoutExpired):
         return -1, "", ""
