@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from service.output import wide_pipes
 from service.output.descriptors import bytes_waiting
 from service.output.files import CHUNK_BYTES
 
@@ -38,6 +39,9 @@ RETRY_S = 1.0
 FAILING_S = 10.0
 """Seconds for which a failing disk (EIO), or one that is read-only now (EROFS), is tried again: a
 path to storage that changes over takes some."""
+
+_FLOOD = 32
+"""Pipes that were found full: a command that writes so much goes on."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FINAL = frozenset({errno.EFBIG})
@@ -132,6 +136,7 @@ class Pump:
         self._failing_since: float | None = None  # monotonic; of what isn't a lack of room
         self._stalls = stalls or _timer_of(loop)
         self._pipes: dict[int, _Pipe] = {}
+        self._full = 0  # times that a pipe was
         self.stalled = False
 
     @property
@@ -144,12 +149,13 @@ class Pump:
         os.set_blocking(fd, False)
         self._pipes[fd] = pipe = _Pipe(fd, stream, command)
         if not self.stalled:
-            self._loop.add_reader(fd, self._move, pipe)
+            self._loop.add_reader(fd, self._move_some, pipe)
 
     def remove(self, fd: int) -> None:
         """Closes this pipe, whether it was added or could not be; nothing is called for it."""
         if self._pipes.pop(fd, None) is not None:
             self._loop.remove_reader(fd)
+            wide_pipes.forget(fd)
         os.close(fd)
 
     def end(self, fd: int) -> None:
@@ -202,6 +208,13 @@ class Pump:
         # By identity: a callback may have closed this pipe, and its number be in use again.
         return self._pipes.get(pipe.fd) is pipe
 
+    def _move_some(self, pipe: _Pipe) -> None:
+        if self._move(pipe) < wide_pipes.FULL_BYTES:
+            return
+        self._full += 1
+        if not self._full % _FLOOD and self._has(pipe):
+            wide_pipes.widen(pipe.fd)
+
     def _move(self, pipe: _Pipe) -> int:
         try:
             moved = self._log.splice_from(*pipe)
@@ -225,6 +238,7 @@ class Pump:
         # Always before the close: the number may be somebody else's right after it.
         self._loop.remove_reader(pipe.fd)
         del self._pipes[pipe.fd]
+        wide_pipes.forget(pipe.fd)
         os.close(pipe.fd)
 
     def _stall(self, error: OSError) -> None:
@@ -262,6 +276,6 @@ class Pump:
             return
         self._unstall()
         for pipe in self._pipes.values():
-            self._loop.add_reader(pipe.fd, self._move, pipe)
+            self._loop.add_reader(pipe.fd, self._move_some, pipe)
         if self._on_resumed is not None:
             self._on_resumed()

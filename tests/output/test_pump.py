@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from log_readers import rest_of
+from log_readers import rest_of, turn
 
 from service.output.cursor import Cursor
 from service.output.index import STDERR, STDOUT
@@ -222,3 +223,65 @@ def test_end_of_one_pipe_may_add_the_next_commands_pipe(
 
     run_stock(scenario())
     assert (job_dir / "output").read_bytes() == b"onetwo"
+
+
+def pipe_size(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+
+
+def test_the_pipes_of_few_floods_hold_more(
+    tmp_path: Path, run_stock: Callable[[Awaitable[object]], None]
+) -> None:
+    """More would take from all other pipes of the same user."""
+
+    async def flooded(directory: Path) -> tuple[Pump, LogWriter, subprocess.Popen[bytes], int, int]:
+        log = LogWriter.create(directory)
+        pump = Pump(asyncio.get_running_loop(), log, Ended(2))
+        child, out, err = spawn("exec cat /dev/zero")
+        pump.add(out, STDOUT, 0)
+        pump.add(err, STDERR, 0)
+        while log.end < 4 << 20:
+            await turn()
+        return pump, log, child, out, err
+
+    async def scenario() -> None:
+        running = [await flooded(tmp_path / str(n)) for n in range(18)]
+        sizes = [pipe_size(out) for *_, out, _ in running]
+        normal = pipe_size(running[0][4])
+        assert all(pipe_size(err) == normal for *_, err in running)
+        assert sizes == [1 << 20] * 16 + [normal] * 2
+        for flood in running:
+            end(*flood[:3])
+        later = await flooded(tmp_path / "later")
+        assert pipe_size(later[3]) == 1 << 20
+        end(*later[:3])
+
+    def end(pump: Pump, log: LogWriter, child: subprocess.Popen[bytes]) -> None:
+        pump.close()
+        log.detach()
+        child.kill()
+        child.wait()
+
+    run_stock(scenario())
+
+
+def test_a_command_that_pauses_keeps_its_pipe(
+    job_dir: Path, make_pipe: Callable[[], Pipe], run_stock: Callable[[Awaitable[object]], None]
+) -> None:
+    pipe = make_pipe()
+
+    async def scenario() -> None:
+        log = LogWriter.create(job_dir)
+        pump = Pump(asyncio.get_running_loop(), log, Ended(1))
+        before = pipe_size(pipe.reader)
+        reader = os.dup(pipe.reader)
+        pump.add(reader, STDOUT, 0)
+        for n in range(1, 200):
+            pipe.write(bytes(40_000))
+            while log.end < n * 40_000:
+                await turn()
+        assert pipe_size(reader) == before
+        pump.close()
+        log.detach()
+
+    run_stock(scenario())
