@@ -15,8 +15,12 @@ from slurm import Cluster, cluster_or_skip
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state") / "jobrunner", workers=2) as service:
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """One process, or as many workers as the module's `WORKERS`, any of which takes a connection."""
+    workers = getattr(request.module, "WORKERS", None)
+    with running(tmp_path_factory.mktemp("state") / "jobrunner", workers=workers) as service:
         yield service
 
 

@@ -20,6 +20,7 @@ from gates import Gate, lines
 from running import Service
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 JOB_KEYS = {
     "ID",

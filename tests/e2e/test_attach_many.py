@@ -24,6 +24,7 @@ from service.access import tokens
 from service.access.scopes import Scope
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 
 def labelled(service: Service, label: str, command: str) -> str:

@@ -182,6 +182,9 @@ def test_commands_verbs_and_options_are_known_without_a_service(
 ):
     found = completed(line, environment | {"JOBRUNNER_URL": "unix:///none"})
     assert sorted(found) == [f"plain,{word}" for word in expected]
+
+
+def test_the_words_of_a_job_are_left_to_the_shell(environment: dict[str, str]):
     assert completed("jobrunner run -- ", environment) == ["file,"]
 
 

@@ -15,6 +15,7 @@ from gates import Gate, lines
 from running import Service
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 

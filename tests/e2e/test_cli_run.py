@@ -21,6 +21,7 @@ from service.access import tokens
 from service.access.scopes import Scope
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 # Every byte there is, on both streams, with no newline at the end.
 BYTES = bytes(range(256)) * 1000

@@ -15,6 +15,7 @@ from gates import Gate, lines
 from running import Service
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 CONTENT = random.Random(5).randbytes(3 << 20)
 DIGEST = hashlib.sha256(CONTENT).hexdigest().encode()

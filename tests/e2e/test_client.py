@@ -23,6 +23,7 @@ from running import Service, again, running
 from service.client import address, requests, results, searching, selection, sync_client, sync_job
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 ROOT = Path(__file__).parents[2]
 # Numbered lines, then a wait.

@@ -15,6 +15,7 @@ from running import Service, again, running
 from waiting import until
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 
 @pytest.fixture

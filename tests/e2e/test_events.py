@@ -19,6 +19,7 @@ from service.access import tokens
 from service.access.scopes import Scope
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 FINISHED = ("exited", "killed")
 

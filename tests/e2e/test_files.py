@@ -19,6 +19,7 @@ from gates import Gate, lines
 from running import Service
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 NEVER_GIVEN = "00000000-0000-4000-8000-000000000000"
 ODD = [

@@ -17,6 +17,7 @@ from gates import Gate
 from running import Service, running
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 FUSE_S = 120
 SSE = {"Accept": "text/event-stream"}

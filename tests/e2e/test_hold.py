@@ -12,6 +12,7 @@ from gates import Gate, lines
 from running import Service, again, running
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 NEVER_GIVEN = "00000000-0000-4000-8000-000000000000"
 

@@ -167,8 +167,14 @@ def terminate(service: Service) -> None:
     service.process.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("stop", [terminate, interrupt])
-@pytest.mark.parametrize("flags", [("--single-process",), ("--workers", "2")])
+@pytest.mark.parametrize(
+    ("flags", "stop"),
+    [
+        (("--single-process",), interrupt),
+        (("--workers", "2"), interrupt),
+        (("--workers", "2"), terminate),
+    ],
+)
 def test_stopping_service_ends_its_jobs_and_itself(
     state_dir: Path, gate: Gate, flags: tuple[str, ...], stop: Any
 ):

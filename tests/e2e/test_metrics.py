@@ -16,6 +16,7 @@ from running import RELOADABLE, Service, running
 from watching import Watched
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 # Connections, each made anew: the kernel gives each to any worker.
 ASKED = 12

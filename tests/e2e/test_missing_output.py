@@ -13,6 +13,7 @@ from gates import Gate
 from running import Service, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
+WORKERS = 2
 
 SAID = 100_000
 

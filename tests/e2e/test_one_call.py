@@ -17,6 +17,7 @@ from running import Service, running
 from waiting import until
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 # Seconds: a fuse.
 FUSE_S = 300

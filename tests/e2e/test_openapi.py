@@ -24,6 +24,7 @@ from service.api.routes import ROUTES
 from service.kinds import KINDS
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 NEVER_GIVEN = "00000000-0000-4000-8000-000000000000"
 HOOKS = Path(__file__).parents[1] / "tools" / "schemathesis_hooks.py"

@@ -22,6 +22,7 @@ from waiting import until
 from service.api.ranges import FOLLOWING
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 # Seconds: a fuse.
 FUSE_S = 300

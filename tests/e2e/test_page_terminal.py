@@ -16,6 +16,7 @@ from service.access.scopes import Scope
 
 expect = driver().expect
 pytestmark = IN_A_BROWSER
+WORKERS = 2
 
 WORDS = "stty -echo; echo ready; for n in $(seq {n}); do read -r x; echo got $n $x; done; exit 3"
 # What the browser says of connections that a dead worker leaves.

@@ -67,7 +67,7 @@ def test_a_request_is_one_line_with_what_was_answered(state_dir: Path, flags: tu
 
 
 def test_a_stream_is_logged_when_it_ended_and_whether_it_was_cut(state_dir: Path):
-    with logging_service(state_dir, "json", "--workers", "1") as service:
+    with logging_service(state_dir, "json") as service:
         job_id = service.submit("echo ready; exec sleep 600")
         with attached(service, job_id) as lines:
             assert next(lines) == "ready"
@@ -82,7 +82,7 @@ def test_a_stream_is_logged_when_it_ended_and_whether_it_was_cut(state_dir: Path
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_line_has_what_was_asked_for_run_or_written(state_dir: Path, log_format: str):
-    with logging_service(state_dir, log_format, "--workers", "1") as service:
+    with logging_service(state_dir, log_format) as service:
         headers = {"Idempotency-Key": SECRET, "Authorization": f"Bearer {SECRET}"}
         job = {
             "CommandLine": f"echo {SECRET}",
@@ -119,7 +119,7 @@ def test_requests_are_not_logged_unless_asked_for(service: Service):
 
 
 def test_text_lines_have_the_same_fields(state_dir: Path):
-    with logging_service(state_dir, "text", "--workers", "1") as service:
+    with logging_service(state_dir, "text") as service:
         service.client.get("/none")
         line = service.wait_for_line("status=404")
     fields = dict(re.findall(r"(\w+)=(\S+)", line))

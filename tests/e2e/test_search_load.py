@@ -15,6 +15,7 @@ from running import Service, running
 from waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.once]
+WORKERS = 2
 
 LINE = "a line of a log that says nothing of interest, as most of them do"
 FUSE_S = 300
@@ -22,8 +23,8 @@ FUSE_S = 300
 
 @pytest.fixture(scope="module")
 def long(service: Service) -> str:
-    """A finished job with some forty megabytes."""
-    view = service.run(f"yes '{LINE}' | head -n 600000; echo needle")
+    """A finished job with some twenty megabytes."""
+    view = service.run(f"yes '{LINE}' | head -n 300000; echo needle")
     assert view["ExitCode"] == 0
     return view["ID"]
 

@@ -279,7 +279,7 @@ def test_a_stop_cuts_readers_at_both_addresses_and_removes_the_file(
                     list(each)
             assert idle.recv(1) == b""
         assert not other_path.exists()
-        with again(service) as successor, over(other_path) as client:
+        with running(state_dir, **on_socket(other_path)) as successor, over(other_path) as client:
             gate.open()
             assert client.get(f"/{job_id}/wait").json()["ExitCode"] == 0
             assert successor.stop() == 0
@@ -290,7 +290,7 @@ def test_a_stop_cuts_readers_at_both_addresses_and_removes_the_file(
 def test_a_live_socket_is_refused_and_a_dead_one_replaced(
     state_dir: Path, other_path: Path, tmp_path: Path
 ):
-    with running(state_dir, workers=1, **on_socket(other_path)) as service:
+    with running(state_dir, **on_socket(other_path)) as service:
         for flags in ((), ("--unix", str(other_path))):
             options = on_socket(other_path) if not flags else {}
             second = Service(tmp_path / "second", *flags, **options)

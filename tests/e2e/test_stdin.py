@@ -18,6 +18,7 @@ from gates import Gate
 from running import Service
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 PIPE_BYTES = 64 << 10
 

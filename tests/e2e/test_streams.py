@@ -33,6 +33,7 @@ from service.output.index import STDERR, STDOUT
 from service.output.reader import LogReader
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 # Seconds: fuses, not waits.
 FUSE_S = 300

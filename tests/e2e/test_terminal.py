@@ -12,6 +12,7 @@ from running import Service, again, running
 from waiting import until
 
 pytestmark = pytest.mark.e2e
+WORKERS = 2
 
 JOB = {"CommandLine": "stty size; echo $TERM", "TTY": {"Rows": 30, "Cols": 100}}
 

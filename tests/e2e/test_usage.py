@@ -28,7 +28,7 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[
     """With cgroups where they are writable, and without."""
     state_dir = tmp_path_factory.mktemp("state") / "jobrunner"
     environment = {"JOBRUNNER_CGROUP": request.param, "JOBRUNNER_MAX_RUNNING": "8"}
-    with running(state_dir, environment=environment, workers=2) as service:
+    with running(state_dir, environment=environment) as service:
         yield service
 
 

@@ -46,17 +46,31 @@ def _also_imported_from() -> list[str]:
 
 # Beneath those that the kernel gives to clients, one of which could else take a port before the service does. Source:
 # ip(7), ip_local_port_range. Each process has a block of its own: what one has chosen and not bound yet, no other
-# chooses. Two test sessions whose processes share a block are possible, not likely.
+# chooses, of this test session or of another.
 _PORTS_OF_A_BLOCK = 100
 _blocks = range(10_000, 32_000, _PORTS_OF_A_BLOCK)
 _next_ports = itertools.cycle(range(_PORTS_OF_A_BLOCK))
 
 
+def _own_block() -> tuple[int, socket.socket]:
+    """The first port of a block, and what keeps it for as long as this process lives."""
+    keeper = socket.socket(socket.AF_UNIX)
+    for number in range(len(_blocks)):
+        block = _blocks[(os.getpid() + number) % len(_blocks)]
+        with suppress(OSError):  # another process has it
+            keeper.bind(f"\0jobrunner-tests-ports-{block}")
+            return block, keeper
+    raise AssertionError("as many processes as there are blocks of ports run tests")
+
+
+# When this is imported: a test that asked first would be taken for one that leaves it open.
+_block, _keeper = _own_block()
+
+
 def free_port() -> int:
     """A port that nobody has, nor gets before a hundred others were asked for here."""
-    block = _blocks[os.getpid() % len(_blocks)]
     while True:
-        port = block + next(_next_ports)
+        port = _block + next(_next_ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
