@@ -95,8 +95,9 @@ class InFlight:
 
     def _expired(self) -> None:
         self._expiry = None
+        # Before they are judged: one that expires after that is looked at again.
+        now = time.time_ns()
         self.abort_invalid()
         ends = (p.expires_at for p in self._principals.values() if p.expires_at is not None)
-        now = time.time_ns()
         if (first := min((end for end in ends if end > now), default=None)) is not None:
             self._look_at(first)
