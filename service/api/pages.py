@@ -22,7 +22,7 @@ from service.api.job_view import job_view
 from service.api.present_view import present_view
 from service.api.route import Handler
 from service.errors import CorruptLog, JobrunnerError, Unauthenticated
-from service.jobs.states import JOB_STATES
+from service.jobs.states import JOB_STATES, State
 from service.output.reader import LogReader
 from service.store import Order
 from service.ui.accept import prefers_html
@@ -87,8 +87,10 @@ async def job_page(request: Request, given: Any) -> HTTPResponse:
     record = ctx.engine.jobs.show(given.job_id)
     view = await present_view(ctx, record, None)
     audit(request, "output", given.job_id)
-    log = ctx.engine.jobs.files(record.id).log
-    output, size = await asyncio.to_thread(_last_output, log)
+    output, size = b"", 0
+    if record.state is not State.PENDING:
+        log = ctx.engine.jobs.files(record.id).log
+        output, size = await asyncio.to_thread(_last_output, log)
     html = shell.document(
         "job",
         f"{plain.shape(view)} {view.name or view.id[:8]} · jobrunner",

@@ -45,7 +45,8 @@ async def present_view(ctx: Context, record: JobRecord, excerpt_bytes: int | Non
         view = replace(view, waiting_for_input=waits)
     if excerpt_bytes is None:
         return view
-    found = await _excerpt(ctx.engine.jobs.files(record.id).log, record.output_bytes, excerpt_bytes)
+    recorded = 0 if record.state is State.PENDING else record.output_bytes
+    found = await _excerpt(ctx.engine.jobs.files(record.id).log, recorded, excerpt_bytes)
     return replace(view, excerpt=ExcerptView(*found))
 
 

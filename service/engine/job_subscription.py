@@ -6,7 +6,9 @@ of these it is, and whether the log is to be made for the reader, is decided her
 1. The state is asked before the log is looked for: of a finished job it is there, or never will be.
 2. A log that nobody writes any more ends where it ends, whether it was closed or not. It has at
    least the bytes that the job's record tells of, or it is damaged.
-3. A log may be finished while its job isn't. Whoever saw the end of the output finds the job
+3. A pending job has no output, whatever is in its log: its start is about to be stored. Whoever
+   sees output finds the job started.
+4. A log may be finished while its job isn't. Whoever saw the end of the output finds the job
    finished, so the end isn't told before.
 """
 
@@ -115,7 +117,8 @@ class JobSubscription:
         self.is_finished = state in FINISHED
         self._is_over = not self._follow or self.is_finished
         self._recorded = 0 if state in LIVE else jobs.output_end(job_id)
-        self._log = await self._open(self._offset, self._selection)
+        if state is not State.PENDING:
+            self._log = await self._open(self._offset, self._selection)
         if self._log is None:
             self._check_empty()
             if self._follow and state is State.RUNNING:

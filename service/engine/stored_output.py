@@ -1,7 +1,8 @@
 """What there is of a job's output at one moment, for readers of a part of it.
 
 1. The state is asked before the log is looked at: of a finished job all of it is there.
-2. A job without a log has no output yet, or never had any. One that its record tells more of than
+2. A pending job has no output, whatever is in its log: its start is about to be stored.
+3. A job without a log has no output yet, or never had any. One that its record tells more of than
    is there is damaged.
 """
 
@@ -15,7 +16,7 @@ from typing import Self
 
 from service.engine.job_subscription import Jobs
 from service.errors import Unavailable, WatcherClosed
-from service.jobs.states import FINISHED, LIVE
+from service.jobs.states import FINISHED, LIVE, State
 from service.output.index import LogState
 from service.output.lines.line_index import STEP_BYTES
 from service.output.lines.window import LineWindow, Wanted, is_numbered, read_window
@@ -162,14 +163,14 @@ class StoredOutput:
         jobs, job_id = self._jobs, self._job_id
         state = jobs.state(job_id)
         recorded = 0 if state in LIVE else jobs.output_end(job_id)
-        if self._log is None:
+        if self._log is None and state is not State.PENDING:
             try:
                 self._log = self._watcher.watch(jobs.files(job_id).log)
             except FileNotFoundError:
                 jobs.state(job_id)  # it may have been cleaned just now
             except WatcherClosed as exc:
                 raise Unavailable("This worker is stopping.") from exc
-        else:
+        elif self._log is not None:
             self._log.refresh()
         if self._log is not None:
             self.log_state = self._log.state

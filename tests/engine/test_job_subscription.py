@@ -11,6 +11,7 @@ import pytest
 from log_readers import FakeSink, turn, watching
 
 from service.engine.job_subscription import JobSubscription
+from service.engine.stored_output import StoredOutput
 from service.errors import (
     CorruptLog,
     InsufficientStorage,
@@ -147,6 +148,10 @@ def follow(
     )
 
 
+def stored_output(jobs: Jobs, watcher: LogWatcher) -> StoredOutput:
+    return StoredOutput(jobs, watcher, JOB, None)
+
+
 async def waits(sink: FakeSink, task: asyncio.Task[None], for_what: str, jobs: Jobs) -> None:
     while for_what not in jobs.asked:
         await turn()
@@ -208,6 +213,25 @@ async def test_a_pending_job_is_waited_for(jobs, watcher):
         jobs.finish()
         await copying
         assert sink.all == b"<word>"
+
+
+async def test_output_waits_until_the_start_of_its_job_is_stored(jobs, watcher):
+    jobs.current = State.PENDING
+    jobs.write(b"word")  # written before the start was reported
+    async with follow(jobs, watcher, follow=False) as stored:
+        assert stored.length == 0
+    async with stored_output(jobs, watcher) as present:
+        assert present.size == 0
+    async with follow(jobs, watcher) as output:
+        sink = FakeSink()
+        copying = asyncio.create_task(output.copy_to(sink))
+        await waits(sink, copying, "wait_started", jobs)
+        jobs.becomes(State.RUNNING)
+        await sink.has(b"word")
+        async with stored_output(jobs, watcher) as present:
+            assert present.size == 4
+        jobs.finish()
+        await copying
 
 
 async def test_a_pending_job_that_never_ran_has_an_empty_output(jobs, watcher):
