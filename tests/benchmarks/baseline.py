@@ -1,7 +1,8 @@
 """The ratios that the repository has, to see what has become dearer since.
 
-They are ratios, so they hold roughly on other machines as well; a row counts as fallen when it is
-worse than the stored one by more than both spreads.
+Each has its spread, and the day on which it was measured. They are ratios, so they hold roughly on
+other machines as well; a row counts as fallen when it is worse than the stored one by more than
+both spreads.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def stored() -> dict[str, dict[str, Any]]:
-    """By row: `median`, `spread`, and whether more is better; empty when nothing is stored."""
+    """By row: `median`, `spread`, `rounds` and `date`; empty when nothing is stored."""
     if not FILE.exists():
         return {}
     rows: dict[str, dict[str, Any]] = json.loads(FILE.read_text())["rows"]
@@ -46,10 +48,13 @@ def compared(outcome: Outcome, rows: dict[str, dict[str, Any]]) -> str:
 
 def store(outcomes: Sequence[Outcome], machine: dict[str, Any]) -> None:
     """Keep these as the baseline; rows that weren't measured stay as they were."""
+    today = datetime.now(UTC).date().isoformat()
     rows = stored() | {
         outcome.row.name: {
             "median": round(statistics.median(outcome.judged), 4),
             "spread": round(spread(outcome.judged), 4),
+            "rounds": len(outcome.judged),
+            "date": today,
         }
         for outcome in outcomes
         if outcome.judged

@@ -169,19 +169,21 @@ def costs() -> str:
     stored = json.loads((_BENCHMARKS / "baseline.json").read_text())["rows"]
 
     def number(value: float) -> str:
-        return f"{value:.2f}".rstrip("0").rstrip(".") if value < 10 else f"{value:.0f}"
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
     def rows() -> Iterator[tuple[str, ...]]:
         for case in CASES.values():
             for row in case.rows:
                 if row.name in stored:
-                    value = number(stored[row.name]["median"])
+                    kept = stored[row.name]
+                    value = f"{number(kept['median'])} ± {number(kept['spread'])}"
                     against = f"ratio to: {row.comparator}" if row.comparator else row.unit
                     if row.takes == "difference":
                         against = f"{row.unit} more than: {row.comparator}"
-                    yield row.name, case.about, value, against, str(row.goal or "")
+                    goal = str(row.goal or "")
+                    yield row.name, case.about, value, against, goal, kept.get("date", "")
 
-    return _table(("row", "what is measured", "median", "unit", "goal"), rows())
+    return _table(("row", "what is measured", "median", "unit", "goal", "measured"), rows())
 
 
 def commands() -> str:
