@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 Values = tuple[float, ...]
@@ -119,11 +119,13 @@ class Outcome:
 
 
 def measure(case: Case, lab: Lab, tell: Callable[[str], None]) -> list[Outcome]:
-    """Run all rounds of a case. Who goes first changes from round to round, as the first may leave
-    the caches, or the disk, busy for the second.
+    """Run all rounds of a case, in a directory of its own. Who goes first changes from round to
+    round, as the first may leave the caches, or the disk, busy for the second.
     """
     outcomes = [Outcome(row) for row in case.rows]
-    with case.open(lab) as setup:
+    directory = lab.directory / case.name
+    directory.mkdir()
+    with case.open(replace(lab, directory=directory)) as setup:
         if setup.warm_up:
             tell(f"{case.name}: warming up")
             setup.ours()

@@ -49,7 +49,7 @@ def _nginx(directory: Path, root: Path) -> Iterator[int]:
 def _file(lab: Lab) -> Iterator[Setup]:
     root = lab.directory / "root"
     root.mkdir(mode=0o755)
-    for above in (lab.directory, root):
+    for above in (lab.directory.parent, lab.directory, root):
         above.chmod(0o755)  # nginx, when root starts it, reads as another user
     with (
         running(lab.directory / "download", workers=1) as service,
