@@ -3,9 +3,10 @@
 Rules
 1. Events of one batch are stored in one transaction; only after its commit is anything sent.
 2. When storing fails, nothing is acknowledged: the events are kept, and tried again.
-3. That a command has started may wait a moment, unless somebody waits for it: most commands that
-   end soon are then stored once, not twice. Until then it isn't acknowledged, so nothing is lost
-   with this process.
+3. That a job has started may wait a moment, unless somebody waits for it: most jobs that end soon
+   are then stored once, not twice. Until then it isn't acknowledged, so nothing is lost with this
+   process, and nobody is shown output of the job. A later command's start waits for nothing, as
+   its output doesn't.
 4. A change is stored only on the revision that it was made of. A worker that was taken for dead,
    and isn't, overwrites nothing: both apply the same events, and the second finds them applied.
 5. A job becomes this worker's by a claim (`claim`), or because the supervisor hands it over.
@@ -38,8 +39,8 @@ _FIRST_RETRY_S: Final = 0.02
 _LAST_RETRY_S: Final = 1.0
 # Times that a batch is applied anew at once, when others have stored changes of its jobs.
 _ATTEMPTS: Final = 3
-# Seconds that the start of a command waits to be stored: the shortest commands take two
-# milliseconds, ten on a busy host, and nobody who polls sees the difference.
+# Seconds that the start of a job waits to be stored: the shortest commands take two milliseconds,
+# ten on a busy host, and nobody who polls sees the difference.
 _HOLD_S: Final = 0.02
 
 _log = structlog.get_logger("jobrunner.engine")
@@ -151,7 +152,7 @@ class Driver:
         return True
 
     def _can_wait(self, message: Notification) -> bool:
-        if message["type"] != "event" or message["name"] != "started":
+        if message["type"] != "event" or message["name"] != "started" or message["command"]:
             return False
         return message["job"] in self._jobs and not self._changes.is_awaited(message["job"])
 

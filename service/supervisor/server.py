@@ -194,7 +194,10 @@ class Server:
             return
         event = self.register.record(entry, body)
         if entry.worker is not None:
-            entry.worker.send(event, can_wait=body["name"] == "started")
+            # Nobody is shown output of a job before its start is stored: that may wait. Output of
+            # a later command is shown as it comes.
+            can_wait = body["name"] == "started" and not body["command"]
+            entry.worker.send(event, can_wait=can_wait)
         if body["name"] == "finished":
             self.register.free_slot(entry)
             self.grant_slots()

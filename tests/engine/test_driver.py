@@ -69,6 +69,15 @@ async def test_a_start_that_was_held_is_stored_after_a_moment(driver, session, r
     assert records.state_of("a") is State.RUNNING
 
 
+async def test_the_start_of_a_later_command_is_stored_at_once(driver, session, records, own):
+    own(commands=2)
+    driver.received([started("a"), ended("a", ends_job=False)])
+    session.sent.clear()
+    driver.received([started("a", seq=3, command=1)])
+    assert records.get("a").commands[1].state is State.RUNNING
+    assert [message["type"] for message in session.sent] == ["ack"]
+
+
 async def test_the_next_command_is_sent_with_the_acknowledgement(driver, session, records, own):
     own(commands=2)
     driver.received([started("a"), ended("a", ends_job=False)])
