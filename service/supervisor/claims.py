@@ -32,6 +32,7 @@ class Claims:
         self._register = register
         self._descriptors = descriptors
         self._drain = drain
+        self._counted_free = 0  # of those that were free at the last count, what jobs may take
         self.max_pending = 0
 
     def refusal(self, claim: Claim, *, may_run: bool) -> ClaimRefusal | None:
@@ -66,14 +67,24 @@ class Claims:
 
     def may_run(self) -> bool:
         """Whether one more job may run: not while draining, nor when the descriptors don't suffice.
-        One job always may, so that nothing waits for ever; they are counted only where the limit is
-        near.
+        One job always may, so that nothing waits for ever. They are counted only where the limit is
+        near, and again when jobs may have taken half of those that were free: the count takes
+        longer the more there are.
         """
         if self._drain.since is not None:
             return False
         running = self._register.running
-        descriptors = self._descriptors
-        if not running or (running + 1) * JOB_DESCRIPTORS < descriptors.limit // 2:
+        if not running or (running + 1) * JOB_DESCRIPTORS < self._descriptors.limit // 2:
             return True
+        if self._counted_free < JOB_DESCRIPTORS:
+            free = self._free()
+            if free < JOB_DESCRIPTORS:
+                return False
+            self._counted_free = max(JOB_DESCRIPTORS, free // 2)
+        self._counted_free -= JOB_DESCRIPTORS
+        return True
+
+    def _free(self) -> int:
+        """Descriptors that no job has, nor is about to take."""
         to_come = sum(e.job.descriptors_to_come for e in self._register if e.has_slot)
-        return descriptors.free() >= to_come + JOB_DESCRIPTORS + SPARE_DESCRIPTORS
+        return self._descriptors.free() - to_come - SPARE_DESCRIPTORS

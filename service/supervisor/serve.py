@@ -99,7 +99,13 @@ class Supervisor:
         self._signals = Signals(
             loop, self._told_to_end, self._files.look, lambda: self._server.register.has_live
         )
-        self._reaper = Reaper(loop, self._child_died, self._check_trees, before=self._signals.read)
+        self._reaper = Reaper(
+            loop,
+            self._child_died,
+            self._check_trees,
+            before=self._signals.read,
+            together=self._attribution.one_list,
+        )
 
     async def run(self) -> None:
         """Serve until nothing is left to serve for."""

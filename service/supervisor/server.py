@@ -238,10 +238,13 @@ class Server:
                     reply["why"] = f"the installed code can't take over (exit status {status})"
                 connection.send(reply)
         if ok:
-            self._upgrade([connection for connection, _ in askers])
+            # In the next turn of the loop: others that were reaped with it are told of first.
+            self.runtime.loop.call_soon(self._upgrade, [connection for connection, _ in askers])
         return True
 
     def _upgrade(self, askers: list[Connection]) -> None:
+        if self.shutdown.is_under_way or self.ended.done():
+            return  # since the trial
         for connection in self._connections:
             connection.flush()
         try:

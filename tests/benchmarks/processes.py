@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
+from case import Skipped
 from memory import family
 from running import Service
 
@@ -36,3 +38,25 @@ def switches(pids: Iterable[int]) -> int:
                 if line.startswith("voluntary_ctxt_switches:"):
                     total += int(line.split()[1])
     return total
+
+
+def may_open(descriptors: int) -> None:
+    """Let this process, and what it starts, have so many. Raises: Skipped."""
+    if (allowed := open_at_most(descriptors)) < descriptors:
+        raise Skipped(f"{descriptors} descriptors are needed, {allowed} allowed")
+
+
+def open_at_most(descriptors: int) -> int:
+    """Let this process, and what it starts, have so many, or as many as they may; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= descriptors:
+        return descriptors
+    if hard == resource.RLIM_INFINITY or hard >= descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+        return descriptors
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    except ValueError:  # only root may have more than it was given, and not everywhere
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return descriptors

@@ -62,6 +62,7 @@ class Attribution:
         self._since: dict[str, int] = {}
         self._brands: dict[int, str] = {}
         self._known: dict[tuple[int, int], str] = {}  # evidence that was found, of live strangers
+        self._keeps_list = False
         self._listed: set[int] | None = None
         self._children = _open_list()
 
@@ -95,20 +96,25 @@ class Attribution:
         if self._listed is not None:
             return self._listed
         found = children_of(os.getpid())
-        return {pid for pid in found if pid not in self._own and pid not in self.kept}
+        strangers = {pid for pid in found if pid not in self._own and pid not in self.kept}
+        if self._keeps_list:
+            self._listed = strangers
+        return strangers
 
     @contextmanager
     def one_list(self) -> Iterator[None]:
-        """While this is entered the strangers are those of its beginning: to list the children for
-        each of a thousand jobs that are signalled together takes seconds. An orphan that comes
-        meanwhile is found by the look that follows the death of its parent; where a look decides
-        that a job is over, the list must be new.
+        """While this is entered the strangers are listed once, when they are first asked for: to
+        list the children for each of a thousand jobs that are signalled, or end, together takes
+        minutes. A look that decides whether a job is over needs a list that is newer than the death
+        of its last known process.
         """
-        self._listed = self.strangers()
+        outer, self._keeps_list = self._keeps_list, True
         try:
             yield
         finally:
-            self._listed = None
+            self._keeps_list = outer
+            if not outer:
+                self._listed = None
 
     def is_of(self, pid: int, job_id: str) -> bool | None:
         """Whether this stranger comes from that live job; None: nobody can tell."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import select
 import shlex
 import socket
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from case import Case, Lab, Row, Setup, Skipped, at_least, at_most
 from memory import private_kb
-from processes import cpu_s, of_service
+from processes import cpu_s, may_open, of_service
 from program import python
 from running import Service, running
 from wire import BadAnswer, Line, request
@@ -126,7 +125,7 @@ def _following_events(lab: Lab) -> Iterator[Setup]:
 
 @contextmanager
 def _followed(lab: Lab, size: Size) -> Iterator[Callable[..., tuple[float, float]]]:
-    _may_open(size.readers + _OTHERS)
+    may_open(size.readers + _OTHERS)
     stamps = shlex.join(python("stamps", size.lines, size.interval_s))
     directory = lab.directory / f"crowd-{size.readers}"
     gate = lab.directory / f"gate-{size.readers}"
@@ -166,14 +165,6 @@ def _broadcast(size: Size) -> tuple[float, float]:
             return used, p99
         finally:
             process.kill()
-
-
-def _may_open(descriptors: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < descriptors:
-        if hard != resource.RLIM_INFINITY and hard < descriptors:
-            raise Skipped(f"{descriptors} descriptors are needed, {hard} allowed")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
 
 
 # Readers that never read

@@ -1,4 +1,7 @@
-"""Ten thousand idle jobs that run, against a hundred: what each of them holds, and costs others."""
+"""Ten thousand idle jobs that run, against a hundred: what each of them holds, and costs others.
+
+Where fewer descriptors are allowed than so many jobs may take, as many as they suffice for.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from case import Case, Lab, Row, Setup, at_least, at_most
 from memory import private_kb
-from processes import of_service
+from processes import of_service, open_at_most
 from running import Service, running
 from wire import Line, request, run_jobs
 
@@ -18,12 +21,18 @@ _MANY, _FEW = 10_000, 100
 # Jobs that run first, so that what is made once isn't counted.
 _BEFORE = 100
 _SUBMITTED = 200
+# Descriptors of one that is idle: two pipes, and its log once there is output.
+_DESCRIPTORS = 4
+# What else there is, with room for what jobs take while they start.
+_OTHERS = 1000
 _PAUSE_S = 0.05
 
 
 @contextmanager
 def _opened(lab: Lab) -> Iterator[Setup]:
     numbers = itertools.count()
+    allowed = open_at_most(_MANY * _DESCRIPTORS + _OTHERS)
+    many = (allowed - _OTHERS) // _DESCRIPTORS
 
     def of(jobs: int) -> tuple[float, ...]:
         slots = {"JOBRUNNER_MAX_RUNNING": str(jobs + _BEFORE)}
@@ -48,7 +57,7 @@ def _opened(lab: Lab) -> Iterator[Setup]:
             killed_s = time.monotonic() - begun_s
         return grown, _SUBMITTED / taken_s, listed_s / jobs * 1e6, killed_s / jobs * 1e3
 
-    yield Setup(lambda: of(_MANY), lambda: (0.0, *of(_FEW)[1:]), warm_up=False)
+    yield Setup(lambda: of(many), lambda: (0.0, *of(_FEW)[1:]), warm_up=False)
 
 
 def _private_kb(service: Service) -> int:
@@ -68,7 +77,7 @@ def _list_s(line: Line, jobs: int) -> float:
 CASES = (
     Case(
         "live",
-        "10 000 idle running jobs: memory of each, submit beside them, list and kill of all of them",
+        "10 000 idle running jobs, or as many as there are descriptors for: memory of each, submit beside them, list and kill of all of them",
         (
             Row("live", "kB each", "", at_most(8)),
             Row("live: submit", "/s", "beside 100", at_least(0.9)),
