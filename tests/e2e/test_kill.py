@@ -91,8 +91,11 @@ TREES = {
         True,
     ),
     "without the job's environment": (
-        "env -i bash -c 'echo $$; sleep 600; :' & env -i sleep 600 & echo $!; echo $$; wait",
-        3,
+        (
+            "env -i bash -c 'sleep 600 & echo $!; echo $$; wait' & env -i sleep 600 & echo $!;"
+            " echo $$; wait"
+        ),
+        4,
         True,
     ),
     "ignoring TERM": (
