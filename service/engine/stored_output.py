@@ -163,15 +163,15 @@ class StoredOutput:
         jobs, job_id = self._jobs, self._job_id
         state = jobs.state(job_id)
         recorded = 0 if state in LIVE else jobs.output_end(job_id)
-        if self._log is None and state is not State.PENDING:
+        if self._log is not None:
+            self._log.refresh()
+        elif state is not State.PENDING:
             try:
                 self._log = self._watcher.watch(jobs.files(job_id).log)
             except FileNotFoundError:
                 jobs.state(job_id)  # it may have been cleaned just now
             except WatcherClosed as exc:
                 raise Unavailable("This worker is stopping.") from exc
-        elif self._log is not None:
-            self._log.refresh()
         if self._log is not None:
             self.log_state = self._log.state
         check_end(self.log_state.end, recorded)
