@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from containers import job, outcome
@@ -76,6 +78,14 @@ def test_a_hard_kill_waits_for_nothing(service: Service, cluster: Cluster):
     view = service.show(job_id)
     assert (view["State"], view["Kill"]["VerifiedGone"]) == ("killed", True)
     assert cluster.jobs(job_id) == []
+
+
+def test_hard_kills_leave_the_nodes_in_service(service: Service, cluster: Cluster):
+    job_ids = [started(service, "echo ready; sleep 1000", Grace=0) for _ in range(PROCESSORS)]
+    with ThreadPoolExecutor(PROCESSORS) as pool:
+        list(pool.map(partial(service.kill, wait="true"), job_ids))
+    assert cluster.jobs() == []
+    assert cluster.says("sinfo", "-h", "-R", "-o", "%n %E") == ""
 
 
 def test_a_command_that_slurm_keeps_waiting_says_why_and_is_killed(

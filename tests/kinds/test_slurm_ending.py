@@ -51,6 +51,20 @@ class Programs:
             os.close(report)
         return told
 
+    def cancel(self, *, listed: int) -> list[str]:
+        """Which programs the cleanup runs, of a job that is listed for so many looks."""
+        calls = self.folder / "calls"
+        for name, then in (
+            ("squeue", f'[ "$(grep -c ^squeue {calls})" -gt {listed} ] || echo 7'),
+            ("scancel", ":"),
+        ):
+            program = self.folder / name
+            program.write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\n{then}\n')
+            program.chmod(0o755)
+        whose = (str(self.folder / "squeue"), "0", "jr-x-0", str(self.folder / "scancel"))
+        subprocess.run(["/bin/sh", str(CONTROL), "cancel", *whose], check=True, timeout=300)
+        return calls.read_text().splitlines()
+
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Programs:
@@ -199,3 +213,23 @@ def test_a_job_that_was_requeued_is_the_newest_of_its_name(programs: Programs) -
     programs.says("squeue", "7|FAILED|256|n1|None|\n12|COMPLETED|0|n2|None|\n")
     told = programs.probe(0)
     assert (told["status"], told["facts"]["SlurmJobID"]) == (0, "12")
+
+
+LOOK = "squeue -h -u 0 -n jr-x-0 -o %i"
+WAITS_NO_MORE = "scancel -Q -t PENDING 7"
+END_ALL = ("scancel -Q -s KILL 7.0", "scancel -Q 7")
+
+
+@pytest.mark.parametrize(
+    ("listed", "ran"),
+    [
+        (0, [LOOK, LOOK]),
+        (1, [LOOK, WAITS_NO_MORE, LOOK]),
+        (2, [LOOK, WAITS_NO_MORE, LOOK, LOOK]),
+        (4, [LOOK, WAITS_NO_MORE, LOOK, LOOK, *END_ALL, LOOK, LOOK]),
+    ],
+)
+def test_a_step_is_killed_once_and_not_while_its_client_may_do_the_same(
+    programs: Programs, listed: int, ran: list[str]
+) -> None:
+    assert programs.cancel(listed=listed) == ran

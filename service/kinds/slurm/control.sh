@@ -79,20 +79,28 @@ send() {
     exit 1
 }
 
+# srun has a process that asks for the same when it sees srun die. Two requests to end one step that
+# arrive while its last process dies make the step's daemon wait for its own watchdog: a minute, and
+# the node is drained ("Kill task failed", Slurm 22.05). So ours follows when that is over.
 cancel() {
     scancel=$1
-    tries=0 seen=''
+    tries=0 seen=0
     while [ "$tries" -lt 50 ]; do
         left=$(soon "$squeue" -h -u "$user" -n "$name" -o %i) || exit 1
         if [ -z "$left" ]; then
             # A client that was killed just now may have asked for it: looked at a second time.
-            [ -z "$seen" ] && [ "$tries" = 0 ] || exit 0
-        elif [ -z "$seen" ]; then
-            seen=yes
-            # Its processes at once: a job that is cancelled gets TERM first, and time.
-            for id in $left; do soon "$scancel" -Q -s KILL "$id.0"; done
+            [ "$seen$tries" = 00 ] || exit 0
+        else
+            seen=$((seen + 1))
             # shellcheck disable=SC2086 # one or more
-            soon "$scancel" -Q $left
+            case $seen in
+            1) soon "$scancel" -Q -t PENDING $left ;;
+            3)
+                # Its processes at once: a job that is cancelled gets TERM first, and time.
+                for id in $left; do soon "$scancel" -Q -s KILL "$id.0"; done
+                soon "$scancel" -Q $left
+                ;;
+            esac
         fi
         tries=$((tries + 1))
         sleep 0.2
