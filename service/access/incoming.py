@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from service.access.scopes import Scope
 
@@ -68,8 +69,7 @@ class Incoming(Protocol):
         """The user who connected, over a Unix socket."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """What a route needs of its caller. `changes`: it changes something. `public_path`: a request
     for exactly this path needs no token; for any other spelling that leads there it does. Where it
     ends with a slash it is the beginning of such paths. `media`:

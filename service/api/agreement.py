@@ -7,8 +7,9 @@ description of the API tells it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from service.errors import BadQuery
 
@@ -28,8 +29,7 @@ class Need(NamedTuple):
     needed: str
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(msgspec.Struct, frozen=True):
     """What holds between the query parameters of a route. `words`: what else does, as sentences."""
 
     contradictions: tuple[Contradiction, ...] = ()

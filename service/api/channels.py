@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -51,8 +50,7 @@ class Code(IntEnum):
     CUT = 1011
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(msgspec.Struct, frozen=True):
     """Bytes for the job's standard input. `offset`: how much it must have taken before; None:
     however much, and nobody is told what became of them.
     """
@@ -61,13 +59,11 @@ class Input:
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndOfInput:
+class EndOfInput(msgspec.Struct, frozen=True):
     """Nothing comes after what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(msgspec.Struct, frozen=True):
     """The size of the client's terminal."""
 
     rows: int
@@ -99,8 +95,7 @@ class _Size(msgspec.Struct, rename="pascal"):
     height: _Cells
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subprotocol:
+class Subprotocol(msgspec.Struct, frozen=True, kw_only=True):
     """`name` is empty for bytes both ways; `closes_channels`: the client can end its input;
     `has_offsets`: input says where it belongs, and is answered.
     """

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.api.forms import Unfit
 from service.store import Order, Position
@@ -47,8 +48,7 @@ def _pattern() -> str:
 SCHEMA: Final = {"type": "string", "pattern": _pattern(), "maxLength": 80}
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """`at` is nanoseconds since 1970; None: no duration was given."""
 
     order: Order

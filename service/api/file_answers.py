@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 from sanic import HTTPResponse
 
@@ -110,8 +110,7 @@ async def send_file(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Copying:
+class _Copying(msgspec.Struct, frozen=True):
     request: Request
     response: StreamingResponse
     found: Found

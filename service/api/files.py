@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -157,7 +157,7 @@ async def files(request: Request, given: Files) -> HTTPResponse | None:
         scope=Scope.READ,
         cost=Cost.LONG_LIVED,
         successes=(
-            replace(
+            msgspec.structs.replace(
                 _LISTED,
                 meaning="The file, as it was when the answer began; or what is in the directory."
                 " An answer that ends cleanly is whole; else it is cut.",

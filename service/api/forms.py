@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from service.jobs.fields import MAX_SECONDS
 
@@ -24,8 +25,7 @@ class Unfit(Exception):
         self.got = got
 
 
-@dataclass(frozen=True, slots=True)
-class Form(Generic[T]):
+class Form(msgspec.Struct, Generic[T], frozen=True):
     """`parse` raises `Unfit`; `expected` completes "expected …" in an error; `write` gives a value
     as JSON has it.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.api.forms import Form, Unfit
 
@@ -12,8 +13,7 @@ from service.api.forms import Form, Unfit
 _ID: Final = re.compile(r"([0-9]{1,18})(\.end)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class LastEvent:
+class LastEvent(msgspec.Struct, frozen=True):
     """The place behind the last event that the reader has; `is_end`: it was the end record."""
 
     offset: int

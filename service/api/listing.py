@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
 from sanic import HTTPResponse
 
 from service import errors

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import structlog
 
 from service.api.attach import headers_from
@@ -27,8 +27,7 @@ _log = structlog.get_logger("jobrunner.api")
 _NOTHING: Final = Part(found=(), is_last=True, count=0, offset=0, end=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Lines of the output of a job. `is_relative`: of another part of it a moment later."""
 
     job_id: str

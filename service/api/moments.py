@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import msgspec
 
 from service.api.forms import Form, Unfit
 from service.jobs.record import MAX_TIME_NS
@@ -31,8 +32,7 @@ _RFC3339_PATTERN: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """Nanoseconds since 1970, or back from now."""
 
     ns: int

@@ -11,8 +11,9 @@ Source: RFC 9110, sections 13 and 14.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.api.ranges import ByteRange
 from service.errors import OffsetBeyondEnd
@@ -21,8 +22,7 @@ from service.output.index import STDERR, STDOUT
 _SUFFIXES: Final = {None: "", STDOUT: "-stdout", STDERR: "-stderr"}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What there is: `size` bytes, of which those in `gap` were dropped."""
 
     size: int
@@ -30,8 +30,7 @@ class Stored:
     is_finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The bytes from `begin` to before `end`, with these headers; no body with 304 and 416.
     `skips`: they begin behind the place that was asked for, as what lies there was dropped.
     """
@@ -48,8 +47,7 @@ class Answer:
         return self.status in (200, 206)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a log with all its bytes, or for a range of them. `etag` is the log's name;
     `wanted` None: no range.
     """
@@ -96,8 +94,7 @@ class Whole:
         return self.etag in known or known == {"*"}
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """A request for the bytes from `offset` on, which has no range; a negative one counts from the
     present end.
     """

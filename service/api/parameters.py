@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from service.api.forms import Form, Unfit
 from service.errors import BadHeader, BadQuery
 from service.jobs.fields import MAX_LABELS
@@ -36,8 +38,7 @@ class Where(StrEnum):
     HEADER = "header"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """A declared parameter. `default` None: it has none; `is_repeated`: it may come several times,
     and its value is a tuple; `is_joined`: a header that is a list, whose lines make one; `is_rest`:
     all that is left of a path, slashes among it; `is_required`: a request without it is refused.
@@ -120,7 +121,7 @@ class OfJob:
 def parameters(of: type) -> dict[str, Parameter]:
     """The parameters that the dataclass `of` declares, by field."""
     return {
-        field.name: dataclasses.replace(declared, name=declared.name or field.name)
+        field.name: msgspec.structs.replace(declared, name=declared.name or field.name)
         for field in dataclasses.fields(of)
         for declared in (field.metadata[_DECLARED],)
     }

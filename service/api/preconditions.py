@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from enum import Enum, auto
 
+import msgspec
+
 from service.errors import PreconditionFailed
 
 
@@ -19,8 +21,7 @@ class Verdict(Enum):
     NOT_MODIFIED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Validators:
+class Validators(msgspec.Struct, frozen=True):
     """What tells one version of a file from another."""
 
     etag: str

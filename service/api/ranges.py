@@ -10,8 +10,9 @@ Source: RFC 9110, section 14.1.2; RFC 8673 for a range that goes on for as long 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.api.forms import Form
 from service.errors import BadQuery
@@ -27,8 +28,7 @@ _ONE: Final = re.compile(rf"({_NUMBER})-({_NUMBER})?|-({_NUMBER})")
 _UNIT: Final = "bytes="
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
+class ByteRange(msgspec.Struct, frozen=True):
     """From byte `first` to byte `last`, both included; `last` None: to the end. `first` None: the
     last `count` bytes.
     """

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
 from sanic import HTTPResponse
 
 from service.access.scopes import Scope
@@ -41,8 +41,7 @@ P = TypeVar("P")
 Handler = Callable[[Request, P], Awaitable[HTTPResponse | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Success:
+class Success(msgspec.Struct, frozen=True):
     """A response that is no problem: a JSON body of the type `body`, or `content` as it is.
     `or_body`: the type that it has instead, where parameters ask for that.
     """
@@ -55,8 +54,7 @@ class Success:
     headers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """Another operation that takes a part of the response; `source` is a runtime expression."""
 
     operation: str
@@ -64,8 +62,7 @@ class Link:
     parameter: str = "ID"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route(Generic[P]):
+class Route(msgspec.Struct, Generic[P], frozen=True, kw_only=True):
     """One method of one path, whose segments in braces are parameters.
 
     `parameters`: the dataclass that the handler gets (`service.api.parameters`); `any_query`:

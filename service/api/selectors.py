@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from service.api import forms
 from service.api.forms import Form, Unfit
 from service.api.moments import MOMENT, Moment
@@ -25,16 +27,14 @@ _STATES: Final = {state.value: state for state in JOB_STATES}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """A name, or with `is_prefix` the beginning of names."""
 
     text: str
     is_prefix: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     """An exit code; None: any but 0, or none at all."""
 
     code: int | None

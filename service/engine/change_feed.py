@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from service.engine.records_watch import RecordsWatch
@@ -28,20 +28,18 @@ _KEPT_BYTES: Final = 8 << 20
 _log = structlog.get_logger("jobrunner.engine")
 
 
-@dataclass(slots=True)
-class Told:
+class Told(msgspec.Struct):
     """A change as all followers share it. `body`: what the first of them made of it for callers."""
 
     change: Change
-    body: bytes | None = field(default=None)
+    body: bytes | None = msgspec.field(default=None)
 
     @property
     def seq(self) -> int:
         return self.change.seq
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """All visible changes up to the number `until`. `is_last`: there was none behind it."""
 
     found: list[Told]

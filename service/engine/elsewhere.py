@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from service.engine.tasks import OwnedTasks
@@ -28,9 +28,8 @@ _TIMEOUT_S: Final = 2.0
 _log = structlog.get_logger("jobrunner.engine")
 
 
-@dataclass(slots=True)
-class _Asked:
-    known: UnderWay = field(default_factory=dict)
+class _Asked(msgspec.Struct):
+    known: UnderWay = msgspec.field(default_factory=dict)
     at: float = float("-inf")
     asking: asyncio.Task[None] | None = None
 

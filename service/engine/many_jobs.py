@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -50,8 +49,7 @@ class Jobs(Protocol):
     async def make_log(self, job_id: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReaderOfMany:
+class ReaderOfMany(msgspec.Struct, frozen=True, kw_only=True):
     """What one reader wants. `encoder` makes what encodes the records of a job, from its ID and
     what tells the cursor behind a record; `head` comes before the first one, and `heartbeat` is
     made of a cursor and a time. `has_room` raises Unavailable for a descriptor that is one of the

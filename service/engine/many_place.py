@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 _VERSION: Final = b"\x01"
 _WORD_BYTES: Final = 4
@@ -26,8 +27,7 @@ class InvalidPlace(ValueError):
     """The bytes are no place."""
 
 
-@dataclass(slots=True)
-class Backlog:
+class Backlog(msgspec.Struct):
     """Jobs that were finished when the reader began: those with a number above `after` and up to
     `last`, that haven't changed behind the change `seq`.
     """
@@ -37,8 +37,7 @@ class Backlog:
     seq: int
 
 
-@dataclass(slots=True)
-class Place:
+class Place(msgspec.Struct):
     """`origin` is that of the records, `selection` a checksum of what is selected, `at` the time
     from which durations back are counted, or 0. `jobs`: the offset up to which each was told, by
     the job's number; None: it is over.
@@ -49,7 +48,7 @@ class Place:
     at: int
     seq: int
     backlog: Backlog | None = None
-    jobs: dict[int, int | None] = field(default_factory=dict)
+    jobs: dict[int, int | None] = msgspec.field(default_factory=dict)
 
     def __str__(self) -> str:
         return _text(self._head() + _entries(self.jobs, 0)[0])
@@ -80,8 +79,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(msgspec.Struct, frozen=True):
     """A place but for the offset of one job."""
 
     before: bytes

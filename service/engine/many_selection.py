@@ -7,15 +7,15 @@ pending job isn't anywhere yet, whatever else is wanted.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields
+
+import msgspec
 
 from service.jobs.record import JobRecord
 from service.jobs.states import LIVE, State
 from service.store import Selection
 
 
-@dataclass(frozen=True, slots=True)
-class JoiningJobs:
+class JoiningJobs(msgspec.Struct, frozen=True):
     """Those of a selection. Its states are those in which a job joins: a running one when it
     starts, a finished one at its end.
     """
@@ -28,9 +28,9 @@ class JoiningJobs:
         parts: list[object] = [self.times]
         parts += [
             sorted(value) if isinstance(value, frozenset) else value
-            for each in fields(Selection)
-            if each.name not in ("since", "until")
-            for value in [getattr(self.selection, each.name)]
+            for name in Selection.__struct_fields__
+            if name not in ("since", "until")
+            for value in [getattr(self.selection, name)]
         ]
         return zlib.crc32(repr(parts).encode(errors="surrogatepass"))
 

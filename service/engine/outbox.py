@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from service.engine.claim import Claim
 from service.jobs.record import JobRecord
@@ -10,8 +10,7 @@ from service.jobs.states import State
 from service.link.to_supervisor import ToSupervisor
 
 
-@dataclass(slots=True)
-class Outbox:
+class Outbox(msgspec.Struct):
     """Filled while a batch is handled; nothing of it is sent before `dirty` is stored. `before`:
     the states that the jobs of `dirty` were in. `acks`: the last event of each job that is stored
     then. `let_go`: jobs that stay pending, for the next supervisor. `to_recover`: adopted jobs
@@ -19,15 +18,15 @@ class Outbox:
     have kept processes.
     """
 
-    dirty: dict[str, JobRecord] = field(default_factory=dict)
-    before: dict[str, State] = field(default_factory=dict)
-    acks: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, State] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)
-    let_go: list[str] = field(default_factory=list)
-    to_recover: list[Claim] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    _messages: list[ToSupervisor] = field(default_factory=list)
+    dirty: dict[str, JobRecord] = msgspec.field(default_factory=dict)
+    before: dict[str, State] = msgspec.field(default_factory=dict)
+    acks: dict[str, int] = msgspec.field(default_factory=dict)
+    changed: dict[str, State] = msgspec.field(default_factory=dict)
+    dropped: list[str] = msgspec.field(default_factory=list)
+    let_go: list[str] = msgspec.field(default_factory=list)
+    to_recover: list[Claim] = msgspec.field(default_factory=list)
+    kept: list[str] = msgspec.field(default_factory=list)
+    _messages: list[ToSupervisor] = msgspec.field(default_factory=list)
 
     def send(self, message: ToSupervisor) -> None:
         """Once all is stored."""

@@ -24,10 +24,10 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
 import structlog
 
 from service.engine.key_retention import keys_kept_since
@@ -58,8 +58,7 @@ _NS: Final = 1_000_000_000
 _log = structlog.get_logger("jobrunner.retention")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What may be kept; 0 is no limit."""
 
     age_ns: int = 0
@@ -67,8 +66,7 @@ class Limits:
     disk_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """The jobs to be cleaned now, and when the next one may be (None: not by time alone). After
     `is_partial` the same is to be asked again.
     """

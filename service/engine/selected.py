@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from service.engine.cleaning import Cleaning
 from service.engine.kills import Kills
@@ -30,8 +31,7 @@ _GONE: Final = "It was cleaned meanwhile."
 _ENDED: Final = "It had ended by itself."
 
 
-@dataclass(frozen=True, slots=True)
-class Untouched:
+class Untouched(msgspec.Struct, frozen=True):
     """A job to which nothing was done; its state, None when it is gone."""
 
     id: str
@@ -39,12 +39,11 @@ class Untouched:
     why: str
 
 
-@dataclass(slots=True)
-class Touched:
+class Touched(msgspec.Struct):
     """What became of the jobs of a selection. `has_more`: some of them weren't come to."""
 
-    ids: list[str] = field(default_factory=list)
-    untouched: list[Untouched] = field(default_factory=list)
+    ids: list[str] = msgspec.field(default_factory=list)
+    untouched: list[Untouched] = msgspec.field(default_factory=list)
     has_more: bool = False
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.engine.claim import Claim
 from service.engine.claim_message import claim_message, too_many_pending
@@ -55,16 +56,14 @@ _DRAINING: Final = (
 _CLAIMS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """`created` is False when the idempotency key led to a job that was there already."""
 
     id: str
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     spec: JobSpec
     data: bytes  # the spec as it is stored
     key: str | None

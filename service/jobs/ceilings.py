@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.errors import FieldError, refuse_if_any
 from service.jobs.spec import JobSpec
@@ -12,8 +13,7 @@ from service.jobs.spec import JobSpec
 MAX_PRIORITY: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
+class Ceilings(msgspec.Struct, frozen=True):
     """`pending` and `running` count all jobs of the principal, whichever token submitted them; 0 is
     no ceiling. What is counted is the principal's, what is allowed is the token's.
     """

@@ -4,25 +4,23 @@ can't be mistaken for the right to see all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class All:
+
+class All(msgspec.Struct, frozen=True):
     """The jobs of every principal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Only:
+class Only(msgspec.Struct, frozen=True):
     """The jobs that this principal submitted."""
 
     principal: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(msgspec.Struct, frozen=True):
     """No job at all."""
 
 

@@ -7,12 +7,12 @@ is refused. They depend on settings, on the host or on bytes, or stand between o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+
+class Rule(msgspec.Struct, frozen=True):
     """`at`: the pointers of its errors, `*` for any step. `error`: how their details begin, as a
     regular expression. `meaning`: a sentence.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -16,8 +15,7 @@ from service.kinds.plan import Context, Plan
 from service.settings import KindSettings, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """Where a command that is checked stands: in this job, for a service with these settings.
     `is_first`: of the job's commands of this Kind; only then the Kind checks what grows with the
     job itself, or the time would grow with both.
@@ -28,8 +26,7 @@ class Site:
     is_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(msgspec.Struct, frozen=True):
     """Something that a dead job left outside of the reach of its supervisor."""
 
     job_id: str

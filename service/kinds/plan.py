@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from service.files.job import JobFiles
 from service.jobs.terminal import Terminal
@@ -12,8 +13,7 @@ from service.link.start import StartKeys
 from service.settings import KindSettings, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Where a command will run.
 
     `files` says where the job's files are, `root` is the directory on this host that the job's
@@ -28,7 +28,7 @@ class Context:
     files: JobFiles
     root: str
     environment: Mapping[str, str]
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = msgspec.field(default_factory=dict)
     has_stdin: bool = False
     terminal: Terminal | None = None
     timeout_s: float = 0.0
@@ -55,8 +55,7 @@ class CannotRun(Exception):
     """The command can't be run; the message is a sentence for its record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How a command is run: `argv` by execve, without a shell of ours in between, with `input` as
     its standard input (empty: there is none); where that is the job's, `input` is a file, whose
     path becomes `argv[input_index]`.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from service.errors import FieldError, InvalidJob, pointer_step, refuse_if_any
 from service.jobs.checks import errors_in_command, errors_in_job, errors_in_size

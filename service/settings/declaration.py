@@ -6,8 +6,10 @@ The name of the field is that of the variable: `JOBRUNNER_MAX_BODY` is read into
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Final, TypeVar, cast
+
+import msgspec
 
 from service.settings.environment_file import WrongFile
 
@@ -25,8 +27,7 @@ class SettingError(Exception):
         self.variable = variable
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """What is declared of a setting, and its name without the prefix."""
 
     name: str

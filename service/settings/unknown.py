@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from service.settings.declaration import PREFIX
 
@@ -16,8 +17,7 @@ OF_CLIENTS: Final = frozenset({"JOBRUNNER_URL", "JOBRUNNER_TOKEN", "JOBRUNNER_TO
 _SIMILAR: Final = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """A variable that is ignored; `nearest` is the setting that was probably meant, if any is."""
 
     variable: str

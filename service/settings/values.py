@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 
 class OnShutdown(StrEnum):
     """What a stopping service does with its live jobs."""
@@ -15,15 +17,13 @@ class OnShutdown(StrEnum):
     DRAIN = "drain"
 
 
-@dataclass(frozen=True, slots=True)
-class Percentage:
+class Percentage(msgspec.Struct, frozen=True):
     """A part of the file system that holds the state directory."""
 
     percent: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunAs:
+class RunAs(msgspec.Struct, frozen=True):
     """A user of this host, with the group that their processes have, and `groups` besides."""
 
     name: str

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final, assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from service.jobs.record import JobRecord
 from service.jobs.states import State
@@ -55,8 +57,7 @@ _TOMBSTONES: Final = (
 _NO_NUMBERS: Final = json.dumps([])
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """The last change of a job. `record` is None for one that was cleaned."""
 
     seq: int
@@ -65,8 +66,7 @@ class Change:
     record: JobRecord | None
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """Changes in their order: all that are wanted up to the number `until`. `is_last`: at the time
     of reading there was none behind it.
     """

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from service.store.changes import NEXT
 from service.store.database import Database
 from service.store.rows import LIVE_SQL
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """What retention needs to know of a finished job. `disk_bytes` is 0 until it is measured."""
 
     id: str
@@ -21,16 +21,14 @@ class Finished:
     disk_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """All finished jobs together."""
 
     jobs: int
     disk_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(msgspec.Struct, frozen=True):
     """A file of a job that couldn't be removed: the first one, and why. `path` is relative to the
     job's directory, for people.
     """

@@ -6,9 +6,10 @@ Used alike by submissions (507), readiness and the doctor.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 # Bytes that must be free for a submission: the records and the index of a job need a few KiB, and
 # a file system this full stalls every job's output.
@@ -18,8 +19,7 @@ MIN_FREE_BYTES: Final = 1 << 20
 MIN_FREE_INODES: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class FreeSpace:
+class FreeSpace(msgspec.Struct, frozen=True):
     """What this process may still use. `inodes` is None where they aren't counted (Btrfs)."""
 
     path: Path

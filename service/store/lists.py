@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from service.jobs.record import JobRecord
 from service.jobs.states import FINISHED, LIVE, State
@@ -29,8 +31,7 @@ from service.store.selection import (
 _MANY: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Query(Selection):
+class Query(Selection, frozen=True):
     """The jobs of a selection, in an order, behind the place of the last one seen."""
 
     order: Order = Order.OLDEST
@@ -38,12 +39,11 @@ class Query(Selection):
     after: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """`next` is the `after` of the next page, None on the last one; `total` counts all pages."""
 
-    ids: list[str] = field(default_factory=list)
-    records: list[JobRecord] = field(default_factory=list)
+    ids: list[str] = msgspec.field(default_factory=list)
+    records: list[JobRecord] = msgspec.field(default_factory=list)
     next: Position | None = None
     total: int = 0
 

@@ -6,8 +6,9 @@ job of the one before it, whatever came or went in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from service.store.selection import Condition
 
@@ -66,8 +67,7 @@ _MEASURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """The place of a job; `value` is 0 in an order by number."""
 
     value: int

@@ -12,8 +12,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from typing import Any, Final, assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from service.jobs.states import FINISHED, LIVE, Reason, State
 from service.jobs.visibility import All, Nothing, Only, Visibility
@@ -22,8 +24,7 @@ _LAST_CHARACTER: Final = chr(0x10FFFF)
 _SURROGATES: Final = range(0xD800, 0xE000)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The jobs for which all of this holds. `since` and `until` are nanoseconds since 1970: the job
     was submitted at or after the one, and before the other. `has_failed`: it is finished and hasn't
     exited with 0, so one without an exit code has failed as well.
@@ -51,8 +52,7 @@ class Selection:
         return replace(self, states=self.states & FINISHED)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A part of a statement: what stands between FROM and ORDER BY, with its values."""
 
     sql: str
@@ -93,11 +93,10 @@ def is_narrow(selection: Selection, visible: Visibility) -> bool:
 def is_by_state_alone(selection: Selection) -> bool:
     """Whether nothing but states is asked for."""
     bare = Selection(selection.states)
-    return all(getattr(selection, f.name) == getattr(bare, f.name) for f in fields(Selection))
+    return all(getattr(selection, f) == getattr(bare, f) for f in Selection.__struct_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """A condition in SQL, with its values."""
 
     sql: str

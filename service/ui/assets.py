@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 DIRECTORY: Final = Path(__file__).with_name("static")
 # Hexadecimal digits: enough to tell releases apart; nobody gains by a collision.
@@ -34,8 +35,7 @@ _LIBRARY: Final = "vendor/htm-preact.js"
 VARIANTS: Final = {"br": ".br", "gzip": ".gz"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(msgspec.Struct, frozen=True):
     """The bytes of a file as they are sent. `coding`: its content coding, None: as it is."""
 
     body: bytes

@@ -7,14 +7,14 @@ needs to know stands in `data-` attributes of the body.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from html import escape
+
+import msgspec
 
 from service.ui.visible import visible
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell:
+class Shell(msgspec.Struct, frozen=True, kw_only=True):
     """What all documents of a service have in common. `prefix`: the path that it has behind a
     proxy; `tree`: the hash of the static files.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobsAtStop:
+
+class JobsAtStop(msgspec.Struct, frozen=True, kw_only=True):
     """`began` is called once the supervisor serves, and
     blocks. `drain` takes in no more jobs, and returns when none runs any more, within a bound;
     None: a stop doesn't wait for jobs. `end` takes `end_s` seconds at most, and returns False if

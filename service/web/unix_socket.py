@@ -18,9 +18,10 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from service.settings.readers import MAX_SOCKET_PATH_BYTES
 
@@ -40,8 +41,7 @@ class WrongGroup(CannotListen):
     """Another start would fail, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnixSocket:
+class UnixSocket(msgspec.Struct, frozen=True):
     """A socket that listens, and its file, which is its own as long as it has `identity`."""
 
     path: Path

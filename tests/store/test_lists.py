@@ -150,7 +150,7 @@ def test_pages_join_to_what_was_asked_for_in_its_order(filled, query, visible, i
         assert seen == wanted
 
 
-FIELDS = [f for f in Query.__dataclass_fields__ if f != "after"]
+FIELDS = [f for f in Query.__struct_fields__ if f != "after"]
 
 
 def test_who_sees_nothing_is_shown_nothing(filled):

@@ -6,9 +6,10 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from service.errors import quoted
 from service.jobs.fields import MAX_PATH_BYTES
@@ -22,8 +23,7 @@ class NotAllowed(Exception):
     """The message says what was expected, and what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True):
     source: str
     target: str
     is_read_only: bool

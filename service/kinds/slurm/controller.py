@@ -11,8 +11,9 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from service.kinds.kind import Orphan, UnderWay
 from service.kinds.plan import CannotRun
@@ -33,8 +34,7 @@ _NAME: Final = re.compile(rf"{re.escape(NAME_PREFIX)}(?P<job>.+)-(?P<number>[0-9
 _one_at_a_time: Final = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(msgspec.Struct, frozen=True):
     """A job of Slurm's that is a command of ours."""
 
     job_id: str

@@ -17,9 +17,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from service.kinds.shells import is_too_long
 
@@ -45,17 +46,15 @@ _BLOCK: Final = 512
 NO_LIMITS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """The argument list of the step, and the variables that it is told by."""
 
     argv: tuple[str, ...]
     carriers: dict[str, str]
 
 
-@dataclass(slots=True)
-class _Carriers:
-    held: dict[str, str] = field(default_factory=dict)
+class _Carriers(msgspec.Struct):
+    held: dict[str, str] = msgspec.field(default_factory=dict)
 
     def add(self, value: str) -> str:
         """Carry a value; returns the expression for it in the shell."""
@@ -69,13 +68,12 @@ class _Carriers:
             yield name
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(msgspec.Struct):
     """What the first shell still needs when it has unset the carriers, in its own arguments: these
     are in no environment.
     """
 
-    held: list[str] = field(default_factory=list)
+    held: list[str] = msgspec.field(default_factory=list)
 
     def add(self, expression: str) -> str:
         """Returns the expression for it from then on."""
