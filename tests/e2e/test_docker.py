@@ -307,6 +307,12 @@ def test_what_cannot_be_started_is_an_outcome_with_an_error(
     assert dockerd.containers(view["ID"]) == []
 
 
+def test_a_program_that_is_not_on_the_jobs_own_path_ends_as_shells_say(service: Service):
+    view = service.run(job(docker(Arguments=["nonesuch"], Environment={"PATH": "/odd"})))
+    assert outcome(view) == ("exited", 127, None)
+    assert b"nonesuch" in service.output(view["ID"], stream="stderr")
+
+
 def test_what_continues_on_failure_continues_after_an_error(service: Service):
     bad = docker(Image="never-made:1", Pull="never", ContinueOnFailure=True)
     view = service.run(job(bad, "echo more"))

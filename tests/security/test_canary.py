@@ -231,6 +231,22 @@ def test_nothing_that_a_job_names_is_run_read_or_told_by_anybody_but_its_user(ca
     assert accepted > EXAMPLES // 4
 
 
+def test_a_search_path_of_the_jobs_own_is_not_told_to_docker(cage: Cage) -> None:
+    """Also when its program isn't found: the name alone may be asked for."""
+    cage.calls.write_bytes(b"")
+    path = f"{cage.canaries}/word-of-its-own"
+    command = {
+        "Kind": "docker",
+        "Image": IMAGE,
+        "Arguments": ["env"],
+        "Environment": {"PATH": path},
+    }
+    view = cage.service.run({"Commands": [command]})
+    assert view["Commands"][0]["ExitCode"] == 127
+    assert "env" in told_to_docker(cage.calls)
+    assert "word-of-its-own" not in told_to_docker(cage.calls)
+
+
 def told_to_docker(calls: Path) -> str:
     return calls.read_bytes().decode(errors="replace")
 

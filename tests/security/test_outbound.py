@@ -93,6 +93,8 @@ if words[0] == "inspect" and "--format" in words:
     print(json.dumps({{"Status": status, "ExitCode": 127, "StartedAt": "2026-01-01", "OOMKilled": False}}))
 elif words[0] == "inspect":
     print(json.dumps([{{"Config": {{"Env": ["PATH=/bin"], "WorkingDir": "/"}}, "Path": "sh"}}]))
+elif words[:2] == ["image", "inspect"]:
+    print(json.dumps(["PATH=/bin"]))
 elif words[0] == "rm" and once("removed"):
     sys.stderr.write("Error: No such container")
     sys.exit(1)

@@ -136,16 +136,21 @@ class Container:
             self.call("kill", "--signal", str(self.held.pop(0)), self.name)
 
     def is_runnable(self) -> bool:
-        """Whether the program that it was to run is there, or may be. Raises: Unreachable."""
+        """Whether the program that it was to run is there, or may be. Raises: Unreachable.
+
+        The client's arguments are in the process list: a search path of the job's own isn't.
+        """
         result = self.call("inspect", "--type", "container", self.name)
         if result.status != 0:
             raise Unreachable(result.error.partition("\n")[0])
         (about,) = json.loads(result.output)
-        variables = dict(v.partition("=")[::2] for v in about["Config"].get("Env") or ())
         directories = [about["Config"].get("WorkingDir") or "/"]
         if "/" not in about["Path"]:
-            path = variables.get("PATH") or _DEFAULT_PATH
-            directories = list(dict.fromkeys(path.split(":")))
+            path = _search_path(about["Config"].get("Env"))
+            of_image = self.call("image", "inspect", "--format", "{{json .Config.Env}}", self.image)
+            if of_image.status != 0 or path != _search_path(json.loads(of_image.output)):
+                return True
+            directories = list(dict.fromkeys((path or _DEFAULT_PATH).split(":")))
         if len(directories) > _MAX_DIRECTORIES:
             return True
         return any(self._has_program(os.path.join(d, about["Path"])) for d in directories)
@@ -165,6 +170,10 @@ class Container:
         if len(header) < 512 or header[156:157] not in (b"0", b"\0"):
             return False
         return bool(int(header[100:108].strip(b" \0") or b"0", 8) & 0o111)
+
+
+def _search_path(environment: list[str] | None) -> str:
+    return dict(v.partition("=")[::2] for v in environment or ()).get("PATH", "")
 
 
 def probe(container: Container, cid_file: str, status: int) -> dict[str, Any]:
