@@ -209,7 +209,9 @@ def test_a_storm_of_ctrl_c_leaves_no_job_behind_that_was_not_killed(
         terminal.expect("ready\r\n")
         while terminal.isalive():
             terminal.kill(signal.SIGINT)
-        assert terminal.exitstatus == 130 or terminal.signalstatus == signal.SIGINT
+        # The job's own status, when the kill that the second asks for is faster than the third.
+        ends = (128 + signal.SIGINT, 128 + signal.SIGKILL)
+        assert terminal.exitstatus in ends or terminal.signalstatus == signal.SIGINT
         assert b"Traceback" not in terminal.read()
     view = service.wait(view_of(service, "stormy")["ID"])
     assert (view["State"], view["Reason"]) == ("killed", "requested")
