@@ -32,7 +32,7 @@ class Told(msgspec.Struct):
     """A change as all followers share it. `body`: what the first of them made of it for callers."""
 
     change: Change
-    body: bytes | None = msgspec.field(default=None)
+    body: bytes | None = None
 
     @property
     def seq(self) -> int:
